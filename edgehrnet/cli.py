@@ -1,0 +1,222 @@
+"""The ``edgehrnet`` command: demo, predict, info, selfcheck. Plain tables for people, ``--json`` for machines."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from edgehrnet import Predictor, Result, __version__, sample_picture, shipped_model
+from edgehrnet.errors import EdgeHRNetError, UnsupportedError
+from edgehrnet.spec import DECODE_METHODS
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command and return its exit status: 0, 1 for a failed self-check, 2 for bad input."""
+    args = _parser().parse_args(arguments)
+    try:
+        status: int = args.run(args)
+    except EdgeHRNetError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # `edgehrnet predict ... | head`
+        sys.stderr.close()
+        return 0
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="edgehrnet", description="Keypoints from pictures, on the edge.")
+    parser.add_argument("--version", action="version", version=f"edgehrnet {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    demo = commands.add_parser("demo", help="run the shipped model on the shipped picture")
+    demo.add_argument("--out", type=Path, default=Path("edgehrnet-demo.png"), help="overlay to write")
+    _model_options(demo)
+    demo.set_defaults(run=_demo, model=None)
+
+    predict = commands.add_parser("predict", help="find keypoints in pictures")
+    predict.add_argument("model", help="model file, or the name of a shipped one such as document-corners")
+    predict.add_argument("source", nargs="+", help="pictures, folders or quoted glob patterns")
+    predict.add_argument("--out", type=Path, metavar="DIR", help="write an overlay of each picture here")
+    predict.add_argument("--heatmaps", action="store_true", help="draw the heatmaps into the overlays")
+    _model_options(predict)
+    predict.set_defaults(run=_predict)
+
+    info = commands.add_parser("info", help="what a model file is and where it runs")
+    check = commands.add_parser("selfcheck", help="run the picture a file carries and compare")
+    for command, run in ((info, _info), (check, _selfcheck)):
+        command.add_argument("model", help="model file, or the name of a shipped one")
+        _model_options(command)
+        command.set_defaults(run=run)
+    return parser
+
+
+def _model_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", help="cpu, gpu, gpu.1, npu or auto (default: the engine's usual one)")
+    parser.add_argument("--size", type=_size, metavar="HxW", help="input height x width, multiples of 32")
+    parser.add_argument("--threads", type=int, help="CPU threads")
+    parser.add_argument("--decode", choices=DECODE_METHODS, help="how heatmaps become points")
+    parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, _, width = text.partition("x")
+    try:
+        return int(height), int(width)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: write HEIGHTxWIDTH, such as 256x512") from None
+
+
+def _open(args: argparse.Namespace) -> Predictor:
+    # A bare word without a dot cannot be a model file, so it is the name of a shipped one.
+    path = (
+        shipped_model(args.model)
+        if Path(args.model).name == args.model and "." not in args.model
+        else args.model
+    )
+    return Predictor(path, device=args.device, input_size=args.size, threads=args.threads, decode=args.decode)
+
+
+def _demo(args: argparse.Namespace) -> int:
+    args.model = "document-corners"
+    with _open(args) as predictor:
+        predictor.warmup()
+        result = predictor.predict(sample_picture())
+    written = result.save(args.out).resolve()
+    if args.json:
+        print(json.dumps({**result.to_dict(), "overlay": str(written)}))
+        return 0
+    print(
+        f"{result.spec.name} on {sample_picture().name}, {result.keypoints.size[0]}x{result.keypoints.size[1]} px\n"
+    )
+    _print_result(result)
+    print(f"\noverlay: {written}")
+    return 0
+
+
+def _predict(args: argparse.Namespace) -> int:
+    if args.out:
+        args.out.mkdir(parents=True, exist_ok=True)
+    with _open(args) as predictor:
+        for source in args.source:
+            for path in predictor_sources(source):
+                result = predictor.predict(path)
+                if args.out:
+                    result.plot(heatmaps=args.heatmaps).save(args.out / f"{path.stem}.png")
+                if args.json:
+                    print(json.dumps({"file": str(path), **result.to_dict()}))
+                else:
+                    print(path)
+                    _print_result(result)
+                    print()
+    return 0
+
+
+def _print_result(result: Result) -> None:
+    rows = [
+        (name, f"{x:.2f}", f"{y:.2f}", f"{conf:.3f}")
+        for n in range(len(result.keypoints))
+        for name, (x, y), conf in zip(
+            result.keypoints.names, result.keypoints.xy[n], result.keypoints.conf[n], strict=True
+        )
+    ]
+    print(table(("keypoint", "x", "y", "confidence"), rows))
+    stages = [(stage, f"{ms:.2f}") for stage, ms in result.speed.items()]
+    print()
+    print(table(("stage", "ms"), [*stages, ("total", f"{sum(result.speed.values()):.2f}")]))
+
+
+def _info(args: argparse.Namespace) -> int:
+    with _open(args) as predictor:
+        info = predictor.info()
+    if args.json:
+        print(json.dumps(info))
+        return 0
+    spec = info["spec"]
+    height, width = info["input_size"]
+    rows: list[tuple[str, str]] = [
+        ("file", info["file"]),
+        ("model", spec["name"]),
+        ("numbers", spec["quantization"]),
+        ("engine", f"{info['engine']} {info['version']} on {info['device']}"),
+        ("input", f"u8 NHWC 1x{height}x{width}x4, RGB + mask, letterbox version {spec['letterbox']}"),
+        *((f"output {name}", _shape(name, shape, spec)) for name, shape in info["outputs"].items()),
+        ("keypoints", ", ".join(spec["keypoints"])),
+        ("decode", spec["decode"]),
+        ("golden pair", "yes, see selfcheck" if info["golden"] else "no"),
+        *((name.replace("_", " "), _plain(value)) for name, value in info["settings"].items()),
+    ]
+    print(table(("", ""), rows).partition("\n")[2])
+    return 0
+
+
+def _shape(name: str, shape: Sequence[int], spec: dict[str, Any]) -> str:
+    return f"{'x'.join(map(str, shape))} {dict(spec['outputs']).get(name, '')}"
+
+
+def _plain(value: Any) -> str:
+    return (
+        ", ".join(f"{count} in {kind}" for kind, count in value.items())
+        if isinstance(value, dict)
+        else str(value)
+    )
+
+
+def _selfcheck(args: argparse.Namespace) -> int:
+    with _open(args) as predictor:
+        report = predictor.selfcheck()
+    if args.json:
+        print(json.dumps(asdict(report)))
+    else:
+        verdict = (
+            "passed" if report.passed else "FAILED: this device does not compute what the network learned"
+        )
+        print(f"{verdict}\n")
+        rows = [
+            ("device", report.device),
+            ("largest keypoint error", f"{report.max_px:.3f} px of the network input"),
+            ("heatmap correlation", f"{report.correlation:.5f}"),
+        ]
+        print(table(("measure", "value"), rows))
+    return 0 if report.passed else 1
+
+
+def predictor_sources(source: str) -> list[Path]:
+    """Expand one argument into paths; UnsupportedError never, missing files raise when read."""
+    from edgehrnet.sources import frames  # noqa: PLC0415
+
+    return [Path(item) for item in frames(source)]
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Lay rows out in columns; numbers to the right, words to the left.
+
+    >>> print(table(("name", "ms"), [("read", "1.50"), ("inference", "20.25")]))
+    name          ms
+    read        1.50
+    inference  20.25
+    """
+    columns = list(zip(head, *rows, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    right = [all(_is_number(cell) for cell in column[1:]) for column in columns]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if to_right else cell.ljust(width)
+            for cell, width, to_right in zip(row, widths, right, strict=True)
+        ).rstrip()
+        for row in (head, *rows)
+    ]
+    return "\n".join(lines)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

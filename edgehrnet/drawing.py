@@ -1,0 +1,138 @@
+"""Overlays and flattened pages, with Pillow alone. Nothing here changes the picture it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from edgehrnet.decoding import CERTAIN
+from edgehrnet.letterbox import Letterbox
+
+# Distinct for most colour-blind readers (Okabe and Ito's set, without black).
+PALETTE = (
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (240, 228, 66),
+    (0, 114, 178),
+    (213, 94, 0),
+    (204, 121, 167),
+)
+OUTLINE = (20, 20, 20)
+SUPERSAMPLE = 2  # Pillow draws hard edges; drawing twice as large and shrinking softens them
+
+
+def draw_keypoints(
+    picture: Image.Image,
+    xy: NDArray[np.floating[Any]],
+    conf: NDArray[np.floating[Any]],
+    names: Sequence[str],
+    skeleton: Sequence[tuple[int, int]],
+    *,
+    threshold: float = CERTAIN,
+) -> Image.Image:
+    """Draw N instances: skeleton, a disc for each keypoint, its name and confidence.
+
+    ``xy (N, K, 2)`` picture pixels, ``conf (N, K)``. What is under ``threshold`` is not drawn.
+    """
+    canvas = picture.convert("RGB")
+    unit = max(1.0, max(canvas.size) / 320)  # one "dot" on a picture of any size
+    layer = Image.new("RGBA", (canvas.width * SUPERSAMPLE, canvas.height * SUPERSAMPLE))
+    pen = ImageDraw.Draw(layer)
+    for points, sure in zip((np.asarray(xy) + 0.5) * SUPERSAMPLE, conf >= threshold, strict=True):
+        for a, b in skeleton:
+            if sure[a] and sure[b]:
+                ends = [tuple(points[a]), tuple(points[b])]
+                pen.line(ends, fill=OUTLINE, width=round(2.4 * unit * SUPERSAMPLE))
+                pen.line(ends, fill=(255, 255, 255), width=round(1.2 * unit * SUPERSAMPLE))
+        for k, (x, y) in enumerate(points):
+            if sure[k]:
+                _disc(pen, x, y, 4.0 * unit * SUPERSAMPLE, OUTLINE)
+                _disc(pen, x, y, 3.0 * unit * SUPERSAMPLE, PALETTE[k % len(PALETTE)])
+    # Premultiplied shrinking, or the transparent black around each stroke would darken its edge.
+    layer = layer.convert("RGBa").resize(canvas.size, Image.Resampling.BOX).convert("RGBA")
+    canvas.paste(layer, (0, 0), layer)
+    _draw_labels(canvas, xy, conf, names, threshold, unit)
+    return canvas
+
+
+def blend_heatmap(picture: Image.Image, heatmap: NDArray[np.floating[Any]], box: Letterbox) -> Image.Image:
+    """Lay a heatmap ``(h, w)`` of the whole network input over the picture it came from."""
+    warm = np.zeros((*heatmap.shape, 4), np.uint8)
+    strength = np.clip(heatmap, 0, 1)
+    warm[..., 0], warm[..., 1] = 255, np.rint(220 * strength)
+    warm[..., 3] = np.rint(200 * np.sqrt(strength))
+    large = Image.fromarray(warm).resize((box.input_width, box.input_height), Image.Resampling.BILINEAR)
+    right, bottom = box.left + box.content_width, box.top + box.content_height
+    cut = large.crop((box.left, box.top, right, bottom)).resize(picture.size, Image.Resampling.BILINEAR)
+    canvas = picture.convert("RGB")
+    canvas.paste(cut, (0, 0), cut)
+    return canvas
+
+
+def flatten_quadrilateral(
+    picture: Image.Image, corners: NDArray[np.floating[Any]], size: tuple[int, int]
+) -> Image.Image:
+    """Map a quadrilateral ``(4, 2)``, clockwise picture pixels, onto a picture of ``size`` = (width, height)."""
+    width, height = size
+    # Pillow samples at continuous coordinates, where the centre of pixel 0 is 0.5.
+    square = [(0.5, 0.5), (width - 0.5, 0.5), (width - 0.5, height - 0.5), (0.5, height - 0.5)]
+    coefficients = homography(np.array(square), np.asarray(corners) + 0.5)
+    # Shrinking needs a picture without finer detail than the result has.
+    shrink = int(max(1.0, np.ptp(corners[:, 0]) / width, np.ptp(corners[:, 1]) / height) + 0.25)
+    if shrink > 1:
+        picture = picture.reduce(shrink)
+        coefficients[:6] /= shrink
+    return picture.transform(
+        size, Image.Transform.PERSPECTIVE, coefficients.tolist(), Image.Resampling.BICUBIC
+    )
+
+
+def homography(source: NDArray[np.floating[Any]], target: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Return the 8 numbers a..h with x' = (ax + by + c) / (gx + hy + 1), y' = (dx + ey + f) / (gx + hy + 1).
+
+    ``source`` and ``target`` are ``(4, 2)``, no three points on a line; a degenerate case gives the nearest
+    least-squares answer.
+
+    >>> unit = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
+    >>> homography(unit, unit * 2 + 3).round(6).tolist()
+    [2.0, 0.0, 3.0, 0.0, 2.0, 3.0, 0.0, 0.0]
+    """
+    rows = []
+    for (x, y), (u, v) in zip(source, target, strict=True):
+        rows.append([x, y, 1, 0, 0, 0, -u * x, -u * y])
+        rows.append([0, 0, 0, x, y, 1, -v * x, -v * y])
+    solution: NDArray[np.float64] = np.linalg.lstsq(np.array(rows), np.asarray(target).ravel(), rcond=None)[0]
+    return solution + 0.0  # no minus zeros
+
+
+def _disc(pen: ImageDraw.ImageDraw, x: float, y: float, radius: float, fill: tuple[int, int, int]) -> None:
+    pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=fill)
+
+
+def _draw_labels(
+    canvas: Image.Image,
+    xy: NDArray[np.floating[Any]],
+    conf: NDArray[np.floating[Any]],
+    names: Sequence[str],
+    threshold: float,
+    unit: float,
+) -> None:
+    pen = ImageDraw.Draw(canvas)
+    font = ImageFont.load_default(size=max(10, round(7 * unit)))
+    gap = 6 * unit
+    for points, sureness in zip(xy, conf, strict=True):
+        for name, (x, y), c in zip(names, points, sureness, strict=True):
+            if c < threshold:
+                continue
+            text = f"{name} {c:.2f}"
+            left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
+            # Beside the point, on the side where there is room.
+            start = x + gap if x + gap + right < canvas.width else x - gap - right
+            row = min(max(y - (top + bottom) / 2, 0), canvas.height - bottom - 2)
+            at = (max(start, 0), row)
+            pen.text(at, text, font=font, fill="white", stroke_width=max(1, round(unit)), stroke_fill=OUTLINE)

@@ -1,0 +1,128 @@
+"""Every error of the project in one tree, and the check that refuses misspelt keywords.
+
+::
+
+    EdgeHRNetError
+    ├── ModelFileError, DeviceError, MissingExtraError, ClosedError     (see runtimes.base)
+    ├── InputError             (also ValueError)  a value is outside what is accepted
+    │   └── ImageError         the picture cannot be used
+    │       ├── MissingImageError  (also FileNotFoundError)
+    │       ├── CorruptImageError  not a picture, truncated, or empty
+    │       └── ImageSizeError     too small, too large, or a decompression bomb
+    ├── SpecError              (also ValueError)  a ModelSpec contradicts itself or cannot be read
+    ├── UnsupportedError       the model has no such output or task
+    └── UnknownKeywordError    (also TypeError)   names the nearest keyword
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+from collections.abc import Callable, Iterable
+from typing import ParamSpec, TypeVar
+
+from runtimes.base import (
+    ClosedError,
+    DeviceError,
+    EdgeHRNetError,
+    MissingExtraError,
+    MissingFileError,
+    MissingSpecError,
+    ModelFileError,
+    UnknownSuffixError,
+)
+
+__all__ = [
+    "ClosedError",
+    "CorruptImageError",
+    "DeviceError",
+    "EdgeHRNetError",
+    "ImageError",
+    "ImageSizeError",
+    "InputError",
+    "MissingExtraError",
+    "MissingFileError",
+    "MissingImageError",
+    "MissingSpecError",
+    "ModelFileError",
+    "SpecError",
+    "UnknownKeywordError",
+    "UnknownSuffixError",
+    "UnsupportedError",
+    "check_keywords",
+    "nearest",
+]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class InputError(EdgeHRNetError, ValueError):
+    """A value is outside what is accepted."""
+
+
+class ImageError(InputError):
+    """The picture cannot be used."""
+
+
+class MissingImageError(ImageError, FileNotFoundError):
+    """There is no such picture."""
+
+
+class CorruptImageError(ImageError):
+    """The bytes are no picture, or only a part of one."""
+
+
+class ImageSizeError(ImageError):
+    """The picture is too small, too large, or would unpack to an unreasonable size."""
+
+
+class SpecError(EdgeHRNetError, ValueError):
+    """A ModelSpec contradicts itself or cannot be read."""
+
+
+class UnsupportedError(EdgeHRNetError):
+    """This model has no such output or task."""
+
+
+class UnknownKeywordError(EdgeHRNetError, TypeError):
+    """A keyword argument that does not exist."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the half sentence that helps after a misspelt name.
+
+    >>> nearest("devise", ["device", "threads"])
+    "did you mean 'device'? accepted: device, threads"
+    >>> nearest("zzz", ["device", "threads"])
+    'accepted: device, threads'
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    accepted = f"accepted: {', '.join(names)}"
+    return f"did you mean {close[0]!r}? {accepted}" if close else accepted
+
+
+def check_keywords(function: Callable[P, R]) -> Callable[P, R]:
+    """Make an unknown keyword raise UnknownKeywordError with the nearest name.
+
+    >>> @check_keywords
+    ... def predict(image, *, color="rgb"): ...
+    >>> predict(0, colour="bgr")
+    Traceback (most recent call last):
+    edgehrnet.errors.UnknownKeywordError: predict() has no keyword 'colour'; did you mean 'color'? accepted: color
+    """
+    parameters = inspect.signature(function).parameters
+    accepted = {name for name, p in parameters.items() if p.kind is not inspect.Parameter.POSITIONAL_ONLY}
+    shown = {name for name in accepted if parameters[name].kind is inspect.Parameter.KEYWORD_ONLY}
+    title = function.__qualname__.removesuffix(".__init__")
+
+    @functools.wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        for keyword in kwargs:
+            if keyword not in accepted:
+                raise UnknownKeywordError(f"{title}() has no keyword {keyword!r}; {nearest(keyword, shown)}")
+        return function(*args, **kwargs)
+
+    return checked

@@ -1,0 +1,188 @@
+"""Picture -> network input, and the coordinates there and back. One function for training, calibration, runtime.
+
+The pixel convention, stated here once
+--------------------------------------
+Pixel centres sit at integers: (0, 0) is the centre of the top-left pixel, a picture W wide covers
+[-0.5, W - 0.5]. Resizing by ``sx = new_width / width`` (after rounding the new width, so sx and sy differ a
+little) and then padding maps ::
+
+    x_input = (x + 0.5) * sx - 0.5 + left          y_input likewise with sy and top
+    x_input = stride * cell_x + cell_offset        cell centres of a heatmap, in input pixels
+
+The filter, version 1
+---------------------
+With ``s = max(width / W, height / H)``: a box average over ``k = round(s)`` source pixels (``Image.reduce``),
+then linear interpolation between two rows and two columns in steps of 1/256. Where s >= 1.5 the box removes what
+the new grid cannot carry, so nothing aliases; below that two neighbours suffice. ARCHITECTURE.md lists what else
+was tried and what it cost.
+
+Changing any of this changes every trained model's input: raise VERSION, which ModelSpec stores.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+
+from edgehrnet.errors import InputError
+
+VERSION = 1
+MULTIPLE = 32  # the deepest branch has a 32nd of the input's resolution
+
+
+@dataclass(frozen=True)
+class Letterbox:
+    """The map between a picture's pixels and the network input's, exact and invertible.
+
+    All lengths are in pixels. ``content_*`` is the size of the picture inside the input; ``left`` and ``top``
+    are the padding before it (what is odd goes right and below).
+
+    >>> box = Letterbox.fit(1280, 720, (256, 512))
+    >>> (box.content_width, box.content_height, box.left, box.top)
+    (455, 256, 28, 0)
+    >>> box.inverse(box.forward([[100.0, 50.0]])).round(9).tolist()
+    [[100.0, 50.0]]
+    """
+
+    width: int
+    height: int
+    input_width: int
+    input_height: int
+    content_width: int
+    content_height: int
+    left: int
+    top: int
+
+    @classmethod
+    def fit(cls, width: int, height: int, input_size: tuple[int, int]) -> Letterbox:
+        """Fit a picture of ``width`` x ``height`` into ``input_size`` = (height, width), centred."""
+        input_height, input_width = input_size
+        shrink = max(width / input_width, height / input_height)
+        # Rounding cannot exceed the input: the longer side is input_side exactly, up to float error.
+        content_width = min(input_width, max(1, round(width / shrink)))
+        content_height = min(input_height, max(1, round(height / shrink)))
+        left, top = (input_width - content_width) // 2, (input_height - content_height) // 2
+        return cls(width, height, input_width, input_height, content_width, content_height, left, top)
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """(sx, sy): input pixels per picture pixel, each after rounding its own side."""
+        return self.content_width / self.width, self.content_height / self.height
+
+    @property
+    def inside(self) -> tuple[slice, slice]:
+        """(rows, columns) of the input that hold the picture; the rest is padding."""
+        rows = slice(self.top, self.top + self.content_height)
+        return rows, slice(self.left, self.left + self.content_width)
+
+    def forward(self, xy: ArrayLike) -> NDArray[np.float64]:
+        """Map ``(..., 2)`` x, y from picture pixels to input pixels."""
+        points = np.asarray(xy, np.float64)
+        return (points + 0.5) * self.scale - 0.5 + (self.left, self.top)
+
+    def inverse(self, xy: ArrayLike) -> NDArray[np.float64]:
+        """Map ``(..., 2)`` x, y from input pixels to picture pixels."""
+        points = np.asarray(xy, np.float64)
+        return (points - (self.left, self.top) + 0.5) / self.scale - 0.5
+
+    def cell_mask(self, grid: CellGrid) -> NDArray[np.bool_]:
+        """Return ``(h, w)``: True where a heatmap cell contains a part of the picture, False in the padding."""
+        rows = self._inside(self.input_height, grid, self.top, self.content_height)
+        columns = self._inside(self.input_width, grid, self.left, self.content_width)
+        return rows[:, None] & columns[None, :]
+
+    @staticmethod
+    def _inside(input_side: int, grid: CellGrid, start: int, length: int) -> NDArray[np.bool_]:
+        centres = grid.to_pixels(np.arange(input_side // grid.stride))
+        half = grid.stride / 2
+        return (centres + half > start - 0.5) & (centres - half < start + length - 0.5)
+
+
+@dataclass(frozen=True)
+class CellGrid:
+    """Where heatmap cells lie in the network input: ``pixel = stride * cell + offset``, for x and for y.
+
+    An offset of ``(stride - 1) / 2`` puts a cell's centre in the middle of the pixels it covers, so a map mirrored
+    with its picture stays aligned.
+
+    >>> CellGrid(4, 1.5).to_pixels([0, 1]).tolist()
+    [1.5, 5.5]
+    """
+
+    stride: int
+    offset: float
+
+    def to_pixels(self, cell: ArrayLike) -> NDArray[np.float64]:
+        """Map cell coordinates (any shape) to input pixels."""
+        pixels: NDArray[np.float64] = np.asarray(cell, np.float64) * self.stride + self.offset
+        return pixels
+
+    def to_cells(self, pixel: ArrayLike) -> NDArray[np.float64]:
+        """Map input pixels (any shape) to cell coordinates."""
+        cells: NDArray[np.float64] = (np.asarray(pixel, np.float64) - self.offset) / self.stride
+        return cells
+
+
+def letterbox(image: NDArray[np.uint8], input_size: tuple[int, int]) -> tuple[NDArray[np.uint8], Letterbox]:
+    """Scale a picture into the network input, keeping its aspect; black outside.
+
+    ``image`` is ``(H, W, 3)`` u8 RGB; ``input_size`` is (height, width), both multiples of 32. Returns the input
+    ``(height, width, 4)`` u8, RGB and mask (255 picture, 0 padding), and the Letterbox that maps coordinates.
+
+    >>> tensor, box = letterbox(np.full((90, 120, 3), 200, np.uint8), (64, 64))
+    >>> tensor.shape, tensor[32, 32].tolist(), tensor[0, 0].tolist()
+    ((64, 64, 4), [200, 200, 200, 255], [0, 0, 0, 0])
+    """
+    check_input_size(input_size)
+    height, width = image.shape[:2]
+    box = Letterbox.fit(width, height, input_size)
+    shrink = max(width / box.input_width, height / box.input_height)
+    k = max(1, int(shrink + 0.5))
+    picture = Image.fromarray(image)
+    if k > 1:
+        picture = picture.reduce((min(k, width), min(k, height)))
+    # Four bytes a pixel: whole pixels then move as one number, and the fourth becomes the mask.
+    packed = np.frombuffer(picture.tobytes("raw", "RGBX"), np.uint8).reshape(picture.height, -1)
+    rows = _interpolate_rows(packed, box.content_height, height / box.content_height / min(k, height))
+    columns = np.ascontiguousarray(rows.view(np.uint32).T).view(np.uint8)
+    columns = _interpolate_rows(columns, box.content_width, width / box.content_width / min(k, width))
+
+    tensor = np.zeros((box.input_height, box.input_width), np.uint32)
+    tensor[box.inside] = columns.view(np.uint32).T
+    pixels = tensor.view(np.uint8).reshape(box.input_height, box.input_width, 4)
+    pixels[box.inside][..., 3] = 255
+    return pixels, box
+
+
+def _interpolate_rows(rows: NDArray[np.uint8], count: int, step: float) -> NDArray[np.uint8]:
+    """Sample ``count`` rows, ``step`` source rows apart, the first half a step from the edge; edges repeat."""
+    last = len(rows) - 1
+    position = np.clip((np.arange(count) + 0.5) * step - 0.5, 0, last)
+    above = position.astype(np.intp)
+    below = np.minimum(above + 1, last)
+    weight = np.rint((position - above) * 256).astype(np.uint16)[:, None]
+    # 255 * 256 + 128 fits in 16 bits, so nothing is wider than it must be.
+    mixed = rows[above].astype(np.uint16)
+    mixed *= 256 - weight
+    lower = rows[below].astype(np.uint16)
+    lower *= weight
+    mixed += lower
+    mixed += 128
+    mixed >>= 8
+    sampled: NDArray[np.uint8] = mixed.astype(np.uint8)
+    return sampled
+
+
+def check_input_size(input_size: tuple[int, int]) -> None:
+    """Raise InputError, naming the nearest sizes, unless (height, width) are positive multiples of 32."""
+    height, width = input_size
+    if height < MULTIPLE or width < MULTIPLE or height % MULTIPLE or width % MULTIPLE:
+        low = tuple(max(MULTIPLE, side // MULTIPLE * MULTIPLE) for side in input_size)
+        high = tuple(max(MULTIPLE, -(-side // MULTIPLE) * MULTIPLE) for side in input_size)
+        raise InputError(
+            f"input size {height}x{width} (height x width): both must be multiples of {MULTIPLE}; "
+            f"the nearest are {low[0]}x{low[1]} and {high[0]}x{high[1]}"
+        )

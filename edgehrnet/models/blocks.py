@@ -1,0 +1,210 @@
+"""The blocks EdgeHRNet is built from: convolution + BN + activation, LiteBlock, Down, Up, Smooth.
+
+Every convolution is followed by a BN (prediction layers and gates aside), so that every BN folds into a
+convolution, and a fake-quantize has one place to sit: after the activation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+ACTIVATIONS: dict[str, type[nn.SiLU] | type[nn.Hardswish]] = {"silu": nn.SiLU, "hardswish": nn.Hardswish}
+DOWNS = ("dw", "avgpool", "blur")
+LINEAR = "linear"
+
+
+@dataclass(frozen=True)
+class Style:
+    """The choices that all blocks of one network share.
+
+    Attributes:
+        activation: a key of `ACTIVATIONS`, or `LINEAR` for none.
+        inplace: overwrite tensors that no backward reads: the BN output below an activation, and the
+            first term of a sum. Autograd keeps its own copy of an activation's input, so the gain is
+            in inference and in transient memory.
+        down: how `Down` halves the resolution, one of `DOWNS`.
+    """
+
+    activation: str = "silu"
+    inplace: bool = True
+    down: str = "dw"
+
+    @property
+    def linear(self) -> Style:
+        """The same style without an activation.
+
+        >>> Style("hardswish").linear.activation
+        'linear'
+        """
+        return replace(self, activation=LINEAR)
+
+
+class ConvBNAct(nn.Sequential):
+    """Convolution (no bias, 'same' padding for odd kernels) -> BN (eps 1e-5) -> activation.
+
+    ``[B, Ci, H, W]`` -> ``[B, Co, ceil(H/stride), ceil(W/stride)]``. The children are ``conv``, ``bn``
+    and, unless the style is linear, ``act``.
+
+    >>> ConvBNAct(4, 8, 3, Style(), stride=2)(torch.zeros(1, 4, 6, 8)).shape
+    torch.Size([1, 8, 3, 4])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        style: Style,
+        *,
+        stride: int = 1,
+        groups: int = 1,
+    ) -> None:
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        layers["conv"] = nn.Conv2d(
+            in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False
+        )
+        layers["bn"] = nn.BatchNorm2d(out_channels)
+        if style.activation != LINEAR:
+            layers["act"] = ACTIVATIONS[style.activation](inplace=style.inplace)
+        super().__init__(layers)
+
+
+class Add(nn.Module):
+    """Sum of tensors of one shape; a module, so that a quantizer can be attached to the sum.
+
+    With ``inplace`` the first tensor is overwritten: it must be fresh (nobody else reads it, neither
+    forward nor backward). Outputs of BN and of interpolation are; the input of a block is not.
+
+    >>> Add(inplace=False)(torch.ones(2), torch.ones(2), torch.ones(2))
+    tensor([3., 3.])
+    """
+
+    def __init__(self, inplace: bool) -> None:
+        super().__init__()
+        self.inplace = inplace
+
+    def forward(self, fresh: Tensor, *others: Tensor) -> Tensor:
+        """Sum of all arguments; all have one shape and dtype."""
+        total = fresh
+        for other in others:
+            total = total.add_(other) if self.inplace else total + other
+        return total
+
+    def extra_repr(self) -> str:
+        """Shown when the network is printed."""
+        return f"inplace={self.inplace}"
+
+
+class LiteBlock(nn.Module):
+    """Inverted residual with a linear bottleneck (Sandler et al., MobileNetV2, 2018), shape kept.
+
+    ``x + Project(DW(Expand(x)))``: 1x1 C -> eC act, depthwise 3x3 act, 1x1 eC -> C linear.
+    """
+
+    def __init__(self, channels: int, style: Style, expansion: int = 2) -> None:
+        super().__init__()
+        hidden = channels * expansion
+        self.expand = ConvBNAct(channels, hidden, 1, style)
+        self.depthwise = ConvBNAct(hidden, hidden, 3, style, groups=hidden)
+        self.project = ConvBNAct(hidden, channels, 1, style.linear)
+        self.add = Add(style.inplace)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, C, H, W]`` -> the same shape; ``x`` is left unchanged."""
+        y: Tensor = self.add(self.project(self.depthwise(self.expand(x))), x)
+        return y
+
+
+class Blur(nn.Module):
+    """Fixed binomial low-pass 3x3, ``[1 2 1]/4`` in each direction (Zhang, ICML 2019); shape kept.
+
+    No parameters. Zero padding, as in every other convolution of the net. It runs as a depthwise
+    convolution in every engine, and is counted as one: 9 MACs per element.
+
+    >>> Blur(1)(torch.ones(1, 1, 3, 3))[0, 0, 1]
+    tensor([0.7500, 1.0000, 0.7500])
+    """
+
+    kernel: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        row = torch.tensor([1.0, 2.0, 1.0]) / 4.0
+        kernel = torch.outer(row, row).repeat(channels, 1, 1, 1)
+        self.register_buffer("kernel", kernel, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, C, H, W]`` -> the same shape."""
+        return F.conv2d(x, self.kernel, padding=1, groups=self.kernel.shape[0])
+
+
+class Down(nn.Sequential):
+    """Half the resolution, ``[B, Ci, H, W]`` -> ``[B, Co, H/2, W/2]``, in one of three kinds.
+
+    ``dw``: depthwise 3x3 stride 2 + BN; ``avgpool``: 2x2 mean; ``blur``: `Blur`, then as ``dw``. Each
+    is followed by a 1x1 Ci -> Co + BN, with the activation of the style.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, style: Style) -> None:
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        if style.down == "blur":
+            layers["blur"] = Blur(in_channels)
+        if style.down == "avgpool":
+            layers["pool"] = nn.AvgPool2d(2)
+        else:
+            layers["depthwise"] = ConvBNAct(
+                in_channels, in_channels, 3, style.linear, stride=2, groups=in_channels
+            )
+        layers["pointwise"] = ConvBNAct(in_channels, out_channels, 1, style)
+        super().__init__(layers)
+
+
+def down_chain(in_channels: int, out_channels: int, steps: int, style: Style) -> nn.Sequential:
+    """``steps`` halvings (HRNet convention): all but the last keep the channels and have the activation.
+
+    The last one maps to ``out_channels`` and is linear.
+    """
+    inner = [Down(in_channels, in_channels, style) for _ in range(steps - 1)]
+    return nn.Sequential(*inner, Down(in_channels, out_channels, style.linear))
+
+
+def upsample(factor: int) -> nn.Upsample:
+    """One bilinear interpolation by ``factor``, half-pixel centres (align_corners=False)."""
+    return nn.Upsample(scale_factor=factor, mode="bilinear", align_corners=False)
+
+
+class Up(nn.Sequential):
+    """``[B, Ci, H, W]`` -> ``[B, Co, fH, fW]``: 1x1 + BN, then one bilinear interpolation by f.
+
+    Bilinear weights sum to one, so at inference both orders give the same result; this one costs
+    1/f^2 of the MACs.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, factor: int, style: Style) -> None:
+        pointwise = ConvBNAct(in_channels, out_channels, 1, style.linear)
+        super().__init__(OrderedDict(pointwise=pointwise, resize=upsample(factor)))
+
+
+def smooth(channels: int, style: Style) -> ConvBNAct:
+    """3x3 C -> C + BN + activation, after a sum of maps from several resolutions; shape kept."""
+    return ConvBNAct(channels, channels, 3, style)
+
+
+def initialise_convolutions(net: nn.Module) -> None:
+    """Kaiming normal, fan_out, in every convolution below ``net`` (He et al., 2015); biases zero.
+
+    A depthwise output reaches one channel, not all: the fan is divided by the groups.
+    """
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            height, width = module.kernel_size
+            fan_out = module.out_channels * height * width // module.groups
+            nn.init.normal_(module.weight, 0.0, math.sqrt(2.0 / fan_out))
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

@@ -1,0 +1,204 @@
+"""Files with trained weights: plain tensors and JSON values, nothing that could run code when read."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from edgehrnet.errors import EdgeHRNetError, InputError, MissingFileError, ModelFileError
+from edgehrnet.models import EdgeHRNet, create
+
+FORMAT = "edgehrnet-checkpoint"
+VERSION = 1
+_FIELDS: dict[str, type] = {
+    "variant": str,
+    "keypoints": int,
+    "options": dict,
+    "state": dict,
+    "spec": dict,
+    "training": dict,
+}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The content of a checkpoint.
+
+    Attributes:
+        variant: the name for `edgehrnet.models.create`.
+        keypoints: K.
+        options: the other keyword arguments of ``create``, JSON values.
+        state: the state dict: CPU tensors, the floating ones in the dtype they were stored in.
+        spec: the ModelSpec as JSON values.
+        training: how the weights came about, JSON values.
+    """
+
+    variant: str
+    keypoints: int
+    options: dict[str, Any]
+    state: dict[str, Tensor]
+    spec: dict[str, Any]
+    training: dict[str, Any]
+
+
+def save_checkpoint(
+    path: str | os.PathLike[str],
+    model_name: str,
+    options: Mapping[str, Any],
+    state_dict: Mapping[str, Tensor],
+    spec: Mapping[str, Any],
+    extra: Mapping[str, Any],
+    *,
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Write a checkpoint; an existing file is replaced only once the new one is complete.
+
+    Args:
+        path: the file to write.
+        model_name: a name that `edgehrnet.models.create` accepts.
+        options: the keyword arguments ``create`` was called with, ``keypoints`` among them unless it was
+            left at 17.
+        state_dict: of the network; copied to the CPU.
+        spec: the ModelSpec, JSON values.
+        extra: becomes `Checkpoint.training`, JSON values.
+        dtype: store floating tensors in this dtype (``torch.float16`` halves the file); None keeps theirs.
+
+    Raises:
+        InputError: a value is not JSON, not a tensor, or overflows in ``dtype``.
+    """
+    chosen = dict(options)
+    keypoints = chosen.pop("keypoints", 17)
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "variant": model_name,
+        "keypoints": int(keypoints),
+        "options": _plain("options", chosen),
+        "state": _pack({name: _stored(name, value, dtype) for name, value in state_dict.items()}),
+        "spec": _plain("spec", spec),
+        "training": _plain("extra", extra),
+    }
+    target = Path(path)
+    partial = target.with_name(target.name + ".partial")
+    try:
+        torch.save(content, partial)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+    """Read a checkpoint; only tensors and plain values are unpacked, on the CPU.
+
+    Raises:
+        MissingFileError: there is no such file.
+        ModelFileError: the file is damaged, is something else, or lacks a part.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise MissingFileError(f"no such checkpoint: {file}")
+    try:
+        content = torch.load(file, weights_only=True, map_location="cpu")
+    except Exception as error:  # Damage surfaces as a dozen types, from zip, pickle and tensor code.
+        raise ModelFileError(f"{file} is damaged or no checkpoint: {type(error).__name__}") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ModelFileError(f"{file} is not a checkpoint of this package (no format {FORMAT!r})")
+    if content.get("version") != VERSION:
+        raise ModelFileError(
+            f"{file} has format version {content.get('version')!r}; this code reads {VERSION}"
+        )
+    missing = [name for name in _FIELDS if name not in content]
+    unexpected = [name for name in content if name not in (*_FIELDS, "format", "version")]
+    if missing or unexpected:
+        raise ModelFileError(f"{file}: missing parts {missing}, unexpected parts {unexpected}")
+    for name, kind in _FIELDS.items():
+        if not isinstance(content[name], kind):
+            raise ModelFileError(f"{file}: {name} is {type(content[name]).__name__}, not {kind.__name__}")
+    try:
+        content["state"] = _unpack(content["state"])
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ModelFileError(f"{file}: the state cannot be unpacked: {error!r}") from None
+    return Checkpoint(**{name: content[name] for name in _FIELDS})
+
+
+def build_model(checkpoint: Checkpoint) -> EdgeHRNet:
+    """The network of a checkpoint with its weights, in float32, on the CPU, in eval mode.
+
+    Raises:
+        ModelFileError: the variant or an option is not known, or the state does not fit the network;
+            names what is missing, unexpected, or of another shape.
+    """
+    try:
+        net = create(checkpoint.variant, keypoints=checkpoint.keypoints, **checkpoint.options)
+    except EdgeHRNetError as error:
+        raise ModelFileError(f"the checkpoint's network cannot be built: {error}") from error
+    expected = net.state_dict()
+    given = checkpoint.state
+    problems = {
+        "missing": [name for name in expected if name not in given],
+        "unexpected": [name for name in given if name not in expected],
+        "of another shape": [n for n in expected if n in given and expected[n].shape != given[n].shape],
+    }
+    if any(problems.values()):
+        listed = "; ".join(f"{what}: {_shorten(names)}" for what, names in problems.items() if names)
+        raise ModelFileError(f"the weights do not fit {checkpoint.variant}: {listed}")
+    # Copying into the float32 parameters is what widens float16 weights.
+    net.load_state_dict(given)
+    return net.eval()
+
+
+def _pack(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """One flat tensor for each dtype and a table of names and shapes.
+
+    A file spends 300 bytes on each tensor it holds, whatever its size, and a network has hundreds of small ones.
+    """
+    table = [[name, list(value.shape), str(value.dtype)] for name, value in state.items()]
+    kinds = dict.fromkeys(kind for _, _, kind in table)
+    flat = {k: torch.cat([v.flatten() for v in state.values() if str(v.dtype) == k]) for k in kinds}
+    return {"table": table, "values": flat}
+
+
+def _unpack(packed: Mapping[str, Any]) -> dict[str, Tensor]:
+    rest = dict(packed["values"])
+    state = {}
+    for name, shape, kind in packed["table"]:
+        count = math.prod(shape)
+        state[name] = rest[kind][:count].reshape(shape)
+        rest[kind] = rest[kind][count:]
+    if any(len(left) for left in rest.values()):
+        raise ValueError("more values than the table names")
+    return state
+
+
+def _shorten(names: list[str], most: int = 5) -> str:
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest
+
+
+def _plain(what: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        plain: dict[str, Any] = json.loads(json.dumps(dict(values), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{what} holds something that JSON cannot: {error}") from error
+    return plain
+
+
+def _stored(name: str, value: Tensor, dtype: torch.dtype | None) -> Tensor:
+    if not isinstance(value, Tensor):
+        raise InputError(f"{name} of the state dict is {type(value).__name__}, not a tensor")
+    # Cloned: a view would drag its whole storage into the file.
+    plain = value.detach().to("cpu", copy=True).contiguous()
+    if dtype is None or not plain.is_floating_point():
+        return plain
+    narrow = plain.to(dtype)
+    if not torch.equal(plain.isfinite(), narrow.isfinite()):
+        raise InputError(f"{name} overflows in {dtype}")
+    return narrow

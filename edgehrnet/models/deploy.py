@@ -1,0 +1,43 @@
+"""The network as it leaves torch: bytes in, named outputs out, in the layouts that ModelSpec states."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from edgehrnet.models.output import Output
+
+
+def network_input(image: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+    """Map u8 ``[B, H, W, 4]`` RGB + mask to float ``[B, 4, H, W]``: ``(u8 / 255 - mean) / std``, mask 0 or 1.
+
+    The result shares the bytes' order in memory, which torch calls channels_last.
+    """
+    x = image.permute(0, 3, 1, 2).to(torch.float32) / 255
+    if any(mean) or any(s != 1 for s in std):
+        shift = torch.tensor([*mean, 0.0], device=x.device)[:, None, None]
+        scale = torch.tensor([*std, 1.0], device=x.device)[:, None, None]
+        # Padding stays exactly zero, as the convolutions' own padding is.
+        x = (x - shift * x[:, 3:]) / scale
+    return x
+
+
+class Deployed(nn.Module):
+    """Wraps a network for export: u8 ``[B, H, W, 4]`` -> heatmaps and offsets NCHW, hf NHWC, float32.
+
+    Extras follow under their own names, NCHW.
+    """
+
+    def __init__(self, network: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.network = network
+        self.mean, self.std = mean, std
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """Run the network on a batch of letterboxed pictures."""
+        output: Output = self.network(network_input(image, self.mean, self.std))
+        named = {"heatmaps": output.heatmaps}
+        if output.offsets is not None:
+            named["offsets"] = output.offsets
+        named["hf"] = output.hf.permute(0, 2, 3, 1)
+        return {**named, **output.extras}

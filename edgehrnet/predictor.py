@@ -1,0 +1,212 @@
+"""Predictor: a file in, pictures in, keypoints out. Glue only; each stage has its own module."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, overload
+
+import numpy as np
+
+import runtimes
+from edgehrnet.decoding import locate, sigmoid
+from edgehrnet.errors import InputError, MissingSpecError, check_keywords, nearest
+from edgehrnet.letterbox import check_input_size, letterbox
+from edgehrnet.result import Keypoints, Result
+from edgehrnet.sources import frames, read_image
+from edgehrnet.spec import DECODE_METHODS, ModelSpec
+
+GOLDEN_PX = 2.0  # network-input pixels, half a heatmap cell; a wrong device is off by dozens
+GOLDEN_CORRELATION = 0.99
+
+
+@dataclass(frozen=True)
+class Report:
+    """How a file did on the picture it carries, on the device at hand.
+
+    ``max_px``: largest keypoint error in network-input pixels; ``correlation``: of the heatmaps with the float
+    network's, 1 is perfect.
+    """
+
+    passed: bool
+    device: str
+    max_px: float
+    correlation: float
+
+
+class Predictor:
+    """Runs one model file.
+
+    ``path``: an OpenVINO ``.xml``. ``device``: None (the engine's usual one), ``cpu``, ``gpu``, ``gpu.1``, ``npu``
+    or ``auto``; an absent one raises. ``input_size``: (height, width), multiples of 32; None keeps the file's.
+    ``threads``: CPU threads. ``decode``: ``argmax``, ``quarter``, ``dark``, ``offset``, ``softargmax``; None is the
+    file's own. ``cache_dir``: an existing folder for compiled files. ``spec``: for a file that carries none.
+
+    May be shared between threads; pickles as its arguments; ``close()`` or ``with`` releases everything.
+    """
+
+    @check_keywords
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        device: str | None = None,
+        input_size: tuple[int, int] | None = None,
+        threads: int | None = None,
+        decode: str | None = None,
+        cache_dir: str | Path | None = None,
+        spec: ModelSpec | None = None,
+    ) -> None:
+        if input_size is not None:
+            check_input_size(input_size)
+        if threads is not None and threads < 1:
+            raise InputError(f"threads={threads}; at least 1, or None")
+        if decode is not None and decode not in DECODE_METHODS:
+            raise InputError(f"decode={decode!r}; {nearest(decode, DECODE_METHODS)}")
+        self.path = Path(path)
+        self._arguments = {
+            "device": device,
+            "input_size": input_size,
+            "threads": threads,
+            "decode": decode,
+            "cache_dir": cache_dir,
+            "spec": spec,
+        }
+        self._runtime = runtimes.load(
+            path, device, input_size=input_size, threads=threads, cache_dir=cache_dir
+        )
+        described = self._runtime.describe()
+        self.spec = (spec or _own_spec(self.path, described.metadata)).replace(
+            input_size=described.input_size
+        )
+        self._decode = decode
+
+    @overload
+    def predict(self, image: list[Any], *, color: str = ...) -> list[Result]: ...
+    @overload
+    def predict(self, image: Any, *, color: str = ...) -> Result: ...
+    @check_keywords
+    def predict(self, image: Any, *, color: str = "rgb") -> Result | list[Result]:
+        """Find the keypoints of one picture, or of each picture of a list.
+
+        See ``sources.read_image`` for what a picture may be; ``color`` is the channel order of arrays.
+        """
+        if isinstance(image, list):
+            return [self._predict_one(item, color) for item in image]
+        return self._predict_one(image, color)
+
+    __call__ = predict
+
+    @check_keywords
+    def stream(self, source: Any, *, color: str = "rgb") -> Iterator[Result]:
+        """Yield a Result for each picture of a folder, a glob pattern or an iterable, one at a time."""
+        for image in frames(source):
+            yield self._predict_one(image, color)
+
+    def warmup(self) -> None:
+        """Run once on a blank input, so that the first picture takes no longer than the next."""
+        self._runtime.run(np.zeros((1, *self.spec.input_size, 4), np.uint8))
+
+    def info(self) -> dict[str, Any]:
+        """Return what is loaded: file, engine, device, sizes, outputs, spec without its golden pair."""
+        described = asdict(self._runtime.describe())
+        del described["metadata"]
+        spec = self.spec.replace(golden=None).to_dict()
+        return {"file": str(self.path), **described, "spec": spec, "golden": self.spec.golden is not None}
+
+    def selfcheck(self) -> Report:
+        """Run the picture that the file carries and compare with what the float network gave for it.
+
+        Runs at the file's own input size, also if this Predictor was reshaped. Raises MissingSpecError if the
+        file has no golden pair.
+        """
+        golden = self.spec.golden
+        if golden is None:
+            raise MissingSpecError(f"{self.path} carries no golden pair; export it again")
+        changed = self._arguments["input_size"] is not None
+        checker = Predictor(self.path, **{**self._arguments, "input_size": None}) if changed else self  # type: ignore[arg-type]
+        result = checker.predict(golden.image())
+        expected = np.array(golden.xy)
+        distance = (result.keypoints.xy[0] - expected) * result.transform.scale
+        max_px = float(np.linalg.norm(distance, axis=1).max())
+        maps = result.heatmaps[0].ravel(), golden.heatmap_array().ravel()
+        correlation = float(np.corrcoef(*maps)[0, 1])
+        if changed:
+            checker.close()
+        passed = max_px <= GOLDEN_PX and correlation >= GOLDEN_CORRELATION
+        return Report(passed, self._runtime.describe().device, max_px, correlation)
+
+    def close(self) -> None:
+        """Release the engine; using the Predictor afterwards raises ClosedError."""
+        self._runtime.close()
+
+    def __enter__(self) -> Predictor:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, (self.path, self._arguments)
+
+    def __repr__(self) -> str:
+        height, width = self.spec.input_size
+        return f"Predictor({str(self.path)!r}, {self.spec.name}, input {height}x{width})"
+
+    def _predict_one(self, image: Any, color: str) -> Result:
+        clock = _Clock()
+        picture = read_image(image, color)
+        clock.lap("read")
+        pixels, box = letterbox(picture, self.spec.input_size)
+        clock.lap("letterbox")
+        outputs = self._runtime.run(pixels[None])
+        clock.lap("inference")
+        heatmaps, offsets = sigmoid(outputs.pop("heatmaps")), outputs.pop("offsets", None)
+        xy, conf = locate(heatmaps[0], None if offsets is None else offsets[0], self.spec, box, self._decode)
+        features = outputs.pop("hf", None)
+        if features is not None and self.spec.layout("hf") == "NHWC":
+            features = features.transpose(0, 3, 1, 2)
+        clock.lap("decode")
+        return Result(
+            keypoints=Keypoints(xy[None], conf[None], (box.width, box.height), self.spec.keypoints),
+            heatmaps=heatmaps,
+            offsets=offsets,
+            hf=features,
+            outputs=outputs,
+            mask=box.cell_mask(self.spec.grid),
+            transform=box,
+            speed=clock.ms,
+            image=picture,
+            spec=self.spec,
+        )
+
+
+class _Clock:
+    """Milliseconds between laps."""
+
+    def __init__(self) -> None:
+        self.ms: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.ms[stage] = (now - self._last) * 1000
+        self._last = now
+
+
+def _reopen(path: Path, arguments: dict[str, Any]) -> Predictor:
+    return Predictor(path, **arguments)
+
+
+def _own_spec(path: Path, metadata: str | None) -> ModelSpec:
+    if metadata is None:
+        raise MissingSpecError(
+            f"{path} does not say how to prepare its input and read its output; "
+            "pass spec=ModelSpec(...), or export it with python -m quant.export"
+        )
+    return ModelSpec.from_json(metadata)

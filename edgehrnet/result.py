@@ -1,0 +1,201 @@
+"""What predict() returns: keypoints in picture pixels, and everything they came from. All of it frozen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from edgehrnet import drawing
+from edgehrnet.decoding import find_peaks
+from edgehrnet.errors import InputError, MissingExtraError, UnsupportedError
+from edgehrnet.letterbox import Letterbox
+from edgehrnet.spec import ModelSpec
+
+Points = NDArray[np.float64]
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Keypoints:
+    """Keypoints of N instances with K names each.
+
+    ``xy (N, K, 2)``: x, y in pixels of the picture, always finite; pixel centres are integers. ``conf (N, K)``:
+    0..1; absence shows here alone. ``size``: (width, height) of the picture. ``names``: K.
+
+    >>> k = Keypoints(np.array([[[9.0, 4.0]]]), np.array([[0.9]], np.float32), (10, 5), ("tip",))
+    >>> k.xyn.tolist(), len(k)
+    ([[[0.9, 0.8]]], 1)
+    """
+
+    xy: Points
+    conf: Array
+    size: tuple[int, int]
+    names: tuple[str, ...]
+
+    @property
+    def xyn(self) -> Points:
+        """``xy`` divided by the picture's width and height."""
+        return self.xy / self.size
+
+    def __len__(self) -> int:
+        return len(self.xy)
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """One picture's answer. ``xy, conf = result`` unpacks the keypoints.
+
+    ``heatmaps (N, K, h, w)`` float32 probabilities. ``offsets (N, 2K, h, w)`` float32 in cells, or None. ``hf (N, C, h, w)`` float32 features, a view of a buffer this
+    Result owns; None where the file has no such output. ``outputs``: further outputs by name. ``mask (h, w)``:
+    False in the padding. ``transform``: picture pixels <-> network input. ``speed``: ms of each stage.
+    ``image (H, W, 3)``: the picture as read, u8 RGB.
+    """
+
+    keypoints: Keypoints
+    heatmaps: Array
+    offsets: Array | None
+    hf: Array | None
+    outputs: Mapping[str, Array]
+    mask: NDArray[np.bool_]
+    transform: Letterbox
+    speed: Mapping[str, float]
+    image: NDArray[np.uint8] = field(repr=False)
+    spec: ModelSpec = field(repr=False)
+
+    def __iter__(self) -> Iterator[Any]:
+        yield from (self.keypoints.xy, self.keypoints.conf)
+
+    def __repr__(self) -> str:
+        width, height = self.keypoints.size
+        points = ", ".join(
+            f"{name} ({x:.1f}, {y:.1f}) {conf:.2f}"
+            for name, (x, y), conf in zip(
+                self.keypoints.names, self.keypoints.xy[0], self.keypoints.conf[0], strict=True
+            )
+        )
+        return f"Result({width}x{height}: {points})"
+
+    @property
+    def score(self) -> Array:
+        """``(N,)`` mean confidence of an instance's keypoints."""
+        scores: Array = self.keypoints.conf.mean(axis=1)
+        return scores
+
+    @property
+    def peaks(self) -> list[Points]:
+        """Many instances of one keypoint: K arrays ``(M, 3)`` of x, y in picture pixels and score, best first."""
+        found = []
+        for k in range(len(self.keypoints.names)):
+            offsets = None if self.offsets is None else self.offsets[0, 2 * k : 2 * k + 2]
+            peaks = find_peaks(self.heatmaps[0, k], offsets, mask=self.mask)
+            peaks[:, :2] = self.transform.inverse(self.spec.grid.to_pixels(peaks[:, :2]))
+            found.append(peaks)
+        return found
+
+    def plot(self, *, heatmaps: bool = False) -> Image.Image:
+        """Draw the keypoints, and the heatmaps if asked for, over the picture."""
+        picture = Image.fromarray(self.image)
+        if heatmaps:
+            picture = drawing.blend_heatmap(picture, self.heatmaps.max(axis=(0, 1)), self.transform)
+        return drawing.draw_keypoints(
+            picture, self.keypoints.xy, self.keypoints.conf, self.keypoints.names, self.spec.skeleton
+        )
+
+    def save(self, path: str | Path) -> Path:
+        """Write plot() as a picture; the suffix chooses the format."""
+        path = Path(path)
+        try:
+            self.plot().save(path)
+        except ValueError as error:
+            raise InputError(f"cannot save {str(path)!r}: {error}; use .png or .jpg") from None
+        return path
+
+    def rectify(self, size: tuple[int, int]) -> Image.Image:
+        """Flatten the outlined page into ``size`` = (width, height) pixels.
+
+        Its corners become the picture's corners, the first one top-left. Raises UnsupportedError unless the
+        model finds the four corners of an outline.
+        """
+        if not self.spec.cyclic or len(self.spec.keypoints) != 4:
+            raise UnsupportedError(f"rectify() needs four corners of an outline, {self.spec.name!r} has none")
+        if min(size) < 1:
+            raise InputError(f"size={size}: (width, height) in pixels, both at least 1")
+        return drawing.flatten_quadrilateral(Image.fromarray(self.image), self.keypoints.xy[0], size)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values: size, instances with score and named keypoints, speed."""
+        width, height = self.keypoints.size
+        instances = [
+            {
+                "score": round(float(self.score[n]), 4),
+                "keypoints": [
+                    {
+                        "name": name,
+                        "x": round(float(x), 3),
+                        "y": round(float(y), 3),
+                        "conf": round(float(c), 4),
+                    }
+                    for name, (x, y), c in zip(
+                        self.keypoints.names, self.keypoints.xy[n], self.keypoints.conf[n], strict=True
+                    )
+                ],
+            }
+            for n in range(len(self.keypoints))
+        ]
+        speed = {stage: round(ms, 3) for stage, ms in self.speed.items()}
+        return {
+            "model": self.spec.name,
+            "width": width,
+            "height": height,
+            "instances": instances,
+            "speed_ms": speed,
+        }
+
+    def to_json(self) -> str:
+        """Return to_dict() as JSON."""
+        return json.dumps(self.to_dict())
+
+    def to_coco(self, image_id: int = 0, category_id: int = 1) -> list[dict[str, Any]]:
+        """Return COCO keypoint results: ``keypoints`` is x, y, confidence for each name in turn."""
+        rows = np.concatenate([self.keypoints.xy, self.keypoints.conf[..., None]], axis=2)
+        return [
+            {
+                "image_id": image_id,
+                "category_id": category_id,
+                "keypoints": [round(float(v), 3) for v in row.ravel()],
+                "score": round(float(score), 5),
+            }
+            for row, score in zip(rows, self.score, strict=True)
+        ]
+
+    def to_df(self) -> Any:
+        """Return a pandas DataFrame, one row a keypoint: instance, name, x, y, conf."""
+        try:
+            import pandas  # type: ignore[import-untyped] # noqa: PLC0415 - an optional dependency
+        except ImportError:
+            raise MissingExtraError("to_df() needs pandas; type: pip install pandas") from None
+        rows = [
+            {"instance": n, **keypoint}
+            for n, instance in enumerate(self.to_dict()["instances"])
+            for keypoint in instance["keypoints"]
+        ]
+        return pandas.DataFrame(rows)
+
+    def to_supervision(self) -> Any:
+        """Return supervision.KeyPoints, for its annotators."""
+        try:
+            import supervision  # type: ignore[import-not-found] # noqa: PLC0415 - an optional dependency
+        except ImportError:
+            raise MissingExtraError(
+                "to_supervision() needs supervision; type: pip install supervision"
+            ) from None
+        return supervision.KeyPoints(
+            xy=self.keypoints.xy.astype(np.float32), confidence=self.keypoints.conf.astype(np.float32)
+        )

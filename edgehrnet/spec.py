@@ -1,0 +1,186 @@
+"""ModelSpec: everything a file must say about itself to be run right. It travels inside the file, as JSON."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import io
+import json
+import zlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from edgehrnet import letterbox
+from edgehrnet.errors import SpecError, nearest
+from edgehrnet.letterbox import CellGrid
+
+FORMAT = 1
+DecodeMethod = Literal["argmax", "quarter", "dark", "offset", "softargmax"]
+DECODE_METHODS: tuple[DecodeMethod, ...] = get_args(DecodeMethod)
+GOLDEN_PICTURE_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Golden:
+    """A picture and what the float network gave for it, so that a file can check itself on any device.
+
+    ``png``: the picture, base64 PNG, at most 64 KB. ``xy``: keypoints in its pixels. ``conf``: 0..1.
+    ``heatmaps``: base64 of the zlib-packed float16 ``(K, h, w)`` probabilities; ``shape`` is (K, h, w).
+    """
+
+    png: str
+    xy: tuple[tuple[float, float], ...]
+    conf: tuple[float, ...]
+    heatmaps: str
+    shape: tuple[int, int, int]
+
+    @classmethod
+    def pack(
+        cls,
+        image: NDArray[np.uint8],
+        xy: NDArray[np.floating[Any]],
+        conf: NDArray[np.floating[Any]],
+        heatmaps: NDArray[np.floating[Any]],
+    ) -> Golden:
+        """Pack a picture ``(H, W, 3)`` u8, keypoints ``(K, 2)``, ``(K,)`` and heatmaps ``(K, h, w)`` 0..1."""
+        buffer = io.BytesIO()
+        Image.fromarray(image).save(buffer, "PNG", optimize=True)
+        if buffer.tell() > GOLDEN_PICTURE_BYTES:
+            raise SpecError(f"golden picture is {buffer.tell()} bytes as PNG, at most {GOLDEN_PICTURE_BYTES}")
+        packed = zlib.compress(heatmaps.astype("<f2").tobytes(), 9)
+        count, height, width = heatmaps.shape
+        return cls(
+            png=base64.b64encode(buffer.getvalue()).decode(),
+            xy=tuple((round(float(x), 4), round(float(y), 4)) for x, y in xy),
+            conf=tuple(round(float(c), 5) for c in conf),
+            heatmaps=base64.b64encode(packed).decode(),
+            shape=(count, height, width),
+        )
+
+    def image(self) -> NDArray[np.uint8]:
+        """Unpack the picture, ``(H, W, 3)`` u8 RGB."""
+        with Image.open(io.BytesIO(base64.b64decode(self.png))) as picture:
+            return np.array(picture.convert("RGB"))
+
+    def heatmap_array(self) -> NDArray[np.float32]:
+        """Unpack the heatmaps, ``(K, h, w)`` float32 in 0..1."""
+        raw = zlib.decompress(base64.b64decode(self.heatmaps))
+        return np.frombuffer(raw, "<f2").reshape(self.shape).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """How a file's input is prepared and its output decoded.
+
+    ``keypoints``: names, in channel order. ``skeleton``: index pairs to draw. ``flip_pairs``: indices that swap in
+    a mirrored picture. ``oks_sigmas``: COCO's per-keypoint constants, empty if there are none.
+    ``input_size``: (height, width). Input is u8 RGB + mask; the graph itself computes ``(u8 / 255 - mean) / std``.
+    ``letterbox``: version of the letterbox the network was trained with. ``stride``, ``cell_offset``: input
+    pixel = stride * cell + cell_offset. ``cyclic``: the keypoints are a closed outline, clockwise, and which
+    comes first is a convention (smallest x/W + y/H). ``outputs``: (name, layout) pairs.
+    ``quantization``: how the numbers inside were rounded (``float32``, ``float16``, ...).
+    """
+
+    name: str
+    keypoints: tuple[str, ...]
+    skeleton: tuple[tuple[int, int], ...] = ()
+    flip_pairs: tuple[tuple[int, int], ...] = ()
+    oks_sigmas: tuple[float, ...] = ()
+    input_size: tuple[int, int] = (256, 512)
+    colour_order: Literal["rgb"] = "rgb"
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    pad_value: int = 0
+    placement: Literal["centre"] = "centre"
+    letterbox: int = letterbox.VERSION
+    stride: int = 4
+    cell_offset: float = 1.5
+    decode: DecodeMethod = "offset"
+    cyclic: bool = False
+    outputs: tuple[tuple[str, str], ...] = (("heatmaps", "NCHW"), ("offsets", "NCHW"), ("hf", "NHWC"))
+    quantization: str = "float32"
+    golden: Golden | None = None
+
+    def __post_init__(self) -> None:
+        count = len(self.keypoints)
+        if not count:
+            raise SpecError("a ModelSpec needs at least one keypoint name")
+        if self.decode not in DECODE_METHODS:
+            raise SpecError(f"decode={self.decode!r}; {nearest(str(self.decode), DECODE_METHODS)}")
+        for pair in (*self.skeleton, *self.flip_pairs):
+            if not all(0 <= index < count for index in pair):
+                raise SpecError(f"keypoint index in {pair} outside 0..{count - 1}")
+        if self.oks_sigmas and len(self.oks_sigmas) != count:
+            raise SpecError(f"{len(self.oks_sigmas)} OKS sigmas for {count} keypoints")
+        if self.letterbox != letterbox.VERSION:
+            raise SpecError(
+                f"trained with letterbox version {self.letterbox}, this release has version {letterbox.VERSION}: "
+                "install the release that made the file, or train again"
+            )
+        letterbox.check_input_size(self.input_size)
+
+    @cached_property
+    def grid(self) -> CellGrid:
+        """Where the heatmap cells lie in the input."""
+        return CellGrid(self.stride, self.cell_offset)
+
+    def layout(self, output: str) -> str | None:
+        """Return the layout of an output (``NCHW`` or ``NHWC``), None if the file has no such output."""
+        return dict(self.outputs).get(output)
+
+    def replace(self, **changes: Any) -> ModelSpec:
+        """Return a copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON-able values; ``from_dict`` is the inverse."""
+        return {"format": FORMAT, **dataclasses.asdict(self)}
+
+    def to_json(self) -> str:
+        """Return the spec as one line of JSON.
+
+        >>> spec = ModelSpec("corners", ("a", "b"))
+        >>> ModelSpec.from_json(spec.to_json()) == spec
+        True
+        """
+        return json.dumps(self.to_dict(), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelSpec:
+        """Parse what to_json wrote; SpecError if it is anything else."""
+        try:
+            values = json.loads(text)
+        except ValueError as error:
+            raise SpecError(f"the spec is no JSON: {error}") from None
+        return cls.from_dict(values)
+
+    @classmethod
+    def from_dict(cls, values: Any) -> ModelSpec:
+        """Build a spec from what to_dict gave; SpecError names what is wrong."""
+        if not isinstance(values, dict):
+            raise SpecError(f"a spec is a JSON object, not {type(values).__name__}")
+        if values.get("format") != FORMAT:
+            raise SpecError(
+                f"spec format {values.get('format')!r}, this release reads {FORMAT}: "
+                "update edgehrnet, or export the file again"
+            )
+        fields = {field.name for field in dataclasses.fields(cls)}
+        for key in values.keys() - fields - {"format"}:
+            raise SpecError(f"unknown field {key!r} in the spec; {nearest(key, fields)}")
+        given = {key: _frozen(value) for key, value in values.items() if key in fields}
+        try:
+            if given.get("golden") is not None:
+                given["golden"] = Golden(**{k: _frozen(v) for k, v in values["golden"].items()})
+            return cls(**given)
+        except (TypeError, AttributeError) as error:
+            raise SpecError(f"incomplete spec: {error}") from None
+
+
+def _frozen(value: Any) -> Any:
+    """JSON lists -> tuples, all the way down."""
+    return tuple(_frozen(item) for item in value) if isinstance(value, list | tuple) else value

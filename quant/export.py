@@ -1,0 +1,155 @@
+"""``python -m quant.export``: a checkpoint -> files that engines run, each carrying its ModelSpec and golden pair."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import warnings
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+import runtimes.openvino
+from edgehrnet.errors import EdgeHRNetError, InputError
+from edgehrnet.letterbox import check_input_size
+from edgehrnet.models import EdgeHRNet
+from edgehrnet.models.checkpoints import Checkpoint, build_model, load_checkpoint
+from edgehrnet.models.deploy import Deployed
+from edgehrnet.models.folding import fold_batchnorm
+from edgehrnet.sources import read_image
+from edgehrnet.spec import GOLDEN_PICTURE_BYTES, Golden, ModelSpec
+from quant.data.corners import held_back_scene
+from quant.train import parse_size
+from quant.validation import predict_torch
+
+OPSET = 18
+PRECISIONS = ("fp32", "fp16")
+QUANTIZATION = {"fp32": "float32", "fp16": "float16"}
+# Heads that serve training only; a deployed file leaves them out.
+TRAINING_HEADS = ("auxiliary",)
+
+
+def export_openvino(
+    checkpoint: Checkpoint,
+    out: Path,
+    *,
+    precision: str = "fp32",
+    input_size: tuple[int, int] | None = None,
+    picture: NDArray[np.uint8] | None = None,
+) -> Path:
+    """Write ``out`` (``.xml``, weights beside it) and return it.
+
+    ``precision``: ``fp32`` or ``fp16``, how weights are stored. ``input_size``: (height, width), None for the
+    checkpoint's. ``picture`` ``(H, W, 3)`` u8 RGB becomes the golden pair's; None takes one the project draws.
+    """
+    if precision not in PRECISIONS:
+        raise InputError(f"precision={precision!r}; accepted: {', '.join(PRECISIONS)}")
+    network = deployable(checkpoint)
+    spec = ModelSpec.from_dict(checkpoint.spec)
+    if input_size is not None:
+        check_input_size(input_size)
+        spec = spec.replace(input_size=input_size)
+    extras = [(name, "NCHW") for name in ("boundary", "sdf", "p3_td", "p4_td", "p5") if _has(network, name)]
+    spec = spec.replace(
+        quantization=QUANTIZATION[precision],
+        outputs=(("heatmaps", "NCHW"), ("offsets", "NCHW"), ("hf", "NHWC"), *extras),
+    )
+    spec = spec.replace(golden=golden_pair(network, spec, picture))
+    with tempfile.TemporaryDirectory() as folder:
+        onnx_path = Path(folder) / "network.onnx"
+        write_onnx(network, spec, onnx_path)
+        layers = runtimes.openvino.build(onnx_path, out, spec.to_json(), half=precision == "fp16")
+    convolutions = Counter(layer.precision for layer in layers if layer.type == "Convolution")
+    print(f"{out}: convolutions executed here: {dict(convolutions)}")
+    return out
+
+
+def deployable(checkpoint: Checkpoint) -> EdgeHRNet:
+    """Return the network in eval mode, BatchNorm folded, without the heads that serve training only."""
+    options = {name: value for name, value in checkpoint.options.items() if name not in TRAINING_HEADS}
+    kept = [name for name in checkpoint.state if not name.startswith("auxiliary.")]
+    state = {name: checkpoint.state[name] for name in kept}
+    slim = Checkpoint(
+        checkpoint.variant, checkpoint.keypoints, options, state, checkpoint.spec, checkpoint.training
+    )
+    folded: EdgeHRNet = fold_batchnorm(build_model(slim))
+    return folded
+
+
+def write_onnx(network: EdgeHRNet, spec: ModelSpec, path: Path) -> None:
+    """Write the network as it is deployed: u8 NHWC in, the spec's outputs out, batch 1, static shapes."""
+    height, width = spec.input_size
+    image = torch.zeros((1, height, width, 4), dtype=torch.uint8)
+    with warnings.catch_warnings():
+        # The exporter's own use of tree specs and of copyreg; nothing that a caller could change.
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(
+            Deployed(network, spec.mean, spec.std).eval(),
+            (image,),
+            path,
+            input_names=[runtimes.openvino.INPUT],
+            output_names=[name for name, _ in spec.outputs],
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+
+
+def golden_pair(network: EdgeHRNet, spec: ModelSpec, picture: NDArray[np.uint8] | None = None) -> Golden:
+    """Run the float network on a picture small enough to travel in the file."""
+    image = shrink_to_png(held_back_scene(0).image if picture is None else picture, GOLDEN_PICTURE_BYTES)
+    xy, conf, heatmaps = predict_torch(network, image, spec, torch.device("cpu"))
+    return Golden.pack(image, xy, conf, heatmaps)
+
+
+def shrink_to_png(image: NDArray[np.uint8], most_bytes: int) -> NDArray[np.uint8]:
+    """Shrink ``(H, W, 3)`` u8 in steps of a tenth until its PNG fits into ``most_bytes``."""
+    picture = Image.fromarray(image)
+    while True:
+        with tempfile.TemporaryFile() as file:
+            picture.save(file, "PNG", optimize=True)
+            if file.tell() <= most_bytes:
+                return np.array(picture)
+        picture = picture.resize(
+            (picture.width * 9 // 10, picture.height * 9 // 10), Image.Resampling.BILINEAR
+        )
+
+
+def _has(network: EdgeHRNet, name: str) -> bool:
+    options = network.options
+    return bool(getattr(options, name) if name in ("boundary", "sdf") else options.pyramid)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    p = argparse.ArgumentParser(prog="python -m quant.export", description=__doc__)
+    p.add_argument("checkpoint", type=Path)
+    p.add_argument("--out", type=Path, required=True, metavar="DIR")
+    p.add_argument("--name", help="file name without suffix (default: the checkpoint's)")
+    p.add_argument("--targets", nargs="+", choices=["openvino"], default=["openvino"])
+    p.add_argument("--precision", nargs="+", choices=PRECISIONS, default=["fp32"])
+    p.add_argument(
+        "--size", type=parse_size, metavar="HxW", help="input height x width (default: the checkpoint's)"
+    )
+    p.add_argument("--picture", type=Path, help="picture of the golden pair (default: one the project draws)")
+    args = p.parse_args(arguments)
+    try:
+        checkpoint = load_checkpoint(args.checkpoint)
+        picture = None if args.picture is None else read_image(args.picture)
+        args.out.mkdir(parents=True, exist_ok=True)
+        for precision in args.precision:
+            out = args.out / f"{args.name or args.checkpoint.stem}-{precision}.xml"
+            export_openvino(checkpoint, out, precision=precision, input_size=args.size, picture=picture)
+    except EdgeHRNetError as error:
+        p.exit(2, f"error: {error}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

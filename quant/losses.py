@@ -1,0 +1,90 @@
+"""What training minimises, invariant to cyclic shifts of the keypoints where their start is a convention."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from edgehrnet.models import Output
+
+PEAK_WEIGHT = (
+    30.0  # a blob covers about 14 of thousands of cells: without it, answering zero is nearly optimal
+)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Factors of the loss's terms."""
+
+    offset: float = 0.02
+    auxiliary: float = 0.3
+    boundary: float = 0.1
+    sdf: float = 0.05
+
+
+def pairwise_heatmap_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return ``(B, K, K)``: the weighted squared error of channel i against target j, mean over cells.
+
+    ``logits`` and ``targets`` ``(B, K, h, w)``. The square is expanded, so that no ``(B, K, K, h, w)`` exists.
+    """
+    p = logits.sigmoid().flatten(2)
+    t = targets.flatten(2)
+    weight = 1 + PEAK_WEIGHT * t
+    cells = p.shape[2]
+    squares = torch.einsum("bic,bjc->bij", p * p, weight)
+    products = torch.einsum("bic,bjc->bij", p, weight * t)
+    constant = (weight * t * t).sum(2)[:, None, :]
+    return (squares - 2 * products + constant) / cells
+
+
+def best_shift(cost: Tensor, cyclic: bool) -> Tensor:
+    """Return ``(B, K)`` target indices: the cyclic shift of least summed cost ``(B, K, K)``, or no shift."""
+    count = cost.shape[1]
+    shifts = (torch.arange(count)[None, :] + torch.arange(count)[:, None]).to(cost.device) % count
+    if not cyclic:
+        return shifts[0].expand(len(cost), -1)
+    channels = torch.arange(count, device=cost.device)
+    totals = cost[:, channels[None, :], shifts % count].sum(2)
+    return shifts[totals.argmin(1)]
+
+
+def keypoint_loss(
+    output: Output, targets: Mapping[str, Tensor], *, cyclic: bool, weights: Weights
+) -> dict[str, Tensor]:
+    """Return the loss's weighted terms by name; their sum is what to minimise.
+
+    ``targets``: ``heatmaps (B, K, h, w)``, ``offsets (B, K, 2, h, w)``, ``offset_weight (B, K, h, w)``, and where
+    the network has them ``aux_p3``, ``aux_p4``, ``boundary``, ``sdf``.
+    """
+    cost = pairwise_heatmap_loss(output.heatmaps.float(), targets["heatmaps"])
+    with torch.no_grad():
+        order = best_shift(cost, cyclic)
+    terms = {"heatmaps": _at(cost, order)}
+    if output.offsets is not None:
+        terms["offsets"] = weights.offset * _offset_loss(output.offsets.float(), targets, order)
+    for name in ("aux_p3", "aux_p4"):
+        if name in output.extras:
+            coarse = pairwise_heatmap_loss(output.extras[name].float(), targets[name])
+            terms[name] = weights.auxiliary * _at(coarse, order)
+    if "boundary" in output.extras:
+        logits = output.extras["boundary"].float()
+        terms["boundary"] = weights.boundary * F.binary_cross_entropy_with_logits(logits, targets["boundary"])
+    if "sdf" in output.extras:
+        terms["sdf"] = weights.sdf * F.smooth_l1_loss(output.extras["sdf"].float(), targets["sdf"])
+    return terms
+
+
+def _at(cost: Tensor, order: Tensor) -> Tensor:
+    return cost.gather(2, order[:, :, None]).sum(dim=(1, 2)).mean()
+
+
+def _offset_loss(offsets: Tensor, targets: Mapping[str, Tensor], order: Tensor) -> Tensor:
+    rows = torch.arange(len(order), device=order.device)[:, None]
+    wanted, weight = targets["offsets"][rows, order], targets["offset_weight"][rows, order]
+    error = (offsets.reshape(wanted.shape) - wanted).abs().sum(2)
+    total: Tensor = (error * weight).sum() / weight.sum().clamp(min=1)
+    return total

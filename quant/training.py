@@ -1,0 +1,286 @@
+"""The training loop: seeds, EMA, cosine schedule, mixed precision, several processes, resume.
+
+Everything that happens at step s depends on the settings and on s alone (pictures are drawn from their number), so
+an interrupted run goes on with the very pictures it would have seen.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import os
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from edgehrnet.errors import InputError
+from edgehrnet.letterbox import check_input_size
+from edgehrnet.models import EdgeHRNet, create
+from edgehrnet.models.checkpoints import load_checkpoint, save_checkpoint
+from edgehrnet.models.deploy import network_input
+from quant.data.corners import SPEC, DocumentCorners, SampleHeads, check_name
+from quant.losses import Weights, keypoint_loss
+from quant.validation import validate
+
+AMP_TYPES = {"none": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """One training run; written beside its results, so that the run can be repeated.
+
+    ``sizes``: input (height, width), taken in turn by the batches. ``warmup``: share of the steps in which the
+    learning rate rises. ``canonical``: share of the steps before the loss may choose the best cyclic shift; until
+    then the labels' own order breaks the symmetry between the channels. ``init``: a checkpoint to start from.
+    """
+
+    data: str = "synthetic:document-corners"
+    model: str = "edgehrnet18"
+    options: dict[str, Any] = field(default_factory=dict)
+    steps: int = 4000
+    batch: int = 16
+    sizes: tuple[tuple[int, int], ...] = ((128, 256),)
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-4
+    warmup: float = 0.05
+    canonical: float = 0.25
+    ema: float = 0.998
+    amp: str = "none"
+    device: str = "cpu"
+    workers: int = 1
+    seed: int = 0
+    validate_every: int = 500
+    validate_count: int = 200
+    init: str | None = None
+    weights: Weights = Weights()
+
+    def __post_init__(self) -> None:
+        check_name(self.data)
+        for size in self.sizes:
+            check_input_size(size)
+        if self.amp not in AMP_TYPES:
+            raise InputError(f"amp={self.amp!r}; accepted: {', '.join(AMP_TYPES)}")
+        if self.steps < 1 or self.batch < 2:
+            raise InputError(
+                f"steps={self.steps}, batch={self.batch}: at least 1 step and 2 pictures a batch"
+            )
+
+    def learning_rate_at(self, step: int) -> float:
+        """Linear warm-up, then half a cosine down to one percent (SGDR's shape, Loshchilov 2017)."""
+        rising = max(1, round(self.warmup * self.steps))
+        if step < rising:
+            return self.learning_rate * (step + 1) / rising
+        progress = (step - rising) / max(1, self.steps - rising)
+        return self.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+class Ema:
+    """A slow copy of a network: each float tensor is a running mean of the trained one (Polyak averaging)."""
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        self.decay = decay
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, step: int) -> None:
+        """Follow the network; early on faster, so that the random start is soon forgotten."""
+        rate = 1 - min(self.decay, (1 + step) / (10 + step))
+        for slow, fast in zip(self.network.state_dict().values(), network.state_dict().values(), strict=True):
+            if slow.dtype.is_floating_point:
+                slow.lerp_(fast, rate)
+            else:
+                slow.copy_(fast)
+
+
+@dataclass(frozen=True)
+class World:
+    """Which of how many processes this is; torchrun says so in the environment."""
+
+    rank: int = 0
+    size: int = 1
+
+    @classmethod
+    def join(cls, device: str) -> World:
+        """Join the other processes if torchrun started this one."""
+        if "WORLD_SIZE" not in os.environ:
+            return cls()
+        torch.distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+        return cls(torch.distributed.get_rank(), torch.distributed.get_world_size())
+
+    def leave(self) -> None:
+        """Part from the other processes, if there are any."""
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+
+class Trainer:
+    """One run in one folder: ``last.pt`` to resume from, ``ema.pt`` to use, ``log.jsonl``, ``settings.json``."""
+
+    def __init__(self, settings: TrainSettings, out: Path, world: World = World()) -> None:  # noqa: B008 - frozen
+        self.settings, self.out, self.world = settings, out, world
+        torch.manual_seed(settings.seed)
+        self.device = torch.device(settings.device)
+        network = create(settings.model, keypoints=len(SPEC.keypoints), **settings.options)
+        if settings.init is not None:
+            start_from(network, settings.init)
+        self.network: EdgeHRNet = network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.ema = Ema(self.network, settings.ema)
+        self.trained: nn.Module = self.network
+        if world.size > 1:
+            self.trained = DistributedDataParallel(self.network)
+        self.optimizer = torch.optim.AdamW(_parameter_groups(self.network, settings.weight_decay))
+        self.scaler = torch.amp.GradScaler(enabled=settings.amp == "fp16" and self.device.type == "cuda")
+        self.step = 0
+
+    def resume(self) -> None:
+        """Go on from ``last.pt``; InputError if the settings are not the ones it was started with."""
+        path = self.out / "last.pt"
+        if not path.is_file():
+            raise InputError(f"nothing to resume in {self.out}: start without --resume")
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        before, now = json.loads(state["settings"]), json.loads(self._settings_json())
+        changed = [key for key in now if now[key] != before.get(key) and key not in ("workers", "device")]
+        if changed:
+            raise InputError(f"cannot resume with other {', '.join(changed)}; start a new --out")
+        self.network.load_state_dict(state["network"])
+        self.ema.network.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.step = state["step"]
+
+    def run(self, *, progress: bool = True) -> dict[str, float]:
+        """Train to the last step; return the last validation's scores."""
+        settings, scores = self.settings, {}
+        if self.world.rank == 0:
+            self.out.mkdir(parents=True, exist_ok=True)
+            (self.out / "settings.json").write_text(self._settings_json() + "\n")
+        bar = tqdm(
+            total=settings.steps, initial=self.step, disable=not progress or self.world.rank > 0, unit="step"
+        )
+        recent: list[float] = []
+        started = time.perf_counter()
+        for batch in self._batches():
+            terms = self._train_step(batch)
+            recent = [*recent[-49:], sum(terms.values())]
+            bar.set_postfix(loss=f"{sum(recent) / len(recent):.4f}")
+            bar.update()
+            last = self.step == settings.steps
+            if self.world.rank == 0 and (self.step % settings.validate_every == 0 or last):
+                scores = self._validate()
+                seconds = round(time.perf_counter() - started, 1)
+                self._log(
+                    {"step": self.step, "seconds": seconds, "loss": sum(recent) / len(recent), **scores}
+                )
+                self._save(scores)
+        bar.close()
+        return scores
+
+    def _batches(self) -> Iterator[dict[str, Tensor]]:
+        settings, options = self.settings, self.network.options
+        heads = SampleHeads(auxiliary=options.auxiliary, outline=options.boundary or options.sdf)
+        samples = DocumentCorners(
+            self.step * settings.batch,
+            (settings.steps - self.step) * settings.batch,
+            batch=settings.batch,
+            sizes=settings.sizes,
+            seed=settings.seed,
+            heads=heads,
+            rank=self.world.rank,
+            world=self.world.size,
+        )
+        return iter(DataLoader(samples, settings.batch, num_workers=settings.workers))
+
+    def _train_step(self, batch: dict[str, Tensor]) -> dict[str, float]:
+        settings = self.settings
+        rate = settings.learning_rate_at(self.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        targets = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
+        image = network_input(targets.pop("image"), SPEC.mean, SPEC.std)
+        kind = AMP_TYPES[settings.amp]
+        self.trained.train()
+        with torch.autocast(self.device.type, kind) if kind else nullcontext():
+            output = self.trained(image)
+        cyclic = self.step >= settings.canonical * settings.steps
+        terms = keypoint_loss(output, targets, cyclic=cyclic, weights=settings.weights)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(torch.stack(list(terms.values())).sum()).backward()  # type: ignore[no-untyped-call]
+        self.scaler.unscale_(self.optimizer)
+        nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.ema.update(self.network, self.step)
+        self.step += 1
+        values = {name: float(term.detach()) for name, term in terms.items()}
+        if not math.isfinite(sum(values.values())):
+            raise FloatingPointError(
+                f"loss at step {self.step} is not finite: {values}; lower --learning-rate"
+            )
+        return values
+
+    def _validate(self) -> dict[str, float]:
+        size = max(self.settings.sizes)
+        return validate(self.ema.network, self.settings.validate_count, size, self.device).as_dict()
+
+    def _save(self, scores: dict[str, float]) -> None:
+        state = {
+            "settings": self._settings_json(),
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "ema": self.ema.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+        }
+        _write_whole(self.out / "last.pt", state)
+        training = {"settings": json.loads(self._settings_json()), "step": self.step, "scores": scores}
+        save_checkpoint(
+            self.out / "ema.pt",
+            self.settings.model,
+            {"keypoints": len(SPEC.keypoints), **self.settings.options},
+            self.ema.network.state_dict(),
+            SPEC.replace(input_size=max(self.settings.sizes)).to_dict(),
+            training,
+            dtype=torch.float16,
+        )
+
+    def _settings_json(self) -> str:
+        return json.dumps(asdict(self.settings), indent=1)
+
+    def _log(self, line: dict[str, float]) -> None:
+        with (self.out / "log.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def start_from(network: nn.Module, path: str) -> None:
+    """Copy a checkpoint's weights; heads that only one of the two has stay as they are.
+
+    Raises InputError if anything but a head is missing.
+    """
+    missing, _ = network.load_state_dict(load_checkpoint(path).state, strict=False)
+    body = [name for name in missing if not name.startswith(("heads.", "auxiliary."))]
+    if body:
+        raise InputError(f"{path} does not fit this network; it lacks {', '.join(body[:3])}, ...")
+
+
+def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Decay convolution weights alone: shrinking BatchNorm or biases regularises nothing."""
+    weights = [p for p in network.parameters() if p.ndim > 1]
+    others = [p for p in network.parameters() if p.ndim <= 1]
+    return [{"params": weights, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def _write_whole(path: Path, state: dict[str, Any]) -> None:
+    """Write beside, then rename: an interruption never leaves half a file."""
+    beside = path.with_suffix(".tmp")
+    torch.save(state, beside)
+    beside.replace(path)

@@ -1,0 +1,47 @@
+"""Scores of a torch network on the held-back synthetic pictures, decoded as the runtime decodes."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from edgehrnet.decoding import locate, sigmoid
+from edgehrnet.letterbox import letterbox
+from edgehrnet.models.deploy import network_input
+from edgehrnet.spec import ModelSpec
+from quant.data.corners import SPEC, held_back_scene
+from quant.metrics import Score, auroc, keypoint_errors, score
+
+
+@torch.no_grad()
+def predict_torch(
+    network: nn.Module, image: NDArray[np.uint8], spec: ModelSpec, device: torch.device
+) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float32]]:
+    """Run a network in eval mode on one picture ``(H, W, 3)`` u8 RGB at ``spec.input_size``.
+
+    Returns xy ``(K, 2)`` in picture pixels, confidence ``(K,)`` and heatmaps ``(K, h, w)`` 0..1.
+    """
+    pixels, box = letterbox(image, spec.input_size)
+    output = network(network_input(torch.from_numpy(pixels)[None].to(device), spec.mean, spec.std))
+    heatmaps = sigmoid(output.heatmaps[0].float().cpu().numpy())
+    offsets = None if output.offsets is None else output.offsets[0].float().cpu().numpy()
+    xy, conf = locate(heatmaps, offsets, spec, box)
+    return xy, conf, heatmaps
+
+
+def validate(network: nn.Module, count: int, input_size: tuple[int, int], device: torch.device) -> Score:
+    """Score a network in eval mode on the first ``count`` held-back pictures."""
+    spec = SPEC.replace(input_size=input_size)
+    errors: list[NDArray[np.float64]] = []
+    with_document: list[float] = []
+    without: list[float] = []
+    for index in range(count):
+        scene = held_back_scene(index)
+        xy, conf, _ = predict_torch(network, scene.image, spec, device)
+        height, width = scene.image.shape[:2]
+        distance = keypoint_errors(xy, scene.corners, scene.visible, cyclic=spec.cyclic)
+        errors.append(100 * distance / np.hypot(width, height))
+        (without if "empty" in scene.conditions else with_document).append(float(conf.mean()))
+    return score(errors, count, auroc(with_document, without))

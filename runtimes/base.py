@@ -1,0 +1,101 @@
+"""What every runtime is: the root exception, the errors of files and devices, and the Runtime protocol.
+
+Errors
+------
+::
+
+    EdgeHRNetError
+    ├── ModelFileError           the file cannot be used: corrupt, incomplete, not one of ours
+    │   ├── MissingFileError     (also FileNotFoundError)
+    │   ├── UnknownSuffixError   (also ValueError)
+    │   └── MissingSpecError     the file carries no ModelSpec
+    ├── DeviceError              (also ValueError) the device is absent or the engine does not know it
+    ├── MissingExtraError        (also ImportError) the text names the ``pip install``
+    └── ClosedError              (also RuntimeError) run() after close()
+
+``edgehrnet.errors`` re-exports these and adds the ones of pictures and arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class EdgeHRNetError(Exception):
+    """Root of every error this project raises on purpose."""
+
+
+class ModelFileError(EdgeHRNetError):
+    """The model file cannot be used."""
+
+
+class MissingFileError(ModelFileError, FileNotFoundError):
+    """There is no such file. Nothing is ever downloaded instead."""
+
+
+class UnknownSuffixError(ModelFileError, ValueError):
+    """No runtime handles files with this suffix."""
+
+
+class MissingSpecError(ModelFileError):
+    """The file does not say how its input is prepared and its output decoded."""
+
+
+class DeviceError(EdgeHRNetError, ValueError):
+    """The device is absent, or the engine of this file cannot use it."""
+
+
+class MissingExtraError(EdgeHRNetError, ImportError):
+    """An optional dependency is needed for what was asked."""
+
+
+class ClosedError(EdgeHRNetError, RuntimeError):
+    """The runtime was used after close()."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a loaded file is and where it runs.
+
+    ``input_size`` is (height, width) in pixels; ``outputs`` maps each name to its shape with N=1;
+    ``device`` is what the engine calls the device that really runs; ``settings`` are the engine's own.
+    """
+
+    engine: str
+    version: str
+    device: str
+    input_size: tuple[int, int]
+    outputs: Mapping[str, tuple[int, ...]]
+    metadata: str | None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Runtime(Protocol):
+    """One loaded file on one device. ``run`` may be called from several threads at once."""
+
+    def run(self, image: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """Map a u8 batch ``[N, H, W, 4]`` (RGB + mask, 0..255) to named float32 outputs that the caller owns."""
+        ...
+
+    def describe(self) -> Description:
+        """Say what is loaded; costs nothing."""
+        ...
+
+    def close(self) -> None:
+        """Release everything; a second call does nothing."""
+        ...
+
+
+def existing_file(path: str | Path) -> Path:
+    """Return ``path`` as a Path, or raise MissingFileError."""
+    path = Path(path)
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise MissingFileError(f"model file {str(path)!r} {what}; nothing is downloaded, check the path")
+    return path

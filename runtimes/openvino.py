@@ -1,0 +1,226 @@
+"""OpenVINO IR files: build them from ONNX, run them on Intel CPUs, GPUs and NPUs."""
+
+from __future__ import annotations
+
+import os
+import queue
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtimes.base import ClosedError, Description, DeviceError, MissingExtraError, ModelFileError
+from runtimes.cpus import thread_limit
+
+METADATA_KEY = "edgehrnet"
+INPUT = "image"
+
+
+def _openvino() -> ModuleType:
+    try:
+        import openvino  # noqa: PLC0415 - an engine is imported when a file needs it
+    except ImportError as error:
+        raise MissingExtraError(
+            f"an .xml file needs OpenVINO ({error}); type: pip install 'edgehrnet[openvino]'"
+        ) from None
+    return openvino
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One operation as the engine really runs it; ``precision`` is the engine's word (``f32``, ``u8``, ...)."""
+
+    name: str
+    type: str
+    precision: str
+
+
+def build(onnx_path: Path, out: Path, metadata: str, *, half: bool = False) -> tuple[Layer, ...]:
+    """Convert an ONNX file to OpenVINO IR (``out`` ends in ``.xml``, weights go beside it as ``.bin``).
+
+    ``metadata`` is stored under ``rt_info/edgehrnet``; ``half`` stores float weights in 16 bits. The file is then
+    compiled for the CPU and the operations that really run are returned.
+    """
+    ov = _openvino()
+    model = ov.convert_model(onnx_path)
+    model.set_rt_info(metadata, [METADATA_KEY])
+    ov.save_model(model, out, compress_to_fp16=half)
+    compiled = ov.Core().compile_model(out, "CPU", _settings("CPU", None, None))
+    return executed_layers(compiled)
+
+
+def executed_layers(compiled: Any) -> tuple[Layer, ...]:
+    """Read the operations and their precisions from a compiled model."""
+    layers = []
+    for node in compiled.get_runtime_model().get_ordered_ops():
+        info = node.get_rt_info()
+        kind, precision = (info[key].astype(str) for key in ("layerType", "runtimePrecision"))
+        layers.append(Layer(node.get_friendly_name(), kind, precision))
+    return tuple(layers)
+
+
+class OpenVINORuntime:
+    """One IR file compiled for one device; see Runtime. Safe to call from several threads."""
+
+    def __init__(
+        self,
+        path: Path,
+        device: str | None = None,
+        *,
+        input_size: tuple[int, int] | None = None,
+        threads: int | None = None,
+        cache_dir: str | Path | None = None,
+    ) -> None:
+        ov = _openvino()
+        core = ov.Core()
+        name = _device(core, device)
+        model = _read(core, path)
+        self._metadata = _metadata(model)
+        if input_size is not None:
+            _reshape(model, path, input_size)
+        self._size = _input_size(model, path)
+        settings = _settings(name, threads, cache_dir)
+        try:
+            self._compiled = core.compile_model(model, name, settings)
+        except RuntimeError as error:
+            raise ModelFileError(f"{path} cannot be compiled for {name}: {_first_line(error)}") from None
+        self._tensor = ov.Tensor
+        self._version = ov.__version__.split("-")[0]
+        self._names = [port.get_any_name() for port in self._compiled.outputs]
+        self._shapes = {n: tuple(p.shape) for n, p in zip(self._names, self._compiled.outputs, strict=True)}
+        # A bounded pool of plain requests: callers beyond it wait, and nothing runs in the background.
+        count = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+        self._pool: queue.Queue[Any] = queue.Queue()
+        for _ in range(max(1, count)):
+            self._pool.put(self._compiled.create_infer_request())
+        self._closed = False
+
+    def run(self, image: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """Run a u8 batch ``[N, H, W, 4]``, one picture after the other; the outputs belong to the caller."""
+        if self._closed:
+            raise ClosedError("this runtime is closed; load the file again")
+        outputs = {
+            name: np.empty((len(image), *shape[1:]), np.float32) for name, shape in self._shapes.items()
+        }
+        request = self._pool.get()
+        try:
+            for n in range(len(image)):
+                request.set_input_tensor(
+                    self._tensor(np.ascontiguousarray(image[n : n + 1]), shared_memory=True)
+                )
+                for index, name in enumerate(self._names):
+                    # The engine writes straight into the caller's array: no copy of the 4 MB of features.
+                    target = self._tensor(outputs[name][n : n + 1], shared_memory=True)
+                    request.set_output_tensor(index, target)
+                request.infer()
+        finally:
+            self._pool.put(request)
+        return outputs
+
+    def describe(self) -> Description:
+        """Say what is loaded and on which device it runs."""
+        if self._closed:
+            raise ClosedError("this runtime is closed; load the file again")
+        devices = self._compiled.get_property("EXECUTION_DEVICES")
+        kinds = Counter(f"{n.type} {n.precision}" for n in executed_layers(self._compiled))
+        settings = {
+            "inference_threads": _property(self._compiled, "INFERENCE_NUM_THREADS"),
+            "inference_precision": _property(self._compiled, "INFERENCE_PRECISION_HINT"),
+            "convolutions": {k.split()[1]: c for k, c in kinds.items() if k.startswith("Convolution ")},
+        }
+        return Description(
+            engine="openvino",
+            version=self._version,
+            device=",".join(devices) if isinstance(devices, list | tuple) else str(devices),
+            input_size=self._size,
+            outputs=self._shapes,
+            metadata=self._metadata,
+            settings={key: value for key, value in settings.items() if value},
+        )
+
+    def close(self) -> None:
+        """Release the compiled model, once the calls in flight have ended."""
+        if self._closed:
+            return
+        self._closed = True
+        for _ in range(self._pool.qsize()):
+            self._pool.get()
+        self._compiled = None
+
+
+def _device(core: Any, device: str | None) -> str:
+    """Map our device names to OpenVINO's, refusing what is not there."""
+    name = (device or "cpu").upper()
+    kind = name.partition(".")[0]
+    if kind not in ("CPU", "GPU", "NPU", "AUTO"):
+        raise DeviceError(f"device {device!r}: an .xml file runs on cpu, gpu, gpu.1, npu or auto")
+    present = list(core.available_devices)
+    if kind == "AUTO" or name in present or f"{name}.0" in present:
+        return name
+    raise DeviceError(f"device {device!r} is not present; OpenVINO finds here: {', '.join(present).lower()}")
+
+
+def _settings(name: str, threads: int | None, cache_dir: str | Path | None) -> dict[str, Any]:
+    settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+    if name == "CPU":
+        # Newer CPUs would round float layers to bfloat16 unasked; what was trained is what runs.
+        settings["INFERENCE_PRECISION_HINT"] = "f32"
+        limit = threads or thread_limit()
+        if limit:
+            settings["INFERENCE_NUM_THREADS"] = limit
+            settings["ENABLE_CPU_PINNING"] = False  # pinned threads of several processes share one core
+    if cache_dir is not None:
+        folder = Path(cache_dir)
+        if not folder.is_dir() or not os.access(folder, os.W_OK):
+            raise ModelFileError(f"cache_dir {str(folder)!r} is not a writable folder; create it first")
+        settings["CACHE_DIR"] = str(folder)
+    return settings
+
+
+def _read(core: Any, path: Path) -> Any:
+    weights = path.with_suffix(".bin")
+    if not weights.is_file():
+        raise ModelFileError(f"{path.name} needs its weights beside it: {weights} does not exist")
+    try:
+        return core.read_model(path)
+    except RuntimeError as error:
+        raise ModelFileError(f"{path} is not a usable OpenVINO file: {_first_line(error)}") from None
+
+
+def _metadata(model: Any) -> str | None:
+    if not model.has_rt_info([METADATA_KEY]):
+        return None
+    return str(model.get_rt_info([METADATA_KEY]).astype(str))
+
+
+def _reshape(model: Any, path: Path, input_size: tuple[int, int]) -> None:
+    try:
+        model.reshape([1, *input_size, 4])
+    except RuntimeError as error:
+        raise ModelFileError(f"{path} cannot be reshaped to {input_size}: {_first_line(error)}") from None
+
+
+def _input_size(model: Any, path: Path) -> tuple[int, int]:
+    shape = model.inputs[0].partial_shape
+    if len(model.inputs) != 1 or shape.is_dynamic or len(shape) != 4:
+        raise ModelFileError(f"{path}: expected one static input [1, H, W, 4], found {shape}")
+    _, height, width, _ = shape.to_shape()
+    return int(height), int(width)
+
+
+def _property(compiled: Any, name: str) -> Any:
+    """Read a property; None where the device has no such thing."""
+    try:
+        value = compiled.get_property(name)
+    except RuntimeError:
+        return None
+    return value if isinstance(value, int | str) else getattr(value, "get_type_name", lambda: str(value))()
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
