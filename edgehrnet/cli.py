@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edgehrnet import Predictor, Result, __version__, sample_picture, shipped_model
-from edgehrnet.errors import EdgeHRNetError, UnsupportedError
+from edgehrnet.errors import EdgeHRNetError
 from edgehrnet.spec import DECODE_METHODS
 
 
@@ -74,11 +74,7 @@ def _size(text: str) -> tuple[int, int]:
 
 def _open(args: argparse.Namespace) -> Predictor:
     # A bare word without a dot cannot be a model file, so it is the name of a shipped one.
-    path = (
-        shipped_model(args.model)
-        if Path(args.model).name == args.model and "." not in args.model
-        else args.model
-    )
+    path = shipped_model(args.model) if Path(args.model).name == args.model and "." not in args.model else args.model
     return Predictor(path, device=args.device, input_size=args.size, threads=args.threads, decode=args.decode)
 
 
@@ -91,9 +87,7 @@ def _demo(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({**result.to_dict(), "overlay": str(written)}))
         return 0
-    print(
-        f"{result.spec.name} on {sample_picture().name}, {result.keypoints.size[0]}x{result.keypoints.size[1]} px\n"
-    )
+    print(f"{result.spec.name} on {sample_picture().name}, {result.keypoints.size[0]}x{result.keypoints.size[1]} px\n")
     _print_result(result)
     print(f"\noverlay: {written}")
     return 0
@@ -160,11 +154,7 @@ def _shape(name: str, shape: Sequence[int], spec: dict[str, Any]) -> str:
 
 
 def _plain(value: Any) -> str:
-    return (
-        ", ".join(f"{count} in {kind}" for kind, count in value.items())
-        if isinstance(value, dict)
-        else str(value)
-    )
+    return ", ".join(f"{count} in {kind}" for kind, count in value.items()) if isinstance(value, dict) else str(value)
 
 
 def _selfcheck(args: argparse.Namespace) -> int:
@@ -173,9 +163,7 @@ def _selfcheck(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(asdict(report)))
     else:
-        verdict = (
-            "passed" if report.passed else "FAILED: this device does not compute what the network learned"
-        )
+        verdict = "passed" if report.passed else "FAILED: this device does not compute what the network learned"
         print(f"{verdict}\n")
         rows = [
             ("device", report.device),
@@ -188,7 +176,7 @@ def _selfcheck(args: argparse.Namespace) -> int:
 
 def predictor_sources(source: str) -> list[Path]:
     """Expand one argument into paths; UnsupportedError never, missing files raise when read."""
-    from edgehrnet.sources import frames  # noqa: PLC0415
+    from edgehrnet.sources import frames
 
     return [Path(item) for item in frames(source)]
 

@@ -87,9 +87,7 @@ def flatten_quadrilateral(
     if shrink > 1:
         picture = picture.reduce(shrink)
         coefficients[:6] /= shrink
-    return picture.transform(
-        size, Image.Transform.PERSPECTIVE, coefficients.tolist(), Image.Resampling.BICUBIC
-    )
+    return picture.transform(size, Image.Transform.PERSPECTIVE, coefficients.tolist(), Image.Resampling.BICUBIC)
 
 
 def homography(source: NDArray[np.floating[Any]], target: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
@@ -130,7 +128,7 @@ def _draw_labels(
             if c < threshold:
                 continue
             text = f"{name} {c:.2f}"
-            left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
+            _, top, right, bottom = pen.textbbox((0, 0), text, font=font)
             # Beside the point, on the side where there is room.
             start = x + gap if x + gap + right < canvas.width else x - gap - right
             row = min(max(y - (top + bottom) / 2, 0), canvas.height - bottom - 2)

@@ -75,13 +75,9 @@ class Predictor:
             "cache_dir": cache_dir,
             "spec": spec,
         }
-        self._runtime = runtimes.load(
-            path, device, input_size=input_size, threads=threads, cache_dir=cache_dir
-        )
+        self._runtime = runtimes.load(path, device, input_size=input_size, threads=threads, cache_dir=cache_dir)
         described = self._runtime.describe()
-        self.spec = (spec or _own_spec(self.path, described.metadata)).replace(
-            input_size=described.input_size
-        )
+        self.spec = (spec or _own_spec(self.path, described.metadata)).replace(input_size=described.input_size)
         self._decode = decode
 
     @overload

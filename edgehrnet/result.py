@@ -52,8 +52,9 @@ class Keypoints:
 class Result:
     """One picture's answer. ``xy, conf = result`` unpacks the keypoints.
 
-    ``heatmaps (N, K, h, w)`` float32 probabilities. ``offsets (N, 2K, h, w)`` float32 in cells, or None. ``hf (N, C, h, w)`` float32 features, a view of a buffer this
-    Result owns; None where the file has no such output. ``outputs``: further outputs by name. ``mask (h, w)``:
+    ``heatmaps (N, K, h, w)`` float32 probabilities. ``offsets (N, 2K, h, w)`` float32 in cells, or None.
+    ``hf (N, C, h, w)`` float32 features, a view of a buffer this Result owns; None where the file has no such
+    output. ``outputs``: further outputs by name. ``mask (h, w)``:
     False in the padding. ``transform``: picture pixels <-> network input. ``speed``: ms of each stage.
     ``image (H, W, 3)``: the picture as read, u8 RGB.
     """
@@ -178,7 +179,7 @@ class Result:
     def to_df(self) -> Any:
         """Return a pandas DataFrame, one row a keypoint: instance, name, x, y, conf."""
         try:
-            import pandas  # type: ignore[import-untyped] # noqa: PLC0415 - an optional dependency
+            import pandas
         except ImportError:
             raise MissingExtraError("to_df() needs pandas; type: pip install pandas") from None
         rows = [
@@ -191,11 +192,9 @@ class Result:
     def to_supervision(self) -> Any:
         """Return supervision.KeyPoints, for its annotators."""
         try:
-            import supervision  # type: ignore[import-not-found] # noqa: PLC0415 - an optional dependency
+            import supervision
         except ImportError:
-            raise MissingExtraError(
-                "to_supervision() needs supervision; type: pip install supervision"
-            ) from None
+            raise MissingExtraError("to_supervision() needs supervision; type: pip install supervision") from None
         return supervision.KeyPoints(
             xy=self.keypoints.xy.astype(np.float32), confidence=self.keypoints.conf.astype(np.float32)
         )

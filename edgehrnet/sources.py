@@ -18,9 +18,7 @@ MIN_SIDE = 8  # px; below it there is nothing to find
 MAX_SIDE = 16_384  # px
 MAX_PIXELS = 89_000_000  # 270 MB unpacked; just below where Pillow starts to warn of decompression bombs
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-ACCEPTED = (
-    "a path, bytes of a picture file, a PIL picture, an (H, W[, 3 or 4]) array, a (C, H, W) torch tensor"
-)
+ACCEPTED = "a path, bytes of a picture file, a PIL picture, an (H, W[, 3 or 4]) array, a (C, H, W) torch tensor"
 
 
 def read_image(image: Any, color: str = "rgb") -> NDArray[np.uint8]:
@@ -58,9 +56,7 @@ def frames(source: Any) -> Iterator[Any]:
     """
     if isinstance(source, str | Path):
         yield from _paths(source)
-    elif isinstance(source, Iterable) and not isinstance(
-        source, np.ndarray | bytes | bytearray | Image.Image
-    ):
+    elif isinstance(source, Iterable) and not isinstance(source, np.ndarray | bytes | bytearray | Image.Image):
         yield from source
     else:
         yield source
@@ -74,7 +70,7 @@ def _paths(source: str | Path) -> list[Path]:
             raise MissingImageError(f"folder {str(path)!r} holds no pictures ({' '.join(SUFFIXES)})")
         return found
     if has_magic(str(source)) and not path.exists():
-        found = sorted(Path(name) for name in glob(str(source)))
+        found = sorted(Path(name) for name in glob(str(source)))  # noqa: PTH207 - Path.glob refuses absolute ones
         if not found:
             raise MissingImageError(f"no file matches {str(source)!r}")
         return found
@@ -152,9 +148,7 @@ def _as_bytes(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     if not np.isfinite(pixels).all():
         raise ImageError("the array holds NaN or infinity")
     if pixels.min() < 0 or pixels.max() > 1:
-        raise ImageError(
-            f"floats must lie in 0..1, these reach from {pixels.min():.4g} to {pixels.max():.4g}"
-        )
+        raise ImageError(f"floats must lie in 0..1, these reach from {pixels.min():.4g} to {pixels.max():.4g}")
     scaled: NDArray[np.uint8] = np.rint(pixels * 255).astype(np.uint8)
     return scaled
 

@@ -73,11 +73,8 @@ def deployable(checkpoint: Checkpoint) -> EdgeHRNet:
     options = {name: value for name, value in checkpoint.options.items() if name not in TRAINING_HEADS}
     kept = [name for name in checkpoint.state if not name.startswith("auxiliary.")]
     state = {name: checkpoint.state[name] for name in kept}
-    slim = Checkpoint(
-        checkpoint.variant, checkpoint.keypoints, options, state, checkpoint.spec, checkpoint.training
-    )
-    folded: EdgeHRNet = fold_batchnorm(build_model(slim))
-    return folded
+    slim = Checkpoint(checkpoint.variant, checkpoint.keypoints, options, state, checkpoint.spec, checkpoint.training)
+    return fold_batchnorm(build_model(slim))
 
 
 def write_onnx(network: EdgeHRNet, spec: ModelSpec, path: Path) -> None:
@@ -116,9 +113,7 @@ def shrink_to_png(image: NDArray[np.uint8], most_bytes: int) -> NDArray[np.uint8
             picture.save(file, "PNG", optimize=True)
             if file.tell() <= most_bytes:
                 return np.array(picture)
-        picture = picture.resize(
-            (picture.width * 9 // 10, picture.height * 9 // 10), Image.Resampling.BILINEAR
-        )
+        picture = picture.resize((picture.width * 9 // 10, picture.height * 9 // 10), Image.Resampling.BILINEAR)
 
 
 def _has(network: EdgeHRNet, name: str) -> bool:
@@ -134,9 +129,7 @@ def main(arguments: list[str] | None = None) -> int:
     p.add_argument("--name", help="file name without suffix (default: the checkpoint's)")
     p.add_argument("--targets", nargs="+", choices=["openvino"], default=["openvino"])
     p.add_argument("--precision", nargs="+", choices=PRECISIONS, default=["fp32"])
-    p.add_argument(
-        "--size", type=parse_size, metavar="HxW", help="input height x width (default: the checkpoint's)"
-    )
+    p.add_argument("--size", type=parse_size, metavar="HxW", help="input height x width (default: the checkpoint's)")
     p.add_argument("--picture", type=Path, help="picture of the golden pair (default: one the project draws)")
     args = p.parse_args(arguments)
     try:

@@ -11,9 +11,7 @@ from torch.nn import functional as F
 
 from edgehrnet.models import Output
 
-PEAK_WEIGHT = (
-    30.0  # a blob covers about 14 of thousands of cells: without it, answering zero is nearly optimal
-)
+PEAK_WEIGHT = 30.0  # a blob covers about 14 of thousands of cells: without it, answering zero is nearly optimal
 
 
 @dataclass(frozen=True)

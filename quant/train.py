@@ -26,9 +26,7 @@ def parse_size(text: str) -> tuple[int, int]:
     try:
         return int(height), int(width)
     except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no size; write HEIGHTxWIDTH, such as 256x512"
-        ) from None
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write HEIGHTxWIDTH, such as 256x512") from None
 
 
 def option(text: str) -> tuple[str, Any]:

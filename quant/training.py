@@ -62,7 +62,7 @@ class TrainSettings:
     validate_every: int = 500
     validate_count: int = 200
     init: str | None = None
-    weights: Weights = Weights()
+    weights: Weights = field(default_factory=Weights)
 
     def __post_init__(self) -> None:
         check_name(self.data)
@@ -71,9 +71,7 @@ class TrainSettings:
         if self.amp not in AMP_TYPES:
             raise InputError(f"amp={self.amp!r}; accepted: {', '.join(AMP_TYPES)}")
         if self.steps < 1 or self.batch < 2:
-            raise InputError(
-                f"steps={self.steps}, batch={self.batch}: at least 1 step and 2 pictures a batch"
-            )
+            raise InputError(f"steps={self.steps}, batch={self.batch}: at least 1 step and 2 pictures a batch")
 
     def learning_rate_at(self, step: int) -> float:
         """Linear warm-up, then half a cosine down to one percent (SGDR's shape, Loshchilov 2017)."""
@@ -126,7 +124,7 @@ class World:
 class Trainer:
     """One run in one folder: ``last.pt`` to resume from, ``ema.pt`` to use, ``log.jsonl``, ``settings.json``."""
 
-    def __init__(self, settings: TrainSettings, out: Path, world: World = World()) -> None:  # noqa: B008 - frozen
+    def __init__(self, settings: TrainSettings, out: Path, world: World = World()) -> None:
         self.settings, self.out, self.world = settings, out, world
         torch.manual_seed(settings.seed)
         self.device = torch.device(settings.device)
@@ -164,9 +162,7 @@ class Trainer:
         if self.world.rank == 0:
             self.out.mkdir(parents=True, exist_ok=True)
             (self.out / "settings.json").write_text(self._settings_json() + "\n")
-        bar = tqdm(
-            total=settings.steps, initial=self.step, disable=not progress or self.world.rank > 0, unit="step"
-        )
+        bar = tqdm(total=settings.steps, initial=self.step, disable=not progress or self.world.rank > 0, unit="step")
         recent: list[float] = []
         started = time.perf_counter()
         for batch in self._batches():
@@ -178,9 +174,7 @@ class Trainer:
             if self.world.rank == 0 and (self.step % settings.validate_every == 0 or last):
                 scores = self._validate()
                 seconds = round(time.perf_counter() - started, 1)
-                self._log(
-                    {"step": self.step, "seconds": seconds, "loss": sum(recent) / len(recent), **scores}
-                )
+                self._log({"step": self.step, "seconds": seconds, "loss": sum(recent) / len(recent), **scores})
                 self._save(scores)
         bar.close()
         return scores
@@ -223,9 +217,7 @@ class Trainer:
         self.step += 1
         values = {name: float(term.detach()) for name, term in terms.items()}
         if not math.isfinite(sum(values.values())):
-            raise FloatingPointError(
-                f"loss at step {self.step} is not finite: {values}; lower --learning-rate"
-            )
+            raise FloatingPointError(f"loss at step {self.step} is not finite: {values}; lower --learning-rate")
         return values
 
     def _validate(self) -> dict[str, float]:

@@ -41,7 +41,5 @@ def load(
         raise UnknownSuffixError(f"no runtime for {str(path)!r}; accepted: {', '.join(sorted(ENGINES))}")
     module, name = ENGINES[suffix]
     engine = getattr(importlib.import_module(module), name)
-    runtime: Runtime = engine(
-        existing_file(path), device, input_size=input_size, threads=threads, cache_dir=cache_dir
-    )
+    runtime: Runtime = engine(existing_file(path), device, input_size=input_size, threads=threads, cache_dir=cache_dir)
     return runtime

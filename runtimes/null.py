@@ -16,9 +16,7 @@ from runtimes.base import ClosedError, Description, DeviceError, ModelFileError
 _METADATA, _SIZE, _OUTPUT = "metadata", "input_size", "output_"
 
 
-def build(
-    out: Path, metadata: str, input_size: tuple[int, int], outputs: dict[str, NDArray[np.float32]]
-) -> None:
+def build(out: Path, metadata: str, input_size: tuple[int, int], outputs: dict[str, NDArray[np.float32]]) -> None:
     """Write a file that answers with ``outputs``, each ``[1, ...]`` float32, at ``input_size`` (height, width)."""
     arrays = {_OUTPUT + name: array for name, array in outputs.items()}
     header = {_METADATA: np.array(metadata), _SIZE: np.array(input_size)}

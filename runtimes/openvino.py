@@ -22,12 +22,13 @@ INPUT = "image"
 
 def _openvino() -> ModuleType:
     try:
-        import openvino  # noqa: PLC0415 - an engine is imported when a file needs it
+        import openvino
     except ImportError as error:
         raise MissingExtraError(
             f"an .xml file needs OpenVINO ({error}); type: pip install 'edgehrnet[openvino]'"
         ) from None
-    return openvino
+    module: ModuleType = openvino
+    return module
 
 
 @dataclass(frozen=True)
@@ -103,15 +104,11 @@ class OpenVINORuntime:
         """Run a u8 batch ``[N, H, W, 4]``, one picture after the other; the outputs belong to the caller."""
         if self._closed:
             raise ClosedError("this runtime is closed; load the file again")
-        outputs = {
-            name: np.empty((len(image), *shape[1:]), np.float32) for name, shape in self._shapes.items()
-        }
+        outputs = {name: np.empty((len(image), *shape[1:]), np.float32) for name, shape in self._shapes.items()}
         request = self._pool.get()
         try:
             for n in range(len(image)):
-                request.set_input_tensor(
-                    self._tensor(np.ascontiguousarray(image[n : n + 1]), shared_memory=True)
-                )
+                request.set_input_tensor(self._tensor(np.ascontiguousarray(image[n : n + 1]), shared_memory=True))
                 for index, name in enumerate(self._names):
                     # The engine writes straight into the caller's array: no copy of the 4 MB of features.
                     target = self._tensor(outputs[name][n : n + 1], shared_memory=True)

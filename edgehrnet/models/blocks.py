@@ -66,9 +66,7 @@ class ConvBNAct(nn.Sequential):
         groups: int = 1,
     ) -> None:
         layers: OrderedDict[str, nn.Module] = OrderedDict()
-        layers["conv"] = nn.Conv2d(
-            in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False
-        )
+        layers["conv"] = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False)
         layers["bn"] = nn.BatchNorm2d(out_channels)
         if style.activation != LINEAR:
             layers["act"] = ACTIVATIONS[style.activation](inplace=style.inplace)
@@ -158,9 +156,7 @@ class Down(nn.Sequential):
         if style.down == "avgpool":
             layers["pool"] = nn.AvgPool2d(2)
         else:
-            layers["depthwise"] = ConvBNAct(
-                in_channels, in_channels, 3, style.linear, stride=2, groups=in_channels
-            )
+            layers["depthwise"] = ConvBNAct(in_channels, in_channels, 3, style.linear, stride=2, groups=in_channels)
         layers["pointwise"] = ConvBNAct(in_channels, out_channels, 1, style)
         super().__init__(layers)
 

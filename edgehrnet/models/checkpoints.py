@@ -112,9 +112,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ModelFileError(f"{file} is not a checkpoint of this package (no format {FORMAT!r})")
     if content.get("version") != VERSION:
-        raise ModelFileError(
-            f"{file} has format version {content.get('version')!r}; this code reads {VERSION}"
-        )
+        raise ModelFileError(f"{file} has format version {content.get('version')!r}; this code reads {VERSION}")
     missing = [name for name in _FIELDS if name not in content]
     unexpected = [name for name in content if name not in (*_FIELDS, "format", "version")]
     if missing or unexpected:

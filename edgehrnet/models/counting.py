@@ -54,8 +54,7 @@ def count(net: nn.Module, size: tuple[int, int] = (256, 512)) -> dict[str, Cost]
     for hook in hooks:
         hook.remove()
     parts = {
-        name: Cost(sum(p.numel() for p in child.parameters()), macs[name])
-        for name, child in shadow.named_children()
+        name: Cost(sum(p.numel() for p in child.parameters()), macs[name]) for name, child in shadow.named_children()
     }
     return {**parts, TOTAL: sum(parts.values(), Cost())}
 

@@ -102,9 +102,7 @@ class HighResolutionModule(nn.Module):
 
     def __init__(self, channels: Sequence[int], style: Style) -> None:
         super().__init__()
-        self.branches = nn.ModuleList(
-            nn.Sequential(*(LiteBlock(c, style) for _ in range(BLOCKS))) for c in channels
-        )
+        self.branches = nn.ModuleList(nn.Sequential(*(LiteBlock(c, style) for _ in range(BLOCKS))) for c in channels)
         self.fusion = CrossResolutionFusion(channels, style)
 
     def forward(self, branches: Sequence[Tensor]) -> list[Tensor]:
@@ -214,11 +212,7 @@ def unchanged_buffers(net: nn.Module) -> Iterator[None]:
     For the recomputation of a checkpointed stage: its first forward has already updated the running
     statistics of BN, and a second update would count the batch twice.
     """
-    kept = [
-        (module, name, buffer)
-        for module in net.modules()
-        for name, buffer in module.named_buffers(recurse=False)
-    ]
+    kept = [(module, name, buffer) for module in net.modules() for name, buffer in module.named_buffers(recurse=False)]
     for module, name, buffer in kept:
         setattr(module, name, buffer.clone())
     try:
@@ -248,6 +242,4 @@ def check_input(x: Tensor) -> None:
         smaller = [max(STRIDE, side // STRIDE * STRIDE) for side in (height, width)]
         larger = [max(STRIDE, -(-side // STRIDE) * STRIDE) for side in (height, width)]
         sizes = dict.fromkeys(f"{h}x{w}" for h, w in (smaller, larger))
-        raise InputError(
-            f"height x width {height}x{width} is not divisible by {STRIDE}: use {' or '.join(sizes)}"
-        )
+        raise InputError(f"height x width {height}x{width} is not divisible by {STRIDE}: use {' or '.join(sizes)}")

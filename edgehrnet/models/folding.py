@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import cast
+from typing import TypeVar, cast
 
 import torch
 from torch import nn
@@ -11,7 +11,10 @@ from torch import nn
 from edgehrnet.models.blocks import ConvBNAct
 
 
-def fold_batchnorm(model: nn.Module) -> nn.Module:
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def fold_batchnorm(model: Network) -> Network:
     """An eval copy of ``model`` in which every `ConvBNAct` is a convolution with bias and no BN.
 
     ``y = g (W x - m) / s + b`` is ``(g/s) W x + (b - g m / s)`` with ``s = sqrt(var + eps)``: the same

@@ -41,9 +41,7 @@ class Heads(nn.Module):
     ``boundary``, ``sdf`` ``[B, 1, h, w]`` where present.
     """
 
-    def __init__(
-        self, channels: int, keypoints: int, style: Style, *, hidden: bool, boundary: bool, sdf: bool
-    ) -> None:
+    def __init__(self, channels: int, keypoints: int, style: Style, *, hidden: bool, boundary: bool, sdf: bool) -> None:
         super().__init__()
         self.heatmaps = Head(channels, keypoints, style, hidden)
         self.offsets = Head(channels, 2 * keypoints, style, hidden)

@@ -134,9 +134,7 @@ def _glasses(rng: np.random.Generator) -> Image.Image:
     image, draw = _blank(_SIDE, _SIDE // 2)
     colour, width = random_colour(rng, 0, 120), int(rng.integers(3, 10))
     for x in (20, 140):
-        draw.rounded_rectangle(
-            (x, 30, x + 95, 100), 30, outline=colour, width=width, fill=(255, 255, 255, 40)
-        )
+        draw.rounded_rectangle((x, 30, x + 95, 100), 30, outline=colour, width=width, fill=(255, 255, 255, 40))
     draw.line((113, 55, 142, 55), fill=colour, width=width)
     draw.line((20, 50, 8, 8), fill=colour, width=width)
     draw.line((235, 50, 248, 8), fill=colour, width=width)
@@ -166,16 +164,10 @@ def _keys(
 def _laptop(rng: np.random.Generator) -> Image.Image:
     image, draw = _blank(_SIDE, int(_SIDE * 0.68))
     w, h = image.size
-    body = (
-        random_colour(rng, 20, 50)
-        if rng.random() < 0.5
-        else _shift((190, 192, 196), int(rng.integers(-40, 40)))
-    )
+    body = random_colour(rng, 20, 50) if rng.random() < 0.5 else _shift((190, 192, 196), int(rng.integers(-40, 40)))
     draw.rounded_rectangle((_PAD, _PAD, w - _PAD, h - _PAD), 8, fill=body)
     _keys(draw, rng, (w * 0.08, h * 0.1, w * 0.92, h * 0.55), _shift(body, -60))
-    draw.rectangle(
-        (w * 0.35, h * 0.62, w * 0.65, h * 0.92), fill=_shift(body, -12), outline=_shift(body, -35)
-    )
+    draw.rectangle((w * 0.35, h * 0.62, w * 0.65, h * 0.92), fill=_shift(body, -12), outline=_shift(body, -35))
     return image
 
 
@@ -199,9 +191,7 @@ def _phone(rng: np.random.Generator) -> Image.Image:
     image, draw = _blank(_SIDE // 2, _SIDE)
     w, h = image.size
     draw.rounded_rectangle((_PAD, _PAD, w - _PAD, h - _PAD), 18, fill=random_colour(rng, 10, 90))
-    draw.rounded_rectangle(
-        (_PAD + 5, _PAD + 5, w - _PAD - 5, h - _PAD - 5), 14, fill=random_colour(rng, 5, 40)
-    )
+    draw.rounded_rectangle((_PAD + 5, _PAD + 5, w - _PAD - 5, h - _PAD - 5), 14, fill=random_colour(rng, 5, 40))
     if rng.random() < 0.3:
         for _ in range(12):
             x, y = rng.uniform(16, w - 40), rng.uniform(24, h - 50)

@@ -64,7 +64,7 @@ class DocumentCorners(Dataset[dict[str, Tensor]]):
         batch: int,
         sizes: tuple[tuple[int, int], ...],
         seed: int = 0,
-        heads: SampleHeads = SampleHeads(),  # noqa: B008 - frozen
+        heads: SampleHeads = SampleHeads(),
         rank: int = 0,
         world: int = 1,
     ) -> None:

@@ -63,9 +63,7 @@ def document_scene(seed: int, *, size: Size | None = None) -> Scene:
 
     size: (width, height) in px; drawn with a long side of 320..720 px and a usual camera aspect when None.
     """
-    layout_rng, ground_rng, things_rng, camera_rng = (
-        np.random.default_rng([seed, part]) for part in range(4)
-    )
+    layout_rng, ground_rng, things_rng, camera_rng = (np.random.default_rng([seed, part]) for part in range(4))
     drawn = _draw_size(layout_rng)
     size = drawn if size is None else size
     layout = None if layout_rng.random() < EMPTY_RATE else _draw_layout(layout_rng, size)
@@ -145,9 +143,7 @@ def _ground(rng: np.random.Generator, size: Size, layout: _Layout | None, names:
     view = view - low + rng.uniform(0, 1, 2) * (surfaces.SIDE - (high - low))
     matrix = poses.homography(poses.rectangle(size), view)
     coefficients = tuple(float(v) for v in matrix.reshape(9)[:8])
-    ground = surface.tone.transform(
-        size, Image.Transform.PERSPECTIVE, coefficients, Image.Resampling.BILINEAR
-    )
+    ground = surface.tone.transform(size, Image.Transform.PERSPECTIVE, coefficients, Image.Resampling.BILINEAR)
     curve = surfaces.colour_curve(rng, surface.kind)
     if layout is not None and rng.random() < 0.1:  # Almost the colour of the paper.
         paper = np.asarray(layout.page.image)[pages.MARGIN].mean(axis=0)
@@ -157,9 +153,7 @@ def _ground(rng: np.random.Generator, size: Size, layout: _Layout | None, names:
     return Image.merge("RGB", [ground.point(table) for table in tables])
 
 
-def _lay_document(
-    rng: np.random.Generator, canvas: Image.Image, layout: _Layout, names: set[str]
-) -> Image.Image:
+def _lay_document(rng: np.random.Generator, canvas: Image.Image, layout: _Layout, names: set[str]) -> Image.Image:
     if rng.random() < 0.4:
         _clutter(rng, canvas, layout.quad, names)
     if rng.random() < 0.13:

@@ -45,9 +45,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 def _words(rng: np.random.Generator, count: int) -> str:
     syllables = rng.integers(0, len(_SYLLABLES), (count, 3))
     lengths = rng.integers(1, 4, count)
-    return " ".join(
-        "".join(_SYLLABLES[i] for i in row[:n]) for row, n in zip(syllables, lengths, strict=True)
-    )
+    return " ".join("".join(_SYLLABLES[i] for i in row[:n]) for row, n in zip(syllables, lengths, strict=True))
 
 
 def printed_text(pen: Pen, box: Box, size: int) -> None:

@@ -162,13 +162,9 @@ def _shade(rng: np.random.Generator, image: Image.Image, kind: str) -> Image.Ima
     x, y = np.meshgrid(np.linspace(0, 1, w // 2), np.linspace(0, 1, h // 2))
     gain: NDArray[np.float64] = np.ones_like(x)
     if rng.random() < 0.4 or kind == "book":
-        gain += rng.uniform(-0.12, 0.12) * np.sin(
-            np.pi * (rng.uniform(0.5, 1.5) * x + rng.uniform(-1, 1) * y)
-        )
+        gain += rng.uniform(-0.12, 0.12) * np.sin(np.pi * (rng.uniform(0.5, 1.5) * x + rng.uniform(-1, 1) * y))
     if kind == "book":  # Darker towards the spine.
-        gain -= rng.uniform(0.1, 0.5) * np.exp(
-            -(x if rng.random() < 0.5 else 1 - x) / rng.uniform(0.03, 0.12)
-        )
+        gain -= rng.uniform(0.1, 0.5) * np.exp(-(x if rng.random() < 0.5 else 1 - x) / rng.uniform(0.03, 0.12))
     folds = 0 if "card" in kind or rng.random() < 0.5 else int(rng.integers(1, 4))
     for _ in range(folds):
         angle = rng.choice([0.0, np.pi / 2]) + rng.normal(0, 0.02) + (rng.random() < 0.2) * rng.uniform(0, 3)

@@ -102,6 +102,4 @@ def _warp(image: Image.Image, size: tuple[int, int], margin: int, quad: Quad, fr
     reduced = image.reduce(step) if step > 1 else image
     extent = (frame[2] - frame[0], frame[3] - frame[1])
     coefficients = tuple(float(v) for v in matrix.reshape(9)[:8])
-    return reduced.transform(
-        extent, Image.Transform.PERSPECTIVE, coefficients, resample=Image.Resampling.BILINEAR
-    )
+    return reduced.transform(extent, Image.Transform.PERSPECTIVE, coefficients, resample=Image.Resampling.BILINEAR)

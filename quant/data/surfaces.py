@@ -115,9 +115,7 @@ def _carpet(rng: np.random.Generator) -> Field:
 def _marble(rng: np.random.Generator) -> Field:
     x, y = _axes(rng)
     warp = clouds(rng, (3, 3), 5, 0.55)
-    veins = np.abs(
-        np.sin(np.pi * (rng.uniform(1, 4) * x + rng.uniform(0, 2) * y + rng.uniform(0.6, 2) * warp))
-    )
+    veins = np.abs(np.sin(np.pi * (rng.uniform(1, 4) * x + rng.uniform(0, 2) * y + rng.uniform(0.6, 2) * warp)))
     return np.asarray(veins ** rng.uniform(0.3, 1.0) + 0.2 * warp, np.float32)
 
 
@@ -132,9 +130,7 @@ def _checks(rng: np.random.Generator) -> Field:
     x, y = _axes(rng)
     count = rng.uniform(4, 30)
     a, b = ((x + 2) * count) % 1.0 < 0.5, ((y + 2) * count) % 1.0 < 0.5
-    tone = (
-        np.where(a, 0.7, -0.7) + np.where(b, 0.7, -0.7) if rng.random() < 0.6 else np.where(a ^ b, 1.0, -1.0)
-    )
+    tone = np.where(a, 0.7, -0.7) + np.where(b, 0.7, -0.7) if rng.random() < 0.6 else np.where(a ^ b, 1.0, -1.0)
     return np.asarray(tone + 0.2 * clouds(rng, (5, 5), 3), np.float32)
 
 
@@ -142,9 +138,7 @@ def _dots(rng: np.random.Generator) -> Field:
     x, y = _axes(rng)
     count = rng.uniform(5, 25)
     d = np.hypot((x * count) % 1.0 - 0.5, (y * count) % 1.0 - 0.5)
-    return np.asarray(
-        np.clip((rng.uniform(0.15, 0.4) - d) * 20, -1, 1) + 0.2 * clouds(rng, (4, 4), 3), np.float32
-    )
+    return np.asarray(np.clip((rng.uniform(0.15, 0.4) - d) * 20, -1, 1) + 0.2 * clouds(rng, (4, 4), 3), np.float32)
 
 
 def _gradient(rng: np.random.Generator) -> Field:
@@ -173,17 +167,13 @@ _COMMON = (
 
 
 def _wood_palette(rng: np.random.Generator) -> _Palette:
-    base = np.array(_WOODS[rng.integers(len(_WOODS))], float) * rng.uniform(0.85, 1.12) + rng.uniform(
-        -8, 8, 3
-    )
+    base = np.array(_WOODS[rng.integers(len(_WOODS))], float) * rng.uniform(0.85, 1.12) + rng.uniform(-8, 8, 3)
     return base, base * rng.uniform(0.03, 0.16)
 
 
 def _common_palette(rng: np.random.Generator) -> _Palette:
     """Colours of desks, floors and cloth in homes and offices."""
-    base = np.array(_COMMON[rng.integers(len(_COMMON))], float) * rng.uniform(0.85, 1.08) + rng.uniform(
-        -8, 8, 3
-    )
+    base = np.array(_COMMON[rng.integers(len(_COMMON))], float) * rng.uniform(0.85, 1.08) + rng.uniform(-8, 8, 3)
     return base, rng.uniform(3, 16) + rng.uniform(-2, 2, 3)
 
 

@@ -50,9 +50,7 @@ def offset_target(
     return offsets.astype(np.float32), near.astype(np.float32)
 
 
-def outline_targets(
-    points: NDArray[np.float64], grid: CellGrid, shape: tuple[int, int]
-) -> tuple[Array, Array]:
+def outline_targets(points: NDArray[np.float64], grid: CellGrid, shape: tuple[int, int]) -> tuple[Array, Array]:
     """Return the outline of a closed polygon ``(h, w)`` 0..1 and its signed distance ``(h, w)`` in cells.
 
     The distance is negative inside, positive outside, clipped at +-SDF_CLIP; the outline is a Gaussian of one cell

@@ -37,9 +37,7 @@ def test_one_by_one_and_upsampling_commute(factor):
 def test_up_is_one_interpolation_not_several():
     up4 = Up(1, 1, 4, Style())
     x = torch.randn(1, 1, 4, 4)
-    twice = F.interpolate(
-        F.interpolate(x, scale_factor=2.0, mode="bilinear"), scale_factor=2.0, mode="bilinear"
-    )
+    twice = F.interpolate(F.interpolate(x, scale_factor=2.0, mode="bilinear"), scale_factor=2.0, mode="bilinear")
     assert not torch.allclose(up4.resize(x), twice)
     assert len([m for m in up4.modules() if isinstance(m, nn.Upsample)]) == 1
 

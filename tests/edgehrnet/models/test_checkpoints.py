@@ -21,9 +21,7 @@ def net():
 @pytest.fixture
 def path(tmp_path, net):
     file = tmp_path / "net.pt"
-    save_checkpoint(
-        file, "edgehrnet18_hs", OPTIONS, net.state_dict(), {"name": "x"}, {"epoch": 3, "seed": None}
-    )
+    save_checkpoint(file, "edgehrnet18_hs", OPTIONS, net.state_dict(), {"name": "x"}, {"epoch": 3, "seed": None})
     return file
 
 
@@ -63,9 +61,7 @@ def test_half_precision_halves_the_file_and_builds_float32(path, net, tmp_path):
 
 def test_overflow_is_refused_and_leaves_no_file(tmp_path):
     with pytest.raises(InputError, match=r"w overflows in torch\.float16"):
-        save_checkpoint(
-            tmp_path / "x", "edgehrnet18", {}, {"w": torch.tensor(1e5)}, {}, {}, dtype=torch.float16
-        )
+        save_checkpoint(tmp_path / "x", "edgehrnet18", {}, {"w": torch.tensor(1e5)}, {}, {}, dtype=torch.float16)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -22,9 +22,7 @@ def test_variants_differ_in_activation_only():
     silu, hardswish = create("edgehrnet18"), create("edgehrnet18_hs")
     assert activations(silu) == {nn.SiLU}
     assert activations(hardswish) == {nn.Hardswish}
-    assert [(n, p.shape) for n, p in silu.named_parameters()] == [
-        (n, p.shape) for n, p in hardswish.named_parameters()
-    ]
+    assert [(n, p.shape) for n, p in silu.named_parameters()] == [(n, p.shape) for n, p in hardswish.named_parameters()]
 
 
 def test_the_callers_option_goes_over_the_variants():

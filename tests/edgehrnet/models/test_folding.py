@@ -30,9 +30,7 @@ def outputs(net, dtype):
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize(
-    "options", [{}, {"gate": "coord", "hidden_heads": True, "fpn": "B"}], ids=["plain", "B"]
-)
+@pytest.mark.parametrize("options", [{}, {"gate": "coord", "hidden_heads": True, "fpn": "B"}], ids=["plain", "B"])
 def test_folding_is_exact_up_to_rounding(dtype, options):
     net = trained(dtype, **options).eval()
     folded = fold_batchnorm(net)
@@ -59,8 +57,7 @@ def test_folding_twice_changes_nothing():
     once = fold_batchnorm(trained(torch.float32))
     twice = fold_batchnorm(once)
     assert all(
-        torch.equal(a, b)
-        for a, b in zip(outputs(once, torch.float32), outputs(twice, torch.float32), strict=True)
+        torch.equal(a, b) for a, b in zip(outputs(once, torch.float32), outputs(twice, torch.float32), strict=True)
     )
 
 

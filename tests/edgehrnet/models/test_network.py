@@ -214,9 +214,7 @@ def test_channels_last_gives_the_same_numbers_in_its_own_layout(options):
     for name, value in got.items():
         assert value.is_contiguous(memory_format=torch.channels_last), name
         # Other order of summation: float32 rounding grows with the scale of the map, not per element.
-        torch.testing.assert_close(
-            value, expected[name], rtol=0, atol=1e-5 * expected[name].abs().max().item()
-        )
+        torch.testing.assert_close(value, expected[name], rtol=0, atol=1e-5 * expected[name].abs().max().item())
 
 
 @pytest.mark.parametrize("options", [{}, EVERYTHING, {"fpn": "B", "gate": "se"}], ids=["plain", "all", "B"])
