@@ -26,6 +26,9 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # `edgehrnet predict ... | head`
         sys.stderr.close()
         return 0
+    except OSError as error:  # what cannot be written
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     return status
 
 

@@ -23,6 +23,7 @@ PALETTE = (
     (204, 121, 167),
 )
 OUTLINE = (20, 20, 20)
+FAR = 1e6  # px; a point beyond is drawn as if it were here, lest it overflow Pillow's integers
 SUPERSAMPLE = 2  # Pillow draws hard edges; drawing twice as large and shrinking softens them
 
 
@@ -40,6 +41,7 @@ def draw_keypoints(
     ``xy (N, K, 2)`` picture pixels, ``conf (N, K)``. What is under ``threshold`` is not drawn.
     """
     canvas = picture.convert("RGB")
+    xy = np.clip(xy, -FAR, FAR)
     unit = max(1.0, max(canvas.size) / 320)  # one "dot" on a picture of any size
     layer = Image.new("RGBA", (canvas.width * SUPERSAMPLE, canvas.height * SUPERSAMPLE))
     pen = ImageDraw.Draw(layer)
@@ -65,7 +67,7 @@ def blend_heatmap(picture: Image.Image, heatmap: NDArray[np.floating[Any]], box:
     warm = np.zeros((*heatmap.shape, 4), np.uint8)
     strength = np.clip(heatmap, 0, 1)
     warm[..., 0], warm[..., 1] = 255, np.rint(220 * strength)
-    warm[..., 3] = np.rint(200 * np.sqrt(strength))
+    warm[..., 3] = np.rint(200 * strength)
     large = Image.fromarray(warm).resize((box.input_width, box.input_height), Image.Resampling.BILINEAR)
     right, bottom = box.left + box.content_width, box.top + box.content_height
     cut = large.crop((box.left, box.top, right, bottom)).resize(picture.size, Image.Resampling.BILINEAR)
@@ -79,6 +81,7 @@ def flatten_quadrilateral(
 ) -> Image.Image:
     """Map a quadrilateral ``(4, 2)``, clockwise picture pixels, onto a picture of ``size`` = (width, height)."""
     width, height = size
+    corners = np.clip(corners, -FAR, FAR)
     # Pillow samples at continuous coordinates, where the centre of pixel 0 is 0.5.
     square = [(0.5, 0.5), (width - 0.5, 0.5), (width - 0.5, height - 0.5), (0.5, height - 0.5)]
     coefficients = homography(np.array(square), np.asarray(corners) + 0.5)

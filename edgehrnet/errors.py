@@ -3,7 +3,7 @@
 ::
 
     EdgeHRNetError
-    ├── ModelFileError, DeviceError, MissingExtraError, ClosedError     (see runtimes.base)
+    ├── ModelFileError, DeviceError, MissingExtraError, BatchError, ClosedError     (see runtimes.base)
     ├── InputError             (also ValueError)  a value is outside what is accepted
     │   └── ImageError         the picture cannot be used
     │       ├── MissingImageError  (also FileNotFoundError)
@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable
 from typing import ParamSpec, TypeVar
 
 from runtimes.base import (
+    BatchError,
     ClosedError,
     DeviceError,
     EdgeHRNetError,
@@ -34,6 +35,7 @@ from runtimes.base import (
 )
 
 __all__ = [
+    "BatchError",
     "ClosedError",
     "CorruptImageError",
     "DeviceError",

@@ -199,6 +199,9 @@ def _weighted(rows: NDArray[np.uint8], index: NDArray[np.intp], weight: NDArray[
 
 def check_input_size(input_size: tuple[int, int]) -> None:
     """Raise InputError, naming the nearest sizes, unless (height, width) are positive multiples of 32."""
+    pair = isinstance(input_size, tuple | list) and len(input_size) == 2
+    if not pair or not all(isinstance(side, int | np.integer) for side in input_size):
+        raise InputError(f"input_size={input_size!r}: two whole numbers, (height, width)")
     height, width = input_size
     if height < MULTIPLE or width < MULTIPLE or height % MULTIPLE or width % MULTIPLE:
         low = tuple(max(MULTIPLE, side // MULTIPLE * MULTIPLE) for side in input_size)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 import runtimes
 from edgehrnet.decoding import locate, sigmoid
-from edgehrnet.errors import InputError, MissingSpecError, check_keywords, nearest
+from edgehrnet.errors import EdgeHRNetError, InputError, MissingSpecError, SpecError, check_keywords, nearest
 from edgehrnet.letterbox import check_input_size, letterbox
 from edgehrnet.result import Keypoints, Result
 from edgehrnet.sources import frames, read_image
@@ -62,8 +63,8 @@ class Predictor:
     ) -> None:
         if input_size is not None:
             check_input_size(input_size)
-        if threads is not None and threads < 1:
-            raise InputError(f"threads={threads}; at least 1, or None")
+        if threads is not None and (not isinstance(threads, int) or isinstance(threads, bool) or threads < 1):
+            raise InputError(f"threads={threads!r}; a whole number of at least 1, or None")
         if decode is not None and decode not in DECODE_METHODS:
             raise InputError(f"decode={decode!r}; {nearest(decode, DECODE_METHODS)}")
         self.path = Path(path)
@@ -77,7 +78,12 @@ class Predictor:
         }
         self._runtime = runtimes.load(path, device, input_size=input_size, threads=threads, cache_dir=cache_dir)
         described = self._runtime.describe()
-        self.spec = (spec or _own_spec(self.path, described.metadata)).replace(input_size=described.input_size)
+        try:
+            self.spec = (spec or _own_spec(self.path, described.metadata)).replace(input_size=described.input_size)
+            _check_outputs(self.path, self.spec, described.outputs)
+        except EdgeHRNetError:
+            self._runtime.close()
+            raise
         self._decode = decode
 
     @overload
@@ -116,22 +122,23 @@ class Predictor:
     def selfcheck(self) -> Report:
         """Run the picture that the file carries and compare with what the float network gave for it.
 
-        Runs at the file's own input size, also if this Predictor was reshaped. Raises MissingSpecError if the
-        file has no golden pair.
+        Runs at the file's own input size and decodes as the file says, whatever this Predictor was given. Raises
+        MissingSpecError if the file has no golden pair.
         """
         golden = self.spec.golden
         if golden is None:
             raise MissingSpecError(f"{self.path} carries no golden pair; export it again")
-        changed = self._arguments["input_size"] is not None
-        checker = Predictor(self.path, **{**self._arguments, "input_size": None}) if changed else self  # type: ignore[arg-type]
-        result = checker.predict(golden.image())
-        expected = np.array(golden.xy)
+        own = {"input_size": None, "decode": None}
+        if any(self._arguments[name] is not None for name in own):
+            with Predictor(self.path, **{**self._arguments, **own}) as checker:  # type: ignore[arg-type]
+                return checker.selfcheck()
+        image, expected, heatmaps = golden.image(), np.array(golden.xy), golden.heatmap_array()
+        result = self.predict(image)
+        if heatmaps.shape != result.heatmaps[0].shape or expected.shape != result.keypoints.xy[0].shape:
+            raise SpecError(f"the golden pair of {self.path} is of another size or number of keypoints than the file")
         distance = (result.keypoints.xy[0] - expected) * result.transform.scale
         max_px = float(np.linalg.norm(distance, axis=1).max())
-        maps = result.heatmaps[0].ravel(), golden.heatmap_array().ravel()
-        correlation = float(np.corrcoef(*maps)[0, 1])
-        if changed:
-            checker.close()
+        correlation = _correlation(result.heatmaps[0], heatmaps)
         passed = max_px <= GOLDEN_PX and correlation >= GOLDEN_CORRELATION
         return Report(passed, self._runtime.describe().device, max_px, correlation)
 
@@ -182,6 +189,13 @@ class Predictor:
         )
 
 
+def _correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    """Return Pearson's correlation; 0 where there is none to speak of: one is constant, or holds NaN."""
+    if not (np.isfinite(a).all() and np.isfinite(b).all() and np.ptp(a) and np.ptp(b)):
+        return 0.0
+    return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
+
+
 class _Clock:
     """Milliseconds between laps."""
 
@@ -197,6 +211,21 @@ class _Clock:
 
 def _reopen(path: Path, arguments: dict[str, Any]) -> Predictor:
     return Predictor(path, **arguments)
+
+
+def _check_outputs(path: Path, spec: ModelSpec, outputs: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise SpecError if the file does not give what the spec says, which would be decoded into nonsense."""
+    cells = tuple(side // spec.stride for side in spec.input_size)
+    count = len(spec.keypoints)
+    for name, channels, needed in (("heatmaps", count, True), ("offsets", 2 * count, False)):
+        found = outputs.get(name)
+        if found is None and not needed:
+            continue
+        if found != (1, channels, *cells):
+            raise SpecError(
+                f"{path} does not fit its spec: {name} must be {(1, channels, *cells)} for {count} keypoints at "
+                f"stride {spec.stride}, the file gives {found or f'only {sorted(outputs)}'}"
+            )
 
 
 def _own_spec(path: Path, metadata: str | None) -> ModelSpec:

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgehrnet import drawing
 from edgehrnet.decoding import find_peaks
+from edgehrnet.drawing import blend_heatmap, draw_keypoints, flatten_quadrilateral
 from edgehrnet.errors import InputError, MissingExtraError, UnsupportedError
 from edgehrnet.letterbox import Letterbox
+from edgehrnet.sources import MAX_SIDE
 from edgehrnet.spec import ModelSpec
 
 Points = NDArray[np.float64]
@@ -104,18 +105,17 @@ class Result:
         """Draw the keypoints, and the heatmaps if asked for, over the picture."""
         picture = Image.fromarray(self.image)
         if heatmaps:
-            picture = drawing.blend_heatmap(picture, self.heatmaps.max(axis=(0, 1)), self.transform)
-        return drawing.draw_keypoints(
-            picture, self.keypoints.xy, self.keypoints.conf, self.keypoints.names, self.spec.skeleton
-        )
+            picture = blend_heatmap(picture, self.heatmaps.max(axis=(0, 1)), self.transform)
+        return draw_keypoints(picture, self.keypoints.xy, self.keypoints.conf, self.keypoints.names, self.spec.skeleton)
 
     def save(self, path: str | Path) -> Path:
         """Write plot() as a picture; the suffix chooses the format."""
         path = Path(path)
         try:
             self.plot().save(path)
-        except ValueError as error:
-            raise InputError(f"cannot save {str(path)!r}: {error}; use .png or .jpg") from None
+        except (ValueError, OSError) as error:
+            hint = "; use .png or .jpg" if isinstance(error, ValueError) else ""
+            raise InputError(f"cannot save {str(path)!r}: {error}{hint}") from None
         return path
 
     def rectify(self, size: tuple[int, int]) -> Image.Image:
@@ -126,9 +126,10 @@ class Result:
         """
         if not self.spec.cyclic or len(self.spec.keypoints) != 4:
             raise UnsupportedError(f"rectify() needs four corners of an outline, {self.spec.name!r} has none")
-        if min(size) < 1:
-            raise InputError(f"size={size}: (width, height) in pixels, both at least 1")
-        return drawing.flatten_quadrilateral(Image.fromarray(self.image), self.keypoints.xy[0], size)
+        pair = isinstance(size, tuple | list) and len(size) == 2
+        if not pair or not all(isinstance(side, int) and 1 <= side <= MAX_SIDE for side in size):
+            raise InputError(f"size={size!r}: (width, height), two whole numbers of 1..{MAX_SIDE} pixels")
+        return flatten_quadrilateral(Image.fromarray(self.image), self.keypoints.xy[0], (size[0], size[1]))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values: size, instances with score and named keypoints, speed."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import re
 from collections.abc import Iterable, Iterator
 from glob import glob, has_magic
 from pathlib import Path
@@ -27,11 +29,13 @@ def read_image(image: Any, color: str = "rgb") -> NDArray[np.uint8]:
     Accepted: a path or the bytes of a file that Pillow reads (EXIF orientation is applied, the first frame
     counts); a PIL picture; an array ``(H, W)`` grey, ``(H, W, 3)`` or ``(H, W, 4)``; a torch tensor ``(C, H, W)``
     with C = 1, 3 or 4. Values are u8, or floats in 0..1, which are multiplied by 255 and rounded. Alpha is dropped.
+    A file with 16 bits in each of three colours keeps the upper 8, as Pillow reads it; one of grey is refused.
+    The result is the caller's own: it shares no memory with ``image``.
     ``color``: ``rgb`` or ``bgr``, the channel order of an array or tensor; files and PIL pictures know their own.
 
     Raises MissingImageError, CorruptImageError, ImageSizeError, or ImageError for anything else.
     """
-    if color not in ("rgb", "bgr"):
+    if not isinstance(color, str) or color not in ("rgb", "bgr"):
         raise ImageError(f"color={color!r}; accepted: 'rgb', 'bgr'")
     if _is_tensor(image):
         return _from_array(np.moveaxis(_tensor_array(image), 0, -1), color)
@@ -52,11 +56,12 @@ def frames(source: Any) -> Iterator[Any]:
     """Yield what predict() accepts, one by one, from a folder, a glob pattern, a picture or an iterable.
 
     A folder yields its pictures (.jpg .jpeg .png .webp .bmp .tif .tiff) sorted by name, a pattern its matches.
-    Raises MissingImageError where there is nothing to yield.
+    Raises MissingImageError for a folder or a pattern without pictures.
     """
+    one_picture = isinstance(source, np.ndarray | bytes | bytearray | memoryview | Image.Image) or _is_tensor(source)
     if isinstance(source, str | Path):
         yield from _paths(source)
-    elif isinstance(source, Iterable) and not isinstance(source, np.ndarray | bytes | bytearray | Image.Image):
+    elif isinstance(source, Iterable) and not one_picture:
         yield from source
     else:
         yield source
@@ -64,12 +69,15 @@ def frames(source: Any) -> Iterator[Any]:
 
 def _paths(source: str | Path) -> list[Path]:
     path = Path(source)
-    if path.is_dir():
-        found = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+    if os.path.isdir(path):  # noqa: PTH112 - see _from_path
+        try:
+            found = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+        except OSError as error:
+            raise MissingImageError(f"cannot read folder {str(path)!r}: {error.strerror}") from None
         if not found:
             raise MissingImageError(f"folder {str(path)!r} holds no pictures ({' '.join(SUFFIXES)})")
         return found
-    if has_magic(str(source)) and not path.exists():
+    if has_magic(str(source)) and not os.path.exists(path) and not _is_address(path):  # noqa: PTH110
         found = sorted(Path(name) for name in glob(str(source)))  # noqa: PTH207 - Path.glob refuses absolute ones
         if not found:
             raise MissingImageError(f"no file matches {str(source)!r}")
@@ -79,13 +87,23 @@ def _paths(source: str | Path) -> list[Path]:
 
 def _from_path(source: str | Path) -> NDArray[np.uint8]:
     path = Path(source)
-    if not path.is_file():
-        if "://" in str(source):
+    # Path.is_file raises for what cannot be a file name; os.path says no.
+    if not os.path.isfile(path):  # noqa: PTH113
+        if _is_address(path):
             raise MissingImageError(f"{str(source)!r}: addresses are not fetched; save the picture first")
-        what = "is a folder; use stream()" if path.is_dir() else "does not exist"
+        what = "is a folder; use stream()" if os.path.isdir(path) else "does not exist"  # noqa: PTH112
         raise MissingImageError(f"picture {str(source)!r} {what}")
-    with path.open("rb") as file:
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise ImageError(f"cannot open picture {str(path)!r}: {error.strerror}") from None
+    with file:
         return _from_file(file, repr(str(path)))
+
+
+def _is_address(path: Path) -> bool:
+    """Recognise ``https:/...``, which is what Path leaves of it; one letter would be a drive."""
+    return re.match(r"[a-z][a-z0-9+.-]+:[/\\]", str(path), re.IGNORECASE) is not None
 
 
 def _from_file(file: IO[bytes], name: str) -> NDArray[np.uint8]:
@@ -122,7 +140,10 @@ def _is_tensor(image: Any) -> bool:
 
 
 def _tensor_array(tensor: Any) -> NDArray[Any]:
-    array: NDArray[Any] = tensor.detach().cpu().numpy()
+    try:
+        array: NDArray[Any] = tensor.detach().cpu().numpy()
+    except (TypeError, RuntimeError) as error:  # bfloat16, sparse, without data
+        raise ImageError(f"the torch tensor cannot become an array: {error}") from None
     if array.ndim != 3 or array.shape[0] not in (1, 3, 4):
         raise ImageError(f"a torch tensor must be (C, H, W) with C = 1, 3 or 4, not {array.shape}")
     return array
@@ -137,7 +158,8 @@ def _from_array(array: NDArray[Any], color: str) -> NDArray[np.uint8]:
     pixels = np.broadcast_to(array, (*array.shape[:2], 3)) if array.shape[2] == 1 else array[:, :, :3]
     if color == "bgr":
         pixels = pixels[:, :, ::-1]
-    return np.ascontiguousarray(_as_bytes(pixels))
+    # A copy, always: a camera that fills the same array again must not change a Result that was returned.
+    return np.array(_as_bytes(pixels), order="C")
 
 
 def _as_bytes(pixels: NDArray[Any]) -> NDArray[np.uint8]:

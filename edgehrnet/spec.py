@@ -6,18 +6,21 @@ import base64
 import dataclasses
 import io
 import json
+import math
 import zlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, get_args
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgehrnet import letterbox
-from edgehrnet.errors import SpecError, nearest
-from edgehrnet.letterbox import CellGrid
+from edgehrnet.errors import InputError, SpecError, nearest
+from edgehrnet.letterbox import VERSION as LETTERBOX_VERSION
+from edgehrnet.letterbox import CellGrid, check_input_size
+from edgehrnet.sources import read_image
 
 FORMAT = 1
 DecodeMethod = Literal["argmax", "quarter", "dark", "offset", "softargmax"]
@@ -38,6 +41,9 @@ class Golden:
     conf: tuple[float, ...]
     heatmaps: str
     shape: tuple[int, int, int]
+
+    def __post_init__(self) -> None:
+        _check_types(self)
 
     @classmethod
     def pack(
@@ -64,13 +70,20 @@ class Golden:
 
     def image(self) -> NDArray[np.uint8]:
         """Unpack the picture, ``(H, W, 3)`` u8 RGB."""
-        with Image.open(io.BytesIO(base64.b64decode(self.png))) as picture:
-            return np.array(picture.convert("RGB"))
+        try:
+            return read_image(base64.b64decode(self.png))
+        except ValueError as error:  # of base64, and every ImageError
+            raise SpecError(f"the golden picture is damaged: {error}") from None
 
     def heatmap_array(self) -> NDArray[np.float32]:
         """Unpack the heatmaps, ``(K, h, w)`` float32 in 0..1."""
-        raw = zlib.decompress(base64.b64decode(self.heatmaps))
-        return np.frombuffer(raw, "<f2").reshape(self.shape).astype(np.float32)
+        size = 2 * math.prod(self.shape)
+        try:
+            # A damaged or hostile file may unpack to more than it says, so no more than that is unpacked.
+            raw = zlib.decompressobj().decompress(base64.b64decode(self.heatmaps), max(1, size))
+            return np.frombuffer(raw, "<f2").reshape(self.shape).astype(np.float32)
+        except (ValueError, zlib.error) as error:
+            raise SpecError(f"the golden heatmaps are damaged: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -97,7 +110,7 @@ class ModelSpec:
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     pad_value: int = 0
     placement: Literal["centre"] = "centre"
-    letterbox: int = letterbox.VERSION
+    letterbox: int = LETTERBOX_VERSION
     stride: int = 4
     cell_offset: float = 1.5
     decode: DecodeMethod = "offset"
@@ -107,22 +120,30 @@ class ModelSpec:
     golden: Golden | None = None
 
     def __post_init__(self) -> None:
+        _check_types(self)
         count = len(self.keypoints)
         if not count:
             raise SpecError("a ModelSpec needs at least one keypoint name")
-        if self.decode not in DECODE_METHODS:
-            raise SpecError(f"decode={self.decode!r}; {nearest(str(self.decode), DECODE_METHODS)}")
+        if self.pad_value != 0:
+            raise SpecError(f"pad_value={self.pad_value}: the padding is always 0, the mask tells it from black")
+        if self.stride < 1 or 0 in self.std:
+            raise SpecError(f"stride={self.stride}, std={self.std}: the one must be at least 1, the other never 0")
+        if dict(self.outputs).get("heatmaps") != "NCHW" or dict(self.outputs).get("offsets", "NCHW") != "NCHW":
+            raise SpecError(f"outputs={self.outputs}: heatmaps must be there, and as offsets be NCHW")
         for pair in (*self.skeleton, *self.flip_pairs):
             if not all(0 <= index < count for index in pair):
                 raise SpecError(f"keypoint index in {pair} outside 0..{count - 1}")
         if self.oks_sigmas and len(self.oks_sigmas) != count:
             raise SpecError(f"{len(self.oks_sigmas)} OKS sigmas for {count} keypoints")
-        if self.letterbox != letterbox.VERSION:
+        if self.letterbox != LETTERBOX_VERSION:
             raise SpecError(
-                f"trained with letterbox version {self.letterbox}, this release has version {letterbox.VERSION}: "
+                f"trained with letterbox version {self.letterbox}, this release has version {LETTERBOX_VERSION}: "
                 "install the release that made the file, or train again"
             )
-        letterbox.check_input_size(self.input_size)
+        try:
+            check_input_size(self.input_size)
+        except InputError as error:
+            raise SpecError(str(error)) from None
 
     @cached_property
     def grid(self) -> CellGrid:
@@ -155,7 +176,7 @@ class ModelSpec:
         """Parse what to_json wrote; SpecError if it is anything else."""
         try:
             values = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise SpecError(f"the spec is no JSON: {error}") from None
         return cls.from_dict(values)
 
@@ -179,6 +200,34 @@ class ModelSpec:
             return cls(**given)
         except (TypeError, AttributeError) as error:
             raise SpecError(f"incomplete spec: {error}") from None
+
+
+def _check_types(record: Any) -> None:
+    """Make lists tuples, and raise SpecError unless every field holds what its annotation says."""
+    for name, hint in get_type_hints(type(record)).items():
+        value = _frozen(getattr(record, name))
+        object.__setattr__(record, name, value)
+        if _fits(value, hint):
+            continue
+        if get_origin(hint) is Literal:
+            raise SpecError(f"{name}={value!r}; {nearest(str(value), get_args(hint))}")
+        raise SpecError(f"{name}={value!r} is no {hint.__name__ if isinstance(hint, type) else hint}")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return value in args
+    if origin is UnionType:
+        return any(_fits(value, arg) for arg in args)
+    if origin is tuple:
+        hints = args[:1] * len(value) if isinstance(value, tuple) and args[-1] is ... else args
+        return isinstance(value, tuple) and len(value) == len(hints) and all(map(_fits, value, hints))
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, hint)
 
 
 def _frozen(value: Any) -> Any:

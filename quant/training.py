@@ -10,8 +10,10 @@ import copy
 import json
 import math
 import os
+import statistics
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -72,6 +74,11 @@ class TrainSettings:
             raise InputError(f"amp={self.amp!r}; accepted: {', '.join(AMP_TYPES)}")
         if self.steps < 1 or self.batch < 2:
             raise InputError(f"steps={self.steps}, batch={self.batch}: at least 1 step and 2 pictures a batch")
+
+    @property
+    def largest_size(self) -> tuple[int, int]:
+        """The input size of most pixels, the first of equals: what is validated and what the checkpoint is for."""
+        return max(self.sizes, key=lambda size: size[0] * size[1])
 
     def learning_rate_at(self, step: int) -> float:
         """Linear warm-up, then half a cosine down to one percent (SGDR's shape, Loshchilov 2017)."""
@@ -163,18 +170,18 @@ class Trainer:
             self.out.mkdir(parents=True, exist_ok=True)
             (self.out / "settings.json").write_text(self._settings_json() + "\n")
         bar = tqdm(total=settings.steps, initial=self.step, disable=not progress or self.world.rank > 0, unit="step")
-        recent: list[float] = []
+        recent: deque[dict[str, float]] = deque(maxlen=50)
         started = time.perf_counter()
         for batch in self._batches():
             terms = self._train_step(batch)
-            recent = [*recent[-49:], sum(terms.values())]
-            bar.set_postfix(loss=f"{sum(recent) / len(recent):.4f}")
+            recent.append(terms)
+            bar.set_postfix(loss=f"{sum(_means(recent).values()):.4f}", refresh=False)
             bar.update()
             last = self.step == settings.steps
             if self.world.rank == 0 and (self.step % settings.validate_every == 0 or last):
                 scores = self._validate()
                 seconds = round(time.perf_counter() - started, 1)
-                self._log({"step": self.step, "seconds": seconds, "loss": sum(recent) / len(recent), **scores})
+                self._log({"step": self.step, "seconds": seconds, "loss": _means(recent), **scores})
                 self._save(scores)
         bar.close()
         return scores
@@ -221,8 +228,8 @@ class Trainer:
         return values
 
     def _validate(self) -> dict[str, float]:
-        size = max(self.settings.sizes)
-        return validate(self.ema.network, self.settings.validate_count, size, self.device).as_dict()
+        count, size = self.settings.validate_count, self.settings.largest_size
+        return validate(self.ema.network, count, size, self.device).as_dict()
 
     def _save(self, scores: dict[str, float]) -> None:
         state = {
@@ -240,7 +247,7 @@ class Trainer:
             self.settings.model,
             {"keypoints": len(SPEC.keypoints), **self.settings.options},
             self.ema.network.state_dict(),
-            SPEC.replace(input_size=max(self.settings.sizes)).to_dict(),
+            SPEC.replace(input_size=self.settings.largest_size).to_dict(),
             training,
             dtype=torch.float16,
         )
@@ -248,9 +255,18 @@ class Trainer:
     def _settings_json(self) -> str:
         return json.dumps(asdict(self.settings), indent=1)
 
-    def _log(self, line: dict[str, float]) -> None:
+    def _log(self, line: dict[str, Any]) -> None:
         with (self.out / "log.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")
+
+
+def _means(steps: Iterable[dict[str, float]]) -> dict[str, float]:
+    """The mean of each term of the loss over some steps."""
+    columns: dict[str, list[float]] = {}
+    for terms in steps:
+        for name, value in terms.items():
+            columns.setdefault(name, []).append(value)
+    return {name: round(statistics.fmean(values), 6) for name, values in columns.items()}
 
 
 def start_from(network: nn.Module, path: str) -> None:

@@ -11,6 +11,7 @@ Errors
     │   └── MissingSpecError     the file carries no ModelSpec
     ├── DeviceError              (also ValueError) the device is absent or the engine does not know it
     ├── MissingExtraError        (also ImportError) the text names the ``pip install``
+    ├── BatchError               (also ValueError) what run() was given is no batch for the loaded file
     └── ClosedError              (also RuntimeError) run() after close()
 
 ``edgehrnet.errors`` re-exports these and adds the ones of pictures and arguments.
@@ -18,6 +19,7 @@ Errors
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +55,10 @@ class DeviceError(EdgeHRNetError, ValueError):
 
 class MissingExtraError(EdgeHRNetError, ImportError):
     """An optional dependency is needed for what was asked."""
+
+
+class BatchError(EdgeHRNetError, ValueError):
+    """The array given to run() is no batch for the loaded file."""
 
 
 class ClosedError(EdgeHRNetError, RuntimeError):
@@ -95,7 +101,14 @@ class Runtime(Protocol):
 def existing_file(path: str | Path) -> Path:
     """Return ``path`` as a Path, or raise MissingFileError."""
     path = Path(path)
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
+    # Path.is_file raises for what cannot be a file name; os.path says no.
+    if not os.path.isfile(path):  # noqa: PTH113
+        what = "is a folder" if os.path.isdir(path) else "does not exist"  # noqa: PTH112
         raise MissingFileError(f"model file {str(path)!r} {what}; nothing is downloaded, check the path")
     return path
+
+
+def check_batch(image: NDArray[np.uint8], size: tuple[int, int]) -> None:
+    """Raise BatchError unless ``image`` is u8 ``[N, H, W, 4]`` with ``size`` = (H, W)."""
+    if image.dtype != np.uint8 or image.ndim != 4 or image.shape[1:] != (*size, 4):
+        raise BatchError(f"expected uint8 [N, {size[0]}, {size[1]}, 4], got {image.dtype} {list(image.shape)}")

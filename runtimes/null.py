@@ -7,21 +7,26 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from runtimes.base import ClosedError, Description, DeviceError, ModelFileError
+from runtimes.base import ClosedError, Description, DeviceError, ModelFileError, check_batch
 
 _METADATA, _SIZE, _OUTPUT = "metadata", "input_size", "output_"
 
 
-def build(out: Path, metadata: str, input_size: tuple[int, int], outputs: dict[str, NDArray[np.float32]]) -> None:
+def build(
+    out: Path, metadata: str | None, input_size: tuple[int, int], outputs: dict[str, NDArray[np.float32]]
+) -> None:
     """Write a file that answers with ``outputs``, each ``[1, ...]`` float32, at ``input_size`` (height, width)."""
-    arrays = {_OUTPUT + name: array for name, array in outputs.items()}
-    header = {_METADATA: np.array(metadata), _SIZE: np.array(input_size)}
+    arrays: dict[str, NDArray[Any]] = {_OUTPUT + name: array for name, array in outputs.items()}
+    arrays[_SIZE] = np.array(input_size)
+    if metadata is not None:
+        arrays[_METADATA] = np.array(metadata)
     with out.open("wb") as file:
-        np.savez(file, allow_pickle=False, **header, **arrays)
+        np.savez(file, allow_pickle=False, **arrays)
 
 
 class NullRuntime:
@@ -40,11 +45,11 @@ class NullRuntime:
             raise DeviceError(f"device {device!r}: the null runtime has no device but 'cpu'")
         try:
             with np.load(path, allow_pickle=False) as archive:
-                self._metadata = str(archive[_METADATA])
+                self._metadata = str(archive[_METADATA]) if _METADATA in archive else None
                 height, width = (int(side) for side in archive[_SIZE])
                 names = [name for name in archive.files if name.startswith(_OUTPUT)]
                 self._outputs = {name.removeprefix(_OUTPUT): archive[name] for name in names}
-        except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+        except (KeyError, ValueError, OSError, EOFError, TypeError, zipfile.BadZipFile) as error:
             raise ModelFileError(f"{path} is not a null-runtime file: {error}") from None
         if input_size not in (None, (height, width)):
             raise ModelFileError(f"{path} answers at {height}x{width} only; leave out input_size")
@@ -53,12 +58,13 @@ class NullRuntime:
 
     def run(self, image: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         """Return the stored arrays, once for each picture of the batch."""
-        if self._closed:
-            raise ClosedError("this runtime is closed; load the file again")
+        self._check_open()
+        check_batch(image, self._size)
         return {name: np.repeat(array, len(image), axis=0) for name, array in self._outputs.items()}
 
     def describe(self) -> Description:
         """Say what is loaded."""
+        self._check_open()
         shapes = {name: array.shape for name, array in self._outputs.items()}
         return Description("null", "1", "cpu", self._size, shapes, self._metadata)
 
@@ -66,3 +72,7 @@ class NullRuntime:
         """Release the arrays."""
         self._closed = True
         self._outputs = {}
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError("this runtime is closed; load the file again")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import threading
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtimes.base import ClosedError, Description, DeviceError, MissingExtraError, ModelFileError
+from runtimes.base import (
+    ClosedError,
+    Description,
+    DeviceError,
+    MissingExtraError,
+    ModelFileError,
+    check_batch,
+)
 from runtimes.cpus import thread_limit
 
 METADATA_KEY = "edgehrnet"
 INPUT = "image"
+_CLOSED = "this runtime is closed; load the file again"
 
 
 def _openvino() -> ModuleType:
@@ -89,23 +98,25 @@ class OpenVINORuntime:
             self._compiled = core.compile_model(model, name, settings)
         except RuntimeError as error:
             raise ModelFileError(f"{path} cannot be compiled for {name}: {_first_line(error)}") from None
+        _check_outputs(self._compiled, path)
+        self._path, self._device = path, name
         self._tensor = ov.Tensor
         self._version = ov.__version__.split("-")[0]
         self._names = [port.get_any_name() for port in self._compiled.outputs]
         self._shapes = {n: tuple(p.shape) for n, p in zip(self._names, self._compiled.outputs, strict=True)}
         # A bounded pool of plain requests: callers beyond it wait, and nothing runs in the background.
-        count = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+        self._requests = max(1, int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")))
         self._pool: queue.Queue[Any] = queue.Queue()
-        for _ in range(max(1, count)):
+        for _ in range(self._requests):
             self._pool.put(self._compiled.create_infer_request())
         self._closed = False
+        self._closing = threading.Lock()
 
     def run(self, image: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         """Run a u8 batch ``[N, H, W, 4]``, one picture after the other; the outputs belong to the caller."""
-        if self._closed:
-            raise ClosedError("this runtime is closed; load the file again")
+        check_batch(image, self._size)
         outputs = {name: np.empty((len(image), *shape[1:]), np.float32) for name, shape in self._shapes.items()}
-        request = self._pool.get()
+        request = self._take()
         try:
             for n in range(len(image)):
                 request.set_input_tensor(self._tensor(np.ascontiguousarray(image[n : n + 1]), shared_memory=True))
@@ -114,19 +125,22 @@ class OpenVINORuntime:
                     target = self._tensor(outputs[name][n : n + 1], shared_memory=True)
                     request.set_output_tensor(index, target)
                 request.infer()
+        except RuntimeError as error:
+            raise ModelFileError(f"{self._path} fails on {self._device}: {_first_line(error)}") from None
         finally:
             self._pool.put(request)
         return outputs
 
     def describe(self) -> Description:
         """Say what is loaded and on which device it runs."""
-        if self._closed:
-            raise ClosedError("this runtime is closed; load the file again")
-        devices = self._compiled.get_property("EXECUTION_DEVICES")
-        kinds = Counter(f"{n.type} {n.precision}" for n in executed_layers(self._compiled))
+        compiled = self._compiled
+        if compiled is None:
+            raise ClosedError(_CLOSED)
+        devices = compiled.get_property("EXECUTION_DEVICES")
+        kinds = Counter(f"{n.type} {n.precision}" for n in executed_layers(compiled))
         settings = {
-            "inference_threads": _property(self._compiled, "INFERENCE_NUM_THREADS"),
-            "inference_precision": _property(self._compiled, "INFERENCE_PRECISION_HINT"),
+            "inference_threads": _property(compiled, "INFERENCE_NUM_THREADS"),
+            "inference_precision": _property(compiled, "INFERENCE_PRECISION_HINT"),
             "convolutions": {k.split()[1]: c for k, c in kinds.items() if k.startswith("Convolution ")},
         }
         return Description(
@@ -141,19 +155,31 @@ class OpenVINORuntime:
 
     def close(self) -> None:
         """Release the compiled model, once the calls in flight have ended."""
-        if self._closed:
-            return
-        self._closed = True
-        for _ in range(self._pool.qsize()):
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+        for _ in range(self._requests):
             self._pool.get()
+        self._pool.put(None)  # wakes whoever still waits for a request
         self._compiled = None
+
+    def _take(self) -> Any:
+        """Wait for a free request; ClosedError if none will come any more."""
+        if self._closed:
+            raise ClosedError(_CLOSED)
+        request = self._pool.get()
+        if request is None:
+            self._pool.put(None)  # for the next one who waits
+            raise ClosedError(_CLOSED)
+        return request
 
 
 def _device(core: Any, device: str | None) -> str:
     """Map our device names to OpenVINO's, refusing what is not there."""
-    name = (device or "cpu").upper()
+    name = "CPU" if device is None else str(device).upper()
     kind = name.partition(".")[0]
-    if kind not in ("CPU", "GPU", "NPU", "AUTO"):
+    if kind not in ("CPU", "GPU", "NPU") and name != "AUTO":
         raise DeviceError(f"device {device!r}: an .xml file runs on cpu, gpu, gpu.1, npu or auto")
     present = list(core.available_devices)
     if kind == "AUTO" or name in present or f"{name}.0" in present:
@@ -182,6 +208,10 @@ def _read(core: Any, path: Path) -> Any:
     weights = path.with_suffix(".bin")
     if not weights.is_file():
         raise ModelFileError(f"{path.name} needs its weights beside it: {weights} does not exist")
+    with path.open("rb") as file:
+        # Given anything else, the engine tries every format that it knows, each complaining on stderr.
+        if b"<net" not in file.read(512):
+            raise ModelFileError(f"{path} is not a usable OpenVINO file: it does not begin as one")
     try:
         return core.read_model(path)
     except RuntimeError as error:
@@ -205,8 +235,18 @@ def _input_size(model: Any, path: Path) -> tuple[int, int]:
     shape = model.inputs[0].partial_shape
     if len(model.inputs) != 1 or shape.is_dynamic or len(shape) != 4:
         raise ModelFileError(f"{path}: expected one static input [1, H, W, 4], found {shape}")
-    _, height, width, _ = shape.to_shape()
+    _, height, width, channels = shape.to_shape()
+    kind = model.inputs[0].element_type.get_type_name()
+    if channels != 4 or kind != "u8":
+        raise ModelFileError(f"{path}: expected u8 [1, H, W, 4], RGB and mask, found {kind} {shape}")
     return int(height), int(width)
+
+
+def _check_outputs(compiled: Any, path: Path) -> None:
+    for port in compiled.outputs:
+        kind = port.element_type.get_type_name()
+        if kind != "f32" or port.partial_shape.is_dynamic or not port.names:
+            raise ModelFileError(f"{path}: expected named, static f32 outputs, found {port}")
 
 
 def _property(compiled: Any, name: str) -> Any:

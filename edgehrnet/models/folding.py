@@ -10,7 +10,6 @@ from torch import nn
 
 from edgehrnet.models.blocks import ConvBNAct
 
-
 Network = TypeVar("Network", bound=nn.Module)
 
 

@@ -39,6 +39,11 @@ def held_back_scene(index: int) -> Scene:
     return document_scene(HELD_BACK + index)
 
 
+def sample_scene() -> Scene:
+    """Return the held-back scene that ships as the sample picture: a tilted letter, half in the shade, clutter."""
+    return document_scene(HELD_BACK + 20_049, size=(1280, 960))
+
+
 @dataclass(frozen=True)
 class SampleHeads:
     """Which targets to draw besides heatmaps and offsets."""

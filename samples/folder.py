@@ -1,0 +1,29 @@
+"""Find the corners of a document in every picture of a folder and write them as one JSON file.
+
+Install:  pip install "edgehrnet[openvino]"
+Run:      python samples/folder.py PICTURES corners.json
+Prints:   one line a picture; a picture that cannot be read is named, and the rest go on.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from edgehrnet import Predictor, shipped_model
+from edgehrnet.errors import ImageError
+from edgehrnet.sources import frames
+
+folder, out = Path(sys.argv[1]), Path(sys.argv[2])
+rows = []
+with Predictor(shipped_model("document-corners")) as predictor:
+    for path in frames(folder):
+        try:
+            result = predictor.predict(path)
+        except ImageError as error:
+            print(f"skipped: {error}")
+            continue
+        rows.append({"file": path.name, **result.to_dict()})
+        print(f"{path.name}: score {result.score[0]:.2f}, {sum(result.speed.values()):.0f} ms")
+
+out.write_text(json.dumps(rows, indent=1))
+print(f"{len(rows)} results in {out}")

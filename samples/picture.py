@@ -1,0 +1,25 @@
+"""Find the corners of a document in one picture, flatten the page, and save both.
+
+Install:  pip install "edgehrnet[openvino]"
+Run:      python samples/picture.py photo.jpg
+Prints:   one line a corner, then the two files written.
+"""
+
+import sys
+from pathlib import Path
+
+from edgehrnet import Predictor, sample_picture, shipped_model
+
+picture = Path(sys.argv[1]) if len(sys.argv) > 1 else sample_picture()
+out = Path(sys.argv[2]) if len(sys.argv) > 2 else Path()
+
+with Predictor(shipped_model("document-corners")) as predictor:
+    result = predictor.predict(picture)
+
+for name, (x, y), conf in zip(result.keypoints.names, result.keypoints.xy[0], result.keypoints.conf[0], strict=True):
+    print(f"{name:12s} x {x:7.1f}  y {y:7.1f}  confidence {conf:.2f}")
+
+print(result.save(out / "corners.png"))
+page = result.rectify(size=(595, 842))  # A4 at 72 dpi
+page.save(out / "page.png")
+print(out / "page.png")

@@ -1,0 +1,130 @@
+"""What leaves torch equals what was in it: the shipped checkpoint, exported, against the torch network itself."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from edgehrnet import Predictor, sample_picture
+from edgehrnet.errors import InputError
+from edgehrnet.letterbox import letterbox
+from edgehrnet.models import create
+from edgehrnet.models.checkpoints import build_model, load_checkpoint, save_checkpoint
+from edgehrnet.models.deploy import Deployed, network_input
+from edgehrnet.sources import read_image
+from edgehrnet.spec import GOLDEN_PICTURE_BYTES
+from quant import export
+from quant.data.corners import SPEC, held_back_scene
+from quant.validation import predict_torch
+from runtimes import openvino
+
+CHECKPOINT = Path(__file__).parent.parent.parent / "checkpoints" / "document-corners.pt"
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def checkpoint():
+    return load_checkpoint(CHECKPOINT)
+
+
+@pytest.fixture(scope="module", params=export.PRECISIONS)
+def exported(request, checkpoint, tmp_path_factory):
+    out = tmp_path_factory.mktemp("export") / f"{request.param}.xml"
+    export.export_openvino(checkpoint, out, precision=request.param, picture=read_image(sample_picture()))
+    with Predictor(out) as predictor:
+        yield request.param, predictor
+
+
+# float32 sums of thousands of products in another order: 1e-3 of a probability is the bound that was set.
+# float16 weights round by 2^-11, which 60 layers in a row add up to some 0.5 % of a logit.
+BOUNDS = {"fp32": (1e-3, 0.02), "fp16": (2e-2, 0.2)}
+
+
+@pytest.mark.parametrize("picture", ["sample", 1, 2, 3])
+def test_predictor_equals_the_torch_network(exported, checkpoint, picture):
+    precision, predictor = exported
+    image = read_image(sample_picture()) if picture == "sample" else held_back_scene(picture).image
+    xy, conf, heatmaps = predict_torch(build_model(checkpoint), image, predictor.spec, CPU)
+    result = predictor.predict(image)
+    heatmap_bound, pixel_bound = BOUNDS[precision]
+    assert np.abs(result.heatmaps[0] - heatmaps).max() <= heatmap_bound
+    assert np.abs(result.keypoints.conf[0] - conf).max() <= heatmap_bound
+    sure = conf > 0.3  # of an absent corner's flat map, the highest cell is a matter of the last bit
+    assert np.abs(result.keypoints.xy[0] - xy)[sure].max(initial=0) <= pixel_bound
+
+
+def test_features_equal_the_torch_network(exported, checkpoint):
+    precision, predictor = exported
+    image = read_image(sample_picture())
+    result = predictor.predict(image)
+    pixels, _ = letterbox(image, predictor.spec.input_size)
+    with torch.no_grad():
+        hf = build_model(checkpoint)(network_input(torch.from_numpy(pixels)[None], SPEC.mean, SPEC.std)).hf.numpy()
+    assert result.hf.shape == hf.shape
+    scale = np.abs(hf).max()
+    assert np.abs(result.hf - hf).max() <= scale * (1e-4 if precision == "fp32" else 2e-2)
+
+
+def test_the_file_describes_itself(exported):
+    precision, predictor = exported
+    spec = predictor.spec
+    assert spec.name == "document-corners"
+    assert spec.quantization == export.QUANTIZATION[precision]
+    assert [name for name, _ in spec.outputs] == list(predictor.info()["outputs"])
+    assert len(spec.golden.png) * 3 / 4 <= GOLDEN_PICTURE_BYTES
+    assert predictor.selfcheck().passed
+
+
+def test_the_selfcheck_fails_for_other_weights(exported, checkpoint, tmp_path):
+    # The golden pair of the trained network inside a file whose weights are random.
+    torch.manual_seed(0)
+    _, predictor = exported
+    network = create("edgehrnet18", keypoints=4).eval()
+    export.write_onnx(network, predictor.spec, tmp_path / "other.onnx")
+    openvino.build(tmp_path / "other.onnx", tmp_path / "other.xml", predictor.spec.to_json())
+    assert not Predictor(tmp_path / "other.xml").selfcheck().passed
+
+
+def test_extra_heads_come_out_under_their_names(tmp_path):
+    torch.manual_seed(0)
+    options = {"keypoints": 4, "boundary": True, "sdf": True, "pyramid": True, "auxiliary": True}
+    network = create("edgehrnet18", **options)
+    spec = SPEC.replace(input_size=(64, 96))
+    save_checkpoint(tmp_path / "extra.pt", "edgehrnet18", options, network.state_dict(), spec.to_dict(), {})
+    assert export.main([str(tmp_path / "extra.pt"), "--out", str(tmp_path), "--name", "extra"]) == 0
+    result = Predictor(tmp_path / "extra-fp32.xml").predict(held_back_scene(0).image)
+    shapes = {name: value.shape for name, value in result.outputs.items()}
+    assert shapes == {
+        "boundary": (1, 1, 16, 24),
+        "sdf": (1, 1, 16, 24),
+        "p3_td": (1, 128, 8, 12),
+        "p4_td": (1, 128, 4, 6),
+        "p5": (1, 128, 2, 3),
+    }
+
+
+def test_imported_scaling_is_folded_in_and_padding_stays_zero():
+    network = create("edgehrnet18", keypoints=1).eval()
+    deployed = Deployed(network, (0.5, 0.4, 0.3), (0.2, 0.25, 0.5))
+    image = torch.full((1, 32, 32, 4), 255, dtype=torch.uint8)
+    image[:, :16] = 0
+    x = network_input(image, deployed.mean, deployed.std)
+    torch.testing.assert_close(x[0, :3, 20, 0], torch.tensor([2.5, 2.4, 1.4]))
+    assert not x[:, :, :16].any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"precision": "int3"}, "accepted: fp32, fp16"), ({"input_size": (100, 64)}, "multiples of 32")],
+)
+def test_bad_arguments_are_refused(checkpoint, tmp_path, arguments, message):
+    with pytest.raises(InputError, match=message):
+        export.export_openvino(checkpoint, tmp_path / "x.xml", **arguments)
+
+
+def test_a_missing_checkpoint_ends_with_one_line(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        export.main([str(tmp_path / "none.pt"), "--out", str(tmp_path)])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.startswith("error: no such checkpoint")

@@ -1,0 +1,86 @@
+import pytest
+import torch
+
+from edgehrnet.models import Output
+from quant.losses import PEAK_WEIGHT, Weights, best_shift, keypoint_loss, pairwise_heatmap_loss
+
+
+def random_maps(batch=2, count=4, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(batch, count, 6, 8, generator=generator)
+    targets = torch.rand(batch, count, 6, 8, generator=generator)
+    return logits, targets
+
+
+def test_pairwise_loss_equals_its_definition():
+    logits, targets = random_maps()
+    cost = pairwise_heatmap_loss(logits, targets)
+    for i in range(4):
+        for j in range(4):
+            error = (logits[:, i].sigmoid() - targets[:, j]) ** 2 * (1 + PEAK_WEIGHT * targets[:, j])
+            torch.testing.assert_close(cost[:, i, j], error.mean(dim=(1, 2)))
+
+
+@pytest.mark.parametrize("shift", range(4))
+def test_the_best_shift_is_found(shift):
+    _, targets = random_maps()
+    logits = torch.logit(targets.clamp(1e-4, 1 - 1e-4)).roll(shift, dims=1)
+    order = best_shift(pairwise_heatmap_loss(logits, targets), cyclic=True)
+    torch.testing.assert_close(targets.gather(1, order[:, :, None, None].expand_as(targets)), logits.sigmoid(),
+                               atol=2e-4, rtol=0)  # fmt: skip
+    fixed = best_shift(pairwise_heatmap_loss(logits, targets), cyclic=False)
+    assert fixed.tolist() == [[0, 1, 2, 3]] * 2
+
+
+def output(logits, offsets, **extras):
+    return Output(torch.zeros(1), logits, offsets, extras)
+
+
+def sample(seed=0):
+    logits, heatmaps = random_maps(seed=seed)
+    generator = torch.Generator().manual_seed(seed + 1)
+    offsets = torch.randn(2, 4, 2, 6, 8, generator=generator)
+    weight = (torch.rand(2, 4, 6, 8, generator=generator) > 0.7).float()
+    return logits, {"heatmaps": heatmaps, "offsets": offsets * weight[:, :, None], "offset_weight": weight}
+
+
+def test_the_whole_loss_is_invariant_to_cyclic_shifts_of_the_labels():
+    logits, targets = sample()
+    predicted = output(logits, torch.randn(2, 8, 6, 8, generator=torch.Generator().manual_seed(9)))
+    before = keypoint_loss(predicted, targets, cyclic=True, weights=Weights())
+    shifted = {name: value.roll(1, dims=1) for name, value in targets.items()}
+    after = keypoint_loss(predicted, shifted, cyclic=True, weights=Weights())
+    for name, value in before.items():
+        torch.testing.assert_close(after[name], value)
+    fixed = keypoint_loss(predicted, shifted, cyclic=False, weights=Weights())
+    assert fixed["heatmaps"] > after["heatmaps"]
+
+
+def test_exact_answers_cost_nothing():
+    _, targets = sample()
+    targets["heatmaps"] = (targets["heatmaps"] > 0.9).float()
+    logits = (targets["heatmaps"] * 2 - 1) * 40
+    terms = keypoint_loss(output(logits, targets["offsets"].flatten(1, 2)), targets, cyclic=False, weights=Weights())
+    for value in terms.values():
+        assert float(value) == pytest.approx(0, abs=1e-6)
+
+
+def test_extra_heads_are_trained_where_present():
+    logits, targets = sample()
+    targets |= {"boundary": torch.rand(2, 1, 6, 8), "sdf": torch.randn(2, 1, 6, 8), "aux_p3": targets["heatmaps"]}
+    extras = {
+        "boundary": torch.zeros(2, 1, 6, 8, requires_grad=True),
+        "sdf": torch.zeros(2, 1, 6, 8, requires_grad=True),
+        "aux_p3": torch.zeros(2, 4, 6, 8, requires_grad=True),
+    }
+    terms = keypoint_loss(output(logits, torch.zeros(2, 8, 6, 8), **extras), targets, cyclic=True, weights=Weights())
+    assert set(terms) == {"heatmaps", "offsets", "boundary", "sdf", "aux_p3"}
+    sum(terms.values()).backward()
+    assert all(extra.grad.abs().sum() > 0 for extra in extras.values())
+
+
+def test_pictures_without_keypoints_cost_no_offset():
+    logits, targets = sample()
+    targets["offset_weight"].zero_()
+    terms = keypoint_loss(output(logits, torch.ones(2, 8, 6, 8)), targets, cyclic=True, weights=Weights())
+    assert float(terms["offsets"]) == 0

@@ -1,0 +1,89 @@
+"""The layers, as a table: runtimes <- edgehrnet <- quant <- samples. Imports go left only."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ALLOWED = {
+    "runtimes": {"runtimes"},
+    "edgehrnet": {"runtimes", "edgehrnet"},
+    "quant": {"runtimes", "edgehrnet", "quant"},
+    "samples": {"runtimes", "edgehrnet", "quant"},
+    "benchmarks": {"runtimes", "edgehrnet", "quant"},
+}
+FILES = [path for layer in ALLOWED for path in sorted((ROOT / layer).rglob("*.py"))]
+
+
+def imports(path, *, top_level_only=False):
+    """Every absolute module that a file imports, with those inside functions unless told otherwise."""
+    tree = ast.parse(path.read_text())
+    nodes = tree.body if top_level_only else ast.walk(tree)
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_every_layer_has_files():
+    assert {path.relative_to(ROOT).parts[0] for path in FILES} == set(ALLOWED)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_go_left_only(path):
+    layer = path.relative_to(ROOT).parts[0]
+    others = {name.partition(".")[0] for name in imports(path)} & set(ALLOWED)
+    assert others <= ALLOWED[layer]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_torch_stays_out_of_the_edge(path):
+    parts = path.relative_to(ROOT).parts
+    if parts[0] == "runtimes" or (parts[0] == "edgehrnet" and parts[1] != "models"):
+        heavy = {name.partition(".")[0] for name in imports(path)} & {"torch", "onnx", "tqdm", "matplotlib", "cv2"}
+        assert not heavy
+        assert not any(name.startswith("edgehrnet.models") for name in imports(path))
+
+
+def modules():
+    """Module name -> file, for the three packages."""
+    found = {}
+    for package in ("runtimes", "edgehrnet", "quant"):
+        for path in (ROOT / package).rglob("*.py"):
+            parts = list(path.relative_to(ROOT).with_suffix("").parts)
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def test_no_import_cycles():
+    known = modules()
+    edges = {
+        name: {target for target in imports(path, top_level_only=True) if target in known and target != name}
+        for name, path in known.items()
+    }
+    # A package's __init__ may gather its own modules; what must not exist is a way back to where one started.
+    done, path = set(), []
+
+    def visit(name):
+        if name in path:
+            pytest.fail(" -> ".join([*path[path.index(name) :], name]))
+        if name not in done:
+            path.append(name)
+            for target in sorted(edges[name]):
+                visit(target)
+            path.pop()
+            done.add(name)
+
+    for name in sorted(known):
+        visit(name)
+
+
+def test_the_quant_package_imports_no_command():
+    # `python -m quant.train` would otherwise find quant.train imported already, and warn.
+    commands = [path.stem for path in (ROOT / "quant").glob("*.py") if "__main__" in path.read_text()]
+    assert commands
+    assert not any(name.startswith("quant.") for name in imports(ROOT / "quant" / "__init__.py"))

@@ -1,0 +1,35 @@
+"""``import edgehrnet`` loads numpy and pillow, and nothing heavy. In a subprocess, or an earlier test would hide it."""
+
+import subprocess
+import sys
+
+HEAVY = (
+    "torch", "openvino", "onnx", "onnxruntime", "tensorrt", "cv2", "matplotlib", "pandas", "tqdm", "scipy", "quant",
+)  # fmt: skip
+PROGRAM = f"""
+import sys
+import edgehrnet, edgehrnet.cli
+loaded = {{name.partition(".")[0] for name in sys.modules}}
+print(*sorted(loaded & set({HEAVY!r})))
+"""
+
+
+def run(program):
+    command = [sys.executable, "-W", "error", "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+
+
+def test_no_engine_and_no_torch():
+    done = run(PROGRAM)
+    assert done.stdout.strip() == ""
+    assert done.stderr == ""
+
+
+def test_the_probe_sees_a_heavy_module():
+    assert run(PROGRAM.replace("import edgehrnet,", "import quant, edgehrnet,")).stdout.strip() == "quant"
+
+
+def test_it_is_quick():
+    # The best of five: a busy machine makes an import slower, never faster.
+    program = "import time; t = time.perf_counter(); import edgehrnet; print(time.perf_counter() - t)"
+    assert min(float(run(program).stdout) for _ in range(5)) <= 0.25
