@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edgehrnet import Predictor, Result, __version__, sample_picture, shipped_model
-from edgehrnet.errors import EdgeHRNetError
+from edgehrnet.errors import EdgeHRNetError, InputError
 from edgehrnet.spec import DECODE_METHODS
 
 
@@ -99,12 +99,17 @@ def _demo(args: argparse.Namespace) -> int:
 def _predict(args: argparse.Namespace) -> int:
     if args.out:
         args.out.mkdir(parents=True, exist_ok=True)
+    written: set[Path] = set()
     with _open(args) as predictor:
         for source in args.source:
             for path in predictor_sources(source):
                 result = predictor.predict(path)
                 if args.out:
-                    result.plot(heatmaps=args.heatmaps).save(args.out / f"{path.stem}.png")
+                    overlay = args.out / f"{path.stem}.png"
+                    if overlay in written or (overlay.exists() and overlay.samefile(path)):
+                        raise InputError(f"overlay {str(overlay)!r} would replace a picture; choose another --out")
+                    result.plot(heatmaps=args.heatmaps).save(overlay)
+                    written.add(overlay)
                 if args.json:
                     print(json.dumps({"file": str(path), **result.to_dict()}))
                 else:

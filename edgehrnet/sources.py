@@ -129,7 +129,9 @@ def _from_pillow(picture: Image.Image, name: str) -> NDArray[np.uint8]:
         )
     try:
         upright = ImageOps.exif_transpose(picture)
-        return np.array((upright or picture).convert("RGB"))
+        if upright.mode == "P" and "transparency" in upright.info:
+            upright = upright.convert("RGBA")  # Pillow warns of what the direct way drops: alpha, which we drop too
+        return np.array(upright.convert("RGB"))
     except Exception as error:  # see _from_file
         raise CorruptImageError(f"{name} is damaged: {error}") from None
 

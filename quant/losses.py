@@ -11,6 +11,9 @@ from torch.nn import functional as F
 
 from edgehrnet.models import Output
 
+# A blob has the same size in cells on every map, so errors are summed, not averaged over a map's size; divided by
+# the cells of a 128x256 input's heatmap, the sum is of the order of one.
+CELLS = 2048
 PEAK_WEIGHT = 30.0  # a blob covers about 14 of thousands of cells: without it, answering zero is nearly optimal
 
 
@@ -25,18 +28,17 @@ class Weights:
 
 
 def pairwise_heatmap_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return ``(B, K, K)``: the weighted squared error of channel i against target j, mean over cells.
+    """Return ``(B, K, K)``: the weighted squared error of channel i against target j, summed over cells, / CELLS.
 
     ``logits`` and ``targets`` ``(B, K, h, w)``. The square is expanded, so that no ``(B, K, K, h, w)`` exists.
     """
     p = logits.sigmoid().flatten(2)
     t = targets.flatten(2)
     weight = 1 + PEAK_WEIGHT * t
-    cells = p.shape[2]
     squares = torch.einsum("bic,bjc->bij", p * p, weight)
     products = torch.einsum("bic,bjc->bij", p, weight * t)
     constant = (weight * t * t).sum(2)[:, None, :]
-    return (squares - 2 * products + constant) / cells
+    return (squares - 2 * products + constant) / CELLS
 
 
 def best_shift(cost: Tensor, cyclic: bool) -> Tensor:
@@ -46,7 +48,7 @@ def best_shift(cost: Tensor, cyclic: bool) -> Tensor:
     if not cyclic:
         return shifts[0].expand(len(cost), -1)
     channels = torch.arange(count, device=cost.device)
-    totals = cost[:, channels[None, :], shifts % count].sum(2)
+    totals = cost[:, channels[None, :], shifts].sum(2)
     return shifts[totals.argmin(1)]
 
 

@@ -44,7 +44,7 @@ class NullRuntime:
         if device not in (None, "cpu"):
             raise DeviceError(f"device {device!r}: the null runtime has no device but 'cpu'")
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 self._metadata = str(archive[_METADATA]) if _METADATA in archive else None
                 height, width = (int(side) for side in archive[_SIZE])
                 names = [name for name in archive.files if name.startswith(_OUTPUT)]

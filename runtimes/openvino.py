@@ -115,11 +115,13 @@ class OpenVINORuntime:
     def run(self, image: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         """Run a u8 batch ``[N, H, W, 4]``, one picture after the other; the outputs belong to the caller."""
         check_batch(image, self._size)
+        # Bound to a name until the end: a tensor does not keep the memory alive that it shares.
+        image = np.ascontiguousarray(image)
         outputs = {name: np.empty((len(image), *shape[1:]), np.float32) for name, shape in self._shapes.items()}
         request = self._take()
         try:
             for n in range(len(image)):
-                request.set_input_tensor(self._tensor(np.ascontiguousarray(image[n : n + 1]), shared_memory=True))
+                request.set_input_tensor(self._tensor(image[n : n + 1], shared_memory=True))
                 for index, name in enumerate(self._names):
                     # The engine writes straight into the caller's array: no copy of the 4 MB of features.
                     target = self._tensor(outputs[name][n : n + 1], shared_memory=True)

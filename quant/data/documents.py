@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from edgehrnet.decoding import cyclic_order
 from quant.data import camera, clutter, pages, poses, sheets, surfaces
 from quant.data.pages import Page
 from quant.data.poses import Quad, Size
@@ -27,7 +28,7 @@ class Scene:
     """A photo and where its document is.
 
     image: (H, W, 3) uint8, RGB. corners: (4, 2) float64, x and y in px of the picture, pixel centres at
-    integers, clockwise as seen in the picture, the first one as `canonical_order` says; always finite, the
+    integers, clockwise as seen in the picture, the first one the smallest in x/W + y/H; always finite, the
     picture's centre where there is no document. visible: (4,), whether the corner lies inside the picture
     (-0.5 <= x < W - 0.5, likewise y), also when something hides it; all False without a document.
     conditions: what makes the scene hard ("shadow", "blur", "occluded", "empty", ...) and what the sheet is.
@@ -46,16 +47,6 @@ class _Layout:
     page: Page
     quad: Quad
     conditions: frozenset[str]
-
-
-def canonical_order(corners: NDArray[np.float64], size: Size) -> NDArray[np.float64]:
-    """Roll four corners so that the first is the one nearest the top-left.
-
-    corners: (4, 2), x and y in px, clockwise in the picture; size: (width, height) in px. Nearest means the
-    smallest x / width + y / height. The cyclic order stays as it is.
-    """
-    distance = corners[:, 0] / size[0] + corners[:, 1] / size[1]
-    return np.roll(corners, -int(np.argmin(distance)), axis=0)
 
 
 def document_scene(seed: int, *, size: Size | None = None) -> Scene:
@@ -78,7 +69,8 @@ def document_scene(seed: int, *, size: Size | None = None) -> Scene:
     if layout is None:
         centre = np.tile((np.array(size, float) - 1) / 2, (4, 1))
         return Scene(image, centre, np.zeros(4, bool), conditions)
-    corners = canonical_order(layout.quad - 0.5, size)
+    corners = layout.quad - 0.5
+    corners = corners[cyclic_order(corners, size)]
     return Scene(image, corners, poses.contains(corners + 0.5, size), conditions)
 
 

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from edgehrnet.decoding import CERTAIN, REFINERS, decode, find_peaks, locate, sigmoid
+from edgehrnet.decoding import CERTAIN, REFINERS, cyclic_order, decode, find_peaks, locate, sigmoid
 from edgehrnet.errors import UnsupportedError
 from edgehrnet.letterbox import Letterbox
 from edgehrnet.spec import ModelSpec
@@ -41,6 +43,23 @@ def test_offset_head_returns_what_was_encoded_everywhere():
     error = errors("offset", corners)
     assert np.abs(error).max() <= 1e-5  # float32 offsets below 1 cell: an ulp of 6e-8, added to 48
     assert np.abs(error.mean(axis=0)).max() <= 1e-6
+
+
+MARGIN = 3 * SIGMA + 2
+
+
+@given(x=st.floats(MARGIN, SHAPE[1] - 1 - MARGIN), y=st.floats(MARGIN, SHAPE[0] - 1 - MARGIN))
+def test_dark_within_a_twentieth_of_a_cell(x, y):
+    heat, _ = encode((x, y))
+    xy, _ = decode(heat, method="dark")
+    assert np.abs(xy[0, 0] - (x, y)).max() <= 0.05
+
+
+@given(x=st.floats(-0.5, SHAPE[1] - 0.5), y=st.floats(-0.5, SHAPE[0] - 0.5))
+def test_offsets_within_a_twentieth_of_a_cell_up_to_the_edge(x, y):
+    heat, offsets = encode((x, y))
+    xy, _ = decode(heat, offsets, method="offset")
+    assert np.abs(xy[0, 0] - (x, y)).max() <= 0.05
 
 
 @pytest.mark.parametrize(("method", "bound"), [("argmax", 0.5), ("quarter", 0.25), ("softargmax", 0.05)])
@@ -119,6 +138,19 @@ def test_missing_offsets_and_unknown_methods_raise():
 def test_sigmoid_matches_its_definition():
     x = np.linspace(-20, 20, 401, dtype=np.float32)
     np.testing.assert_allclose(sigmoid(x), 1 / (1 + np.exp(-x.astype(float))), atol=1e-7)
+
+
+def test_an_outline_is_only_rolled_to_its_start():
+    square = np.array([(10.0, 10.0), (90.0, 12.0), (88.0, 80.0), (9.0, 79.0)])
+    for shift in range(4):
+        rolled = np.roll(square, shift, axis=0)
+        np.testing.assert_array_equal(rolled[cyclic_order(rolled, (100, 100))], square)
+
+
+def test_the_start_of_an_outline_counts_in_shares_of_the_picture():
+    # In pixels the first corner is nearer to the top left; in shares of a 1000 x 100 picture the last one is.
+    corners = np.array([(10.0, 60.0), (600.0, 60.0), (600.0, 90.0), (100.0, 20.0)])
+    assert corners[cyclic_order(corners, (1000, 100))][0].tolist() == [100.0, 20.0]
 
 
 class TestLocate:

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from edgehrnet.models import Output
-from quant.losses import PEAK_WEIGHT, Weights, best_shift, keypoint_loss, pairwise_heatmap_loss
+from quant.losses import CELLS, PEAK_WEIGHT, Weights, best_shift, keypoint_loss, pairwise_heatmap_loss
 
 
 def random_maps(batch=2, count=4, seed=0):
@@ -12,13 +12,21 @@ def random_maps(batch=2, count=4, seed=0):
     return logits, targets
 
 
+def test_a_blob_weighs_the_same_on_maps_of_any_size():
+    small, large = torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 64, 32)
+    small[..., 4, 4] = large[..., 40, 9] = 1
+    blank = torch.full((1, 1, 1, 1), -40.0)
+    costs = [pairwise_heatmap_loss(blank.expand_as(t), t) for t in (small, large)]
+    torch.testing.assert_close(*costs)
+
+
 def test_pairwise_loss_equals_its_definition():
     logits, targets = random_maps()
     cost = pairwise_heatmap_loss(logits, targets)
     for i in range(4):
         for j in range(4):
             error = (logits[:, i].sigmoid() - targets[:, j]) ** 2 * (1 + PEAK_WEIGHT * targets[:, j])
-            torch.testing.assert_close(cost[:, i, j], error.mean(dim=(1, 2)))
+            torch.testing.assert_close(cost[:, i, j], error.sum(dim=(1, 2)) / CELLS)
 
 
 @pytest.mark.parametrize("shift", range(4))

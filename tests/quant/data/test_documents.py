@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from quant.data import camera, pages, surfaces
-from quant.data.documents import EMPTY_RATE, OUTSIDE_RATE, Scene, canonical_order, document_scene
+from quant.data.documents import EMPTY_RATE, OUTSIDE_RATE, Scene, document_scene
 from quant.data.poses import area
 
 SEEDS = 300
@@ -60,7 +60,6 @@ def test_corners_are_finite_clockwise_and_canonical(scenes: list[Scene]) -> None
         assert np.isfinite(scene.corners).all()
         if "empty" not in scene.conditions:
             assert area(scene.corners) > 0
-            assert np.array_equal(canonical_order(scene.corners, SMALL), scene.corners)
             assert np.argmin((scene.corners / SMALL).sum(axis=1)) == 0
 
 
@@ -89,27 +88,6 @@ def test_corners_are_where_the_sheet_is_drawn(monkeypatch: pytest.MonkeyPatch) -
         np.testing.assert_allclose(found, centroid(scene.corners), atol=0.05)
         checked += 1
     assert checked > 10
-
-
-def test_order_is_consistent_under_a_mirror() -> None:
-    corners = document_scene(7, size=SMALL).corners
-    w = SMALL[0]
-    mirrored = canonical_order((corners * (-1, 1) + (w - 1, 0))[::-1], SMALL)
-    assert area(mirrored) == pytest.approx(area(corners))
-    back = canonical_order((mirrored * (-1, 1) + (w - 1, 0))[::-1], SMALL)
-    np.testing.assert_allclose(back, corners, atol=1e-9)
-
-
-def test_canonical_order_only_rolls() -> None:
-    square = np.array([(10.0, 10.0), (90.0, 12.0), (88.0, 80.0), (9.0, 79.0)])
-    for shift in range(4):
-        assert np.array_equal(canonical_order(np.roll(square, shift, axis=0), (100, 100)), square)
-
-
-def test_canonical_order_counts_in_shares_of_the_picture() -> None:
-    # In px the first corner is nearer; in shares of a 1000 x 100 picture the last one is.
-    corners = np.array([(10.0, 60.0), (600.0, 60.0), (600.0, 90.0), (100.0, 20.0)])
-    assert canonical_order(corners, (1000, 100))[0].tolist() == [100.0, 20.0]
 
 
 def test_condition_rates(scenes: list[Scene]) -> None:

@@ -1,0 +1,57 @@
+"""``python -m quant.curve``: draw the logs of training runs, one after the other, as one picture."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+
+
+def read_logs(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """Join ``log.jsonl`` files; the steps of each run follow those of the run before."""
+    lines: list[dict[str, Any]] = []
+    for path in paths:
+        start = lines[-1]["step"] if lines else 0
+        for text in path.read_text().splitlines():
+            line = json.loads(text)
+            lines.append({**line, "step": start + line["step"]})
+    return lines
+
+
+def draw(lines: Sequence[dict[str, Any]], out: Path) -> None:
+    """Write a picture: the loss's terms on the left, errors and PCK of the held-back pictures on the right."""
+    steps = [line["step"] for line in lines]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
+    for name in lines[-1]["loss"]:
+        left.plot(steps, [line["loss"].get(name) for line in lines], marker=".", label=name)
+    left.set(title="training loss", xlabel="step", yscale="log")
+    left.legend()
+    right.plot(steps, [line["median_percent"] for line in lines], marker=".", label="median error, % of diagonal")
+    right.plot(steps, [line["mean_percent"] for line in lines], marker=".", label="mean error, % of diagonal")
+    right.set(title="held-back pictures", xlabel="step", yscale="log")
+    share = right.twinx()
+    share.plot(steps, [line["pck2"] for line in lines], marker=".", color="tab:green", label="PCK at 2 %")
+    share.set(ylim=(0, 100), ylabel="% of corners")
+    handles = [*right.get_lines(), *share.get_lines()]
+    right.legend(handles=handles, loc="lower left")
+    figure.savefig(out, dpi=110)
+    plt.close(figure)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    p = argparse.ArgumentParser(prog="python -m quant.curve", description=__doc__)
+    p.add_argument("logs", type=Path, nargs="+", metavar="log.jsonl")
+    p.add_argument("--out", type=Path, required=True, metavar="PICTURE")
+    args = p.parse_args(arguments)
+    plt.switch_backend("agg")
+    draw(read_logs(args.logs), args.out)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,92 @@
+"""Models that every test may use: one that answers with stored arrays, and one that an engine runs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import runtimes.null
+from edgehrnet.letterbox import Letterbox
+from edgehrnet.models import EdgeHRNet, create
+from edgehrnet.models.checkpoints import Checkpoint
+from edgehrnet.spec import Golden, ModelSpec
+from quant.export import deployable, export_openvino
+
+SIZE = (64, 96)
+CELLS = (16, 24)
+FEATURES = 8
+NAMES = ("top-left", "top-right", "bottom-right", "bottom-left")
+# Picture pixels, clockwise, the first one nearest to the picture's own top left.
+CORNERS = ((40.3, 25.6), (150.7, 30.2), (145.1, 100.4), (35.9, 95.8))
+PICTURE_SIZE = (192, 128)
+
+
+@dataclass(frozen=True)
+class NullModel:
+    """A ``.null`` file that finds ``corners`` in ``picture``."""
+
+    path: Path
+    spec: ModelSpec
+    picture: np.ndarray
+    corners: np.ndarray
+    outputs: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class EngineModel:
+    """An OpenVINO file, and the torch network that it was made from."""
+
+    path: Path
+    spec: ModelSpec
+    network: EdgeHRNet
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Maps this small gain nothing from threads, and lose a lot to their barriers on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def stored_outputs(spec):
+    """Logits with a Gaussian peak at each corner, exact offsets, features without meaning."""
+    cells = spec.grid.to_cells(Letterbox.fit(*PICTURE_SIZE, SIZE).forward(CORNERS))
+    y, x = np.mgrid[: CELLS[0], : CELLS[1]]
+    distance = (x - cells[:, 0, None, None]) ** 2 + (y - cells[:, 1, None, None]) ** 2
+    probability = np.clip(0.9 * np.exp(-distance / (2 * 1.5**2)), 1e-9, None)
+    offsets = np.stack([cells[:, 0, None, None] - x, cells[:, 1, None, None] - y], axis=1)
+    arrays = {
+        "heatmaps": np.log(probability / (1 - probability))[None],
+        "offsets": offsets.reshape(1, -1, *CELLS),
+        "hf": np.arange(np.prod(CELLS) * FEATURES).reshape(1, *CELLS, FEATURES),
+    }
+    return probability, {name: array.astype(np.float32) for name, array in arrays.items()}
+
+
+@pytest.fixture(scope="session")
+def null_model(tmp_path_factory):
+    picture = np.random.default_rng(0).integers(0, 256, (*PICTURE_SIZE[::-1], 3), dtype=np.uint8)
+    # Smooth, so that its PNG is small enough to travel in the file.
+    picture = np.array(Image.fromarray(picture).reduce(16).resize(PICTURE_SIZE))
+    picture.flags.writeable = False
+    spec = ModelSpec("corners", NAMES, skeleton=((0, 1), (1, 2), (2, 3), (3, 0)), input_size=SIZE, cyclic=True)
+    probability, outputs = stored_outputs(spec)
+    spec = spec.replace(golden=Golden.pack(picture, np.array(CORNERS), probability.max(axis=(1, 2)), probability))
+    path = tmp_path_factory.mktemp("null") / "corners.null"
+    runtimes.null.build(path, spec.to_json(), SIZE, outputs)
+    return NullModel(path, spec, picture, np.array(CORNERS), outputs)
+
+
+@pytest.fixture(scope="session")
+def openvino_model(tmp_path_factory):
+    torch.manual_seed(0)
+    spec = ModelSpec("corners", NAMES, input_size=SIZE, cyclic=True)
+    state = create("edgehrnet18", keypoints=len(NAMES)).state_dict()
+    checkpoint = Checkpoint("edgehrnet18", len(NAMES), {}, state, spec.to_dict(), {})
+    path = export_openvino(checkpoint, tmp_path_factory.mktemp("openvino") / "corners.xml")
+    return EngineModel(path, spec, deployable(checkpoint))

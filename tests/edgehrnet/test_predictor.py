@@ -1,0 +1,452 @@
+import gc
+import json
+import pickle
+import sys
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import runtimes.null
+from edgehrnet import Keypoints, ModelSpec, Predictor, Result
+from edgehrnet.errors import (
+    ClosedError,
+    DeviceError,
+    EdgeHRNetError,
+    ImageError,
+    InputError,
+    MissingExtraError,
+    MissingFileError,
+    MissingImageError,
+    MissingSpecError,
+    ModelFileError,
+    SpecError,
+    UnknownKeywordError,
+    UnknownSuffixError,
+    UnsupportedError,
+)
+
+# The file's offsets are float32 of up to 24 cells, exact to 24 * 2^-24 cells; a cell is 8 px of the picture.
+EXACT = 2e-5
+
+
+@pytest.fixture
+def predictor(null_model):
+    with Predictor(null_model.path) as predictor:
+        yield predictor
+
+
+def write_null(path, spec, outputs):
+    runtimes.null.build(path, None if spec is None else spec.to_json(), (64, 96), outputs)
+    return path
+
+
+class TestPredict:
+    def test_one_in_one_out(self, predictor, null_model):
+        result = predictor.predict(null_model.picture)
+        assert isinstance(result, Result)
+        np.testing.assert_allclose(result.keypoints.xy[0], null_model.corners, atol=EXACT)
+
+    def test_list_in_list_out(self, predictor, null_model):
+        wide = np.zeros((50, 300, 3), np.uint8)
+        results = predictor.predict([null_model.picture, wide])
+        assert isinstance(results, list)
+        assert [result.keypoints.size for result in results] == [(192, 128), (300, 50)]
+
+    def test_empty_list(self, predictor):
+        assert predictor.predict([]) == []
+
+    def test_calling_is_predicting(self, predictor, null_model):
+        called, predicted = predictor(null_model.picture), predictor.predict(null_model.picture)
+        np.testing.assert_array_equal(called.keypoints.xy, predicted.keypoints.xy)
+        assert len(predictor([null_model.picture])) == 1
+
+    def test_every_kind_of_picture(self, predictor, null_model, tmp_path):
+        Image.fromarray(null_model.picture).save(tmp_path / "a.png")
+        picture = tmp_path / "a.png"
+        for image in (picture, str(picture), picture.read_bytes(), Image.open(picture), null_model.picture):
+            np.testing.assert_array_equal(predictor(image).image, null_model.picture)
+        np.testing.assert_array_equal(predictor(null_model.picture[..., ::-1], color="bgr").image, null_model.picture)
+
+    def test_bad_picture(self, predictor):
+        with pytest.raises(ImageError, match="cannot read a picture from tuple"):
+            predictor.predict((1, 2))
+        with pytest.raises(MissingImageError, match="does not exist"):
+            predictor.predict([np.zeros((20, 20), np.uint8), "none.png"])
+
+    def test_unknown_keyword_names_the_nearest(self, predictor, null_model):
+        for call in (predictor.predict, predictor, predictor.stream):
+            with pytest.raises(UnknownKeywordError, match=r"no keyword 'colour'; did you mean 'color'\?") as caught:
+                call(null_model.picture, colour="bgr")
+            assert isinstance(caught.value, TypeError)
+
+
+class TestResultFields:
+    def test_shapes_types_and_values(self, predictor, null_model):
+        result = predictor(null_model.picture)
+        fields = {
+            "heatmaps": ((1, 4, 16, 24), np.float32),
+            "offsets": ((1, 8, 16, 24), np.float32),
+            "hf": ((1, 8, 16, 24), np.float32),
+            "mask": ((16, 24), np.bool_),
+            "image": ((128, 192, 3), np.uint8),
+            "score": ((1,), np.float32),
+        }
+        found = {name: getattr(result, name) for name in fields}
+        assert {name: (array.shape, array.dtype.type) for name, array in found.items()} == fields
+        assert isinstance(result.keypoints, Keypoints)
+        assert result.keypoints.xy.shape == (1, 4, 2)
+        assert result.keypoints.conf.shape == (1, 4)
+        assert result.outputs == {}
+        assert result.spec == predictor.spec
+        # The peaks are 0.9 high, a cell's centre at most 0.71 cells away: 0.9 exp(-0.71^2 / 4.5) = 0.805.
+        assert ((result.keypoints.conf > 0.8) & (result.keypoints.conf <= 0.9)).all()
+        assert result.score == pytest.approx(result.keypoints.conf.mean())
+        np.testing.assert_array_equal(result.heatmaps.max(axis=(2, 3)), result.keypoints.conf)
+
+    def test_features_are_a_transposed_view(self, predictor, null_model):
+        features = predictor(null_model.picture).hf
+        assert features.base is not None
+        assert features.transpose(0, 2, 3, 1).flags.c_contiguous
+        np.testing.assert_array_equal(features.transpose(0, 2, 3, 1), null_model.outputs["hf"])
+
+    def test_two_results_share_no_memory(self, predictor, null_model):
+        first, second = predictor([null_model.picture, null_model.picture])
+        for name in ("hf", "heatmaps", "offsets", "mask", "image"):
+            assert not np.shares_memory(getattr(first, name), getattr(second, name)), name
+        assert not np.shares_memory(first.keypoints.xy, second.keypoints.xy)
+        second.hf[:] = -1
+        np.testing.assert_array_equal(first.hf.transpose(0, 2, 3, 1), null_model.outputs["hf"])
+
+    def test_result_outlives_the_array_it_was_made_from(self, predictor, null_model):
+        frame = null_model.picture.copy()
+        result = predictor(frame)
+        frame[:] = 0
+        np.testing.assert_array_equal(result.image, null_model.picture)
+
+    def test_unpacks(self, predictor, null_model):
+        xy, conf = result = predictor(null_model.picture)
+        assert xy is result.keypoints.xy
+        assert conf is result.keypoints.conf
+
+    def test_normalised(self, predictor, null_model):
+        keypoints = predictor(null_model.picture).keypoints
+        np.testing.assert_allclose(keypoints.xyn * (192, 128), keypoints.xy)
+        assert len(keypoints) == 1
+
+    def test_frozen(self, predictor, null_model):
+        result = predictor(null_model.picture)
+        with pytest.raises(AttributeError):
+            result.hf = None
+        with pytest.raises(AttributeError):
+            result.keypoints.xy = None
+
+    def test_speed_has_every_stage(self, predictor, null_model):
+        speed = predictor(null_model.picture).speed
+        assert list(speed) == ["read", "letterbox", "inference", "decode"]
+        assert all(ms >= 0 for ms in speed.values())
+
+    def test_mask_is_the_padding(self, predictor, null_model):
+        assert predictor(null_model.picture).mask.all()
+        # 96 x 16 of the 96 x 64 input, four cells in the middle of sixteen.
+        wide = predictor(np.zeros((32, 192, 3), np.uint8)).mask
+        np.testing.assert_array_equal(wide.any(axis=1), np.isin(np.arange(16), range(6, 10)))
+
+    def test_no_peak_in_the_padding(self, predictor):
+        result = predictor(np.zeros((32, 192, 3), np.uint8))
+        rows = np.unravel_index(np.where(result.mask, result.heatmaps[0], 0).reshape(4, -1).argmax(axis=1), (16, 24))[0]
+        assert set(rows) <= set(range(6, 10))
+
+    @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e38])
+    def test_keypoints_are_finite_whatever_the_engine_says(self, null_model, tmp_path, bad):
+        outputs = {name: np.full_like(array, bad) for name, array in null_model.outputs.items()}
+        with Predictor(write_null(tmp_path / "bad.null", null_model.spec, outputs)) as predictor:
+            result = predictor(null_model.picture)
+            assert np.isfinite(result.keypoints.xy).all()
+            assert result.plot(heatmaps=False).size == (192, 128)
+            assert result.rectify((20, 10)).size == (20, 10)
+            assert not predictor.selfcheck().passed
+
+    def test_further_outputs(self, null_model, tmp_path):
+        outputs = {**null_model.outputs, "boundary": np.ones((1, 1, 16, 24), np.float32)}
+        with Predictor(write_null(tmp_path / "more.null", null_model.spec, outputs)) as predictor:
+            assert list(predictor(null_model.picture).outputs) == ["boundary"]
+
+    def test_file_without_features_and_offsets(self, null_model, tmp_path):
+        outputs = {"heatmaps": null_model.outputs["heatmaps"]}
+        with Predictor(write_null(tmp_path / "less.null", null_model.spec, outputs), decode="dark") as predictor:
+            result = predictor(null_model.picture)
+        assert result.hf is None
+        assert result.offsets is None
+        with (
+            Predictor(tmp_path / "less.null") as predictor,
+            pytest.raises(UnsupportedError, match="decode='offset' needs offsets"),
+        ):
+            predictor(null_model.picture)
+
+
+class TestOpening:
+    def test_unknown_suffix(self, tmp_path):
+        with pytest.raises(UnknownSuffixError, match="no runtime for"):
+            Predictor(tmp_path / "model.tflite")
+
+    def test_missing_file_is_no_download(self, tmp_path):
+        with pytest.raises(MissingFileError, match="nothing is downloaded") as caught:
+            Predictor(tmp_path / "model.xml")
+        assert isinstance(caught.value, FileNotFoundError)
+        with pytest.raises(MissingFileError, match="nothing is downloaded"):
+            Predictor("https://example.org/model.xml")
+
+    def test_unknown_keyword_names_the_nearest(self, null_model):
+        with pytest.raises(UnknownKeywordError, match=r"Predictor\(\) has no keyword 'devise'; did you mean 'device'"):
+            Predictor(null_model.path, devise="cpu")
+
+    @pytest.mark.parametrize(
+        ("argument", "value", "text"),
+        [
+            ("threads", 0, "threads=0; a whole number of at least 1"),
+            ("threads", -2, "at least 1"),
+            ("threads", 1.5, "threads=1.5"),
+            ("threads", "2", "threads='2'"),
+            ("threads", True, "threads=True"),
+            ("decode", "offsets", "did you mean 'offset'"),
+            ("decode", "", "accepted: argmax, dark, offset, quarter, softargmax"),
+            ("decode", 5, "accepted: argmax"),
+            ("input_size", (60, 96), "the nearest are 32x96 and 64x96"),
+            ("input_size", (0, 96), "multiples of 32"),
+            ("input_size", (-64, 96), "multiples of 32"),
+            ("input_size", 64, "two whole numbers"),
+            ("input_size", (64,), "two whole numbers"),
+            ("input_size", (64, 96, 4), "two whole numbers"),
+            ("input_size", (64.0, 96.0), "two whole numbers"),
+            ("input_size", "64x96", "two whole numbers"),
+        ],
+    )
+    def test_bad_values(self, null_model, argument, value, text):
+        with pytest.raises(InputError, match=text) as caught:
+            Predictor(null_model.path, **{argument: value})
+        assert isinstance(caught.value, ValueError)
+
+    def test_bad_device(self, null_model):
+        with pytest.raises(DeviceError, match="no device but 'cpu'"):
+            Predictor(null_model.path, device="gpu")
+
+    @pytest.mark.parametrize("module", ["openvino"])
+    def test_engine_that_is_not_installed(self, openvino_model, monkeypatch, module):
+        monkeypatch.setitem(sys.modules, module, None)
+        with pytest.raises(MissingExtraError, match=r"type: pip install 'edgehrnet\[openvino\]'") as caught:
+            Predictor(openvino_model.path)
+        assert isinstance(caught.value, ImportError)
+
+
+class TestSpec:
+    def test_file_without_one(self, null_model, tmp_path):
+        path = write_null(tmp_path / "bare.null", None, null_model.outputs)
+        with pytest.raises(MissingSpecError, match=r"pass spec=ModelSpec\(...\), or export it"):
+            Predictor(path)
+        with Predictor(path, spec=null_model.spec) as predictor:
+            np.testing.assert_allclose(predictor(null_model.picture).keypoints.xy[0], null_model.corners, atol=EXACT)
+
+    def test_given_one_goes_over_the_files(self, null_model):
+        spec = null_model.spec.replace(keypoints=("a", "b", "c", "d"), cyclic=False, golden=None)
+        with Predictor(null_model.path, spec=spec) as predictor:
+            assert predictor(null_model.picture).keypoints.names == ("a", "b", "c", "d")
+            assert predictor.spec == spec
+
+    def test_damaged_one(self, null_model, tmp_path):
+        runtimes.null.build(tmp_path / "a.null", "{", (64, 96), null_model.outputs)
+        with pytest.raises(SpecError, match="no JSON"):
+            Predictor(tmp_path / "a.null")
+
+    @pytest.mark.parametrize(
+        ("changes", "text"),
+        [
+            ({"keypoints": ("a", "b"), "skeleton": ()}, "for 2 keypoints at stride 4, the file gives"),
+            ({"stride": 8}, r"must be \(1, 4, 8, 12\)"),
+        ],
+    )
+    def test_one_of_another_file(self, null_model, changes, text):
+        with pytest.raises(SpecError, match=text):
+            Predictor(null_model.path, spec=null_model.spec.replace(**changes))
+
+    def test_file_without_heatmaps(self, null_model, tmp_path):
+        path = write_null(tmp_path / "a.null", null_model.spec, {"hf": null_model.outputs["hf"]})
+        with pytest.raises(SpecError, match=r"heatmaps must be .*the file gives only \['hf'\]"):
+            Predictor(path)
+
+    def test_decode(self, null_model):
+        def decoded(decode):
+            with Predictor(null_model.path, decode=decode) as predictor:
+                return predictor(null_model.picture).keypoints.xy[0]
+
+        cell = 8  # picture pixels
+        on_cells = (decoded("argmax") + 0.5) / cell - 0.5
+        np.testing.assert_allclose(on_cells, np.rint(on_cells), atol=1e-9)
+        # Rounding to a cell is off by half a cell at most, and the corners are not on cells.
+        distance = np.abs(decoded("argmax") - null_model.corners)
+        assert distance.max() <= cell / 2 + EXACT
+        assert distance.max() > 1
+        np.testing.assert_array_equal(decoded(None), decoded("offset"))
+        assert not np.array_equal(decoded("dark"), decoded("argmax"))
+
+
+class TestSelfcheck:
+    def test_passes_exactly(self, predictor):
+        report = predictor.selfcheck()
+        assert report.passed
+        assert report.max_px < EXACT + 5e-5  # the golden keypoints are rounded to 4 digits
+        assert report.correlation > 0.9999
+
+    def test_decode_of_the_caller_has_no_part_in_it(self, null_model, predictor):
+        with Predictor(null_model.path, decode="argmax") as other:
+            assert other.selfcheck() == predictor.selfcheck()
+
+    def test_fails_where_the_device_computes_something_else(self, null_model, tmp_path):
+        outputs = dict(null_model.outputs, heatmaps=null_model.outputs["heatmaps"][..., ::-1])
+        with Predictor(write_null(tmp_path / "a.null", null_model.spec, outputs)) as predictor:
+            report = predictor.selfcheck()
+        assert not report.passed
+        assert report.correlation < 0.5
+
+    def test_constant_output_fails_without_a_warning(self, null_model, tmp_path):
+        outputs = {name: np.zeros_like(array) for name, array in null_model.outputs.items()}
+        with Predictor(write_null(tmp_path / "a.null", null_model.spec, outputs)) as predictor:
+            report = predictor.selfcheck()
+        assert not report.passed
+        assert report.correlation == 0.0
+
+    def test_file_without_a_golden_pair(self, null_model):
+        with (
+            Predictor(null_model.path, spec=null_model.spec.replace(golden=None)) as predictor,
+            pytest.raises(MissingSpecError, match="carries no golden pair"),
+        ):
+            predictor.selfcheck()
+
+    def test_golden_pair_of_another_size(self, null_model):
+        golden = null_model.spec.golden
+        other = type(golden).pack(golden.image(), np.array(golden.xy), np.array(golden.conf), np.zeros((4, 8, 12)))
+        with (
+            Predictor(null_model.path, spec=null_model.spec.replace(golden=other)) as predictor,
+            pytest.raises(SpecError, match="another size or number of keypoints"),
+        ):
+            predictor.selfcheck()
+
+
+class TestLife:
+    def test_closed(self, null_model):
+        predictor = Predictor(null_model.path)
+        predictor.close()
+        predictor.close()
+        for use in (lambda: predictor(null_model.picture), predictor.warmup, predictor.info, predictor.selfcheck):
+            with pytest.raises(ClosedError, match="closed") as caught:
+                use()
+            assert isinstance(caught.value, EdgeHRNetError)
+
+    def test_with(self, null_model):
+        with Predictor(null_model.path) as predictor:
+            predictor.warmup()
+        with pytest.raises(ClosedError):
+            predictor.warmup()
+
+    def test_with_lets_errors_through(self, null_model):
+        with pytest.raises(KeyError), Predictor(null_model.path) as predictor:
+            raise KeyError("the caller's own")
+        with pytest.raises(ClosedError):
+            predictor.warmup()
+
+    def test_pickle(self, null_model):
+        spec = null_model.spec.replace(name="renamed")
+        with Predictor(null_model.path, decode="dark", spec=spec) as predictor:
+            copy = pickle.loads(pickle.dumps(predictor))
+            assert copy.spec == spec
+            ours, theirs = predictor(null_model.picture), copy(null_model.picture)
+        np.testing.assert_array_equal(ours.keypoints.xy, theirs.keypoints.xy)
+        # The copy is one of its own: closing the first leaves it open.
+        assert len(copy.predict([null_model.picture])) == 1
+
+    def test_threads_agree(self, predictor):
+        rng = np.random.default_rng(0)
+        pictures = [rng.integers(0, 256, (rng.integers(20, 200), 150, 3), dtype=np.uint8) for _ in range(24)]
+        expected = predictor(pictures)
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(predictor, pictures))
+        for ours, theirs in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(ours.keypoints.xy, theirs.keypoints.xy)
+            np.testing.assert_array_equal(ours.image, theirs.image)
+
+    def test_repr(self, predictor, null_model):
+        assert repr(predictor) == f"Predictor({str(null_model.path)!r}, corners, input 64x96)"
+
+    def test_info_is_json(self, predictor, null_model):
+        info = json.loads(json.dumps(predictor.info()))
+        assert info["file"] == str(null_model.path)
+        assert info["engine"] == "null"
+        assert info["input_size"] == [64, 96]
+        assert info["golden"] is True
+        assert info["spec"]["golden"] is None
+        assert ModelSpec.from_dict(info["spec"]) == null_model.spec.replace(golden=None)
+
+    def test_info_of_an_engine_is_json(self, openvino_model):
+        with Predictor(openvino_model.path) as predictor:
+            assert json.loads(json.dumps(predictor.info()))["settings"]["convolutions"].keys() == {"f32"}
+
+    def test_engine_is_released_when_the_file_is_not_usable(self, null_model, tmp_path, monkeypatch):
+        closed = []
+        monkeypatch.setattr(runtimes.null.NullRuntime, "close", lambda self: closed.append(self))
+        path = write_null(tmp_path / "bare.null", None, null_model.outputs)
+        with pytest.raises(MissingSpecError):
+            Predictor(path)
+        assert len(closed) == 1
+
+
+class TestStream:
+    def test_takes_one_at_a_time(self, predictor, null_model):
+        taken = []
+
+        def camera():
+            for number in range(3):
+                taken.append(number)
+                yield null_model.picture
+
+        stream = predictor.stream(camera())
+        assert taken == []
+        assert isinstance(next(stream), Result)
+        assert taken == [0]
+        assert len(list(stream)) == 2
+
+    def test_keeps_nothing(self, predictor, null_model):
+        stream = predictor.stream(null_model.picture for _ in range(3))
+        first = weakref.ref(next(stream))
+        next(stream)
+        gc.collect()
+        assert first() is None
+
+    def test_folder(self, predictor, null_model, tmp_path):
+        for name, width in (("b.png", 50), ("a.png", 60)):
+            Image.new("RGB", (width, 40)).save(tmp_path / name)
+        assert [result.keypoints.size[0] for result in predictor.stream(tmp_path)] == [60, 50]
+        assert len(list(predictor.stream(str(tmp_path / "*.png")))) == 2
+
+    def test_nothing_to_read(self, predictor, tmp_path):
+        with pytest.raises(MissingImageError, match="holds no pictures"):
+            list(predictor.stream(tmp_path))
+
+    def test_bad_picture_names_itself(self, predictor, tmp_path):
+        (tmp_path / "a.png").touch()
+        with pytest.raises(ImageError, match=r"a\.png: zero bytes|a\.png': zero bytes"):
+            list(predictor.stream(tmp_path))
+
+    def test_closed_in_the_middle(self, null_model):
+        predictor = Predictor(null_model.path)
+        stream = predictor.stream([null_model.picture] * 2)
+        next(stream)
+        predictor.close()
+        with pytest.raises(ClosedError):
+            next(stream)
+
+
+def test_reshaping_a_file_that_cannot_be(null_model):
+    with pytest.raises(ModelFileError, match="64x96 only"):
+        Predictor(null_model.path, input_size=(96, 96))

@@ -1,0 +1,254 @@
+import json
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgehrnet import Keypoints, Predictor, Result
+from edgehrnet.drawing import FAR, blend_heatmap, draw_keypoints, flatten_quadrilateral, homography
+from edgehrnet.errors import InputError, MissingExtraError, UnsupportedError
+from edgehrnet.letterbox import Letterbox
+
+RED, GREEN, BLUE, WHITE = (200, 30, 30), (30, 180, 40), (40, 50, 220), (240, 240, 240)
+
+
+@pytest.fixture(scope="module")
+def result(null_model):
+    with Predictor(null_model.path) as predictor:
+        return predictor(null_model.picture)
+
+
+def changed(result, **fields):
+    """The same result with other fields; keypoints as (xy, conf)."""
+    values = {name: getattr(result, name) for name in Result.__dataclass_fields__}
+    return Result(**{**values, **fields})
+
+
+class TestExport:
+    def test_dict_and_json(self, result, null_model):
+        values = result.to_dict()
+        assert json.loads(result.to_json()) == values
+        assert {key: values[key] for key in ("model", "width", "height")} == {
+            "model": "corners",
+            "width": 192,
+            "height": 128,
+        }
+        assert values["speed_ms"].keys() == result.speed.keys()
+        (instance,) = values["instances"]
+        assert [point["name"] for point in instance["keypoints"]] == list(null_model.spec.keypoints)
+        found = [(point["x"], point["y"]) for point in instance["keypoints"]]
+        # Rounded to three digits, on top of the float32 offsets' 2e-5.
+        np.testing.assert_allclose(found, null_model.corners, atol=6e-4)
+        assert instance["score"] == pytest.approx(float(result.score[0]), abs=5e-5)
+
+    def test_coco(self, result, null_model):
+        (entry,) = result.to_coco(image_id=7, category_id=3)
+        json.dumps(entry)
+        assert (entry["image_id"], entry["category_id"]) == (7, 3)
+        triples = np.array(entry["keypoints"]).reshape(4, 3)
+        np.testing.assert_allclose(triples[:, :2], null_model.corners, atol=6e-4)
+        np.testing.assert_allclose(triples[:, 2], result.keypoints.conf[0], atol=5e-4)
+        assert entry["score"] == pytest.approx(float(result.score[0]), abs=5e-6)
+
+    @pytest.mark.parametrize(("method", "package"), [("to_df", "pandas"), ("to_supervision", "supervision")])
+    def test_missing_package_says_what_to_type(self, result, monkeypatch, method, package):
+        monkeypatch.setitem(sys.modules, package, None)
+        with pytest.raises(MissingExtraError, match=f"needs {package}; type: pip install {package}") as caught:
+            getattr(result, method)()
+        assert isinstance(caught.value, ImportError)
+
+    def test_frame_has_a_row_for_each_keypoint(self, result, monkeypatch):
+        class Pandas:
+            DataFrame = list
+
+        monkeypatch.setitem(sys.modules, "pandas", Pandas)
+        rows = result.to_df()
+        assert len(rows) == 4
+        assert list(rows[0]) == ["instance", "name", "x", "y", "conf"]
+
+    def test_supervision_gets_float32(self, result, monkeypatch):
+        class Supervision:
+            KeyPoints = dict
+
+        monkeypatch.setitem(sys.modules, "supervision", Supervision)
+        points = result.to_supervision()
+        assert points["xy"].shape == (1, 4, 2)
+        assert points["confidence"].shape == (1, 4)
+        assert {array.dtype for array in points.values()} == {np.dtype(np.float32)}
+
+    def test_repr_is_short(self, result):
+        assert repr(result).startswith("Result(192x128: top-left (40.3, 25.6) 0.")
+        assert len(repr(result)) < 200
+
+
+def test_peaks(result, null_model):
+    assert len(result.peaks) == 4
+    for k, peaks in enumerate(result.peaks):
+        assert peaks.shape == (1, 3)
+        # As in the predictor's test: float32 offsets.
+        np.testing.assert_allclose(peaks[0, :2], null_model.corners[k], atol=2e-5)
+        assert peaks[0, 2] == result.keypoints.conf[0, k]
+
+
+class TestPlot:
+    def test_new_picture_with_a_mark_at_each_keypoint(self, result, null_model):
+        before = result.image.copy()
+        drawn = np.array(result.plot())
+        assert drawn.shape == before.shape
+        np.testing.assert_array_equal(result.image, before)
+        np.testing.assert_array_equal(before, null_model.picture)
+        for x, y in np.rint(null_model.corners).astype(int):
+            assert (drawn[y - 1 : y + 2, x - 1 : x + 2] != before[y - 1 : y + 2, x - 1 : x + 2]).any(axis=2).all()
+
+    def test_disc_is_centred_on_the_keypoint(self):
+        # Names are drawn beside; an empty one leaves the disc alone with its number, far enough to the right.
+        picture = Image.new("RGB", (320, 200))
+        drawn = np.array(draw_keypoints(picture, np.array([[[100.0, 80.0]]]), np.ones((1, 1)), [""], []), float)
+        disc = drawn[70:91, 90:105].max(axis=2) > 60
+        rows, columns = np.nonzero(disc[:, :11])
+        assert rows.mean() + 70 == pytest.approx(80, abs=0.25)  # a quarter of a pixel: drawn at twice the size
+        assert columns.min() + 90 == 97  # a radius of three
+
+    def test_what_is_not_certain_is_not_drawn(self, result):
+        unsure = Keypoints(result.keypoints.xy, np.full((1, 4), 0.1, np.float32), (192, 128), result.keypoints.names)
+        np.testing.assert_array_equal(np.array(changed(result, keypoints=unsure).plot()), result.image)
+
+    def test_heatmaps(self, result, null_model):
+        dark = changed(result, image=np.zeros_like(result.image))
+        with_maps, without = np.array(dark.plot(heatmaps=True)), np.array(dark.plot())
+        assert with_maps.shape == without.shape
+        difference = np.abs(with_maps.astype(int) - without).sum(axis=2)
+        # A peak is 1.5 cells of 8 px wide: ten px beside the mark it still glows, the far corner does not.
+        x, y = null_model.corners[2].astype(int)
+        assert difference[y + 10, x] > 50
+        assert difference[127, 0] < 10
+
+    def test_heatmap_lies_on_the_picture_without_its_padding(self):
+        box = Letterbox.fit(192, 32, (64, 96))
+        heatmap = np.zeros((16, 24), np.float32)
+        heatmap[:6] = heatmap[10:] = 1  # the padding, rows 6 to 9 hold the picture
+        blended = np.array(blend_heatmap(Image.new("RGB", (192, 32)), heatmap, box))
+        assert blended[16].max() == 0
+
+    @pytest.mark.parametrize("far", [1e4, 1e7, 1e12, 1e300])
+    def test_points_far_outside_do_not_overflow(self, result, far):
+        xy = np.array([[[far, -far], [-far, far], [50.0, 50.0], [far, far]]])
+        keypoints = Keypoints(xy, np.ones((1, 4), np.float32), (192, 128), result.keypoints.names)
+        plain = changed(result, keypoints=keypoints)
+        assert plain.plot().size == (192, 128)
+        assert plain.rectify((20, 30)).size == (20, 30)
+        np.testing.assert_array_equal(keypoints.xy, xy)
+        assert FAR > 16_384 * 10
+
+
+class TestSave:
+    @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp"])
+    def test_writes_what_plot_draws(self, result, tmp_path, name):
+        assert result.save(str(tmp_path / name)) == tmp_path / name
+        with Image.open(tmp_path / name) as picture:
+            assert picture.size == (192, 128)
+            if name.endswith(".png"):
+                np.testing.assert_array_equal(np.array(picture), np.array(result.plot()))
+
+    @pytest.mark.parametrize("name", ["a.xyz", "a"])
+    def test_bad_suffix(self, result, tmp_path, name):
+        with pytest.raises(InputError, match=r"cannot save .*; use \.png or \.jpg"):
+            result.save(tmp_path / name)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_folder_that_does_not_exist(self, result, tmp_path):
+        with pytest.raises(InputError, match="cannot save .*No such file"):
+            result.save(tmp_path / "none" / "a.png")
+
+
+def page(corners, size):
+    """A picture with a page of four colours, red at the first corner, then clockwise."""
+    height, width = size
+    y, x = np.mgrid[:height, :width]
+    to_page = homography(np.array(corners), np.array([[0, 0], [1, 0], [1, 1], [0, 1]]))
+    weight = to_page[6] * x + to_page[7] * y + 1
+    u = (to_page[0] * x + to_page[1] * y + to_page[2]) / weight
+    v = (to_page[3] * x + to_page[4] * y + to_page[5]) / weight
+    picture = np.zeros((height, width, 3), np.uint8)
+    for colour, left, above in ((RED, True, True), (GREEN, False, True), (BLUE, False, False), (WHITE, True, False)):
+        half_u, half_v = (u >= 0) & (u < 0.5) if left else (u >= 0.5) & (u <= 1), None
+        half_v = (v >= 0) & (v < 0.5) if above else (v >= 0.5) & (v <= 1)
+        picture[half_u & half_v] = colour
+    return picture
+
+
+class TestRectify:
+    @pytest.mark.parametrize("scale", [1, 4])
+    def test_page_is_flat_and_upright(self, result, null_model, scale):
+        corners = (null_model.corners + 0.5) * scale - 0.5
+        picture = page(corners, (128 * scale, 192 * scale))
+        keypoints = Keypoints(
+            corners[None], np.ones((1, 4), np.float32), picture.shape[1::-1], null_model.spec.keypoints
+        )
+        flat = np.array(changed(result, image=picture, keypoints=keypoints).rectify((60, 40)))
+        assert flat.shape == (40, 60, 3)
+        # Each quarter but for a pixel at its edges, where neighbouring colours are interpolated.
+        for (rows, columns), colour in {
+            (slice(1, 18), slice(1, 28)): RED,
+            (slice(1, 18), slice(32, 59)): GREEN,
+            (slice(22, 39), slice(32, 59)): BLUE,
+            (slice(22, 39), slice(1, 28)): WHITE,
+        }.items():
+            np.testing.assert_array_equal(flat[rows, columns], np.broadcast_to(colour, flat[rows, columns].shape))
+
+    def test_identity_gives_the_same_pixels(self):
+        picture = np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8)
+        corners = np.array([[0, 0], [49, 0], [49, 29], [0, 29]], float)
+        flat = np.array(flatten_quadrilateral(Image.fromarray(picture), corners, (50, 30)))
+        # The least-squares answer is exact to about 1e-12 px; bicubic weights then round to the pixel itself.
+        np.testing.assert_array_equal(flat[1:-1, 1:-1], picture[1:-1, 1:-1])
+
+    def test_part_of_a_picture_is_cut_out_pixel_by_pixel(self):
+        picture = np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8)
+        corners = np.array([[10, 5], [39, 5], [39, 24], [10, 24]], float)
+        flat = np.array(flatten_quadrilateral(Image.fromarray(picture), corners, (30, 20)))
+        np.testing.assert_array_equal(flat, picture[5:25, 10:40])
+
+    @pytest.mark.parametrize("factor", [2, 3, 5])
+    def test_shrinking_keeps_positions(self, factor):
+        # A ramp is its own average: whatever the filter, each pixel must show the place that it stands for.
+        width, height = 40, 20
+        ramp = np.broadcast_to(np.arange(width * factor, dtype=np.float64), (height * factor, width * factor))
+        picture = Image.fromarray(np.repeat(np.rint(ramp)[..., None], 3, axis=2).astype(np.uint8))
+        outer = [[-0.5, -0.5], [width * factor - 0.5, -0.5], [width * factor - 0.5, height * factor - 0.5]]
+        corners = np.array([*outer, [-0.5, height * factor - 0.5]]) + factor / 2 * np.array(
+            [[1, 1], [-1, 1], [-1, -1], [1, -1]]
+        )
+        flat = np.array(flatten_quadrilateral(picture, corners, (width, height)), float)[..., 0]
+        expected = (np.arange(width) + 0.5) * factor - 0.5
+        # Two roundings to grey levels, in the ramp's reduction and at the end, each half a level.
+        np.testing.assert_allclose(
+            flat[1:-1, 1:-1], np.broadcast_to(expected[1:-1], (height - 2, width - 2)), atol=1.01
+        )
+
+    def test_corners_on_a_line_give_a_picture(self, result):
+        line = Keypoints(
+            np.array([[[5.0, 5.0], [9.0, 9.0], [20.0, 20.0], [5.0, 5.0]]]), np.ones((1, 4)), (192, 128), ("a",) * 4
+        )
+        assert changed(result, keypoints=line).rectify((20, 10)).size == (20, 10)
+
+    def test_other_models_have_no_outline(self, result):
+        loose = changed(result, spec=result.spec.replace(cyclic=False, golden=None))
+        with pytest.raises(UnsupportedError, match="needs four corners of an outline, 'corners' has none"):
+            loose.rectify((20, 10))
+
+    @pytest.mark.parametrize("size", [(0, 10), (10, -1), (10,), 10, (10.5, 10), "ab", (10**6, 10)])
+    def test_bad_size(self, result, size):
+        with pytest.raises(InputError, match=r"two whole numbers of 1\.\.16384"):
+            result.rectify(size)
+
+
+def test_homography_maps_corners_onto_corners():
+    source = np.array([[0, 0], [10, 1], [9, 12], [-1, 8]], float)
+    target = np.array([[3, 4], [100, 8], [90, 70], [5, 60]], float)
+    a, b, c, d, e, f, g, h = homography(source, target)
+    x, y = source.T
+    mapped = np.stack([a * x + b * y + c, d * x + e * y + f], axis=1) / (g * x + h * y + 1)[:, None]
+    # Condition number of the 8 equations about 1e5, times 1e-16, times coordinates of 100.
+    np.testing.assert_allclose(mapped, target, atol=1e-8)

@@ -1,0 +1,70 @@
+"""What the package carries works: the shipped model on the shipped picture."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+import edgehrnet
+from edgehrnet import Predictor, sample_picture, shipped_model
+from edgehrnet.errors import InputError
+from quant.data.corners import sample_scene
+from quant.metrics import keypoint_errors
+
+NAMES = ("document-corners", "document-corners-fp16")
+
+
+def test_the_public_names():
+    assert edgehrnet.__all__ == [
+        "Keypoints", "ModelSpec", "Predictor", "Report", "Result", "__version__", "sample_picture", "shipped_model",
+    ]  # fmt: skip
+    assert all(hasattr(edgehrnet, name) for name in edgehrnet.__all__)
+
+
+@pytest.fixture(scope="module")
+def result():
+    with Predictor(shipped_model("document-corners")) as predictor:
+        return predictor.predict(sample_picture())
+
+
+def test_every_corner_is_within_two_percent_of_the_diagonal(result):
+    truth = sample_scene()
+    errors = keypoint_errors(result.keypoints.xy[0], truth.corners, truth.visible)  # the order counts here
+    assert errors.max() <= 0.02 * np.hypot(*result.keypoints.size)
+    assert result.keypoints.conf.min() > 0.5
+
+
+def test_the_page_comes_out_flat(result):
+    # The letter's paper is lighter than the table around it, and its first lines are printed near the top.
+    page = np.asarray(result.rectify((150, 200)).convert("L"), float)
+    inner = page[10:-10, 10:-10]
+    assert inner[:60, :100].std() > 2 * inner[-60:, :60].std()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_shipped_file_passes_its_own_check(name):
+    with Predictor(shipped_model(name)) as predictor:
+        report = predictor.selfcheck()
+        assert predictor.spec.input_size == (256, 512)
+    assert report.passed
+    assert report.correlation > 0.999  # float16 weights
+
+
+def test_both_names_are_one_file_until_there_is_an_integer_one():
+    digests = {hashlib.sha256(shipped_model(name).with_suffix(".bin").read_bytes()).hexdigest() for name in NAMES}
+    assert len(digests) == 1
+
+
+def test_an_unknown_name_lists_the_known():
+    with pytest.raises(InputError, match="did you mean 'document-corners'"):
+        shipped_model("documents-corners")
+
+
+@pytest.mark.parametrize("size", [(128, 256), (256, 256), (320, 320), (512, 256)])
+def test_other_input_sizes_find_the_same_corners(size):
+    with Predictor(shipped_model("document-corners"), input_size=size) as predictor:
+        result = predictor.predict(sample_picture())
+    truth = sample_scene()
+    errors = keypoint_errors(result.keypoints.xy[0], truth.corners, truth.visible, cyclic=True)
+    assert errors.max() <= 0.03 * np.hypot(*result.keypoints.size)
+    assert result.heatmaps.shape == (1, 4, size[0] // 4, size[1] // 4)

@@ -1,0 +1,211 @@
+import base64
+import json
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgehrnet.errors import EdgeHRNetError, SpecError
+from edgehrnet.letterbox import VERSION
+from edgehrnet.spec import DECODE_METHODS, GOLDEN_PICTURE_BYTES, Golden, ModelSpec
+
+SPEC = ModelSpec("test", ("a", "b"), input_size=(64, 96))
+
+
+def golden(image=None):
+    heat = np.random.default_rng(0).random((2, 16, 24))
+    image = np.zeros((20, 30, 3), np.uint8) if image is None else image
+    return Golden.pack(image, np.array([[1.5, 2.0], [3.0, 4.0]]), np.array([0.5, 1.0]), heat), heat
+
+
+def refuses(text, **changes):
+    """Both ways of making a spec raise the same: from values, and from JSON."""
+    with pytest.raises(SpecError, match=text) as caught:
+        SPEC.replace(**changes)
+    assert isinstance(caught.value, EdgeHRNetError)
+    with pytest.raises(SpecError, match=text):
+        ModelSpec.from_json(json.dumps({**SPEC.to_dict(), **changes}))
+
+
+NUMBERS = st.floats(-1e6, 1e6)
+
+
+@st.composite
+def specs(draw):
+    names = draw(st.lists(st.text(), min_size=1, max_size=6).map(tuple))
+    index = st.integers(0, len(names) - 1)
+    pairs = st.lists(st.tuples(index, index), max_size=4).map(tuple)
+    return ModelSpec(
+        draw(st.text()),
+        names,
+        skeleton=draw(pairs),
+        flip_pairs=draw(pairs),
+        oks_sigmas=draw(st.sampled_from([(), tuple(0.1 + i for i in range(len(names)))])),
+        input_size=(32 * draw(st.integers(1, 40)), 32 * draw(st.integers(1, 40))),
+        mean=draw(st.tuples(NUMBERS, NUMBERS, NUMBERS)),
+        std=draw(st.tuples(*[NUMBERS.filter(bool)] * 3)),
+        stride=draw(st.integers(1, 64)),
+        cell_offset=draw(NUMBERS),
+        decode=draw(st.sampled_from(DECODE_METHODS)),
+        cyclic=draw(st.booleans()),
+        quantization=draw(st.text()),
+        golden=draw(st.sampled_from([None, golden()[0]])),
+    )
+
+
+@given(spec=specs())
+def test_json_round_trip(spec):
+    assert ModelSpec.from_json(spec.to_json()) == spec
+    assert ModelSpec.from_dict(spec.to_dict()) == spec
+
+
+def test_json_is_one_line():
+    assert "\n" not in SPEC.replace(name="two\nlines", golden=golden()[0]).to_json()
+
+
+def test_lists_become_tuples():
+    spec = ModelSpec("test", ["a", "b"], skeleton=[[0, 1]], input_size=[64, 96])
+    assert spec == ModelSpec("test", ("a", "b"), skeleton=((0, 1),), input_size=(64, 96))
+    assert hash(spec) == hash(ModelSpec.from_json(spec.to_json()))
+
+
+def test_grid_follows_stride_and_offset():
+    assert SPEC.replace(stride=8, cell_offset=3.5).grid.to_pixels(2.0) == 19.5
+
+
+def test_layout():
+    assert SPEC.layout("hf") == "NHWC"
+    assert SPEC.layout("boundary") is None
+
+
+class TestRefused:
+    def test_no_keypoints(self):
+        refuses("at least one keypoint", keypoints=[])
+
+    def test_keypoints_as_one_word(self):
+        refuses("keypoints='ab' is no tuple", keypoints="ab")
+
+    def test_unknown_decode_names_the_nearest(self):
+        refuses("did you mean 'offset'", decode="offsets")
+
+    @pytest.mark.parametrize("field", ["skeleton", "flip_pairs"])
+    @pytest.mark.parametrize("pair", [(0, 2), (-1, 0)])
+    def test_index_out_of_range(self, field, pair):
+        refuses(r"outside 0\.\.1", **{field: [pair]})
+
+    @pytest.mark.parametrize("pair", [(0,), (0, 1, 1), ("a", "b"), (0.0, 1.0)])
+    def test_what_is_no_pair_of_indices(self, pair):
+        refuses("skeleton=", skeleton=[pair])
+
+    def test_sigma_count(self):
+        refuses("3 OKS sigmas for 2 keypoints", oks_sigmas=[0.1, 0.2, 0.3])
+
+    def test_letterbox_version(self):
+        refuses("letterbox version 99, this release has version 1", letterbox=99)
+        assert VERSION == 1
+
+    @pytest.mark.parametrize("size", [(60, 96), (0, 96), (-32, 96)])
+    def test_input_size(self, size):
+        refuses("multiples of 32; the nearest are", input_size=size)
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("name", 5),
+            ("input_size", 64),
+            ("input_size", (64,)),
+            ("input_size", (64.0, 96.0)),
+            ("colour_order", "bgr"),
+            ("placement", "top-left"),
+            ("pad_value", 114),
+            ("stride", 0),
+            ("stride", "4"),
+            ("cell_offset", None),
+            ("mean", (0.0, 0.0)),
+            ("std", (1.0, 0.0, 1.0)),
+            ("cyclic", "no"),
+            ("quantization", None),
+            ("outputs", [("hf", "NHWC")]),
+            ("outputs", [("heatmaps", "NHWC")]),
+            ("outputs", [("heatmaps", "NCHW"), ("offsets", "NHWC")]),
+        ],
+    )
+    def test_value_that_the_runtime_would_not_honour(self, field, value):
+        refuses(f"{field}=", **{field: value})
+
+    @pytest.mark.parametrize("value", [float("nan"), float("inf")])
+    def test_numbers_that_are_not_finite(self, value):
+        refuses("cell_offset=", cell_offset=value)
+
+
+class TestJson:
+    @pytest.mark.parametrize("text", ["", "{", "<xml/>", "[" * 100_000], ids=["empty", "cut", "xml", "deep"])
+    def test_no_json(self, text):
+        with pytest.raises(SpecError, match="no JSON"):
+            ModelSpec.from_json(text)
+
+    @pytest.mark.parametrize("text", ["null", "5", '"a"', "[]"])
+    def test_no_object(self, text):
+        with pytest.raises(SpecError, match="a spec is a JSON object, not"):
+            ModelSpec.from_json(text)
+
+    @pytest.mark.parametrize("version", [None, 0, 2, "1"])
+    def test_format_version(self, version):
+        with pytest.raises(SpecError, match="this release reads 1: update edgehrnet, or export"):
+            ModelSpec.from_dict({**SPEC.to_dict(), "format": version})
+
+    def test_unknown_field_names_the_nearest(self):
+        with pytest.raises(SpecError, match="unknown field 'sceleton' in the spec; did you mean 'skeleton'"):
+            ModelSpec.from_dict({**SPEC.to_dict(), "sceleton": []})
+
+    @pytest.mark.parametrize("field", ["name", "keypoints"])
+    def test_missing_field(self, field):
+        values = SPEC.to_dict()
+        del values[field]
+        with pytest.raises(SpecError, match=f"incomplete spec.*'{field}'"):
+            ModelSpec.from_dict(values)
+
+    @pytest.mark.parametrize("bad", [5, [], {}, {"png": ""}, {"image": ""}])
+    def test_golden_that_is_none(self, bad):
+        with pytest.raises(SpecError):
+            ModelSpec.from_dict({**SPEC.to_dict(), "golden": bad})
+
+
+class TestGolden:
+    def test_round_trip(self):
+        image = np.random.default_rng(1).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+        pair, heat = golden(image)
+        back = ModelSpec.from_json(SPEC.replace(golden=pair).to_json()).golden
+        np.testing.assert_array_equal(back.image(), image)
+        assert back.xy == ((1.5, 2.0), (3.0, 4.0))
+        assert back.conf == (0.5, 1.0)
+        assert back.heatmap_array().dtype == np.float32
+        # float16 keeps 11 bits of a number below 1: half a unit of the last place is 2^-12.
+        np.testing.assert_allclose(back.heatmap_array(), heat, atol=2**-12, rtol=0)
+
+    def test_picture_too_big(self):
+        noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+        assert noise.nbytes > GOLDEN_PICTURE_BYTES
+        with pytest.raises(SpecError, match=r"golden picture is \d+ bytes as PNG, at most 65536"):
+            golden(noise)
+
+    @pytest.mark.parametrize("png", ["", "***", "AAAA", base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()])
+    def test_damaged_picture(self, png):
+        pair, _ = golden()
+        damaged = Golden(png, pair.xy, pair.conf, pair.heatmaps, pair.shape)
+        with pytest.raises(SpecError, match="golden picture is damaged"):
+            damaged.image()
+
+    @pytest.mark.parametrize("packed", [b"", b"no zlib", zlib.compress(b"too short"), zlib.compress(bytes(1536))[:-9]])
+    def test_damaged_heatmaps(self, packed):
+        pair, _ = golden()
+        damaged = Golden(pair.png, pair.xy, pair.conf, base64.b64encode(packed).decode(), pair.shape)
+        with pytest.raises(SpecError, match="golden heatmaps are damaged"):
+            damaged.heatmap_array()
+
+    def test_negative_shape(self):
+        pair, _ = golden()
+        with pytest.raises(SpecError, match="golden heatmaps are damaged"):
+            Golden(pair.png, pair.xy, pair.conf, pair.heatmaps, (2, -1, 24)).heatmap_array()

@@ -1,0 +1,344 @@
+import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import openvino
+import pytest
+import torch
+from openvino import opset13
+
+import runtimes
+from edgehrnet import ModelSpec, Predictor
+from edgehrnet.models.deploy import network_input
+from runtimes.base import BatchError, ClosedError, DeviceError, ModelFileError
+
+SHAPES = {"heatmaps": (1, 4, 16, 24), "offsets": (1, 8, 16, 24), "hf": (1, 16, 24, 128)}
+
+
+def batch(count=1, seed=0, size=(64, 96)):
+    pixels = np.random.default_rng(seed).integers(0, 256, (count, *size, 4), dtype=np.uint8)
+    pixels[..., 3] = 255
+    return pixels
+
+
+@pytest.fixture(scope="module")
+def runtime(openvino_model):
+    runtime = runtimes.load(openvino_model.path)
+    yield runtime
+    runtime.close()
+
+
+@pytest.fixture
+def copied(openvino_model, tmp_path):
+    for path in (openvino_model.path, openvino_model.path.with_suffix(".bin")):
+        shutil.copy(path, tmp_path / path.name)
+    return tmp_path / openvino_model.path.name
+
+
+class TestRun:
+    def test_outputs(self, runtime):
+        outputs = runtime.run(batch())
+        assert {name: array.shape for name, array in outputs.items()} == SHAPES
+        assert all(array.dtype == np.float32 for array in outputs.values())
+
+    def test_gives_what_torch_gives(self, runtime, openvino_model):
+        image = batch()
+        with torch.no_grad():
+            expected = openvino_model.network(network_input(torch.from_numpy(image), (0.0,) * 3, (1.0,) * 3))
+        outputs = runtime.run(image)
+        # float32 sums of up to 1152 terms in another order differ by about sqrt(1152) * 6e-8 = 2e-6; over the 60
+        # layers in a row that stays below 1e-4. A wrong layout, channel order or weight is off by its whole size.
+        for ours, theirs in (
+            (outputs["heatmaps"], expected.heatmaps),
+            (outputs["offsets"], expected.offsets),
+            (outputs["hf"].transpose(0, 3, 1, 2), expected.hf),
+        ):
+            reference = theirs.numpy()
+            assert np.sqrt(np.mean((ours - reference) ** 2)) < 1e-4 * np.sqrt(np.mean(reference**2))
+
+    def test_batch_is_one_picture_after_the_other(self, runtime):
+        images = batch(3)
+        together = runtime.run(images)
+        for n in range(3):
+            for name, array in runtime.run(images[n : n + 1]).items():
+                np.testing.assert_array_equal(array[0], together[name][n])
+        assert not np.array_equal(together["hf"][0], together["hf"][1])
+
+    def test_empty_batch(self, runtime):
+        assert all(len(array) == 0 for array in runtime.run(batch(0)).values())
+
+    def test_outputs_belong_to_the_caller(self, runtime):
+        first = runtime.run(batch())
+        kept = {name: array.copy() for name, array in first.items()}
+        second = runtime.run(batch(seed=1))
+        for name, array in first.items():
+            assert not np.shares_memory(array, second[name])
+            np.testing.assert_array_equal(array, kept[name])
+            assert not np.array_equal(array, second[name])
+
+    def test_odd_strides_and_read_only_input(self, runtime):
+        image = batch()
+        strided = np.empty((1, 64, 96, 8), np.uint8)[..., ::2]
+        strided[:] = image
+        strided.flags.writeable = False
+        np.testing.assert_array_equal(runtime.run(strided)["hf"], runtime.run(image)["hf"])
+
+    @pytest.mark.parametrize(
+        "image", [batch()[0], batch()[:, :32], batch()[..., :3], batch().astype(np.float32)], ids=lambda a: a.shape
+    )
+    def test_wrong_batch(self, runtime, image):
+        with pytest.raises(BatchError, match=r"expected uint8 \[N, 64, 96, 4\], got"):
+            runtime.run(image)
+
+    def test_engine_failure_is_ours_and_the_request_comes_back(self, openvino_model, monkeypatch):
+        runtime = runtimes.load(openvino_model.path)
+
+        def fail(*args, **kwargs):
+            raise RuntimeError("Exception from somewhere:\nout of memory\n")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(runtime, "_tensor", fail)
+            for _ in range(20):
+                with pytest.raises(ModelFileError, match="fails on CPU: out of memory"):
+                    runtime.run(batch())
+        assert runtime.run(batch())["hf"].shape == SHAPES["hf"]
+
+
+class TestDescribe:
+    def test_metadata_is_the_spec(self, runtime, openvino_model):
+        spec = ModelSpec.from_json(runtime.describe().metadata)
+        assert spec.keypoints == openvino_model.spec.keypoints
+        assert spec.input_size == (64, 96)
+        assert spec.golden is not None
+
+    def test_says_what_runs(self, runtime):
+        described = runtime.describe()
+        assert described.engine == "openvino"
+        assert described.device == "CPU"
+        assert described.outputs == SHAPES
+        assert openvino.__version__.startswith(described.version)
+        # Nobody asked for fewer bits than the file has.
+        assert set(described.settings["convolutions"]) == {"f32"}
+        assert described.settings["inference_precision"] == "f32"
+
+    def test_threads(self, openvino_model):
+        assert runtimes.load(openvino_model.path, threads=1).describe().settings["inference_threads"] == 1
+
+    def test_quota_of_a_container(self, openvino_model, monkeypatch):
+        monkeypatch.setattr("runtimes.openvino.thread_limit", lambda: 1)
+        assert runtimes.load(openvino_model.path).describe().settings["inference_threads"] == 1
+
+
+class TestInputSize:
+    def test_reshape(self, openvino_model):
+        runtime = runtimes.load(openvino_model.path, input_size=(96, 160))
+        assert runtime.describe().input_size == (96, 160)
+        shapes = {"heatmaps": (1, 4, 24, 40), "offsets": (1, 8, 24, 40), "hf": (1, 24, 40, 128)}
+        assert runtime.describe().outputs == shapes
+        assert {n: a.shape for n, a in runtime.run(batch(size=(96, 160))).items()} == shapes
+
+    def test_reshape_that_the_network_cannot_take(self, openvino_model):
+        with pytest.raises(ModelFileError, match="cannot be reshaped"):
+            runtimes.load(openvino_model.path, input_size=(33, 64))
+
+
+class TestDevice:
+    @pytest.mark.parametrize("device", ["gpu", "npu", "gpu.7"])
+    def test_absent_device_lists_what_is_there(self, openvino_model, device):
+        present = openvino.Core().available_devices
+        if any(name.startswith(device.upper()) for name in present):
+            assert device.upper() in runtimes.load(openvino_model.path, device).describe().device
+            return
+        with pytest.raises(DeviceError, match=rf"device '{device}' is not present; OpenVINO finds here: .*cpu"):
+            runtimes.load(openvino_model.path, device)
+
+    @pytest.mark.parametrize("device", ["cuda:0", "tpu", "", 0, "cpu,gpu", "auto:gpu", "hetero:cpu"])
+    def test_unknown_device(self, openvino_model, device):
+        with pytest.raises(DeviceError, match="runs on cpu, gpu, gpu.1, npu or auto") as caught:
+            runtimes.load(openvino_model.path, device)
+        assert isinstance(caught.value, ValueError)
+
+    def test_auto_reports_what_it_chose(self, openvino_model):
+        chosen = runtimes.load(openvino_model.path, "auto").describe().device
+        assert chosen in openvino.Core().available_devices
+
+
+class TestFiles:
+    def test_missing_weights(self, copied):
+        copied.with_suffix(".bin").unlink()
+        with pytest.raises(ModelFileError, match=r"needs its weights beside it: .*corners\.bin does not exist"):
+            runtimes.load(copied)
+
+    @pytest.mark.parametrize("kept", [0, 1000, -4])
+    def test_truncated_weights(self, copied, kept):
+        weights = copied.with_suffix(".bin")
+        weights.write_bytes(weights.read_bytes()[:kept])
+        with pytest.raises(ModelFileError, match="not a usable OpenVINO file: .*weights"):
+            runtimes.load(copied)
+
+    @pytest.mark.parametrize("content", [b"", b"hello", b"<html></html>", b"\0\1\2\xff" * 99])
+    def test_garbage(self, copied, content, capfd):
+        copied.write_bytes(content)
+        with pytest.raises(ModelFileError, match="not a usable OpenVINO file"):
+            runtimes.load(copied)
+        assert capfd.readouterr() == ("", "")
+
+    def test_half_a_file(self, copied):
+        content = copied.read_bytes()
+        copied.write_bytes(content[: len(content) // 2])
+        with pytest.raises(ModelFileError, match="not a usable OpenVINO file"):
+            runtimes.load(copied)
+
+    def test_without_our_metadata(self, tmp_path):
+        path = foreign(tmp_path / "a.xml", [1, 64, 96, 4])
+        assert runtimes.load(path).describe().metadata is None
+
+    @pytest.mark.parametrize(
+        ("shape", "given", "text"),
+        [
+            ([1, 3, 64, 96], np.float32, "expected u8 .* found f32"),
+            ([1, 64, 96, 3], np.uint8, r"expected u8 \[1, H, W, 4\]"),
+            ([1, -1, -1, 4], np.uint8, "expected one static input"),
+            ([1, 64, 96], np.uint8, "expected one static input"),
+        ],
+    )
+    def test_other_inputs(self, tmp_path, shape, given, text):
+        with pytest.raises(ModelFileError, match=text):
+            runtimes.load(foreign(tmp_path / "a.xml", shape, given))
+
+    def test_other_output_type(self, tmp_path):
+        path = foreign(tmp_path / "a.xml", [1, 64, 96, 4], gives="f16")
+        with pytest.raises(ModelFileError, match="expected named, static f32 outputs"):
+            runtimes.load(path)
+
+
+def foreign(path, shape, given=np.uint8, gives="f32"):
+    """A network that nobody told about us: the mean of the last axis."""
+    image = opset13.parameter(shape, given)
+    mean = opset13.reduce_mean(opset13.convert(image, "f32"), [len(shape) - 1], True)
+    output = opset13.convert(mean, gives)
+    output.output(0).set_names({"heatmaps"})
+    openvino.save_model(openvino.Model([output], [image], "mean"), path, compress_to_fp16=False)
+    return path
+
+
+class TestCache:
+    @pytest.mark.parametrize("name", ["none", "file"])
+    def test_not_a_folder(self, openvino_model, tmp_path, name):
+        (tmp_path / "file").touch()
+        with pytest.raises(ModelFileError, match="is not a writable folder; create it first"):
+            runtimes.load(openvino_model.path, cache_dir=tmp_path / name)
+
+    def test_read_only(self, openvino_model, tmp_path, monkeypatch):
+        monkeypatch.setattr("runtimes.openvino.os.access", lambda path, mode: False)
+        with pytest.raises(ModelFileError, match="is not a writable folder"):
+            runtimes.load(openvino_model.path, cache_dir=tmp_path)
+
+    def test_compiled_file_is_kept_and_a_damaged_one_is_replaced(self, openvino_model, tmp_path, runtime):
+        expected = runtime.run(batch())["hf"]
+        for damage in (None, lambda data: data, lambda data: data[:5000], lambda data: b"garbage"):
+            if damage is not None:
+                (kept,) = tmp_path.iterdir()
+                kept.write_bytes(damage(kept.read_bytes()))
+            cached = runtimes.load(openvino_model.path, cache_dir=tmp_path)
+            np.testing.assert_array_equal(cached.run(batch())["hf"], expected)
+            cached.close()
+        assert any(tmp_path.iterdir())
+
+
+class TestSelfcheck:
+    def test_passes(self, openvino_model):
+        with Predictor(openvino_model.path) as predictor:
+            report = predictor.selfcheck()
+        assert report.passed
+        assert report.device == "CPU"
+
+    def test_runs_as_the_file_says_whatever_was_asked_for(self, openvino_model):
+        with Predictor(openvino_model.path) as predictor:
+            expected = predictor.selfcheck()
+        with Predictor(openvino_model.path, input_size=(96, 160), decode="argmax") as predictor:
+            assert predictor.selfcheck() == expected
+
+    def test_other_weights_fail(self, copied):
+        weights = copied.with_suffix(".bin")
+        numbers = np.frombuffer(weights.read_bytes(), np.uint8).copy()
+        # The upper half of float32: all exponents and signs of the second half of the file, shuffled.
+        half = numbers[len(numbers) // 2 // 4 * 4 :]
+        half[: len(half) // 4 * 4].reshape(-1, 4)[:] = np.random.default_rng(0).permutation(
+            half[: len(half) // 4 * 4].reshape(-1, 4)
+        )
+        weights.write_bytes(numbers.tobytes())
+        try:
+            predictor = Predictor(copied)
+        except ModelFileError:
+            return
+        assert not predictor.selfcheck().passed
+
+
+class TestThreads:
+    def test_four_threads_give_what_one_gives(self, runtime):
+        images = [batch(seed=seed) for seed in range(12)]
+        expected = [runtime.run(image) for image in images]
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(runtime.run, images))
+        for ours, theirs in zip(found, expected, strict=True):
+            for name in SHAPES:
+                np.testing.assert_array_equal(ours[name], theirs[name])
+
+    def test_close(self, openvino_model):
+        runtime = runtimes.load(openvino_model.path)
+        runtime.close()
+        runtime.close()
+        for use in (lambda: runtime.run(batch()), runtime.describe):
+            with pytest.raises(ClosedError, match="load the file again"):
+                use()
+
+    def test_close_while_others_run_and_wait(self, openvino_model):
+        runtime = runtimes.load(openvino_model.path)
+        started = threading.Semaphore(0)
+        seen = []
+
+        def work():
+            try:
+                while True:
+                    assert runtime.run(batch())["hf"].shape == SHAPES["hf"]
+                    started.release()
+            except ClosedError as error:
+                seen.append(error)
+
+        threads = [threading.Thread(target=work, daemon=True) for _ in range(6)]
+        closers = [threading.Thread(target=runtime.close, daemon=True) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for _ in threads:
+            started.acquire()
+        for thread in closers:
+            thread.start()
+        # A bound on a hang, not on speed: each needs some milliseconds.
+        for thread in (*closers, *threads):
+            thread.join(60)
+            assert not thread.is_alive()
+        assert len(seen) == len(threads)
+
+    def test_close_wakes_whoever_waits_for_a_request(self, openvino_model):
+        runtime = runtimes.load(openvino_model.path)
+        held = [runtime._pool.get() for _ in range(runtime._requests)]
+        outcomes = []
+
+        def wait():
+            try:
+                outcomes.append(runtime.run(batch()))
+            except ClosedError as error:
+                outcomes.append(error)
+
+        waiters = [threading.Thread(target=wait, daemon=True) for _ in range(3)]
+        closer = threading.Thread(target=runtime.close, daemon=True)
+        for thread in (*waiters, closer):
+            thread.start()
+        for request in held:
+            runtime._pool.put(request)
+        for thread in (closer, *waiters):
+            thread.join(60)
+            assert not thread.is_alive()
+        assert len(outcomes) == 3
