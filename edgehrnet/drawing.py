@@ -100,7 +100,7 @@ def homography(source: NDArray[np.floating[Any]], target: NDArray[np.floating[An
     least-squares answer.
 
     >>> unit = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
-    >>> homography(unit, unit * 2 + 3).round(6).tolist()
+    >>> (homography(unit, unit * 2 + 3).round(6) + 0.0).tolist()  # no minus zeros
     [2.0, 0.0, 3.0, 0.0, 2.0, 3.0, 0.0, 0.0]
     """
     rows = []
@@ -108,7 +108,7 @@ def homography(source: NDArray[np.floating[Any]], target: NDArray[np.floating[An
         rows.append([x, y, 1, 0, 0, 0, -u * x, -u * y])
         rows.append([0, 0, 0, x, y, 1, -v * x, -v * y])
     solution: NDArray[np.float64] = np.linalg.lstsq(np.array(rows), np.asarray(target).ravel(), rcond=None)[0]
-    return solution + 0.0  # no minus zeros
+    return solution
 
 
 def _disc(pen: ImageDraw.ImageDraw, x: float, y: float, radius: float, fill: tuple[int, int, int]) -> None:

@@ -101,7 +101,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     'accepted: device, threads'
     """
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     accepted = f"accepted: {', '.join(names)}"
     return f"did you mean {close[0]!r}? {accepted}" if close else accepted
 

@@ -158,7 +158,7 @@ class TestSave:
         assert list(tmp_path.iterdir()) == []
 
     def test_folder_that_does_not_exist(self, result, tmp_path):
-        with pytest.raises(InputError, match="cannot save .*No such file"):
+        with pytest.raises(InputError, match=r"cannot save .*No such file"):
             result.save(tmp_path / "none" / "a.png")
 
 
@@ -172,9 +172,8 @@ def page(corners, size):
     v = (to_page[3] * x + to_page[4] * y + to_page[5]) / weight
     picture = np.zeros((height, width, 3), np.uint8)
     for colour, left, above in ((RED, True, True), (GREEN, False, True), (BLUE, False, False), (WHITE, True, False)):
-        half_u, half_v = (u >= 0) & (u < 0.5) if left else (u >= 0.5) & (u <= 1), None
-        half_v = (v >= 0) & (v < 0.5) if above else (v >= 0.5) & (v <= 1)
-        picture[half_u & half_v] = colour
+        inside = (u >= 0) & (u <= 1) & (v >= 0) & (v <= 1)
+        picture[inside & ((u < 0.5) == left) & ((v < 0.5) == above)] = colour
     return picture
 
 
@@ -188,27 +187,30 @@ class TestRectify:
         )
         flat = np.array(changed(result, image=picture, keypoints=keypoints).rectify((60, 40)))
         assert flat.shape == (40, 60, 3)
-        # Each quarter but for a pixel at its edges, where neighbouring colours are interpolated.
-        for (rows, columns), colour in {
-            (slice(1, 18), slice(1, 28)): RED,
-            (slice(1, 18), slice(32, 59)): GREEN,
-            (slice(22, 39), slice(32, 59)): BLUE,
-            (slice(22, 39), slice(1, 28)): WHITE,
-        }.items():
-            np.testing.assert_array_equal(flat[rows, columns], np.broadcast_to(colour, flat[rows, columns].shape))
+        # Each quarter without its edges: halved first, bicubic reaches four pixels of the picture, three of the page.
+        upper, lower, left, right = slice(4, 15), slice(25, 36), slice(4, 25), slice(35, 56)
+        for part, colour in (
+            (flat[upper, left], RED),
+            (flat[upper, right], GREEN),
+            (flat[lower, right], BLUE),
+            (flat[lower, left], WHITE),
+        ):
+            # Pillow's bicubic cuts fractions off, so that 29.999 becomes 29.
+            assert np.abs(part - np.array(colour)).max() <= 1
 
     def test_identity_gives_the_same_pixels(self):
         picture = np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8)
         corners = np.array([[0, 0], [49, 0], [49, 29], [0, 29]], float)
         flat = np.array(flatten_quadrilateral(Image.fromarray(picture), corners, (50, 30)))
-        # The least-squares answer is exact to about 1e-12 px; bicubic weights then round to the pixel itself.
-        np.testing.assert_array_equal(flat[1:-1, 1:-1], picture[1:-1, 1:-1])
+        # The least-squares answer is exact to about 1e-12 px; Pillow then cuts fractions off, 122.999 becomes 122.
+        # Half a pixel's shift would change this noise by dozens of levels.
+        np.testing.assert_allclose(flat.astype(int), picture, atol=1, rtol=0)
 
     def test_part_of_a_picture_is_cut_out_pixel_by_pixel(self):
         picture = np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8)
         corners = np.array([[10, 5], [39, 5], [39, 24], [10, 24]], float)
         flat = np.array(flatten_quadrilateral(Image.fromarray(picture), corners, (30, 20)))
-        np.testing.assert_array_equal(flat, picture[5:25, 10:40])
+        np.testing.assert_allclose(flat.astype(int), picture[5:25, 10:40], atol=1, rtol=0)  # as above
 
     @pytest.mark.parametrize("factor", [2, 3, 5])
     def test_shrinking_keeps_positions(self, factor):

@@ -1,0 +1,50 @@
+"""One tree of errors: every class that the documentation names, with the built-in it doubles as."""
+
+import inspect
+
+import pytest
+
+import edgehrnet.errors as errors
+from edgehrnet.errors import EdgeHRNetError, UnknownKeywordError, check_keywords, nearest
+
+BUILT_IN = {
+    "MissingFileError": FileNotFoundError,
+    "MissingImageError": FileNotFoundError,
+    "UnknownSuffixError": ValueError,
+    "DeviceError": ValueError,
+    "MissingExtraError": ImportError,
+    "ClosedError": RuntimeError,
+    "InputError": ValueError,
+    "ImageError": ValueError,
+    "SpecError": ValueError,
+    "UnknownKeywordError": TypeError,
+}
+
+
+def test_every_error_belongs_to_the_tree():
+    classes = [value for value in vars(errors).values() if inspect.isclass(value) and issubclass(value, Exception)]
+    assert len(classes) >= 15
+    assert all(issubclass(value, EdgeHRNetError) for value in classes)
+    assert {value.__name__ for value in classes} <= set(errors.__all__)
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_errors_can_be_caught_as_what_python_would_raise(name):
+    assert issubclass(getattr(errors, name), BUILT_IN[name])
+
+
+def test_a_misspelt_keyword_names_the_nearest_and_the_call():
+    @check_keywords
+    def run(image, *, color="rgb", device=None):
+        return image, color, device
+
+    assert run(1, color="bgr", device="cpu") == (1, "bgr", "cpu")
+    assert run(image=2) == (2, "rgb", None)
+    with pytest.raises(UnknownKeywordError, match=r"run\(\) has no keyword 'devise'; did you mean 'device'"):
+        run(1, devise="cpu")
+    with pytest.raises(TypeError):
+        run()
+
+
+def test_nothing_near_still_lists_what_is_accepted():
+    assert nearest("qqq", {"b", "a"}) == "accepted: a, b"
