@@ -12,6 +12,7 @@ from typing import Any
 
 from edgehrnet import Predictor, Result, __version__, sample_picture, shipped_model
 from edgehrnet.errors import EdgeHRNetError, InputError
+from edgehrnet.sources import frames
 from edgehrnet.spec import DECODE_METHODS
 
 
@@ -61,18 +62,23 @@ def _parser() -> argparse.ArgumentParser:
 
 def _model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="cpu, gpu, gpu.1, npu or auto (default: the engine's usual one)")
-    parser.add_argument("--size", type=_size, metavar="HxW", help="input height x width, multiples of 32")
+    parser.add_argument("--size", type=parse_size, metavar="HxW", help="input height x width, multiples of 32")
     parser.add_argument("--threads", type=int, help="CPU threads")
     parser.add_argument("--decode", choices=DECODE_METHODS, help="how heatmaps become points")
     parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
 
 
-def _size(text: str) -> tuple[int, int]:
+def parse_size(text: str) -> tuple[int, int]:
+    """Read an input size, height first, for argparse.
+
+    >>> parse_size("256x512")
+    (256, 512)
+    """
     height, _, width = text.partition("x")
     try:
         return int(height), int(width)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r}: write HEIGHTxWIDTH, such as 256x512") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write HEIGHTxWIDTH, such as 256x512") from None
 
 
 def _open(args: argparse.Namespace) -> Predictor:
@@ -102,7 +108,7 @@ def _predict(args: argparse.Namespace) -> int:
     written: set[Path] = set()
     with _open(args) as predictor:
         for source in args.source:
-            for path in predictor_sources(source):
+            for path in frames(source):
                 result = predictor.predict(path)
                 if args.out:
                     overlay = args.out / f"{path.stem}.png"
@@ -180,13 +186,6 @@ def _selfcheck(args: argparse.Namespace) -> int:
         ]
         print(table(("measure", "value"), rows))
     return 0 if report.passed else 1
-
-
-def predictor_sources(source: str) -> list[Path]:
-    """Expand one argument into paths; UnsupportedError never, missing files raise when read."""
-    from edgehrnet.sources import frames
-
-    return [Path(item) for item in frames(source)]
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

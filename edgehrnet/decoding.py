@@ -77,7 +77,7 @@ def decode(
                 xy[n, k] += offsets[n, 2 * k : 2 * k + 2, y, x]
             else:
                 xy[n, k] += REFINERS[method](heatmaps[n, k], x, y)
-    return np.nan_to_num(xy, posinf=0.0, neginf=0.0), conf
+    return np.nan_to_num(xy, posinf=0.0, neginf=0.0), np.nan_to_num(conf)
 
 
 def locate(

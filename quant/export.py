@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import runtimes.openvino
+from edgehrnet.cli import parse_size
 from edgehrnet.errors import EdgeHRNetError, InputError
 from edgehrnet.letterbox import check_input_size
 from edgehrnet.models import EdgeHRNet
@@ -23,7 +24,6 @@ from edgehrnet.models.folding import fold_batchnorm
 from edgehrnet.sources import read_image
 from edgehrnet.spec import GOLDEN_PICTURE_BYTES, Golden, ModelSpec
 from quant.data.corners import held_back_scene
-from quant.train import parse_size
 from quant.validation import predict_torch
 
 OPSET = 18

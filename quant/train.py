@@ -10,23 +10,11 @@ from typing import Any
 
 import torch
 
+from edgehrnet.cli import parse_size
 from edgehrnet.errors import EdgeHRNetError
 from edgehrnet.models import available
 from quant.data.corners import NAME
 from quant.training import AMP_TYPES, Trainer, TrainSettings, World
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """``"128x256"`` -> (128, 256), height first.
-
-    >>> parse_size("128x256")
-    (128, 256)
-    """
-    height, _, width = text.partition("x")
-    try:
-        return int(height), int(width)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write HEIGHTxWIDTH, such as 256x512") from None
 
 
 def option(text: str) -> tuple[str, Any]:

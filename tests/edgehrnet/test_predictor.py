@@ -4,6 +4,7 @@ import pickle
 import sys
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -165,6 +166,7 @@ class TestResultFields:
         with Predictor(write_null(tmp_path / "bad.null", null_model.spec, outputs)) as predictor:
             result = predictor(null_model.picture)
             assert np.isfinite(result.keypoints.xy).all()
+            assert np.isfinite(result.keypoints.conf).all()
             assert result.plot(heatmaps=False).size == (192, 128)
             assert result.rectify((20, 10)).size == (20, 10)
             assert not predictor.selfcheck().passed
@@ -309,6 +311,22 @@ class TestSelfcheck:
             report = predictor.selfcheck()
         assert not report.passed
         assert report.correlation < 0.5
+
+    def test_another_start_of_the_outline_is_no_fault(self, null_model):
+        golden = null_model.spec.golden
+        rolled = replace(golden, xy=golden.xy[1:] + golden.xy[:1])
+        for cyclic, passed in ((True, True), (False, False)):
+            spec = null_model.spec.replace(golden=rolled, cyclic=cyclic)
+            with Predictor(null_model.path, spec=spec) as predictor:
+                assert predictor.selfcheck().passed is passed
+
+    def test_where_an_absent_corner_was_is_no_fault(self, null_model):
+        golden = null_model.spec.golden
+        moved = ((0.0, 0.0), *golden.xy[1:])
+        for confidence, passed in ((0.0, True), (0.9, False)):
+            other = replace(golden, xy=moved, conf=(confidence, *golden.conf[1:]))
+            with Predictor(null_model.path, spec=null_model.spec.replace(golden=other)) as predictor:
+                assert predictor.selfcheck().passed is passed
 
     def test_constant_output_fails_without_a_warning(self, null_model, tmp_path):
         outputs = {name: np.zeros_like(array) for name, array in null_model.outputs.items()}
