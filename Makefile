@@ -23,7 +23,7 @@ clean:
 	rm -rf .venv
 
 .venv:
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 
 .venv/edge: pyproject.toml constraints.txt | .venv
 	$(PIP) --editable ".[openvino]"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from edgehrnet import Predictor, Result, __version__, sample_picture, shipped_model
-from edgehrnet.errors import EdgeHRNetError, InputError
+from edgehrnet.errors import EdgeHRNetError, ImageError, InputError
 from edgehrnet.sources import frames
 from edgehrnet.spec import DECODE_METHODS
 
@@ -103,26 +104,31 @@ def _demo(args: argparse.Namespace) -> int:
 
 
 def _predict(args: argparse.Namespace) -> int:
-    if args.out:
+    paths = [Path(path) for source in args.source for path in frames(source)]
+    overlays = [None if args.out is None else args.out / f"{path.stem}.keypoints.png" for path in paths]
+    if args.out is not None:
         args.out.mkdir(parents=True, exist_ok=True)
-    written: set[Path] = set()
+        twice = [str(overlay) for overlay, count in Counter(overlays).items() if count > 1]
+        if twice:
+            raise InputError(f"several pictures would become {twice[0]!r}; give their folders one by one")
+    status = 0
     with _open(args) as predictor:
-        for source in args.source:
-            for path in frames(source):
+        for path, overlay in zip(paths, overlays, strict=True):
+            try:
                 result = predictor.predict(path)
-                if args.out:
-                    overlay = args.out / f"{path.stem}.png"
-                    if overlay in written or (overlay.exists() and overlay.samefile(path)):
-                        raise InputError(f"overlay {str(overlay)!r} would replace a picture; choose another --out")
-                    result.plot(heatmaps=args.heatmaps).save(overlay)
-                    written.add(overlay)
-                if args.json:
-                    print(json.dumps({"file": str(path), **result.to_dict()}))
-                else:
-                    print(path)
-                    _print_result(result)
-                    print()
-    return 0
+            except ImageError as error:  # the other pictures are still wanted
+                print(f"error: {error}", file=sys.stderr)
+                status = 2
+                continue
+            if overlay is not None:
+                result.plot(heatmaps=args.heatmaps).save(overlay)
+            if args.json:
+                print(result.to_json())
+            else:
+                print(path)
+                _print_result(result)
+                print()
+    return status
 
 
 def _print_result(result: Result) -> None:

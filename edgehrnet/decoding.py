@@ -63,7 +63,10 @@ def decode(
     if method == "offset" and offsets is None:
         raise UnsupportedError(f"decode='offset' needs offsets, this model has none; use {', '.join(REFINERS)}")
     count, channels, _, width = heatmaps.shape
-    allowed = heatmaps if mask is None else np.where(mask, heatmaps, np.float32(0))
+    # What is no number is no peak; and below every probability lies what may not be chosen at all.
+    allowed = np.nan_to_num(heatmaps, nan=0.0, posinf=0.0, neginf=0.0)
+    if mask is not None:
+        allowed = np.where(mask, allowed, np.float32(-1))
     flat = allowed.reshape(count, channels, -1)
     best = flat.argmax(axis=2)
     conf = np.take_along_axis(flat, best[..., None], axis=2)[..., 0]
@@ -77,17 +80,18 @@ def decode(
                 xy[n, k] += offsets[n, 2 * k : 2 * k + 2, y, x]
             else:
                 xy[n, k] += REFINERS[method](heatmaps[n, k], x, y)
-    return np.nan_to_num(xy, posinf=0.0, neginf=0.0), np.nan_to_num(conf)
+    return np.nan_to_num(xy, posinf=0.0, neginf=0.0), conf.clip(0)
 
 
 def locate(
     heatmaps: Array, offsets: Array | None, spec: ModelSpec, box: Letterbox, method: str | None = None
-) -> tuple[NDArray[np.float64], Array]:
+) -> tuple[NDArray[np.float64], Array, NDArray[np.intp]]:
     """Decode one picture's maps into picture pixels: xy ``(K, 2)``, always finite, and confidence ``(K,)``.
 
     ``heatmaps`` ``(K, h, w)`` probabilities, ``offsets`` ``(2K, h, w)`` or None; ``method`` None is the spec's own.
     The padding holds no peaks. A cyclic outline starts at its smallest x/W + y/H, once every keypoint of it is
-    certain; with one missing, channel order is all that is known.
+    certain; with one missing, channel order is all that is known. The third value ``(K,)`` is the channel that
+    each keypoint was found in.
     """
     cells, confidence = decode(
         heatmaps[None],
@@ -96,10 +100,10 @@ def locate(
         mask=box.cell_mask(spec.grid),
     )
     xy, conf = box.inverse(spec.grid.to_pixels(cells[0])), confidence[0]
+    order = np.arange(len(xy))
     if spec.cyclic and conf.min() >= CERTAIN:
         order = cyclic_order(xy, (box.width, box.height))
-        xy, conf = xy[order], conf[order]
-    return xy, conf
+    return xy[order], conf[order], order
 
 
 def find_peaks(

@@ -24,7 +24,8 @@ PALETTE = (
 )
 OUTLINE = (20, 20, 20)
 FAR = 1e6  # px; a point beyond is drawn as if it were here, lest it overflow Pillow's integers
-SUPERSAMPLE = 2  # Pillow draws hard edges; drawing twice as large and shrinking softens them
+# Pillow draws hard edges; drawing twice as large and shrinking softens them. Of a picture this large nobody sees them.
+SUPERSAMPLE, HARD_EDGED = 2, 4_000_000
 
 
 def draw_keypoints(
@@ -43,18 +44,19 @@ def draw_keypoints(
     canvas = picture.convert("RGB")
     xy = np.clip(xy, -FAR, FAR)
     unit = max(1.0, max(canvas.size) / 320)  # one "dot" on a picture of any size
-    layer = Image.new("RGBA", (canvas.width * SUPERSAMPLE, canvas.height * SUPERSAMPLE))
+    scale = SUPERSAMPLE if canvas.width * canvas.height <= HARD_EDGED else 1
+    layer = Image.new("RGBA", (canvas.width * scale, canvas.height * scale))
     pen = ImageDraw.Draw(layer)
-    for points, sure in zip((np.asarray(xy) + 0.5) * SUPERSAMPLE, conf >= threshold, strict=True):
+    for points, sure in zip((np.asarray(xy) + 0.5) * scale, conf >= threshold, strict=True):
         for a, b in skeleton:
             if sure[a] and sure[b]:
                 ends = [tuple(points[a]), tuple(points[b])]
-                pen.line(ends, fill=OUTLINE, width=round(2.4 * unit * SUPERSAMPLE))
-                pen.line(ends, fill=(255, 255, 255), width=round(1.2 * unit * SUPERSAMPLE))
+                pen.line(ends, fill=OUTLINE, width=round(2.4 * unit * scale))
+                pen.line(ends, fill=(255, 255, 255), width=round(1.2 * unit * scale))
         for k, (x, y) in enumerate(points):
             if sure[k]:
-                _disc(pen, x, y, 4.0 * unit * SUPERSAMPLE, OUTLINE)
-                _disc(pen, x, y, 3.0 * unit * SUPERSAMPLE, PALETTE[k % len(PALETTE)])
+                _disc(pen, x, y, 4.0 * unit * scale, OUTLINE)
+                _disc(pen, x, y, 3.0 * unit * scale, PALETTE[k % len(PALETTE)])
     # Premultiplied shrinking, or the transparent black around each stroke would darken its edge.
     layer = layer.convert("RGBa").resize(canvas.size, Image.Resampling.BOX).convert("RGBA")
     canvas.paste(layer, (0, 0), layer)

@@ -12,9 +12,9 @@ little) and then padding maps ::
 The filter, version 1
 ---------------------
 With ``s = max(width / W, height / H)``: a box average over k x k source pixels, ``k = round(s)``, then a quadratic
-B-spline over three averaged rows and three columns, with weights in steps of 1/256 and 1/64. The box removes what the new
-grid cannot carry. The spline blurs alike at every phase, where two neighbours (bilinear) are sharp at some places
-and soft at others, which moves the centroid of a small blob by up to 0.03 px. docs/letterbox.md has the
+B-spline over three averaged rows and three columns, with weights in steps of 1/256 and 1/64. The box removes what
+the new grid cannot carry. The spline blurs alike at every phase, where two neighbours (bilinear) are sharp at some
+places and soft at others, which moves the centroid of a small blob by up to 0.03 px. docs/letterbox.md has the
 measurements, and what else was tried.
 
 Changing any of this changes every trained model's input: raise VERSION, which ModelSpec stores.
@@ -208,9 +208,9 @@ def check_input_size(input_size: tuple[int, int]) -> None:
         raise InputError(f"input_size={input_size!r}: two whole numbers, (height, width)")
     height, width = input_size
     if height < MULTIPLE or width < MULTIPLE or height % MULTIPLE or width % MULTIPLE:
-        low = tuple(max(MULTIPLE, side // MULTIPLE * MULTIPLE) for side in input_size)
-        high = tuple(max(MULTIPLE, -(-side // MULTIPLE) * MULTIPLE) for side in input_size)
+        low = [max(MULTIPLE, side // MULTIPLE * MULTIPLE) for side in input_size]
+        high = [max(MULTIPLE, -(-side // MULTIPLE) * MULTIPLE) for side in input_size]
+        near = f"is {low[0]}x{low[1]}" if low == high else f"are {low[0]}x{low[1]} and {high[0]}x{high[1]}"
         raise InputError(
-            f"input size {height}x{width} (height x width): both must be multiples of {MULTIPLE}; "
-            f"the nearest are {low[0]}x{low[1]} and {high[0]}x{high[1]}"
+            f"input size {height}x{width} (height x width): both must be multiples of {MULTIPLE}; the nearest {near}"
         )

@@ -61,8 +61,13 @@ class Predictor:
         cache_dir: str | Path | None = None,
         spec: ModelSpec | None = None,
     ) -> None:
+        if not isinstance(path, str | Path):
+            raise InputError(f"path={path!r}: a model file's path, as text or Path")
         if input_size is not None:
             check_input_size(input_size)
+            input_size = (int(input_size[0]), int(input_size[1]))
+        if spec is not None and not isinstance(spec, ModelSpec):
+            raise SpecError(f"spec is {type(spec).__name__}; pass a ModelSpec, such as ModelSpec.from_dict(...)")
         if threads is not None and (not isinstance(threads, int) or isinstance(threads, bool) or threads < 1):
             raise InputError(f"threads={threads!r}; a whole number of at least 1, or None")
         if decode is not None and decode not in DECODE_METHODS:
@@ -80,7 +85,7 @@ class Predictor:
         described = self._runtime.describe()
         try:
             self.spec = (spec or _own_spec(self.path, described.metadata)).replace(input_size=described.input_size)
-            _check_outputs(self.path, self.spec, described.outputs)
+            _check_outputs(self.path, self.spec, decode or self.spec.decode, described.outputs)
         except EdgeHRNetError:
             self._runtime.close()
             raise
@@ -139,9 +144,11 @@ class Predictor:
         # Two corners may tie for the first of an outline; and where a corner is absent, the last bit places it.
         sure = np.array(golden.conf) >= CERTAIN
         shifts = range(len(expected) if self.spec.cyclic else 1)
-        offset = [(np.roll(result.keypoints.xy[0], s, axis=0) - expected) * result.transform.scale for s in shifts]
-        max_px = min(float(np.linalg.norm(xy[sure], axis=1).max(initial=0.0)) for xy in offset)
-        correlation = _correlation(result.heatmaps[0], heatmaps)
+        moved = [(np.roll(result.keypoints.xy[0], s, axis=0) - expected) * result.transform.scale for s in shifts]
+        errors = [float(np.linalg.norm(xy[sure], axis=1).max(initial=0.0)) for xy in moved]
+        best = int(np.argmin(errors))
+        max_px = errors[best]
+        correlation = _correlation(np.roll(result.heatmaps[0], best, axis=0), heatmaps)
         passed = max_px <= GOLDEN_PX and correlation >= GOLDEN_CORRELATION
         return Report(passed, self._runtime.describe().device, max_px, correlation)
 
@@ -173,7 +180,10 @@ class Predictor:
         outputs = self._runtime.run(pixels[None])
         clock.lap("inference")
         heatmaps, offsets = sigmoid(outputs.pop("heatmaps")), outputs.pop("offsets", None)
-        xy, conf = locate(heatmaps[0], None if offsets is None else offsets[0], self.spec, box, self._decode)
+        xy, conf, order = locate(heatmaps[0], None if offsets is None else offsets[0], self.spec, box, self._decode)
+        heatmaps = heatmaps[:, order]
+        if offsets is not None:
+            offsets = offsets[:, (2 * order[:, None] + [0, 1]).ravel()]
         features = outputs.pop("hf", None)
         if features is not None and self.spec.layout("hf") == "NHWC":
             features = features.transpose(0, 3, 1, 2)
@@ -187,6 +197,7 @@ class Predictor:
             mask=box.cell_mask(self.spec.grid),
             transform=box,
             speed=clock.ms,
+            source=str(image) if isinstance(image, str | Path) else None,
             image=picture,
             spec=self.spec,
         )
@@ -216,10 +227,14 @@ def _reopen(path: Path, arguments: dict[str, Any]) -> Predictor:
     return Predictor(path, **arguments)
 
 
-def _check_outputs(path: Path, spec: ModelSpec, outputs: Mapping[str, tuple[int, ...]]) -> None:
+def _check_outputs(path: Path, spec: ModelSpec, decode: str, outputs: Mapping[str, tuple[int, ...]]) -> None:
     """Raise SpecError if the file does not give what the spec says, which would be decoded into nonsense."""
     cells = tuple(side // spec.stride for side in spec.input_size)
     count = len(spec.keypoints)
+    if decode == "offset" and "offsets" not in outputs:
+        raise SpecError(f"{path} has no offsets, which decode='offset' needs; pass another decode=")
+    if "hf" in outputs and (spec.layout("hf") is None or len(outputs["hf"]) != 4):
+        raise SpecError(f"{path} has features hf of shape {outputs['hf']}, and its spec no layout for them")
     for name, channels, needed in (("heatmaps", count, True), ("offsets", 2 * count, False)):
         found = outputs.get(name)
         if found is None and not needed:

@@ -1,4 +1,4 @@
-"""What predict() returns: keypoints in picture pixels, and everything they came from. All of it frozen."""
+"""What predict() returns: keypoints in picture pixels, and everything they came from, in frozen dataclasses."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgehrnet.decoding import find_peaks
+from edgehrnet.decoding import CERTAIN, find_peaks
 from edgehrnet.drawing import blend_heatmap, draw_keypoints, flatten_quadrilateral
-from edgehrnet.errors import InputError, MissingExtraError, UnsupportedError
+from edgehrnet.errors import InputError, MissingExtraError, UnsupportedError, check_keywords
 from edgehrnet.letterbox import Letterbox
-from edgehrnet.sources import MAX_SIDE
+from edgehrnet.sources import MAX_PIXELS, MAX_SIDE
 from edgehrnet.spec import ModelSpec
 
 Points = NDArray[np.float64]
@@ -27,8 +27,8 @@ Array = NDArray[np.float32]
 class Keypoints:
     """Keypoints of N instances with K names each.
 
-    ``xy (N, K, 2)``: x, y in pixels of the picture, always finite; pixel centres are integers. ``conf (N, K)``:
-    0..1; absence shows here alone. ``size``: (width, height) of the picture. ``names``: K.
+    ``xy (N, K, 2)``: x, y in pixels of the picture, always finite, perhaps a little outside it; pixel centres are
+    integers. ``conf (N, K)``: 0..1; absence shows here alone. ``size``: (width, height) of the picture. ``names``: K.
 
     >>> k = Keypoints(np.array([[[9.0, 4.0]]]), np.array([[0.9]], np.float32), (10, 5), ("tip",))
     >>> k.xyn.tolist(), len(k)
@@ -55,9 +55,13 @@ class Result:
 
     ``heatmaps (N, K, h, w)`` float32 probabilities. ``offsets (N, 2K, h, w)`` float32 in cells, or None.
     ``hf (N, C, h, w)`` float32 features, a view of a buffer this Result owns; None where the file has no such
-    output. ``outputs``: further outputs by name. ``mask (h, w)``:
-    False in the padding. ``transform``: picture pixels <-> network input. ``speed``: ms of each stage.
-    ``image (H, W, 3)``: the picture as read, u8 RGB.
+    output. ``outputs``: further outputs as the network gives them (``boundary`` logits, ``sdf`` in cells, negative
+    inside, pyramid features). ``mask (h, w)``: False in the padding. ``transform``: picture pixels <-> network input.
+    ``speed``: ms of each stage. ``source``: the picture's path, None if it came as data. ``image (H, W, 3)``: the
+    picture as read, u8 RGB.
+
+    Keypoint k, ``heatmaps[:, k]`` and ``peaks[k]`` belong together. Of an outline (``spec.cyclic``) the first is the
+    one with the smallest x/W + y/H, as long as all are certain; with one missing, only their cyclic order is known.
     """
 
     keypoints: Keypoints
@@ -68,6 +72,7 @@ class Result:
     mask: NDArray[np.bool_]
     transform: Letterbox
     speed: Mapping[str, float]
+    source: str | None
     image: NDArray[np.uint8] = field(repr=False)
     spec: ModelSpec = field(repr=False)
 
@@ -101,6 +106,7 @@ class Result:
             found.append(peaks)
         return found
 
+    @check_keywords
     def plot(self, *, heatmaps: bool = False) -> Image.Image:
         """Draw the keypoints, and the heatmaps if asked for, over the picture."""
         picture = Image.fromarray(self.image)
@@ -118,21 +124,26 @@ class Result:
             raise InputError(f"cannot save {str(path)!r}: {error}{hint}") from None
         return path
 
+    @check_keywords
     def rectify(self, size: tuple[int, int]) -> Image.Image:
         """Flatten the outlined page into ``size`` = (width, height) pixels.
 
         Its corners become the picture's corners, the first one top-left. Raises UnsupportedError unless the
-        model finds the four corners of an outline.
+        model is one for the four corners of an outline, and found them all.
         """
         if not self.spec.cyclic or len(self.spec.keypoints) != 4:
             raise UnsupportedError(f"rectify() needs four corners of an outline, {self.spec.name!r} has none")
+        if self.keypoints.conf[0].min() < CERTAIN:
+            raise UnsupportedError(f"rectify() needs all four corners, found {self!r}; look at .keypoints.conf first")
         pair = isinstance(size, tuple | list) and len(size) == 2
-        if not pair or not all(isinstance(side, int) and 1 <= side <= MAX_SIDE for side in size):
+        if not pair or not all(isinstance(side, int | np.integer) and 1 <= side <= MAX_SIDE for side in size):
             raise InputError(f"size={size!r}: (width, height), two whole numbers of 1..{MAX_SIDE} pixels")
-        return flatten_quadrilateral(Image.fromarray(self.image), self.keypoints.xy[0], (size[0], size[1]))
+        if size[0] * size[1] > MAX_PIXELS:
+            raise InputError(f"size={size!r}: at most {MAX_PIXELS // 10**6} million pixels")
+        return flatten_quadrilateral(Image.fromarray(self.image), self.keypoints.xy[0], (int(size[0]), int(size[1])))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values: size, instances with score and named keypoints, speed."""
+        """Return plain values: model, source, size, instances with score and named keypoints, speed."""
         width, height = self.keypoints.size
         instances = [
             {
@@ -154,6 +165,7 @@ class Result:
         speed = {stage: round(ms, 3) for stage, ms in self.speed.items()}
         return {
             "model": self.spec.name,
+            "source": self.source,
             "width": width,
             "height": height,
             "instances": instances,

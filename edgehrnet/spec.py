@@ -130,6 +130,9 @@ class ModelSpec:
             raise SpecError(f"stride={self.stride}, std={self.std}: the one must be at least 1, the other never 0")
         if dict(self.outputs).get("heatmaps") != "NCHW" or dict(self.outputs).get("offsets", "NCHW") != "NCHW":
             raise SpecError(f"outputs={self.outputs}: heatmaps must be there, and as offsets be NCHW")
+        for name, layout in self.outputs:
+            if layout not in ("NCHW", "NHWC"):
+                raise SpecError(f"output {name!r} has layout {layout!r}; accepted: NCHW, NHWC")
         for pair in (*self.skeleton, *self.flip_pairs):
             if not all(0 <= index < count for index in pair):
                 raise SpecError(f"keypoint index in {pair} outside 0..{count - 1}")

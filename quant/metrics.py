@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -57,9 +58,9 @@ class Score:
     pck3: float
     presence_auroc: float
 
-    def as_dict(self) -> dict[str, float]:
-        """Return the fields, rounded to what they can carry."""
-        return {key: round(value, 4) for key, value in asdict(self).items()}
+    def as_dict(self) -> dict[str, float | None]:
+        """Return the fields as JSON values, rounded to what they can carry; None where there was nothing to score."""
+        return {key: None if math.isnan(value) else round(value, 4) for key, value in asdict(self).items()}
 
 
 def score(errors_percent: ArrayLike, pictures: int, presence_auroc: float = float("nan")) -> Score:

@@ -25,7 +25,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from edgehrnet.errors import InputError
+from edgehrnet.errors import EdgeHRNetError, InputError
 from edgehrnet.letterbox import check_input_size
 from edgehrnet.models import EdgeHRNet, create
 from edgehrnet.models.checkpoints import load_checkpoint, save_checkpoint
@@ -72,8 +72,14 @@ class TrainSettings:
             check_input_size(size)
         if self.amp not in AMP_TYPES:
             raise InputError(f"amp={self.amp!r}; accepted: {', '.join(AMP_TYPES)}")
-        if self.steps < 1 or self.batch < 2:
-            raise InputError(f"steps={self.steps}, batch={self.batch}: at least 1 step and 2 pictures a batch")
+        least = {"steps": 1, "batch": 2, "validate_every": 1, "validate_count": 1, "workers": 0}
+        for name, low in least.items():
+            if getattr(self, name) < low:
+                raise InputError(f"{name}={getattr(self, name)}: at least {low}")
+        try:
+            torch.device(self.device)
+        except RuntimeError as error:
+            raise InputError(f"device={self.device!r}: {str(error).splitlines()[0]}") from None
 
     @property
     def largest_size(self) -> tuple[int, int]:
@@ -87,6 +93,10 @@ class TrainSettings:
             return self.learning_rate * (step + 1) / rising
         progress = (step - rising) / max(1, self.steps - rising)
         return self.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+class DivergedError(EdgeHRNetError, ArithmeticError):
+    """The loss is no number any more; the weights are those of the step before."""
 
 
 class Ema:
@@ -109,18 +119,22 @@ class Ema:
 
 @dataclass(frozen=True)
 class World:
-    """Which of how many processes this is; torchrun says so in the environment."""
+    """Which of how many processes this is, and its device; torchrun says so in the environment."""
 
     rank: int = 0
     size: int = 1
+    device: str = "cpu"
 
     @classmethod
     def join(cls, device: str) -> World:
-        """Join the other processes if torchrun started this one."""
+        """Join the other processes if torchrun started this one; each takes the GPU of its own number."""
         if "WORLD_SIZE" not in os.environ:
-            return cls()
+            return cls(device=device)
+        if device == "cuda":
+            device = f"cuda:{os.environ['LOCAL_RANK']}"
+            torch.cuda.set_device(device)
         torch.distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
-        return cls(torch.distributed.get_rank(), torch.distributed.get_world_size())
+        return cls(torch.distributed.get_rank(), torch.distributed.get_world_size(), device)
 
     def leave(self) -> None:
         """Part from the other processes, if there are any."""
@@ -131,17 +145,18 @@ class World:
 class Trainer:
     """One run in one folder: ``last.pt`` to resume from, ``ema.pt`` to use, ``log.jsonl``, ``settings.json``."""
 
-    def __init__(self, settings: TrainSettings, out: Path, world: World = World()) -> None:
-        self.settings, self.out, self.world = settings, out, world
+    def __init__(self, settings: TrainSettings, out: Path, world: World | None = None) -> None:
+        self.settings, self.out = settings, out
+        self.world = world or World(device=settings.device)
         torch.manual_seed(settings.seed)
-        self.device = torch.device(settings.device)
+        self.device = torch.device(self.world.device)
         network = create(settings.model, keypoints=len(SPEC.keypoints), **settings.options)
         if settings.init is not None:
             start_from(network, settings.init)
         self.network: EdgeHRNet = network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema = Ema(self.network, settings.ema)
         self.trained: nn.Module = self.network
-        if world.size > 1:
+        if self.world.size > 1:
             self.trained = DistributedDataParallel(self.network)
         self.optimizer = torch.optim.AdamW(_parameter_groups(self.network, settings.weight_decay))
         self.scaler = torch.amp.GradScaler(enabled=settings.amp == "fp16" and self.device.type == "cuda")
@@ -163,9 +178,15 @@ class Trainer:
         self.scaler.load_state_dict(state["scaler"])
         self.step = state["step"]
 
-    def run(self, *, progress: bool = True) -> dict[str, float]:
-        """Train to the last step; return the last validation's scores."""
-        settings, scores = self.settings, {}
+    def run(self, *, progress: bool = True) -> dict[str, float | None]:
+        """Train to the last step; return the last validation's scores.
+
+        Raises InputError if the folder holds another run, which resume() would go on with.
+        """
+        settings = self.settings
+        scores: dict[str, float | None] = {}
+        if self.step == 0 and (self.out / "last.pt").exists():
+            raise InputError(f"{self.out} holds a run already: go on with --resume, or choose another --out")
         if self.world.rank == 0:
             self.out.mkdir(parents=True, exist_ok=True)
             (self.out / "settings.json").write_text(self._settings_json() + "\n")
@@ -214,6 +235,9 @@ class Trainer:
             output = self.trained(image)
         cyclic = self.step >= settings.canonical * settings.steps
         terms = keypoint_loss(output, targets, cyclic=cyclic, weights=settings.weights)
+        values = {name: float(term.detach()) for name, term in terms.items()}
+        if not math.isfinite(sum(values.values())):
+            raise DivergedError(f"the loss of step {self.step} is no number: {values}; lower --learning-rate")
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(torch.stack(list(terms.values())).sum()).backward()  # type: ignore[no-untyped-call]
         self.scaler.unscale_(self.optimizer)
@@ -222,16 +246,13 @@ class Trainer:
         self.scaler.update()
         self.ema.update(self.network, self.step)
         self.step += 1
-        values = {name: float(term.detach()) for name, term in terms.items()}
-        if not math.isfinite(sum(values.values())):
-            raise FloatingPointError(f"loss at step {self.step} is not finite: {values}; lower --learning-rate")
         return values
 
-    def _validate(self) -> dict[str, float]:
+    def _validate(self) -> dict[str, float | None]:
         count, size = self.settings.validate_count, self.settings.largest_size
         return validate(self.ema.network, count, size, self.device).as_dict()
 
-    def _save(self, scores: dict[str, float]) -> None:
+    def _save(self, scores: dict[str, float | None]) -> None:
         state = {
             "settings": self._settings_json(),
             "step": self.step,
@@ -270,14 +291,17 @@ def _means(steps: Iterable[dict[str, float]]) -> dict[str, float]:
 
 
 def start_from(network: nn.Module, path: str) -> None:
-    """Copy a checkpoint's weights; heads that only one of the two has stay as they are.
+    """Copy a checkpoint's weights; heads that it lacks, or has for other keypoints, stay as they are.
 
     Raises InputError if anything but a head is missing.
     """
-    missing, _ = network.load_state_dict(load_checkpoint(path).state, strict=False)
+    wanted = network.state_dict()
+    given = load_checkpoint(path).state
+    fitting = {name: value for name, value in given.items() if name in wanted and value.shape == wanted[name].shape}
+    missing, _ = network.load_state_dict(fitting, strict=False)
     body = [name for name in missing if not name.startswith(("heads.", "auxiliary."))]
     if body:
-        raise InputError(f"{path} does not fit this network; it lacks {', '.join(body[:3])}, ...")
+        raise InputError(f"{path} does not fit this network; it has no {', '.join(body[:3])} of the right shape")
 
 
 def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -21,14 +21,14 @@ def predict_torch(
 ) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float32]]:
     """Run a network in eval mode on one picture ``(H, W, 3)`` u8 RGB at ``spec.input_size``.
 
-    Returns xy ``(K, 2)`` in picture pixels, confidence ``(K,)`` and heatmaps ``(K, h, w)`` 0..1.
+    Returns xy ``(K, 2)`` in picture pixels, confidence ``(K,)`` and heatmaps ``(K, h, w)`` 0..1, in one order.
     """
     pixels, box = letterbox(image, spec.input_size)
     output = network(network_input(torch.from_numpy(pixels)[None].to(device), spec.mean, spec.std))
     heatmaps = sigmoid(output.heatmaps[0].float().cpu().numpy())
     offsets = None if output.offsets is None else output.offsets[0].float().cpu().numpy()
-    xy, conf = locate(heatmaps, offsets, spec, box)
-    return xy, conf, heatmaps
+    xy, conf, order = locate(heatmaps, offsets, spec, box)
+    return xy, conf, heatmaps[order]
 
 
 def validate(network: nn.Module, count: int, input_size: tuple[int, int], device: torch.device) -> Score:

@@ -90,7 +90,7 @@ class Runtime(Protocol):
         ...
 
     def describe(self) -> Description:
-        """Say what is loaded; costs nothing."""
+        """Say what is loaded and where it runs."""
         ...
 
     def close(self) -> None:

@@ -26,7 +26,7 @@ def build(
     if metadata is not None:
         arrays[_METADATA] = np.array(metadata)
     with out.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
+        np.savez(file, **arrays)  # type: ignore[arg-type] # its only keyword of another type is newer
 
 
 class NullRuntime:

@@ -191,9 +191,10 @@ def _device(core: Any, device: str | None) -> str:
 
 def _settings(name: str, threads: int | None, cache_dir: str | Path | None) -> dict[str, Any]:
     settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
-    if name == "CPU":
+    if name in ("CPU", "AUTO"):
         # Newer CPUs would round float layers to bfloat16 unasked; what was trained is what runs.
         settings["INFERENCE_PRECISION_HINT"] = "f32"
+    if name == "CPU":
         limit = threads or thread_limit()
         if limit:
             settings["INFERENCE_NUM_THREADS"] = limit

@@ -22,7 +22,7 @@ with Predictor(shipped_model("document-corners")) as predictor:
         except ImageError as error:
             print(f"skipped: {error}")
             continue
-        rows.append({"file": path.name, **result.to_dict()})
+        rows.append(result.to_dict())
         print(f"{path.name}: score {result.score[0]:.2f}, {sum(result.speed.values()):.0f} ms")
 
 out.write_text(json.dumps(rows, indent=1))

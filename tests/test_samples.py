@@ -50,5 +50,5 @@ def test_folder(tmp_path):
     printed = run(ROOT / "samples" / "folder.py", tmp_path, tmp_path / "corners.json")
     assert "skipped" in printed
     rows = json.loads((tmp_path / "corners.json").read_text())
-    assert [row["file"] for row in rows] == ["a.jpg"]
+    assert [Path(row["source"]).name for row in rows] == ["a.jpg"]
     assert len(rows[0]["instances"][0]["keypoints"]) == 4

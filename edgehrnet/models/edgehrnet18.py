@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from edgehrnet.errors import InputError
+from edgehrnet.letterbox import check_input_size
 from edgehrnet.models.blocks import (
     Add,
     ConvBNAct,
@@ -32,7 +33,6 @@ from edgehrnet.models.options import Options
 from edgehrnet.models.output import Output
 
 IN_CHANNELS = 4
-STRIDE = 32
 BRANCHES = (32, 64, 128, 256)
 FEATURES = 128
 BLOCKS = 2
@@ -228,18 +228,13 @@ def check_input(x: Tensor) -> None:
     Raises:
         InputError: names what was given and the nearest sizes that are accepted.
 
-    >>> check_input(torch.zeros(1, 4, 250, 512))
+    >>> check_input(torch.zeros(1, 4, 250, 512))  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    edgehrnet.errors.InputError: height x width 250x512 is not divisible by 32: use 224x512 or 256x512
+    edgehrnet.errors.InputError: input size 250x512 (height x width): ... the nearest are 224x512 and 256x512
     """
     if x.dim() != 4 or x.shape[1] != IN_CHANNELS:
         raise InputError(f"the input is [B, {IN_CHANNELS}, H, W] (RGB + mask), not {list(x.shape)}")
     if not x.is_floating_point():
         raise InputError(f"the input is floating point, scaled to 0..1, not {x.dtype}")
-    height, width = x.shape[2], x.shape[3]
-    if height % STRIDE or width % STRIDE or height == 0 or width == 0:
-        smaller = [max(STRIDE, side // STRIDE * STRIDE) for side in (height, width)]
-        larger = [max(STRIDE, -(-side // STRIDE) * STRIDE) for side in (height, width)]
-        sizes = dict.fromkeys(f"{h}x{w}" for h, w in (smaller, larger))
-        raise InputError(f"height x width {height}x{width} is not divisible by {STRIDE}: use {' or '.join(sizes)}")
+    check_input_size((int(x.shape[2]), int(x.shape[3])))

@@ -23,8 +23,9 @@ SPEC = ModelSpec(
     flip_pairs=((0, 1), (2, 3)),
     cyclic=True,
 )
-# Seeds of pictures that no training run ever draws.
+# Seeds that no training run ever draws, and pages, surfaces and things that it never sees.
 HELD_BACK = 1_000_000_000
+HELD_BACK_POOL = 1
 TRAINING_SEEDS = 900_000_000
 
 
@@ -36,12 +37,12 @@ def check_name(data: str) -> None:
 
 def held_back_scene(index: int) -> Scene:
     """Return the validation picture of this number; the same everywhere and for ever."""
-    return document_scene(HELD_BACK + index)
+    return document_scene(HELD_BACK + index, pool=HELD_BACK_POOL)
 
 
 def sample_scene() -> Scene:
     """Return the held-back scene that ships as the sample picture: a tilted letter, half in the shade, clutter."""
-    return document_scene(HELD_BACK + 20_049, size=(1280, 960))
+    return document_scene(HELD_BACK + 20_049, size=(1280, 960), pool=HELD_BACK_POOL)
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,8 @@ class DocumentCorners(Dataset[dict[str, Tensor]]):
 
     A sample holds ``image (H, W, 4)`` u8, ``heatmaps (4, h, w)``, ``offsets (4, 2, h, w)``, ``offset_weight
     (4, h, w)`` and, if asked for, ``aux_p3``, ``aux_p4``, ``boundary (1, h, w)``, ``sdf (1, h, w)``.
-    The input size (height, width) of batch b is ``sizes[b % len(sizes)]``. ``stride_samples`` lets several
-    processes share one stream: process r starts at r and takes every n-th batch.
+    The input size (height, width) of batch b is ``sizes[b % len(sizes)]``. Several processes share one stream:
+    process ``rank`` of ``world`` takes every world-th batch.
     """
 
     def __init__(

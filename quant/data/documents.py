@@ -41,6 +41,34 @@ class Scene:
 
 
 @dataclass(frozen=True)
+class _Props:
+    """What scenes are made of: pages, surfaces and things drawn from pool number ``pool``.
+
+    Two pools share nothing, so that a picture of the one shows no texture that was seen in the other.
+    """
+
+    pool: int
+
+    def page(self, rng: np.random.Generator) -> Page:
+        return pages.page(self._number(rng, pages.POOL))
+
+    def surface(self, rng: np.random.Generator) -> surfaces.Surface:
+        return surfaces.surface(self._number(rng, surfaces.POOL))
+
+    def device(self, rng: np.random.Generator) -> Image.Image:
+        return clutter.device(self._number(rng, clutter.POOL))
+
+    def small_object(self, rng: np.random.Generator) -> Image.Image:
+        return clutter.small_object(self._number(rng, clutter.POOL))
+
+    def finger(self, rng: np.random.Generator) -> Image.Image:
+        return clutter.finger(self._number(rng, clutter.POOL))
+
+    def _number(self, rng: np.random.Generator, size: int) -> int:
+        return self.pool * size + int(rng.integers(size))
+
+
+@dataclass(frozen=True)
 class _Layout:
     """Where the document lies; quad in continuous picture coordinates."""
 
@@ -49,21 +77,23 @@ class _Layout:
     conditions: frozenset[str]
 
 
-def document_scene(seed: int, *, size: Size | None = None) -> Scene:
+def document_scene(seed: int, *, size: Size | None = None, pool: int = 0) -> Scene:
     """Compose the scene of a seed (>= 0): equal seeds and sizes give equal bytes.
 
     size: (width, height) in px; drawn with a long side of 320..720 px and a usual camera aspect when None.
+    pool: which pages, surfaces and things it is made of; scenes of different pools have none in common.
     """
     layout_rng, ground_rng, things_rng, camera_rng = (np.random.default_rng([seed, part]) for part in range(4))
     drawn = _draw_size(layout_rng)
     size = drawn if size is None else size
-    layout = None if layout_rng.random() < EMPTY_RATE else _draw_layout(layout_rng, size)
+    props = _Props(pool)
+    layout = None if layout_rng.random() < EMPTY_RATE else _draw_layout(layout_rng, props, size)
     names = set(layout.conditions) if layout else {"empty"}
-    canvas = _background(ground_rng, size, layout, names)
+    canvas = _background(ground_rng, props, size, layout, names)
     if layout is None:
-        _clutter(things_rng, canvas, None, names)
+        _clutter(things_rng, props, canvas, None, names)
     else:
-        canvas = _lay_document(things_rng, canvas, layout, names)
+        canvas = _lay_document(things_rng, props, canvas, layout, names)
     image, effects = camera.develop(camera_rng, canvas)
     conditions = frozenset(names) | effects
     if layout is None:
@@ -80,8 +110,8 @@ def _draw_size(rng: np.random.Generator) -> Size:
     return (short, long_side) if rng.random() < 0.6 else (long_side, short)
 
 
-def _draw_layout(rng: np.random.Generator, size: Size) -> _Layout:
-    page = pages.page(int(rng.integers(pages.POOL)))
+def _draw_layout(rng: np.random.Generator, props: _Props, size: Size) -> _Layout:
+    page = props.page(rng)
     outside = bool(rng.random() < OUTSIDE_RATE)
     draw = rng.random()
     low, high = (0.5, 0.97) if draw < 0.76 else (0.3, 0.5) if draw < 0.9 else (0.1, 0.3)
@@ -105,11 +135,13 @@ def _draw_layout(rng: np.random.Generator, size: Size) -> _Layout:
     return _Layout(page, quad, frozenset(name for name, holds in facts.items() if holds))
 
 
-def _background(rng: np.random.Generator, size: Size, layout: _Layout | None, names: set[str]) -> Image.Image:
+def _background(
+    rng: np.random.Generator, props: _Props, size: Size, layout: _Layout | None, names: set[str]
+) -> Image.Image:
     """Return the picture without things on it: one surface, or two that meet along a straight edge."""
-    ground = _ground(rng, size, layout, names)
+    ground = _ground(rng, props, size, layout, names)
     if rng.random() < 0.18:  # A table's edge, a wall: a strong line that is not a document's.
-        other = _ground(rng, size, None, names)
+        other = _ground(rng, props, size, None, names)
         far, way = 4.0 * max(size), rng.uniform(0, 2 * np.pi)
         normal = np.array([np.cos(way), np.sin(way)])
         start = np.array(size) / 2 + normal * rng.uniform(0.1, 0.45) * min(size)
@@ -120,9 +152,11 @@ def _background(rng: np.random.Generator, size: Size, layout: _Layout | None, na
     return ground
 
 
-def _ground(rng: np.random.Generator, size: Size, layout: _Layout | None, names: set[str]) -> Image.Image:
+def _ground(
+    rng: np.random.Generator, props: _Props, size: Size, layout: _Layout | None, names: set[str]
+) -> Image.Image:
     """Return one surface as a camera sees it."""
-    surface = surfaces.surface(int(rng.integers(surfaces.POOL)))
+    surface = props.surface(rng)
     # A camera's view of the textured plane: any turn, a trapezoid inside the texture's square.
     flat = (poses.rectangle(size) - np.array(size) / 2) / max(size)
     near_far = 1 + rng.uniform(-0.25, 0.25) * np.sign(flat[:, 1])
@@ -145,18 +179,20 @@ def _ground(rng: np.random.Generator, size: Size, layout: _Layout | None, names:
     return Image.merge("RGB", [ground.point(table) for table in tables])
 
 
-def _lay_document(rng: np.random.Generator, canvas: Image.Image, layout: _Layout, names: set[str]) -> Image.Image:
+def _lay_document(
+    rng: np.random.Generator, props: _Props, canvas: Image.Image, layout: _Layout, names: set[str]
+) -> Image.Image:
     if rng.random() < 0.4:
-        _clutter(rng, canvas, layout.quad, names)
+        _clutter(rng, props, canvas, layout.quad, names)
     if rng.random() < 0.13:
-        _other_sheets(rng, canvas, layout)
+        _other_sheets(rng, props, canvas, layout)
         names.add("distractor")
     if rng.random() < 0.08:  # A sheet held up before a room that is out of focus.
         canvas = canvas.filter(ImageFilter.BoxBlur(rng.uniform(2, 8) * max(canvas.size) / 512))
     shaded = "low-contrast" in names or rng.random() < 0.85
     canvas = sheets.cast_sheet_shadow(rng, canvas, layout.quad) if shaded else canvas
     sheets.place_page(canvas, _tinted(rng, layout.page), layout.quad)
-    if rng.random() < 0.17 and _occlude(rng, canvas, layout.quad):
+    if rng.random() < 0.17 and _occlude(rng, props, canvas, layout.quad):
         names.add("occluded")
     return canvas
 
@@ -177,7 +213,7 @@ def _item_quad(item: Image.Image, centre: NDArray[np.float64], length: float, an
     return _rectangle_at(centre, (item.width * scale, item.height * scale), angle)
 
 
-def _clutter(rng: np.random.Generator, canvas: Image.Image, quad: Quad | None, names: set[str]) -> None:
+def _clutter(rng: np.random.Generator, props: _Props, canvas: Image.Image, quad: Quad | None, names: set[str]) -> None:
     """Scatter objects; beside a document, rectangular ones stay well smaller than it."""
     if quad is None and rng.random() < 0.25:
         return
@@ -186,12 +222,12 @@ def _clutter(rng: np.random.Generator, canvas: Image.Image, quad: Quad | None, n
     devices = int(rng.integers(0, 3)) if quad is None else int(rng.random() < 0.35)
     limit = extent if quad is None else min(extent, 1.2 * float(np.sqrt(poses.area(quad))))
     for _ in range(devices):
-        item = clutter.device(int(rng.integers(clutter.POOL)))
+        item = props.device(rng)
         length = rng.uniform(0.35, 0.8) * limit
         centre = rng.uniform(0, canvas.size)
         sheets.place_object(canvas, item, _item_quad(item, centre, length, rng.uniform(0, 6.3)), _offset(rng))
     for _ in range(int(rng.integers(1, 6))):
-        item = clutter.small_object(int(rng.integers(clutter.POOL)))
+        item = props.small_object(rng)
         length = rng.uniform(0.06, 0.4) * extent
         centre = rng.uniform(0, canvas.size)
         sheets.place_object(canvas, item, _item_quad(item, centre, length, rng.uniform(0, 6.3)), _offset(rng))
@@ -202,11 +238,11 @@ def _offset(rng: np.random.Generator) -> tuple[float, float]:
     return float(x), float(y)
 
 
-def _other_sheets(rng: np.random.Generator, canvas: Image.Image, layout: _Layout) -> None:
+def _other_sheets(rng: np.random.Generator, props: _Props, canvas: Image.Image, layout: _Layout) -> None:
     """Lay smaller, paler sheets so that the document covers a part of them or they lie beside it."""
     ground = canvas.resize((1, 1), Image.Resampling.BOX)
     for _ in range(int(rng.integers(1, 3))):
-        page = pages.page(int(rng.integers(pages.POOL)))
+        page = props.page(rng)
         wash = ground.resize(page.image.size)
         pale = Page(Image.blend(page.image, wash, rng.uniform(0.3, 0.6)), page.size, page.cutout, page.kind)
         share = rng.uniform(0.1, 0.35) * poses.area(layout.quad) / (page.size[0] * page.size[1])
@@ -218,7 +254,7 @@ def _other_sheets(rng: np.random.Generator, canvas: Image.Image, layout: _Layout
         sheets.place_page(canvas, pale, _rectangle_at(centre, size, rng.uniform(0, 6.3)))
 
 
-def _occlude(rng: np.random.Generator, canvas: Image.Image, quad: Quad) -> bool:
+def _occlude(rng: np.random.Generator, props: _Props, canvas: Image.Image, quad: Quad) -> bool:
     """Hide one or two corners or pieces of an edge; tell whether any of it lies in the picture."""
     length = float(np.sqrt(poses.area(quad)))
     middle = quad.mean(axis=0)
@@ -232,14 +268,14 @@ def _occlude(rng: np.random.Generator, canvas: Image.Image, quad: Quad) -> bool:
         hit = True
         inward = (middle - spot) / np.hypot(*(middle - spot))
         if rng.random() < 0.5:
-            item = clutter.finger(int(rng.integers(clutter.POOL)))
+            item = props.finger(rng)
             angle = np.arctan2(inward[1], inward[0]) + np.pi / 2 + rng.normal(0, 0.4)
             reach = length * rng.uniform(0.5, 1.2) + 0.15 * max(canvas.size)
             up = np.array([np.sin(angle), -np.cos(angle)])
             # The tip rests a little inside the sheet, the rest of the finger reaches in from outside.
             centre = spot + inward * length * rng.uniform(0.03, 0.18) - up * reach / 2
         else:
-            item = clutter.small_object(int(rng.integers(clutter.POOL)))
+            item = props.small_object(rng)
             angle, reach = rng.uniform(0, 6.3), length * rng.uniform(0.15, 0.45)
             centre = spot + rng.normal(0, 0.12, 2) * reach
         sheets.place_object(canvas, item, _item_quad(item, centre, reach, angle), _offset(rng))

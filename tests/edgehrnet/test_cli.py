@@ -49,13 +49,13 @@ class TestPredict:
     def test_folder_as_json_is_one_object_a_line(self, capsys, model, pictures):
         assert main(["predict", model, str(pictures), "--json"]) == 0
         rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-        assert [row["file"] for row in rows] == [str(pictures / "a.png"), str(pictures / "b.png")]
+        assert [row["source"] for row in rows] == [str(pictures / "a.png"), str(pictures / "b.png")]
         assert all(len(row["instances"][0]["keypoints"]) == 4 for row in rows)
 
     def test_overlays(self, capsys, model, pictures, tmp_path):
         assert main(["predict", model, str(pictures), "--out", str(tmp_path / "new" / "out")]) == 0
         written = sorted((tmp_path / "new" / "out").iterdir())
-        assert [path.name for path in written] == ["a.png", "b.png"]
+        assert [path.name for path in written] == ["a.keypoints.png", "b.keypoints.png"]
         with Image.open(written[0]) as overlay, Image.open(pictures / "a.png") as picture:
             assert overlay.size == picture.size
             assert not np.array_equal(np.array(overlay), np.array(picture))
@@ -63,16 +63,27 @@ class TestPredict:
     def test_heatmaps_change_the_overlay(self, model, pictures, tmp_path):
         for folder, options in (("plain", []), ("warm", ["--heatmaps"])):
             main(["predict", model, str(pictures / "a.png"), "--out", str(tmp_path / folder), *options])
-        assert (tmp_path / "plain" / "a.png").read_bytes() != (tmp_path / "warm" / "a.png").read_bytes()
+        assert (tmp_path / "plain" / "a.keypoints.png").read_bytes() != (
+            tmp_path / "warm" / "a.keypoints.png"
+        ).read_bytes()
 
     def test_overlay_never_replaces_the_picture(self, capsys, model, pictures):
-        before = (pictures / "a.png").read_bytes()
-        assert "choose another --out" in fails(capsys, "predict", model, pictures / "a.png", "--out", pictures)
-        assert (pictures / "a.png").read_bytes() == before
+        before = {path: path.read_bytes() for path in pictures.iterdir()}
+        assert main(["predict", model, str(pictures), "--out", str(pictures)]) == 0
+        assert {path: path.read_bytes() for path in before} == before
 
     def test_overlay_never_replaces_another(self, capsys, model, pictures, tmp_path, null_model):
         Image.fromarray(null_model.picture).save(pictures / "a.jpg")
-        assert "choose another --out" in fails(capsys, "predict", model, pictures, "--out", tmp_path / "out")
+        assert "give their folders one by one" in fails(capsys, "predict", model, pictures, "--out", tmp_path / "out")
+        assert not list((tmp_path / "out").iterdir())  # before the first picture is read
+
+    def test_a_bad_picture_does_not_stop_the_others(self, capsys, model, pictures):
+        (pictures / "aa.png").write_bytes(b"")
+        assert main(["predict", model, str(pictures), "--json"]) == 2
+        printed = capsys.readouterr()
+        assert len(printed.out.splitlines()) == 2
+        assert printed.err.startswith("error: ")
+        assert "zero bytes" in printed.err
 
     def test_decode(self, capsys, model, pictures):
         main(["predict", model, str(pictures / "a.png"), "--decode", "argmax", "--json"])

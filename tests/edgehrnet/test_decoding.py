@@ -106,6 +106,24 @@ def test_peaks_in_the_padding_do_not_count():
     assert len(find_peaks(heat[0, 0], mask=mask)) == 1
 
 
+@pytest.mark.parametrize("blank", [0.0, np.nan])
+def test_an_empty_map_is_answered_from_within_the_picture(blank):
+    heat = np.full((1, 1, 8, 8), blank, np.float32)
+    mask = np.zeros((8, 8), bool)
+    mask[3:6] = True
+    xy, conf = decode(heat, method="argmax", mask=mask)
+    assert xy[0, 0].tolist() == [0, 3]
+    assert conf[0, 0] == 0
+
+
+def test_one_broken_cell_does_not_hide_a_peak():
+    heat = np.zeros((1, 1, 8, 8), np.float32)
+    heat[0, 0, 0, 0], heat[0, 0, 5, 6] = np.nan, 0.7
+    xy, conf = decode(heat, method="argmax")
+    assert xy[0, 0].tolist() == [6, 5]
+    assert conf[0, 0] == np.float32(0.7)
+
+
 def test_many_instances_in_one_channel():
     cells = np.array([(5.3, 6.2), (30.8, 10.1), (20.0, 33.4)])
     heat, offsets = encode(cells)
@@ -166,18 +184,21 @@ class TestLocate:
         return heat, offsets.reshape(8, 16, 24)
 
     def test_maps_back_into_the_picture(self):
-        xy, conf = locate(*self.maps(self.corners), self.spec, self.box)
+        xy, conf, order = locate(*self.maps(self.corners), self.spec, self.box)
+        assert order.tolist() == [0, 1, 2, 3]
         np.testing.assert_allclose(xy, self.corners, atol=1e-4)
         # A blob's top may lie half a cell off in x and y: exp(-(0.5^2 + 0.5^2) / (2 sigma^2)).
         assert conf.min() >= np.exp(-0.25 / SIGMA**2)
 
     @pytest.mark.parametrize("shift", range(4))
     def test_any_cyclic_shift_of_the_channels_gives_the_same_outline(self, shift):
-        xy, _ = locate(*self.maps(np.roll(self.corners, shift, axis=0)), self.spec, self.box)
+        xy, _, order = locate(*self.maps(np.roll(self.corners, shift, axis=0)), self.spec, self.box)
+        assert order.tolist() == np.roll(range(4), -shift).tolist()
         np.testing.assert_allclose(xy, self.corners, atol=1e-4)
 
     def test_an_uncertain_outline_keeps_the_channel_order(self):
         shifted = np.roll(self.corners, 1, axis=0)
-        xy, conf = locate(*self.maps(shifted, (True, True, False, True)), self.spec, self.box)
+        xy, conf, order = locate(*self.maps(shifted, (True, True, False, True)), self.spec, self.box)
+        assert order.tolist() == [0, 1, 2, 3]
         assert conf[2] < CERTAIN
         np.testing.assert_allclose(xy[[0, 1, 3]], shifted[[0, 1, 3]], atol=1e-4)

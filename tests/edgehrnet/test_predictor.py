@@ -26,7 +26,6 @@ from edgehrnet.errors import (
     SpecError,
     UnknownKeywordError,
     UnknownSuffixError,
-    UnsupportedError,
 )
 
 # The file's offsets are float32 of up to 24 cells, exact to 24 * 2^-24 cells; a cell is 8 px of the picture.
@@ -168,7 +167,6 @@ class TestResultFields:
             assert np.isfinite(result.keypoints.xy).all()
             assert np.isfinite(result.keypoints.conf).all()
             assert result.plot(heatmaps=False).size == (192, 128)
-            assert result.rectify((20, 10)).size == (20, 10)
             assert not predictor.selfcheck().passed
 
     def test_further_outputs(self, null_model, tmp_path):
@@ -182,11 +180,8 @@ class TestResultFields:
             result = predictor(null_model.picture)
         assert result.hf is None
         assert result.offsets is None
-        with (
-            Predictor(tmp_path / "less.null") as predictor,
-            pytest.raises(UnsupportedError, match="decode='offset' needs offsets"),
-        ):
-            predictor(null_model.picture)
+        with pytest.raises(SpecError, match="no offsets, which decode='offset' needs"):
+            Predictor(tmp_path / "less.null")
 
 
 class TestOpening:
@@ -274,8 +269,8 @@ class TestSpec:
             Predictor(null_model.path, spec=null_model.spec.replace(**changes))
 
     def test_file_without_heatmaps(self, null_model, tmp_path):
-        path = write_null(tmp_path / "a.null", null_model.spec, {"hf": null_model.outputs["hf"]})
-        with pytest.raises(SpecError, match=r"heatmaps must be .*the file gives only \['hf'\]"):
+        path = write_null(tmp_path / "a.null", null_model.spec, {"offsets": null_model.outputs["offsets"]})
+        with pytest.raises(SpecError, match=r"heatmaps must be .*the file gives only \['offsets'\]"):
             Predictor(path)
 
     def test_decode(self, null_model):
@@ -292,6 +287,22 @@ class TestSpec:
         assert distance.max() > 1
         np.testing.assert_array_equal(decoded(None), decoded("offset"))
         assert not np.array_equal(decoded("dark"), decoded("argmax"))
+
+
+class TestOutlineOrder:
+    def test_maps_and_peaks_follow_the_keypoints(self, null_model, tmp_path):
+        roll = {"heatmaps": 1, "offsets": 2, "hf": 0}
+        outputs = {name: np.roll(array, roll[name], axis=1) for name, array in null_model.outputs.items()}
+        with (
+            Predictor(null_model.path) as predictor,
+            Predictor(write_null(tmp_path / "rolled.null", null_model.spec, outputs)) as other,
+        ):
+            expected, found = predictor(null_model.picture), other(null_model.picture)
+        np.testing.assert_array_equal(found.keypoints.xy, expected.keypoints.xy)
+        np.testing.assert_array_equal(found.heatmaps, expected.heatmaps)
+        np.testing.assert_array_equal(found.offsets, expected.offsets)
+        for k, peaks in enumerate(found.peaks):
+            np.testing.assert_allclose(peaks[0, :2], found.keypoints.xy[0, k], atol=1e-6)
 
 
 class TestSelfcheck:
@@ -314,7 +325,12 @@ class TestSelfcheck:
 
     def test_another_start_of_the_outline_is_no_fault(self, null_model):
         golden = null_model.spec.golden
-        rolled = replace(golden, xy=golden.xy[1:] + golden.xy[:1])
+        rolled = type(golden).pack(
+            golden.image(),
+            np.roll(golden.xy, 1, axis=0),
+            np.roll(golden.conf, 1),
+            np.roll(golden.heatmap_array(), 1, axis=0),
+        )
         for cyclic, passed in ((True, True), (False, False)):
             spec = null_model.spec.replace(golden=rolled, cyclic=cyclic)
             with Predictor(null_model.path, spec=spec) as predictor:

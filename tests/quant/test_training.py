@@ -10,7 +10,7 @@ import torch
 from edgehrnet.errors import InputError
 from edgehrnet.models.checkpoints import build_model, load_checkpoint
 from quant import train
-from quant.training import Ema, Trainer, TrainSettings, World
+from quant.training import DivergedError, Ema, Trainer, TrainSettings, World
 
 TINY = {"steps": 4, "batch": 2, "sizes": ((64, 64), (64, 96)), "workers": 0, "validate_every": 2, "validate_count": 3}
 
@@ -88,6 +88,31 @@ def test_mixed_precision_gives_nearly_the_same_step(tmp_path, amp):
     np.testing.assert_allclose(losses(amp), losses("none"), rtol=0.05)
 
 
+def test_a_folder_that_holds_a_run_is_not_overwritten(tmp_path):
+    Trainer(TrainSettings(**TINY), tmp_path).run(progress=False)
+    before = (tmp_path / "ema.pt").read_bytes()
+    with pytest.raises(InputError, match="--resume"):
+        Trainer(TrainSettings(**TINY), tmp_path).run(progress=False)
+    assert (tmp_path / "ema.pt").read_bytes() == before
+
+
+def test_a_loss_that_is_no_number_stops_before_the_weights_change(tmp_path):
+    trainer = Trainer(TrainSettings(**TINY), tmp_path)
+    batch = next(trainer._batches())
+    batch["heatmaps"][0, 0, 0, 0] = float("nan")
+    before = {name: p.detach().clone() for name, p in trainer.network.named_parameters()}
+    with pytest.raises(DivergedError, match="lower --learning-rate"):
+        trainer._train_step(batch)
+    assert all(torch.equal(p, before[name]) for name, p in trainer.network.named_parameters())
+
+
+def test_a_validation_without_empty_scenes_is_still_saved(tmp_path):
+    # One picture, with a document: there is no AUROC, and JSON has no NaN.
+    scores = Trainer(TrainSettings(**{**TINY, "validate_count": 1}), tmp_path).run(progress=False)
+    assert scores["presence_auroc"] is None
+    assert load_checkpoint(tmp_path / "ema.pt").training["scores"] == scores
+
+
 def test_starting_from_a_checkpoint_keeps_its_body_and_adds_heads(tmp_path):
     Trainer(TrainSettings(**TINY), tmp_path / "first").run(progress=False)
     init = str(tmp_path / "first" / "ema.pt")
@@ -122,6 +147,8 @@ def test_learning_rate_rises_then_falls_to_a_hundredth():
         ({"sizes": ((100, 64),)}, "multiples of 32"),
         ({"amp": "int8"}, "none, bf16, fp16"),
         ({"batch": 1}, "at least"),
+        ({"validate_every": 0}, "at least 1"),
+        ({"device": "gpu9"}, "device='gpu9'"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(change, message):

@@ -163,6 +163,10 @@ class TestDevice:
         chosen = runtimes.load(openvino_model.path, "auto").describe().device
         assert chosen in openvino.Core().available_devices
 
+    def test_auto_computes_in_float32_too(self, openvino_model):
+        # Left alone, the engine rounds to bfloat16 where a CPU has it.
+        assert set(runtimes.load(openvino_model.path, "auto").describe().settings["convolutions"]) == {"f32"}
+
 
 class TestFiles:
     def test_missing_weights(self, copied):

@@ -90,6 +90,14 @@ def test_corners_are_where_the_sheet_is_drawn(monkeypatch: pytest.MonkeyPatch) -
     assert checked > 10
 
 
+def test_two_pools_have_nothing_in_common() -> None:
+    drawn = {pool: document_scene(3, size=SMALL, pool=pool).image.tobytes() for pool in (0, 1)}
+    assert drawn[0] != drawn[1]
+    assert drawn[0] == document_scene(3, size=SMALL).image.tobytes()
+    first, second = ({pages.page(pool * pages.POOL + i).image.tobytes() for i in range(20)} for pool in (0, 1))
+    assert not first & second
+
+
 def test_condition_rates(scenes: list[Scene]) -> None:
     counts = Counter(name for scene in scenes for name in scene.conditions)
     rates = {name: count / SEEDS for name, count in counts.items()}
