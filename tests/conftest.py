@@ -1,11 +1,13 @@
 """Models that every test may use: one that answers with stored arrays, and one that an engine runs."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from PIL import Image
 
 import runtimes.null
@@ -14,6 +16,10 @@ from edgehrnet.models import EdgeHRNet, create
 from edgehrnet.models.checkpoints import Checkpoint
 from edgehrnet.spec import Golden, ModelSpec
 from quant.export import deployable, export_openvino
+
+# No deadline: a slow machine is no fault. CI tries the same examples each time; elsewhere each run tries new ones.
+settings.register_profile("project", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("project")
 
 SIZE = (64, 96)
 CELLS = (16, 24)

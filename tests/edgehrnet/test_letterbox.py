@@ -61,7 +61,7 @@ def shift_of_a_blob(width, height, size, where):
 
 
 # A round trip cannot see a half-pixel error that both directions share; a rendered blob can.
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     width=st.integers(100, 1400),
     height=st.integers(100, 1400),
