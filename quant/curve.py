@@ -26,6 +26,7 @@ def draw(lines: Sequence[dict[str, Any]], out: Path) -> None:
     """Write a picture: the loss's terms on the left, errors and PCK of the held-back pictures on the right."""
     steps = [line["step"] for line in lines]
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
+    left.plot(steps, [sum(line["loss"].values()) for line in lines], marker=".", color="black", label="sum")
     for name in lines[-1]["loss"]:
         left.plot(steps, [line["loss"].get(name) for line in lines], marker=".", label=name)
     left.set(title="training loss", xlabel="step", yscale="log")

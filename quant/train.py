@@ -14,7 +14,8 @@ from edgehrnet.cli import parse_size
 from edgehrnet.errors import EdgeHRNetError
 from edgehrnet.models import available
 from quant.data.corners import NAME
-from quant.training import AMP_TYPES, Trainer, TrainSettings, World
+from quant.processes import World
+from quant.training import AMP_TYPES, Trainer, TrainSettings
 
 
 def option(text: str) -> tuple[str, Any]:

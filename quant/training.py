@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import json
 import math
-import os
 import statistics
 import time
 from collections import deque
@@ -32,6 +31,7 @@ from edgehrnet.models.checkpoints import load_checkpoint, save_checkpoint
 from edgehrnet.models.deploy import network_input
 from quant.data.corners import SPEC, DocumentCorners, SampleHeads, check_name
 from quant.losses import Weights, keypoint_loss
+from quant.processes import World
 from quant.validation import validate
 
 AMP_TYPES = {"none": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -115,31 +115,6 @@ class Ema:
                 slow.lerp_(fast, rate)
             else:
                 slow.copy_(fast)
-
-
-@dataclass(frozen=True)
-class World:
-    """Which of how many processes this is, and its device; torchrun says so in the environment."""
-
-    rank: int = 0
-    size: int = 1
-    device: str = "cpu"
-
-    @classmethod
-    def join(cls, device: str) -> World:
-        """Join the other processes if torchrun started this one; each takes the GPU of its own number."""
-        if "WORLD_SIZE" not in os.environ:
-            return cls(device=device)
-        if device == "cuda":
-            device = f"cuda:{os.environ['LOCAL_RANK']}"
-            torch.cuda.set_device(device)
-        torch.distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
-        return cls(torch.distributed.get_rank(), torch.distributed.get_world_size(), device)
-
-    def leave(self) -> None:
-        """Part from the other processes, if there are any."""
-        if torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
 
 
 class Trainer:

@@ -1,6 +1,7 @@
 """What the package carries works: the shipped model on the shipped picture."""
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +22,11 @@ def test_the_public_names():
         "Keypoints", "ModelSpec", "Predictor", "Report", "Result", "__version__", "sample_picture", "shipped_model",
     ]  # fmt: skip
     assert all(hasattr(edgehrnet, name) for name in edgehrnet.__all__)
+
+
+def test_the_version_is_written_once_more_only():
+    project = (Path(__file__).parents[2] / "pyproject.toml").read_text()
+    assert f'\nversion = "{edgehrnet.__version__}"\n' in project
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ import torch
 from edgehrnet.errors import InputError
 from edgehrnet.models.checkpoints import build_model, load_checkpoint
 from quant import train
-from quant.training import DivergedError, Ema, Trainer, TrainSettings, World
+from quant.processes import World
+from quant.training import DivergedError, Ema, Trainer, TrainSettings
 
 TINY = {"steps": 4, "batch": 2, "sizes": ((64, 64), (64, 96)), "workers": 0, "validate_every": 2, "validate_count": 3}
 
