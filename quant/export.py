@@ -40,8 +40,8 @@ def export_openvino(
     precision: str = "fp32",
     input_size: tuple[int, int] | None = None,
     picture: NDArray[np.uint8] | None = None,
-) -> Path:
-    """Write ``out`` (``.xml``, weights beside it) and return it.
+) -> tuple[runtimes.openvino.Layer, ...]:
+    """Write ``out`` (``.xml``, weights beside it) and return the operations that really run here.
 
     ``precision``: ``fp32`` or ``fp16``, how weights are stored. ``input_size``: (height, width), None for the
     checkpoint's. ``picture`` ``(H, W, 3)`` u8 RGB becomes the golden pair's; None takes one the project draws.
@@ -62,10 +62,7 @@ def export_openvino(
     with tempfile.TemporaryDirectory() as folder:
         onnx_path = Path(folder) / "network.onnx"
         write_onnx(network, spec, onnx_path)
-        layers = runtimes.openvino.build(onnx_path, out, spec.to_json(), half=precision == "fp16")
-    convolutions = Counter(layer.precision for layer in layers if layer.type == "Convolution")
-    print(f"{out}: convolutions executed here: {dict(convolutions)}")
-    return out
+        return runtimes.openvino.build(onnx_path, out, spec.to_json(), half=precision == "fp16")
 
 
 def deployable(checkpoint: Checkpoint) -> EdgeHRNet:
@@ -138,7 +135,9 @@ def main(arguments: list[str] | None = None) -> int:
         args.out.mkdir(parents=True, exist_ok=True)
         for precision in args.precision:
             out = args.out / f"{args.name or args.checkpoint.stem}-{precision}.xml"
-            export_openvino(checkpoint, out, precision=precision, input_size=args.size, picture=picture)
+            layers = export_openvino(checkpoint, out, precision=precision, input_size=args.size, picture=picture)
+            kinds = Counter(layer.precision for layer in layers if layer.type == "Convolution")
+            print(f"{out}: {', '.join(f'{count} convolutions in {kind}' for kind, count in kinds.items())}")
     except EdgeHRNetError as error:
         p.exit(2, f"error: {error}\n")
     return 0

@@ -54,7 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
     Image.fromarray(sample_scene().image).save(sample_picture(), quality=92)
     assets = sample_picture().parent
     picture = read_image(sample_picture())
-    file = export_openvino(shipped, assets / f"{NAME}-fp16.xml", precision="fp16", picture=picture)
+    file = assets / f"{NAME}-fp16.xml"
+    export_openvino(shipped, file, precision="fp16", picture=picture)
     worst = demo_error(file)
     print(json.dumps({**found, "demo_worst_percent": round(worst, 3)}))
     if worst > DEMO_PERCENT:
