@@ -129,13 +129,17 @@ def _draw_labels(
     font = ImageFont.load_default(size=max(10, round(7 * unit)))
     gap = 6 * unit
     for points, sureness in zip(xy, conf, strict=True):
+        middle = points[sureness >= threshold, 1].mean() if (sureness >= threshold).any() else 0.0
         for name, (x, y), c in zip(names, points, sureness, strict=True):
             if c < threshold:
                 continue
             text = f"{name} {c:.2f}"
-            _, top, right, bottom = pen.textbbox((0, 0), text, font=font)
-            # Beside the point, on the side where there is room.
-            start = x + gap if x + gap + right < canvas.width else x - gap - right
-            row = min(max(y - (top + bottom) / 2, 0), canvas.height - bottom - 2)
-            at = (max(start, 0), row)
+            _, _, right, bottom = pen.textbbox((0, 0), text, font=font)
+            # Above the upper points and below the lower ones, clear of the lines between them.
+            row = y - gap - bottom if y < middle else y + gap
+            at = (_within(x - right / 2, canvas.width - right), _within(row, canvas.height - bottom - gap / 2))
             pen.text(at, text, font=font, fill="white", stroke_width=max(1, round(unit)), stroke_fill=OUTLINE)
+
+
+def _within(value: float, limit: float) -> float:
+    return max(0.0, min(float(value), limit))

@@ -102,12 +102,13 @@ class TestPlot:
             assert (drawn[y - 1 : y + 2, x - 1 : x + 2] != before[y - 1 : y + 2, x - 1 : x + 2]).any(axis=2).all()
 
     def test_disc_is_centred_on_the_keypoint(self):
-        # Names are drawn beside; an empty one leaves the disc alone with its number, far enough to the right.
+        # The name and number are drawn below, from six pixels off.
         picture = Image.new("RGB", (320, 200))
         drawn = np.array(draw_keypoints(picture, np.array([[[100.0, 80.0]]]), np.ones((1, 1)), [""], []), float)
-        disc = drawn[70:91, 90:105].max(axis=2) > 60
-        rows, columns = np.nonzero(disc[:, :11])
-        assert rows.mean() + 70 == pytest.approx(80, abs=0.25)  # a quarter of a pixel: drawn at twice the size
+        disc = drawn[75:85, 90:111].max(axis=2) > 60
+        rows, columns = np.nonzero(disc)
+        assert rows.mean() + 75 == pytest.approx(80, abs=0.25)  # a quarter of a pixel: drawn at twice the size
+        assert columns.mean() + 90 == pytest.approx(100, abs=0.25)
         assert columns.min() + 90 == 97  # a radius of three
 
     def test_what_is_not_certain_is_not_drawn(self, result):
@@ -119,9 +120,9 @@ class TestPlot:
         with_maps, without = np.array(dark.plot(heatmaps=True)), np.array(dark.plot())
         assert with_maps.shape == without.shape
         difference = np.abs(with_maps.astype(int) - without).sum(axis=2)
-        # A peak is 1.5 cells of 8 px wide: ten px beside the mark it still glows, the far corner does not.
+        # A peak is 1.5 cells of 8 px wide: ten px left of the mark it still glows, the far corner does not.
         x, y = null_model.corners[2].astype(int)
-        assert difference[y + 10, x] > 50
+        assert difference[y, x - 10] > 50
         assert difference[127, 0] < 10
 
     def test_heatmap_lies_on_the_picture_without_its_padding(self):
