@@ -120,9 +120,9 @@ class TestPlot:
         with_maps, without = np.array(dark.plot(heatmaps=True)), np.array(dark.plot())
         assert with_maps.shape == without.shape
         difference = np.abs(with_maps.astype(int) - without).sum(axis=2)
-        # A peak is 1.5 cells of 8 px wide: ten px left of the mark it still glows, the far corner does not.
+        # A peak is 1.5 cells of 8 px wide: ten px right of the mark it still glows, the far corner does not.
         x, y = null_model.corners[2].astype(int)
-        assert difference[y, x - 10] > 50
+        assert difference[y, x + 10] > 50
         assert difference[127, 0] < 10
 
     def test_heatmap_lies_on_the_picture_without_its_padding(self):
