@@ -46,7 +46,8 @@ class Predictor:
     ``threads``: CPU threads. ``decode``: ``argmax``, ``quarter``, ``dark``, ``offset``, ``softargmax``; None is the
     file's own. ``cache_dir``: an existing folder for compiled files. ``spec``: for a file that carries none.
 
-    May be shared between threads; pickles as its arguments; ``close()`` or ``with`` releases everything.
+    May be shared between threads, whose inferences take turns; pickles as its arguments; ``close()`` or ``with``
+    releases everything.
     """
 
     @check_keywords
@@ -109,7 +110,11 @@ class Predictor:
 
     @check_keywords
     def stream(self, source: Any, *, color: str = "rgb") -> Iterator[Result]:
-        """Yield a Result for each picture of a folder, a glob pattern or an iterable, one at a time."""
+        """Yield a Result for each picture of a folder, a glob pattern or an iterable, one at a time.
+
+        A picture that cannot be read raises, which ends a generator; to go on after it, loop over
+        ``sources.frames`` and call predict, as ``samples/folder.py`` does.
+        """
         for image in frames(source):
             yield self._predict_one(image, color)
 
