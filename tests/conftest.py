@@ -94,5 +94,6 @@ def openvino_model(tmp_path_factory):
     spec = ModelSpec("corners", NAMES, input_size=SIZE, cyclic=True)
     state = create("edgehrnet18", keypoints=len(NAMES)).state_dict()
     checkpoint = Checkpoint("edgehrnet18", len(NAMES), {}, state, spec.to_dict(), {})
-    path = export_openvino(checkpoint, tmp_path_factory.mktemp("openvino") / "corners.xml")
+    path = tmp_path_factory.mktemp("openvino") / "corners.xml"
+    export_openvino(checkpoint, path)
     return EngineModel(path, spec, deployable(checkpoint))
