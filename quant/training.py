@@ -144,6 +144,8 @@ class Trainer:
             raise InputError(f"nothing to resume in {self.out}: start without --resume")
         state = torch.load(path, map_location=self.device, weights_only=True)
         before, now = json.loads(state["settings"]), json.loads(self._settings_json())
+        if state["processes"] != self.world.size:
+            raise InputError(f"{self.out} was trained by {state['processes']} processes; resume with as many")
         changed = [key for key in now if now[key] != before.get(key) and key not in ("workers", "device")]
         if changed:
             raise InputError(f"cannot resume with other {', '.join(changed)}; start a new --out")
@@ -231,6 +233,7 @@ class Trainer:
         state = {
             "settings": self._settings_json(),
             "step": self.step,
+            "processes": self.world.size,
             "network": self.network.state_dict(),
             "ema": self.ema.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),

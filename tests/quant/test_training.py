@@ -62,6 +62,11 @@ def test_resuming_with_other_settings_is_refused(tmp_path):
     other = Trainer(TrainSettings(**{**TINY, "learning_rate": 1.0}), tmp_path)
     with pytest.raises(InputError, match="other learning_rate"):
         other.resume()
+    # Two processes would draw other pictures than one.
+    two = Trainer(TrainSettings(**TINY), tmp_path)
+    two.world = World(rank=1, size=2)
+    with pytest.raises(InputError, match="trained by 1 processes"):
+        two.resume()
     with pytest.raises(InputError, match="nothing to resume"):
         Trainer(TrainSettings(**TINY), tmp_path / "empty").resume()
 
