@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from edgehrnet.errors import CorruptImageError, ImageError, ImageSizeError, MissingImageError
 
@@ -114,6 +114,8 @@ def _from_file(file: IO[bytes], name: str) -> NDArray[np.uint8]:
         picture = Image.open(file)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageSizeError(f"{name}: {error}") from None
+    except UnidentifiedImageError:  # its text is the address of a file object
+        raise CorruptImageError(f"{name} is no picture of a kind that Pillow reads") from None
     except Exception as error:  # Pillow's readers raise a dozen types on damaged bytes
         raise CorruptImageError(f"{name} is no picture that Pillow reads: {error}") from None
     with picture:
