@@ -1,36 +1,43 @@
-"""``python -m quant.export``: a checkpoint -> files that engines run, each carrying its ModelSpec and golden pair."""
+"""``python -m quant.export``: a checkpoint -> files that engines run, each with its ModelSpec, golden pair, certificate."""
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import tempfile
 import warnings
-from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import nn
 
 import runtimes.openvino
+from edgehrnet.certificate import Certificate, parts
 from edgehrnet.cli import parse_size
-from edgehrnet.errors import EdgeHRNetError, InputError
+from edgehrnet.errors import EdgeHRNetError, InputError, nearest
 from edgehrnet.letterbox import check_input_size
 from edgehrnet.models import EdgeHRNet
 from edgehrnet.models.checkpoints import Checkpoint, build_model, load_checkpoint
 from edgehrnet.models.deploy import Deployed
 from edgehrnet.models.folding import fold_batchnorm
+from edgehrnet.models.quantized import freeze
 from edgehrnet.sources import read_image
 from edgehrnet.spec import GOLDEN_PICTURE_BYTES, Golden, ModelSpec
+from quant.certificate import Reference, certify
 from quant.data.corners import held_back_scene
 from quant.validation import predict_torch
 
 OPSET = 18
-PRECISIONS = ("fp32", "fp16")
-QUANTIZATION = {"fp32": "float32", "fp16": "float16"}
+QUANTIZATION = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
+PRECISIONS = tuple(QUANTIZATION)
+TARGETS = ("openvino",)
 # Heads that serve training only; a deployed file leaves them out.
 TRAINING_HEADS = ("auxiliary",)
+PROOF_PICTURES = 8
 
 
 def export_openvino(
@@ -40,33 +47,40 @@ def export_openvino(
     precision: str = "fp32",
     input_size: tuple[int, int] | None = None,
     picture: NDArray[np.uint8] | None = None,
-) -> tuple[runtimes.openvino.Layer, ...]:
-    """Write ``out`` (``.xml``, weights beside it) and return the operations that really run here.
+    pictures: Sequence[NDArray[np.uint8]] | None = None,
+) -> Certificate:
+    """Write ``out`` (``.xml``, weights and certificate beside it) and return the certificate.
 
-    ``precision``: ``fp32`` or ``fp16``, how weights are stored. ``input_size``: (height, width), None for the
-    checkpoint's. ``picture`` ``(H, W, 3)`` u8 RGB becomes the golden pair's; None takes one the project draws.
+    ``precision``: ``fp32``, ``fp16``: how weights are stored; ``int8``: with the checkpoint's ranges for OpenVINO.
+    ``input_size``: (height, width), None for the checkpoint's. ``picture`` ``(H, W, 3)`` u8 RGB becomes the golden
+    pair's. ``pictures`` are what the file is proved on. None of either takes what the project draws.
+
+    Raises CertificateError, and writes nothing, if the engine does not run what was asked for.
     """
     if precision not in PRECISIONS:
-        raise InputError(f"precision={precision!r}; accepted: {', '.join(PRECISIONS)}")
+        raise InputError(f"precision={precision!r}; {nearest(precision, PRECISIONS)}")
     network = deployable(checkpoint)
-    spec = ModelSpec.from_dict(checkpoint.spec)
-    if input_size is not None:
-        check_input_size(input_size)
-        spec = spec.replace(input_size=input_size)
-    extras = [(name, "NCHW") for name in ("boundary", "sdf", "p3_td", "p4_td", "p5") if _has(network, name)]
-    spec = spec.replace(
-        quantization=QUANTIZATION[precision],
-        outputs=(("heatmaps", "NCHW"), ("offsets", "NCHW"), ("hf", "NHWC"), *extras),
-    )
+    spec = deployed_spec(checkpoint, network, precision, input_size)
     spec = spec.replace(golden=golden_pair(network, spec, picture))
+    reference = Reference(network, None, 0)
+    if precision == "int8":
+        table = checkpoint.table("openvino")
+        strict = table.adds == "identity"
+        reference = Reference(network, freeze(network, table), len(table.convolutions), strict)
+    if pictures is None:
+        pictures = [held_back_scene(index).image for index in range(PROOF_PICTURES)]
     with tempfile.TemporaryDirectory() as folder:
-        onnx_path = Path(folder) / "network.onnx"
-        write_onnx(network, spec, onnx_path)
-        return runtimes.openvino.build(onnx_path, out, spec.to_json(), half=precision == "fp16")
+        onnx_path, built = Path(folder) / "network.onnx", Path(folder) / out.name
+        write_onnx(reference.quantized or network, spec, onnx_path)
+        layers = runtimes.openvino.build(onnx_path, built, spec.to_json(), half=precision != "fp32")
+        certificate = certify(built, layers, reference, spec, pictures)
+        for part in (*parts(built), certificate.save(built)):
+            shutil.copyfile(part, out.with_name(part.name))
+    return certificate
 
 
 def deployable(checkpoint: Checkpoint) -> EdgeHRNet:
-    """Return the network in eval mode, BatchNorm folded, without the heads that serve training only."""
+    """Return the float network in eval mode, BatchNorm folded, without the heads that serve training only."""
     options = {name: value for name, value in checkpoint.options.items() if name not in TRAINING_HEADS}
     kept = [name for name in checkpoint.state if not name.startswith("auxiliary.")]
     state = {name: checkpoint.state[name] for name in kept}
@@ -74,8 +88,26 @@ def deployable(checkpoint: Checkpoint) -> EdgeHRNet:
     return fold_batchnorm(build_model(slim))
 
 
-def write_onnx(network: EdgeHRNet, spec: ModelSpec, path: Path) -> None:
-    """Write the network as it is deployed: u8 NHWC in, the spec's outputs out, batch 1, static shapes."""
+def deployed_spec(
+    checkpoint: Checkpoint, network: EdgeHRNet, precision: str, input_size: tuple[int, int] | None
+) -> ModelSpec:
+    """Return the checkpoint's spec as the file will state it, without a golden pair."""
+    spec = ModelSpec.from_dict(checkpoint.spec)
+    if input_size is not None:
+        check_input_size(input_size)
+        spec = spec.replace(input_size=input_size)
+    extras = [(name, "NCHW") for name in ("boundary", "sdf", "p3_td", "p4_td", "p5") if _has(network, name)]
+    return spec.replace(
+        quantization=QUANTIZATION[precision],
+        outputs=(("heatmaps", "NCHW"), ("offsets", "NCHW"), ("hf", "NHWC"), *extras),
+    )
+
+
+def write_onnx(network: nn.Module, spec: ModelSpec, path: Path) -> None:
+    """Write a network as it is deployed: u8 NHWC in, the spec's outputs out, batch 1, static shapes.
+
+    Quantizers become QuantizeLinear and DequantizeLinear, int8 weights a DequantizeLinear alone.
+    """
     height, width = spec.input_size
     image = torch.zeros((1, height, width, 4), dtype=torch.uint8)
     with warnings.catch_warnings():
@@ -118,13 +150,23 @@ def _has(network: EdgeHRNet, name: str) -> bool:
     return bool(getattr(options, name) if name in ("boundary", "sdf") else options.pyramid)
 
 
+def summary(out: Path, certificate: Certificate) -> str:
+    """One line about a built file, for people."""
+    share = certificate.macs_int8 / max(1, certificate.macs)
+    return (
+        f"{out}: {certificate.bytes / 1e6:.1f} MB, {certificate.convolutions_int8} of {certificate.convolutions} "
+        f"convolutions and {share:.1%} of the MACs in int8, {certificate.sqnr_db:.1f} dB, "
+        f"keypoints {certificate.drift_mean_px:.3f} px from float"
+    )
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     p = argparse.ArgumentParser(prog="python -m quant.export", description=__doc__)
     p.add_argument("checkpoint", type=Path)
     p.add_argument("--out", type=Path, required=True, metavar="DIR")
     p.add_argument("--name", help="file name without suffix (default: the checkpoint's)")
-    p.add_argument("--targets", nargs="+", choices=["openvino"], default=["openvino"])
+    p.add_argument("--targets", nargs="+", choices=TARGETS, default=list(TARGETS))
     p.add_argument("--precision", nargs="+", choices=PRECISIONS, default=["fp32"])
     p.add_argument("--size", type=parse_size, metavar="HxW", help="input height x width (default: the checkpoint's)")
     p.add_argument("--picture", type=Path, help="picture of the golden pair (default: one the project draws)")
@@ -135,9 +177,11 @@ def main(arguments: list[str] | None = None) -> int:
         args.out.mkdir(parents=True, exist_ok=True)
         for precision in args.precision:
             out = args.out / f"{args.name or args.checkpoint.stem}-{precision}.xml"
-            layers = export_openvino(checkpoint, out, precision=precision, input_size=args.size, picture=picture)
-            kinds = Counter(layer.precision for layer in layers if layer.type == "Convolution")
-            print(f"{out}: {', '.join(f'{count} convolutions in {kind}' for kind, count in kinds.items())}")
+            print(
+                summary(
+                    out, export_openvino(checkpoint, out, precision=precision, input_size=args.size, picture=picture)
+                )
+            )
     except EdgeHRNetError as error:
         p.exit(2, f"error: {error}\n")
     return 0

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from edgehrnet.errors import InputError
+
 
 def keypoint_errors(
     predicted: ArrayLike, true: ArrayLike, visible: ArrayLike, *, cyclic: bool = False
@@ -21,13 +23,24 @@ def keypoint_errors(
     >>> keypoint_errors(np.roll(square, 1, axis=0), square, [True] * 4, cyclic=True).tolist()
     [0.0, 0.0, 0.0, 0.0]
     """
+    shift = best_shift(predicted, true, visible) if cyclic else 0
+    return _distances(predicted, true, visible, shift)
+
+
+def best_shift(predicted: ArrayLike, true: ArrayLike, visible: ArrayLike) -> int:
+    """Return the shift for ``np.roll(predicted, shift, axis=0)`` with the least mean error; 0 if none is visible.
+
+    Arguments as of keypoint_errors.
+    """
     seen = np.asarray(visible, bool)
-    points = np.asarray(predicted, np.float64)
-    shifts = [np.roll(points, shift, axis=0) for shift in range(len(points) if cyclic else 1)]
-    distances = [np.where(seen, np.linalg.norm(p - np.asarray(true), axis=1), np.nan) for p in shifts]
     if not seen.any():
-        return distances[0]
-    return min(distances, key=lambda d: float(np.nanmean(d)))
+        return 0
+    return min(range(len(seen)), key=lambda s: float(_distances(predicted, true, seen, s)[seen].mean()))
+
+
+def _distances(predicted: ArrayLike, true: ArrayLike, visible: ArrayLike, shift: int) -> NDArray[np.float64]:
+    moved = np.roll(np.asarray(predicted, np.float64), shift, axis=0) - np.asarray(true, np.float64)
+    return np.where(np.asarray(visible, bool), np.linalg.norm(moved, axis=1), np.nan)
 
 
 def auroc(positive: ArrayLike, negative: ArrayLike) -> float:
@@ -65,11 +78,59 @@ class Score:
 
 def score(errors_percent: ArrayLike, pictures: int, presence_auroc: float = float("nan")) -> Score:
     """Summarise errors in percent of the diagonal, any shape; NaN entries are keypoints not scored."""
-    errors = np.asarray(errors_percent, np.float64)
-    errors = errors[np.isfinite(errors)]
-    if not errors.size:
-        nan = float("nan")
-        return Score(pictures, 0, nan, nan, nan, nan, nan, nan, presence_auroc)
-    pck1, pck2, pck3 = (100 * float((errors <= radius).mean()) for radius in (1, 2, 3))
-    mean, median, p95 = float(errors.mean()), float(np.median(errors)), float(np.percentile(errors, 95))
-    return Score(pictures, errors.size, mean, median, p95, pck1, pck2, pck3, presence_auroc)
+    pck1, pck2, pck3 = (pck(errors_percent, radius) for radius in (1, 2, 3))
+    keypoints = int(np.isfinite(np.asarray(errors_percent, np.float64)).sum())
+    return Score(pictures, keypoints, *spread(errors_percent), pck1, pck2, pck3, presence_auroc)
+
+
+def spread(errors: ArrayLike) -> tuple[float, float, float]:
+    """Return mean, median and 95th percentile of the finite errors, any shape; NaN if there are none.
+
+    >>> spread([1.0, 2.0, 6.0, float("nan")])
+    (3.0, 2.0, 5.6)
+    """
+    scored = _scored(errors)
+    if not scored.size:
+        return float("nan"), float("nan"), float("nan")
+    return float(scored.mean()), float(np.median(scored)), float(np.percentile(scored, 95))
+
+
+def pck(errors: ArrayLike, radius: float) -> float:
+    """Return the percentage of finite errors, any shape, that are at most ``radius``; NaN if there are none.
+
+    >>> pck([1.0, 2.0, 6.0, 7.0, float("nan")], 2)
+    50.0
+    """
+    scored = _scored(errors)
+    return 100 * float((scored <= radius).mean()) if scored.size else float("nan")
+
+
+def paired_bootstrap(a: ArrayLike, b: ArrayLike, *, rounds: int = 10_000, seed: int = 0) -> tuple[float, float, float]:
+    """Return mean(a) - mean(b) and the ends of its 95 % interval, from resampled pictures (Efron 1979, percentiles).
+
+    ``a`` and ``b`` ``(N,)`` are values of the same pictures in the same order, such as Evaluation.picture_px of two
+    models; a picture where either is NaN is left out. An interval without 0 says that the models differ on more
+    than these pictures, as far as these were drawn by chance. Raises InputError if nothing can be compared.
+
+    >>> paired_bootstrap([3.0, 4.0, 5.0], [2.0, 3.0, 4.0])
+    (1.0, 1.0, 1.0)
+    """
+    first, second = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if first.shape != second.shape or first.ndim != 1:
+        raise InputError(
+            f"values of shapes {first.shape} and {second.shape}; pass two of shape (N,), picture by picture"
+        )
+    differences = first - second
+    differences = differences[np.isfinite(differences)]
+    if not differences.size:
+        raise InputError("no picture has a value in both; pass two (N,) that share at least one finite entry")
+    rng = np.random.default_rng(seed)
+    # The pairs stay together: how hard a picture is moves both models, and cancels in the difference.
+    means = [rng.choice(differences, differences.size).mean() for _ in range(rounds)]
+    low, high = np.percentile(means, (2.5, 97.5))
+    return float(differences.mean()), float(low), float(high)
+
+
+def _scored(errors: ArrayLike) -> NDArray[np.float64]:
+    values = np.asarray(errors, np.float64)
+    return values[np.isfinite(values)]

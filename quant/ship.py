@@ -18,7 +18,7 @@ from edgehrnet import Predictor, sample_picture
 from edgehrnet.models.checkpoints import build_model, load_checkpoint, save_checkpoint
 from edgehrnet.sources import read_image
 from edgehrnet.spec import ModelSpec
-from quant.data.corners import sample_scene
+from quant.data.corners import DocumentCorners, sample_scene
 from quant.export import export_openvino
 from quant.metrics import keypoint_errors
 from quant.validation import validate
@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     trained = load_checkpoint(args.checkpoint)
     size = ModelSpec.from_dict(trained.spec).input_size
-    found = validate(build_model(trained), args.validate_count, size, torch.device("cpu")).as_dict()
+    found = validate(build_model(trained), DocumentCorners(), args.validate_count, size, torch.device("cpu")).as_dict()
     training = {**trained.training, "scores": found, "score_size": size}
     shipped = dataclasses.replace(trained, training=training)
     save_checkpoint(

@@ -13,7 +13,7 @@ import torch
 from edgehrnet.cli import parse_size
 from edgehrnet.errors import EdgeHRNetError
 from edgehrnet.models import available
-from quant.data.corners import NAME
+from quant.data.sources import ACCEPTED, parse_fold
 from quant.processes import World
 from quant.training import AMP_TYPES, Trainer, TrainSettings
 
@@ -37,7 +37,8 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line; every default is TrainSettings' own."""
     default = TrainSettings()
     p = argparse.ArgumentParser(prog="python -m quant.train", description=__doc__)
-    p.add_argument("--data", default=default.data, help=f"data set (default {NAME})")
+    p.add_argument("--data", default=default.data, help=f"{ACCEPTED} (default: the first)")
+    p.add_argument("--fold", metavar="K/N", help="hold back part K of N, counted from 0")
     p.add_argument("--out", type=Path, required=True, metavar="DIR", help="where checkpoints and the log go")
     p.add_argument("--model", default=default.model, help=f"one of {', '.join(available())}")
     p.add_argument("--option", dest="options", type=option, action="append", default=[], metavar="NAME=VALUE",
@@ -72,6 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
     given |= {"options": dict(args.options), "sizes": tuple(args.sizes)}
     world = World.join(args.device)
     try:
+        given["fold"] = None if args.fold is None else parse_fold(args.fold)
         trainer = Trainer(TrainSettings(**given), args.out, world)
         if args.resume:
             trainer.resume()

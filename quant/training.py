@@ -29,7 +29,8 @@ from edgehrnet.letterbox import check_input_size
 from edgehrnet.models import EdgeHRNet, create
 from edgehrnet.models.checkpoints import load_checkpoint, save_checkpoint
 from edgehrnet.models.deploy import network_input
-from quant.data.corners import SPEC, DocumentCorners, SampleHeads, check_name
+from quant.data.samples import SampleHeads, Samples
+from quant.data.sources import open_data
 from quant.losses import Weights, keypoint_loss
 from quant.processes import World
 from quant.validation import validate
@@ -41,12 +42,14 @@ AMP_TYPES = {"none": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 class TrainSettings:
     """One training run; written beside its results, so that the run can be repeated.
 
+    ``data``, ``fold``: see quant.data.sources.open_data.
     ``sizes``: input (height, width), taken in turn by the batches. ``warmup``: share of the steps in which the
     learning rate rises. ``canonical``: share of the steps before the loss may choose the best cyclic shift; until
     then the labels' own order breaks the symmetry between the channels. ``init``: a checkpoint to start from.
     """
 
     data: str = "synthetic:document-corners"
+    fold: tuple[int, int] | None = None
     model: str = "edgehrnet18"
     options: dict[str, Any] = field(default_factory=dict)
     steps: int = 4000
@@ -67,7 +70,6 @@ class TrainSettings:
     weights: Weights = field(default_factory=Weights)
 
     def __post_init__(self) -> None:
-        check_name(self.data)
         for size in self.sizes:
             check_input_size(size)
         if self.amp not in AMP_TYPES:
@@ -125,7 +127,9 @@ class Trainer:
         self.world = world or World(device=settings.device)
         torch.manual_seed(settings.seed)
         self.device = torch.device(self.world.device)
-        network = create(settings.model, keypoints=len(SPEC.keypoints), **settings.options)
+        self.data = open_data(settings.data, settings.fold)
+        self.spec = self.data.spec.replace(input_size=settings.largest_size)
+        network = create(settings.model, keypoints=len(self.spec.keypoints), **settings.options)
         if settings.init is not None:
             start_from(network, settings.init)
         self.network: EdgeHRNet = network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -187,7 +191,8 @@ class Trainer:
     def _batches(self) -> Iterator[dict[str, Tensor]]:
         settings, options = self.settings, self.network.options
         heads = SampleHeads(auxiliary=options.auxiliary, outline=options.boundary or options.sdf)
-        samples = DocumentCorners(
+        samples = Samples(
+            self.data,
             self.step * settings.batch,
             (settings.steps - self.step) * settings.batch,
             batch=settings.batch,
@@ -205,12 +210,12 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         targets = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
-        image = network_input(targets.pop("image"), SPEC.mean, SPEC.std)
+        image = network_input(targets.pop("image"), self.spec.mean, self.spec.std)
         kind = AMP_TYPES[settings.amp]
         self.trained.train()
         with torch.autocast(self.device.type, kind) if kind else nullcontext():
             output = self.trained(image)
-        cyclic = self.step >= settings.canonical * settings.steps
+        cyclic = self.spec.cyclic and self.step >= settings.canonical * settings.steps
         terms = keypoint_loss(output, targets, cyclic=cyclic, weights=settings.weights)
         values = {name: float(term.detach()) for name, term in terms.items()}
         if not math.isfinite(sum(values.values())):
@@ -227,7 +232,7 @@ class Trainer:
 
     def _validate(self) -> dict[str, float | None]:
         count, size = self.settings.validate_count, self.settings.largest_size
-        return validate(self.ema.network, count, size, self.device).as_dict()
+        return validate(self.ema.network, self.data, count, size, self.device).as_dict()
 
     def _save(self, scores: dict[str, float | None]) -> None:
         state = {
@@ -244,9 +249,9 @@ class Trainer:
         save_checkpoint(
             self.out / "ema.pt",
             self.settings.model,
-            {"keypoints": len(SPEC.keypoints), **self.settings.options},
+            {"keypoints": len(self.spec.keypoints), **self.settings.options},
             self.ema.network.state_dict(),
-            SPEC.replace(input_size=self.settings.largest_size).to_dict(),
+            self.spec.to_dict(),
             training,
             dtype=torch.float16,
         )

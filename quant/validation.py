@@ -1,4 +1,4 @@
-"""Scores of a torch network on the held-back synthetic pictures, decoded as the runtime decodes."""
+"""Scores of a torch network on the pictures that a data set holds back, decoded as the runtime decodes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from edgehrnet.decoding import locate, sigmoid
 from edgehrnet.letterbox import letterbox
 from edgehrnet.models.deploy import network_input
 from edgehrnet.spec import ModelSpec
-from quant.data.corners import SPEC, held_back_scene
-from quant.metrics import Score, auroc, keypoint_errors, score
+from quant.data.examples import DataSet
+from quant.evaluation import evaluate
+from quant.metrics import Score
 
 
 @torch.no_grad()
@@ -31,17 +32,7 @@ def predict_torch(
     return xy, conf, heatmaps[order]
 
 
-def validate(network: nn.Module, count: int, input_size: tuple[int, int], device: torch.device) -> Score:
-    """Score a network in eval mode on the first ``count`` held-back pictures."""
-    spec = SPEC.replace(input_size=input_size)
-    errors: list[NDArray[np.float64]] = []
-    with_document: list[float] = []
-    without: list[float] = []
-    for index in range(count):
-        scene = held_back_scene(index)
-        xy, conf, _ = predict_torch(network, scene.image, spec, device)
-        height, width = scene.image.shape[:2]
-        distance = keypoint_errors(xy, scene.corners, scene.visible, cyclic=spec.cyclic)
-        errors.append(100 * distance / np.hypot(width, height))
-        (without if "empty" in scene.conditions else with_document).append(float(conf.mean()))
-    return score(errors, count, auroc(with_document, without))
+def validate(network: nn.Module, data: DataSet, count: int, input_size: tuple[int, int], device: torch.device) -> Score:
+    """Score a network in eval mode on the first ``count`` pictures held back, or on all if there are fewer."""
+    spec = data.spec.replace(input_size=input_size)
+    return evaluate(spec.name, lambda image: predict_torch(network, image, spec, device)[:2], data, count).score()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import queue
 import threading
@@ -42,11 +43,17 @@ def _openvino() -> ModuleType:
 
 @dataclass(frozen=True)
 class Layer:
-    """One operation as the engine really runs it; ``precision`` is the engine's word (``f32``, ``u8``, ...)."""
+    """One operation as the engine really runs it.
+
+    ``precision`` is the engine's word (``f32``, ``u8``, ...). ``sources``: the names of the file's operations that
+    became this one. ``macs``: multiply-accumulates of a convolution, 0 of everything else.
+    """
 
     name: str
     type: str
     precision: str
+    sources: tuple[str, ...] = ()
+    macs: int = 0
 
 
 def build(onnx_path: Path, out: Path, metadata: str, *, half: bool = False) -> tuple[Layer, ...]:
@@ -69,8 +76,16 @@ def executed_layers(compiled: Any) -> tuple[Layer, ...]:
     for node in compiled.get_runtime_model().get_ordered_ops():
         info = node.get_rt_info()
         kind, precision = (info[key].astype(str) for key in ("layerType", "runtimePrecision"))
-        layers.append(Layer(node.get_friendly_name(), kind, precision))
+        sources = info["originalLayersNames"].astype(str) if "originalLayersNames" in info else ""
+        macs = _macs(node) if kind == "Convolution" else 0
+        layers.append(Layer(node.get_friendly_name(), kind, precision, tuple(sources.split(",")), macs))
     return tuple(layers)
+
+
+def _macs(convolution: Any) -> int:
+    """Each weight is used once for every place of the output map."""
+    weights = convolution.input_value(1).get_shape()
+    return math.prod(weights) * math.prod(convolution.get_output_shape(0)[2:])
 
 
 class OpenVINORuntime:

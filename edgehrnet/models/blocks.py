@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from torch.nn import functional as F
 ACTIVATIONS: dict[str, type[nn.SiLU] | type[nn.Hardswish]] = {"silu": nn.SiLU, "hardswish": nn.Hardswish}
 DOWNS = ("dw", "avgpool", "blur")
 LINEAR = "linear"
+TINY = 1e-8
 
 
 @dataclass(frozen=True)
@@ -45,15 +47,55 @@ class Style:
         return replace(self, activation=LINEAR)
 
 
-class ConvBNAct(nn.Sequential):
+class Convolution(nn.Module):
+    """What a quantizer treats as one: a convolution, the BN after it and the activation after that.
+
+    Attributes:
+        quantize_weight: applied to the weights as they are once BN is folded into them; None in a float network.
+        act: what follows, maybe the identity.
+        stride, padding, groups: of the convolution.
+    """
+
+    quantize_weight: nn.Module | None
+    act: nn.Module
+
+    def __init__(self, stride: int, padding: int, groups: int, act: nn.Module) -> None:
+        super().__init__()
+        self.stride, self.padding, self.groups = stride, padding, groups
+        self.act = act
+        self.register_module("quantize_weight", None)
+
+    def folded(self, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor | None]:
+        """Weight ``[Co, Ci / groups, kh, kw]`` and bias ``[Co]`` of the one convolution that does the same.
+
+        At inference, that is: with BN's running statistics. ``dtype`` is what it is computed in.
+        """
+        raise NotImplementedError
+
+    def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """``[B, Ci, H, W]`` -> ``[B, Co, ceil(H/stride), ceil(W/stride)]``, without the activation."""
+        return F.conv2d(x, weight, bias, self.stride, self.padding, groups=self.groups)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, Ci, H, W]`` -> ``[B, Co, ceil(H/stride), ceil(W/stride)]``."""
+        weight, bias = self.folded()
+        if self.quantize_weight is not None:
+            weight = self.quantize_weight(weight)
+        y: Tensor = self.act(self.convolve(x, weight, bias))
+        return y
+
+
+class ConvBNAct(Convolution):
     """Convolution (no bias, 'same' padding for odd kernels) -> BN (eps 1e-5) -> activation.
 
-    ``[B, Ci, H, W]`` -> ``[B, Co, ceil(H/stride), ceil(W/stride)]``. The children are ``conv``, ``bn``
-    and, unless the style is linear, ``act``.
+    ``[B, Ci, H, W]`` -> ``[B, Co, ceil(H/stride), ceil(W/stride)]``. The children are ``conv``, ``bn`` and ``act``,
+    the identity where the style is linear.
 
     >>> ConvBNAct(4, 8, 3, Style(), stride=2)(torch.zeros(1, 4, 6, 8)).shape
     torch.Size([1, 8, 3, 4])
     """
+
+    bn: nn.BatchNorm2d | nn.Identity
 
     def __init__(
         self,
@@ -65,12 +107,48 @@ class ConvBNAct(nn.Sequential):
         stride: int = 1,
         groups: int = 1,
     ) -> None:
-        layers: OrderedDict[str, nn.Module] = OrderedDict()
-        layers["conv"] = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False)
-        layers["bn"] = nn.BatchNorm2d(out_channels)
-        if style.activation != LINEAR:
-            layers["act"] = ACTIVATIONS[style.activation](inplace=style.inplace)
-        super().__init__(layers)
+        linear = style.activation == LINEAR
+        act = nn.Identity() if linear else ACTIVATIONS[style.activation](inplace=style.inplace)
+        super().__init__(stride, kernel // 2, groups, act)
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False)
+        self.bn = nn.BatchNorm2d(out_channels)
+
+    def folded(self, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor | None]:
+        """See `Convolution.folded`.
+
+        ``y = g (W x - m) / s + b`` is ``(g/s) W x + (b - g m / s)`` with ``s = sqrt(var + eps)``: the same function,
+        and the zero padding stays exact, because W acts on the padded input in both.
+        """
+        weight = self.conv.weight.to(dtype or self.conv.weight.dtype)
+        if isinstance(self.bn, nn.Identity):
+            return weight, self.conv.bias
+        scale = self._scale(dtype)
+        mean = cast("Tensor", self.bn.running_mean).to(scale.dtype)
+        return weight * scale[:, None, None, None], self.bn.bias.to(scale.dtype) - mean * scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, Ci, H, W]`` -> ``[B, Co, ceil(H/stride), ceil(W/stride)]``."""
+        if self.quantize_weight is not None:
+            if isinstance(self.bn, nn.Identity) or not self.bn.training:
+                return super().forward(x)
+            # While BN follows the batch: the weights are rounded as they will be folded, and what folding did is
+            # undone before BN does it again (Jacob et al., CVPR 2018, section 3.2).
+            scale = self._scale()
+            # A channel that BN switches off would be divided by zero.
+            scale = torch.where(scale.abs() < TINY, TINY, scale)
+            weight = self.quantize_weight(self.conv.weight * scale[:, None, None, None])
+            convolved = self.convolve(x, weight, None) / scale[:, None, None]
+        else:
+            convolved = self.conv(x)
+        y: Tensor = self.act(self.bn(convolved))
+        return y
+
+    def _scale(self, dtype: torch.dtype | None = None) -> Tensor:
+        """BN's factor of each channel, ``[Co]``, from its running variance."""
+        assert isinstance(self.bn, nn.BatchNorm2d)
+        kind = dtype or self.bn.weight.dtype
+        deviation = torch.sqrt(cast("Tensor", self.bn.running_var).to(kind) + self.bn.eps)
+        return self.bn.weight.to(kind) / deviation
 
 
 class Add(nn.Module):
@@ -119,7 +197,7 @@ class LiteBlock(nn.Module):
         return y
 
 
-class Blur(nn.Module):
+class Blur(Convolution):
     """Fixed binomial low-pass 3x3, ``[1 2 1]/4`` in each direction (Zhang, ICML 2019); shape kept.
 
     No parameters. Zero padding, as in every other convolution of the net. It runs as a depthwise
@@ -132,14 +210,28 @@ class Blur(nn.Module):
     kernel: Tensor
 
     def __init__(self, channels: int) -> None:
-        super().__init__()
+        super().__init__(1, 1, channels, nn.Identity())
         row = torch.tensor([1.0, 2.0, 1.0]) / 4.0
         kernel = torch.outer(row, row).repeat(channels, 1, 1, 1)
         self.register_buffer("kernel", kernel, persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """``[B, C, H, W]`` -> the same shape."""
-        return F.conv2d(x, self.kernel, padding=1, groups=self.kernel.shape[0])
+    def folded(self, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor | None]:
+        """See `Convolution.folded`."""
+        return self.kernel.to(dtype or self.kernel.dtype), None
+
+
+class Prediction(Convolution):
+    """1x1 convolution with bias and nothing after it, the last layer of a head."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(1, 0, 1, nn.Identity())
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+
+    def folded(self, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor | None]:
+        """See `Convolution.folded`."""
+        kind = dtype or self.weight.dtype
+        return self.weight.to(kind), self.bias.to(kind)
 
 
 class Down(nn.Sequential):

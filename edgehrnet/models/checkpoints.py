@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ from torch import Tensor
 
 from edgehrnet.errors import EdgeHRNetError, InputError, MissingFileError, ModelFileError
 from edgehrnet.models import EdgeHRNet, create
+from edgehrnet.models.quantized import RangeTable
 
 FORMAT = "edgehrnet-checkpoint"
-VERSION = 1
+VERSION = 2
 _FIELDS: dict[str, type] = {
     "variant": str,
     "keypoints": int,
@@ -25,6 +26,7 @@ _FIELDS: dict[str, type] = {
     "state": dict,
     "spec": dict,
     "training": dict,
+    "quantization": dict,
 }
 
 
@@ -39,6 +41,7 @@ class Checkpoint:
         state: the state dict: CPU tensors, the floating ones in the dtype they were stored in.
         spec: the ModelSpec as JSON values.
         training: how the weights came about, JSON values.
+        quantization: the ranges of activations for each target that the network was calibrated for, by target.
     """
 
     variant: str
@@ -47,6 +50,21 @@ class Checkpoint:
     state: dict[str, Tensor]
     spec: dict[str, Any]
     training: dict[str, Any]
+    quantization: dict[str, RangeTable] = field(default_factory=dict)
+
+    def table(self, target: str) -> RangeTable:
+        """The ranges for ``target``.
+
+        Raises:
+            InputError: the network was not calibrated for it.
+        """
+        if target not in self.quantization:
+            known = ", ".join(self.quantization) or "none"
+            raise InputError(
+                f"the checkpoint has no INT8 ranges for {target!r} (it has: {known}); "
+                "make them with python -m quant.ptq, or quant.qat"
+            )
+        return self.quantization[target]
 
 
 def save_checkpoint(
@@ -58,6 +76,7 @@ def save_checkpoint(
     extra: Mapping[str, Any],
     *,
     dtype: torch.dtype | None = None,
+    quantization: Mapping[str, RangeTable] | None = None,
 ) -> None:
     """Write a checkpoint; an existing file is replaced only once the new one is complete.
 
@@ -70,6 +89,7 @@ def save_checkpoint(
         spec: the ModelSpec, JSON values.
         extra: becomes `Checkpoint.training`, JSON values.
         dtype: store floating tensors in this dtype (``torch.float16`` halves the file); None keeps theirs.
+        quantization: range tables by target.
 
     Raises:
         InputError: a value is not JSON, not a tensor, or overflows in ``dtype``.
@@ -85,6 +105,7 @@ def save_checkpoint(
         "state": _pack({name: _stored(name, value, dtype) for name, value in state_dict.items()}),
         "spec": _plain("spec", spec),
         "training": _plain("extra", extra),
+        "quantization": {target: table.to_plain() for target, table in (quantization or {}).items()},
     }
     target = Path(path)
     partial = target.with_name(target.name + ".partial")
@@ -111,8 +132,10 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         raise ModelFileError(f"{file} is damaged or no checkpoint: {type(error).__name__}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ModelFileError(f"{file} is not a checkpoint of this package (no format {FORMAT!r})")
+    if content.get("version") == 1:  # before there were range tables
+        content |= {"version": VERSION, "quantization": {}}
     if content.get("version") != VERSION:
-        raise ModelFileError(f"{file} has format version {content.get('version')!r}; this code reads {VERSION}")
+        raise ModelFileError(f"{file} has format version {content.get('version')!r}; this code reads 1 and {VERSION}")
     missing = [name for name in _FIELDS if name not in content]
     unexpected = [name for name in content if name not in (*_FIELDS, "format", "version")]
     if missing or unexpected:
@@ -124,6 +147,8 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         content["state"] = _unpack(content["state"])
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ModelFileError(f"{file}: the state cannot be unpacked: {error!r}") from None
+    tables = content["quantization"].items()
+    content["quantization"] = {target: RangeTable.from_plain(target, values) for target, values in tables}
     return Checkpoint(**{name: content[name] for name in _FIELDS})
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edgehrnet.models.blocks import Blur
+from edgehrnet.models.blocks import Convolution
 from edgehrnet.models.edgehrnet18 import IN_CHANNELS
 
 TOTAL = "total"
@@ -46,8 +46,7 @@ def count(net: nn.Module, size: tuple[int, int] = (256, 512)) -> dict[str, Cost]
     hooks = [
         layer.register_forward_hook(_adder(macs, part))
         for part, child in shadow.named_children()
-        for layer in child.modules()
-        if isinstance(layer, nn.Conv2d | Blur)
+        for layer in convolutions(child)
     ]
     with torch.no_grad():
         shadow(torch.zeros(1, IN_CHANNELS, *size, device="meta"))
@@ -59,9 +58,17 @@ def count(net: nn.Module, size: tuple[int, int] = (256, 512)) -> dict[str, Cost]
     return {**parts, TOTAL: sum(parts.values(), Cost())}
 
 
+def convolutions(net: nn.Module) -> list[Convolution | nn.Conv2d]:
+    """Every convolution in ``net``, those inside a `Convolution` not twice."""
+    units = [module for module in net.modules() if isinstance(module, Convolution)]
+    inner = {id(part) for unit in units for part in unit.modules()}
+    bare = [module for module in net.modules() if isinstance(module, nn.Conv2d) and id(module) not in inner]
+    return [*units, *bare]
+
+
 def _adder(macs: dict[str, int], part: str) -> Any:
-    def add(layer: nn.Conv2d | Blur, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        kernel = layer.weight if isinstance(layer, nn.Conv2d) else layer.kernel
+    def add(layer: Convolution | nn.Conv2d, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        kernel = layer.weight if isinstance(layer, nn.Conv2d) else layer.folded()[0]
         # A kernel is [Co, Ci / groups, kh, kw]: what lies behind Co is the work for one output value.
         macs[part] += output.numel() * kernel[0].numel()
 

@@ -48,7 +48,8 @@ class LiteFPN(nn.Module):
         self.lateral3 = ConvBNAct(c3, channels, 1, style.linear)
         self.lateral4 = ConvBNAct(c4, channels, 1, style.linear)
         self.lateral5 = ConvBNAct(c5, channels, 1, style.linear)
-        self.up = upsample(2)
+        # One for each tensor, lest a quantizer of one of them serve three.
+        self.up4, self.up3, self.up2 = upsample(2), upsample(2), upsample(2)
         self.smooth5 = smooth(channels, style)
         self.fuse4 = Fuse(channels, fuse, gate, style.inplace)
         self.smooth4 = smooth(channels, style)
@@ -69,7 +70,7 @@ class LiteFPN(nn.Module):
         """The four branches, highest resolution first -> `Pyramid`."""
         hr, p3, p4, p5 = self.lateral2(b1), self.lateral3(b2), self.lateral4(b3), self.lateral5(b4)
         p5s = self.smooth5(p5)
-        p4_td = self.smooth4(self.fuse4(self.up(p5s), p4))
-        p3_td = self.smooth3(self.fuse3(self.up(p4_td), p3))
-        hf = self.smooth2(self.fuse2(self.up(p3_td), hr))
+        p4_td = self.smooth4(self.fuse4(self.up4(p5s), p4))
+        p3_td = self.smooth3(self.fuse3(self.up3(p4_td), p3))
+        hf = self.smooth2(self.fuse2(self.up2(p3_td), hr))
         return Pyramid(hf, p3_td, p4_td, p5)

@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 from torch import Tensor, nn
 
-from edgehrnet.models.blocks import ConvBNAct, Style
+from edgehrnet.models.blocks import ConvBNAct, Prediction, Style
 
 # sigmoid(-2.19) = 0.1: heatmaps are almost empty, so start by predicting little (Lin et al., focal loss,
 # ICCV 2017), or the first steps only push the background down.
@@ -24,7 +24,7 @@ class Head(nn.Sequential):
         if hidden:
             layers["hidden"] = ConvBNAct(in_channels, self.HIDDEN, 3, style)
             in_channels = self.HIDDEN
-        layers["predict"] = nn.Conv2d(in_channels, out_channels, 1)
+        layers["predict"] = Prediction(in_channels, out_channels)
         super().__init__(layers)
 
     def initialise(self, bias: float = 0.0) -> None:

@@ -1,19 +1,15 @@
-"""Synthetic documents as training samples: picture -> letterbox -> targets in heatmap cells."""
+"""``synthetic:document-corners``: drawn documents and their four corners, without end."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.utils.data import Dataset
+from numpy.typing import NDArray
 
-from edgehrnet.errors import InputError, nearest
-from edgehrnet.letterbox import CellGrid, letterbox
 from edgehrnet.spec import ModelSpec
 from quant.data.documents import Scene, document_scene
-from quant.data.targets import SDF_CLIP, heatmap_target, offset_target, outline_targets
+from quant.data.examples import Example
 
 NAME = "synthetic:document-corners"
 SPEC = ModelSpec(
@@ -26,13 +22,9 @@ SPEC = ModelSpec(
 # Seeds that no training run ever draws, and pages, surfaces and things that it never sees.
 HELD_BACK = 1_000_000_000
 HELD_BACK_POOL = 1
+HELD_BACK_COUNT = 500  # how many are scored unless told otherwise
 TRAINING_SEEDS = 900_000_000
-
-
-def check_name(data: str) -> None:
-    """Raise InputError unless ``data`` names a data set that can be trained on."""
-    if data != NAME:
-        raise InputError(f"unknown data set {data!r}; {nearest(data, [NAME])}")
+CALIBRATION = 950_000_000  # between the two: textures of the training pool in pictures of their own
 
 
 def held_back_scene(index: int) -> Scene:
@@ -45,72 +37,28 @@ def sample_scene() -> Scene:
     return document_scene(HELD_BACK + 20_049, size=(1280, 960), pool=HELD_BACK_POOL)
 
 
-@dataclass(frozen=True)
-class SampleHeads:
-    """Which targets to draw besides heatmaps and offsets."""
+class DocumentCorners:
+    """The drawn documents as a DataSet; see there."""
 
-    auxiliary: bool = False
-    outline: bool = False
+    spec = SPEC
 
+    def training(self, seed: int, number: int) -> Example:
+        """See DataSet; every scene is new, so nothing is augmented."""
+        return example(document_scene((seed * 100_000_007 + number) % TRAINING_SEEDS))
 
-class DocumentCorners(Dataset[dict[str, Tensor]]):
-    """``count`` samples from number ``start`` on; all samples of one batch share an input size.
+    def calibration(self, count: int) -> Iterator[NDArray[np.uint8]]:
+        """See DataSet."""
+        for index in range(count):
+            yield document_scene(CALIBRATION + index).image
 
-    A sample holds ``image (H, W, 4)`` u8, ``heatmaps (4, h, w)``, ``offsets (4, 2, h, w)``, ``offset_weight
-    (4, h, w)`` and, if asked for, ``aux_p3``, ``aux_p4``, ``boundary (1, h, w)``, ``sdf (1, h, w)``.
-    The input size (height, width) of batch b is ``sizes[b % len(sizes)]``. Several processes share one stream:
-    process ``rank`` of ``world`` takes every world-th batch.
-    """
-
-    def __init__(
-        self,
-        start: int,
-        count: int,
-        *,
-        batch: int,
-        sizes: tuple[tuple[int, int], ...],
-        seed: int = 0,
-        heads: SampleHeads = SampleHeads(),
-        rank: int = 0,
-        world: int = 1,
-    ) -> None:
-        self.start, self.count, self.batch, self.sizes = start, count, batch, sizes
-        self.seed, self.heads, self.rank, self.world = seed, heads, rank, world
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        if not 0 <= index < self.count:
-            raise IndexError(index)
-        step, place = divmod(self.start + index, self.batch)
-        number = (step * self.world + self.rank) * self.batch + place
-        scene_seed = (self.seed * 100_000_007 + number) % TRAINING_SEEDS
-        return corner_sample(document_scene(scene_seed), self.sizes[step % len(self.sizes)], self.heads)
+    def held_back(self, count: int | None = None) -> Iterator[Example]:
+        """See DataSet."""
+        for index in range(HELD_BACK_COUNT if count is None else count):
+            yield example(held_back_scene(index))
 
 
-def corner_sample(scene: Scene, input_size: tuple[int, int], heads: SampleHeads) -> dict[str, Tensor]:
-    """Turn a scene into network input and targets; see DocumentCorners."""
-    image, box = letterbox(scene.image, input_size)
-    points = box.forward(scene.corners)
-    height, width = input_size
-    grid, shape = SPEC.grid, (height // SPEC.stride, width // SPEC.stride)
-    offsets, weight = offset_target(points, scene.visible, grid, shape)
-    arrays = {
-        "image": image,
-        "heatmaps": heatmap_target(points, scene.visible, grid, shape),
-        "offsets": offsets,
-        "offset_weight": weight,
-    }
-    if heads.auxiliary:
-        for name, stride in (("aux_p3", 8), ("aux_p4", 16)):
-            coarse = CellGrid(stride, (stride - 1) / 2)
-            shape_coarse = (height // stride, width // stride)
-            arrays[name] = heatmap_target(points, scene.visible, coarse, shape_coarse)
-    if heads.outline:
-        boundary = np.zeros(shape, np.float32)
-        distance = np.full(shape, SDF_CLIP, np.float32)
-        if "empty" not in scene.conditions:
-            boundary, distance = outline_targets(points, grid, shape)
-        arrays["boundary"], arrays["sdf"] = boundary[None], distance[None]
-    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+def example(scene: Scene) -> Example:
+    """Return the scene as an example; its corners that lie outside the picture count as not visible."""
+    edge = np.roll(scene.corners, -1, axis=0)
+    area = float(abs((scene.corners[:, 0] * edge[:, 1] - edge[:, 0] * scene.corners[:, 1]).sum()) / 2)
+    return Example(scene.image, scene.corners, scene.visible, empty="empty" in scene.conditions, area=area)

@@ -51,9 +51,9 @@ def test_down_halves(kind):
 
 def test_chain_is_active_inside_and_linear_at_the_end():
     steps = list(down_chain(8, 32, 3, Style()))
-    assert [hasattr(step.pointwise, "act") for step in steps] == [True, True, False]
+    assert [isinstance(step.pointwise.act, torch.nn.SiLU) for step in steps] == [True, True, False]
     assert [step.pointwise.conv.out_channels for step in steps] == [8, 8, 32]
-    assert not any(hasattr(step.depthwise, "act") for step in steps)
+    assert all(isinstance(step.depthwise.act, torch.nn.Identity) for step in steps)
 
 
 def test_blur_is_a_fixed_low_pass():
@@ -73,7 +73,7 @@ def test_lite_block_is_linear_at_its_end_and_adds_its_input():
     before = x.clone()
     assert torch.equal(block(x), before)
     assert torch.equal(x, before), "the input was overwritten"
-    assert not hasattr(block.project, "act")
+    assert isinstance(block.project.act, torch.nn.Identity)
     assert block.depthwise.conv.groups == 16
 
 
@@ -172,4 +172,4 @@ def test_initial_heads(hidden):
 
 def test_concatenate_and_linear_style():
     assert Concatenate()(torch.zeros(1, 2, 3, 3), torch.zeros(1, 2, 3, 3)).shape == (1, 4, 3, 3)
-    assert not hasattr(ConvBNAct(1, 1, 1, Style().linear), "act")
+    assert isinstance(ConvBNAct(1, 1, 1, Style().linear).act, torch.nn.Identity)

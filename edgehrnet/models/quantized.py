@@ -1,0 +1,198 @@
+"""Networks with quantizers: where one is attached, the table of their ranges, and the frozen INT8 network.
+
+A quantized tensor is called by its *site*: the module that returns it (``stem.conv1``), or, where the tensor is the
+network's input or output, the convolution that reads it (``stem.conv1.input``).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from edgehrnet.errors import ModelFileError
+from edgehrnet.models.blocks import Convolution
+from edgehrnet.models.folding import fold_batchnorm
+
+Network = TypeVar("Network", bound=nn.Module)
+ActivationType = Literal["uint8", "int8"]
+Adds = Literal["identity", "all"]
+LIMITS: Mapping[str, tuple[int, int]] = {"uint8": (0, 255), "int8": (-128, 127)}
+INPUT = ".input"
+
+
+@dataclass(frozen=True)
+class RangeTable:
+    """How one network is quantized for one target: what a checkpoint stores beside its float weights.
+
+    ``activations``: ``uint8`` (any zero point) or ``int8`` (zero point 0). ``weight_bits``: weights are whole numbers
+    in +-(2^(bits - 1) - 1) times a scale per output channel. ``adds``: ``identity`` or ``all``, which summands of an
+    Add are quantized. ``sites``: site -> (scale, zero point) of its tensor.
+    ``convolutions``: those that run on integers, by module name; all others stay float.
+    """
+
+    target: str
+    activations: ActivationType
+    weight_bits: int
+    adds: Adds
+    sites: Mapping[str, tuple[float, int]]
+    convolutions: tuple[str, ...]
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain values and two tensors, for a checkpoint."""
+        return {
+            "activations": self.activations,
+            "weight_bits": self.weight_bits,
+            "adds": self.adds,
+            "sites": list(self.sites),
+            "scale": torch.tensor([scale for scale, _ in self.sites.values()], dtype=torch.float32),
+            "zero_point": torch.tensor([zero for _, zero in self.sites.values()], dtype=torch.int32),
+            "convolutions": list(self.convolutions),
+        }
+
+    @classmethod
+    def from_plain(cls, target: str, values: Mapping[str, Any]) -> RangeTable:
+        """Undo `to_plain`.
+
+        Raises:
+            ModelFileError: something is missing, or no such table.
+        """
+        try:
+            pairs = zip(values["scale"].tolist(), values["zero_point"].tolist(), strict=True)
+            sites = dict(zip(values["sites"], pairs, strict=True))
+            kinds = values["activations"], values["weight_bits"], values["adds"]
+            table = cls(target, *kinds, sites, tuple(values["convolutions"]))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ModelFileError(f"the range table of {target!r} is damaged: {error!r}") from None
+        if table.activations not in LIMITS or not 2 <= table.weight_bits <= 8:
+            raise ModelFileError(f"the range table of {target!r}: {table.activations}, {table.weight_bits} bits")
+        return table
+
+
+def attach(network: nn.Module, site: str, quantizer: nn.Module) -> None:
+    """Let the tensor of ``site`` pass ``quantizer`` before anybody reads it.
+
+    Raises:
+        ModelFileError: the network has no such module, or a quantizer is there already.
+    """
+    before = site.endswith(INPUT)
+    try:
+        module = network.get_submodule(site.removesuffix(INPUT) if before else site)
+    except AttributeError:
+        raise ModelFileError(f"the network has no module for the quantizer of {site!r}") from None
+    slot = "quantize_input" if before else "quantize_output"
+    if hasattr(module, slot):
+        raise ModelFileError(f"{site!r} has a quantizer already")
+    module.add_module(slot, quantizer)
+    if before:
+        module.register_forward_pre_hook(_quantize_input)
+    else:
+        module.register_forward_hook(_quantize_output)
+
+
+def _quantize_input(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return (module.get_submodule("quantize_input")(inputs[0]), *inputs[1:])
+
+
+def _quantize_output(module: nn.Module, _inputs: tuple[Any, ...], output: Tensor) -> Tensor:
+    quantized: Tensor = module.get_submodule("quantize_output")(output)
+    return quantized
+
+
+class QuantizeDequantize(nn.Module):
+    """Round a tensor to ``scale * (q - zero_point)`` with q in the limits of the type; constants, no state."""
+
+    def __init__(self, scale: float, zero_point: int, kind: ActivationType) -> None:
+        super().__init__()
+        self.scale, self.zero_point, self.kind = scale, zero_point, kind
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape -> the same shape."""
+        return torch.fake_quantize_per_tensor_affine(x, self.scale, self.zero_point, *LIMITS[self.kind])
+
+    def extra_repr(self) -> str:
+        """Shown when the network is printed."""
+        return f"scale={self.scale:.6g}, zero_point={self.zero_point}, {self.kind}"
+
+
+class Int8Convolution(nn.Module):
+    """A convolution whose weights are stored as int8, and its activation. It reads what a quantizer gave.
+
+    ``weight`` int8 ``[Co, Ci / groups, kh, kw]``, ``scale`` float32 ``[Co]``, ``bias`` float32 ``[Co]`` or None.
+    """
+
+    weight: Tensor
+    scale: Tensor
+    zero_point: Tensor
+    bias: Tensor | None
+
+    def __init__(self, unit: Convolution, bits: int) -> None:
+        super().__init__()
+        self.stride, self.padding, self.groups, self.act = unit.stride, unit.padding, unit.groups, unit.act
+        weight, bias = unit.folded()
+        weight, scale = integer_weights(weight.detach(), bits)
+        self.register_buffer("weight", weight)
+        self.register_buffer("scale", scale)
+        self.register_buffer("zero_point", torch.zeros(len(scale), dtype=torch.int8))
+        self.register_buffer("bias", None if bias is None else bias.detach())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, Ci, H, W]`` -> ``[B, Co, ceil(H/stride), ceil(W/stride)]``."""
+        y = nn.functional.conv2d(x, self._dequantized(), self.bias, self.stride, self.padding, groups=self.groups)
+        activated: Tensor = self.act(y)
+        return activated
+
+    def _dequantized(self) -> Tensor:
+        if not torch.onnx.is_in_onnx_export():
+            return self.weight * self.scale[:, None, None, None]
+        # Only dequantized: with a QuantizeLinear before it, the exporter puts a Clip between the two, which makes
+        # OpenVINO run the convolution in float without a word.
+        inputs = [self.weight, self.scale, self.zero_point]
+        shape, kind = list(self.weight.shape), torch.float32
+        return torch.onnx.ops.symbolic(
+            "DequantizeLinear", inputs, attrs={"axis": 0}, dtype=kind, shape=shape, version=13
+        )
+
+
+def weight_scale(weight: Tensor, bits: int) -> Tensor:
+    """Scale ``[Co]`` of each output channel: its largest weight is the largest whole number, 127 of 8 bits.
+
+    Not 127.5: the largest weight would sit on a tie, which engines round either way.
+    """
+    largest = weight.abs().amax(dim=(1, 2, 3))
+    return torch.clamp(largest / (2 ** (bits - 1) - 1), min=torch.finfo(torch.float32).eps)
+
+
+def integer_weights(weight: Tensor, bits: int) -> tuple[Tensor, Tensor]:
+    """Weight ``[Co, Ci, kh, kw]`` float -> int8 of the same shape and scale ``[Co]``: ``weight ~ q * scale``.
+
+    >>> q, scale = integer_weights(torch.tensor([[[[0.5, -1.27]]]]), 8)
+    >>> q.flatten().tolist(), round(float(scale), 4)
+    ([50, -127], 0.01)
+    """
+    limit = 2 ** (bits - 1) - 1
+    scale = weight_scale(weight, bits)
+    rounded = torch.clamp(torch.round(weight / scale[:, None, None, None]), -limit, limit)
+    return rounded.to(torch.int8), scale
+
+
+@torch.no_grad()
+def freeze(network: Network, table: RangeTable) -> Network:
+    """An eval copy of a float network, quantized as the table says: int8 weights stored, ranges constants.
+
+    Raises:
+        ModelFileError: the table names a module that the network lacks.
+    """
+    frozen = fold_batchnorm(network)
+    for name in table.convolutions:
+        unit = dict(frozen.named_modules()).get(name)
+        if not isinstance(unit, Convolution):
+            raise ModelFileError(f"the range table of {table.target!r} does not fit: no convolution {name!r}")
+        frozen.set_submodule(name, Int8Convolution(unit, table.weight_bits))
+    for site, (scale, zero_point) in table.sites.items():
+        attach(frozen, site, QuantizeDequantize(scale, zero_point, table.activations))
+    return copy.deepcopy(frozen)

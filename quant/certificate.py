@@ -1,0 +1,158 @@
+"""Proof of a built file: the engine is asked what it ran, and its numbers are held against torch's."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+import runtimes
+from edgehrnet.certificate import Certificate, digest, parts
+from edgehrnet.decoding import CERTAIN, locate, sigmoid
+from edgehrnet.errors import EdgeHRNetError
+from edgehrnet.letterbox import letterbox
+from edgehrnet.models.deploy import network_input
+from edgehrnet.spec import ModelSpec
+from runtimes.openvino import Layer
+
+INTEGER = ("u8", "i8")
+PARITY = 1.05  # the engine may round otherwise than torch, not worse
+DISTANCE = 0.6  # rounding flips alone stay below a half; a wrong range or a missing quantizer is at 1 and above
+PACKAGES = ("torch", "openvino", "onnx", "onnxscript", "numpy")
+
+Maps = Mapping[str, NDArray[np.float32]]
+
+
+class CertificateError(EdgeHRNetError):
+    """A built file does not do what it was built for; it is not kept."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What a file is held against.
+
+    ``network``: the float network, BN folded, quantizers off. ``quantized``: the same with its quantizers, None for a
+    float file. ``integer_convolutions``: how many have to run on integers. ``strict``: also bound the distance to the
+    fake-quantized network; not where both summands of an Add are quantized, which engines fuse with one rounding less.
+    """
+
+    network: nn.Module
+    quantized: nn.Module | None
+    integer_convolutions: int
+    strict: bool = True
+
+
+def certify(
+    file: Path, layers: Sequence[Layer], reference: Reference, spec: ModelSpec, pictures: Sequence[NDArray[np.uint8]]
+) -> Certificate:
+    """Run a built file on pictures ``(H, W, 3)`` u8 and compare.
+
+    ``layers``: what its engine says it ran. Raises CertificateError, saying what is wrong, unless every convolution
+    that ought to run on integers does, and the numbers agree; see the constants above.
+    """
+    comparison = _compare(file, reference, spec, pictures)
+    convolutions = [layer for layer in layers if layer.type == "Convolution"]
+    integer = [layer for layer in convolutions if layer.precision in INTEGER]
+    certificate = Certificate(
+        file=file.name,
+        digest=digest(file),
+        bytes=sum(part.stat().st_size for part in parts(file)),
+        quantization=spec.quantization,
+        convolutions=len(convolutions),
+        convolutions_expected=reference.integer_convolutions,
+        convolutions_int8=len(integer),
+        macs=sum(layer.macs for layer in convolutions),
+        macs_int8=sum(layer.macs for layer in integer),
+        pictures=len(pictures),
+        versions={name: importlib.metadata.version(name) for name in PACKAGES},
+        **comparison,  # type: ignore[arg-type]
+    )
+    problems = list(_problems(certificate, [layer.name for layer in convolutions if layer not in integer], reference))
+    if problems:
+        raise CertificateError(f"{file.name} is not what was asked for: {'; '.join(problems)}")
+    return certificate
+
+
+def _problems(certificate: Certificate, in_float: list[str], reference: Reference) -> list[str]:
+    found = []
+    if certificate.convolutions_int8 != certificate.convolutions_expected:
+        shown = ", ".join(in_float[:3]) + (f" and {len(in_float) - 3} more" if len(in_float) > 3 else "")
+        found.append(
+            f"{certificate.convolutions_int8} of {certificate.convolutions} convolutions run on integers, "
+            f"{certificate.convolutions_expected} should; in float: {shown}"
+        )
+    if certificate.parity is not None and not certificate.parity < PARITY:
+        found.append(f"its error is {certificate.parity:.3f} times that of the fake-quantized network, over {PARITY}")
+    if certificate.distance is not None and reference.strict and not certificate.distance < DISTANCE:
+        found.append(
+            f"it differs from the fake-quantized network by {certificate.distance:.3f} of the quantization error, "
+            f"over {DISTANCE}"
+        )
+    return found
+
+
+@torch.no_grad()
+def _compare(
+    file: Path, reference: Reference, spec: ModelSpec, pictures: Sequence[NDArray[np.uint8]]
+) -> dict[str, str | float | None]:
+    noise = {"engine": 0.0, "fakequant": 0.0, "between": 0.0}
+    signal, error = 0.0, 0.0
+    drifts: list[float] = []
+    runtime = runtimes.load(file, "cpu")
+    try:
+        described = runtime.describe()
+        for picture in pictures:
+            pixels, box = letterbox(picture, spec.input_size)
+            engine = runtime.run(pixels[None])
+            image = network_input(torch.from_numpy(pixels)[None], spec.mean, spec.std)
+            exact = _maps(reference.network, image)
+            noise["engine"] += _power(engine["heatmaps"] - exact["heatmaps"])
+            if reference.quantized is not None:
+                fake = _maps(reference.quantized, image)
+                noise["fakequant"] += _power(fake["heatmaps"] - exact["heatmaps"])
+                noise["between"] += _power(engine["heatmaps"] - fake["heatmaps"])
+            heat, true = sigmoid(engine["heatmaps"][0]), sigmoid(exact["heatmaps"][0])
+            signal, error = signal + _power(true), error + _power(heat - true)
+            xy, _, found_order = locate(heat, _first(engine, "offsets"), spec, box)
+            goal, conf, order = locate(true, _first(exact, "offsets"), spec, box)
+            # Compared channel by channel: which corner is called the first may tie.
+            moved = (xy[found_order.argsort()] - goal[order.argsort()]) * box.scale
+            drifts += np.linalg.norm(moved, axis=1)[conf[order.argsort()] >= CERTAIN].tolist()
+    finally:
+        runtime.close()
+    quantized = reference.quantized is not None
+    return {
+        "engine": f"{described.engine} {described.version}",
+        "device": str(described.settings.get("device_name", described.device)),
+        "parity": _ratio(noise["engine"], noise["fakequant"]) if quantized else None,
+        "distance": _ratio(noise["between"], noise["fakequant"]) if quantized else None,
+        "sqnr_db": round(10 * math.log10(signal / max(error, 1e-30)), 3),
+        "drift_mean_px": round(float(np.mean(drifts)) if drifts else 0.0, 5),
+        "drift_max_px": round(max(drifts, default=0.0), 5),
+    }
+
+
+def _maps(network: nn.Module, image: torch.Tensor) -> Maps:
+    output = network(image)
+    maps = {"heatmaps": output.heatmaps.numpy()}
+    return maps if output.offsets is None else {**maps, "offsets": output.offsets.numpy()}
+
+
+def _first(maps: Maps, name: str) -> NDArray[np.float32] | None:
+    return maps[name][0] if name in maps else None
+
+
+def _power(values: NDArray[np.float32]) -> float:
+    return float((values.astype(np.float64) ** 2).sum())
+
+
+def _ratio(above: float, below: float) -> float:
+    """Of rms values, from their powers; infinite where there is nothing to compare with."""
+    return round(math.sqrt(above / below), 4) if below else math.inf

@@ -1,0 +1,49 @@
+"""What a data set is: labelled pictures to train on, others held back, and how a network for them is run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgehrnet.spec import ModelSpec
+
+
+@dataclass(frozen=True)
+class Example:
+    """A picture and where its keypoints are.
+
+    ``image`` ``(H, W, 3)`` u8 RGB. ``points`` ``(K, 2)`` float64, x and y in pixels of the picture, pixel centres at
+    integers; always finite. ``visible`` ``(K,)``: whether the point is labelled and lies in the picture. ``empty``:
+    there is nothing to find. ``area``: of the instance in square pixels, which OKS measures errors by.
+    """
+
+    image: NDArray[np.uint8]
+    points: NDArray[np.float64]
+    visible: NDArray[np.bool_]
+    empty: bool = False
+    area: float = 0.0
+
+
+class DataSet(Protocol):
+    """Pictures by number. The same number is the same picture, everywhere and for ever."""
+
+    @property
+    def spec(self) -> ModelSpec:
+        """How a network for this data is run: its name, keypoints, input size."""
+        ...
+
+    def training(self, seed: int, number: int) -> Example:
+        """Return training picture ``number`` (any whole number from 0) of the stream of this seed, augmented."""
+        ...
+
+    def calibration(self, count: int) -> Iterator[NDArray[np.uint8]]:
+        """Yield at most ``count`` pictures ``(H, W, 3)`` as they will be met, from the training part alone."""
+        ...
+
+    def held_back(self, count: int | None = None) -> Iterator[Example]:
+        """Yield the first ``count`` pictures that training never sees; None for all, or as many as is usual."""
+        ...

@@ -1,0 +1,194 @@
+"""How well anything that finds keypoints does on the pictures that a data set holds back, whatever runs it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgehrnet.errors import InputError, MissingExtraError
+from quant.data.examples import DataSet, Example
+from quant.metrics import Score, auroc, best_shift, keypoint_errors, pck, score, spread
+
+# xy (K, 2) float64 in picture pixels, confidence (K,) float32 in 0..1.
+Prediction = tuple[NDArray[np.float64], NDArray[np.float32]]
+Predict = Callable[[NDArray[np.uint8]], Prediction]
+
+RADII = (2.0, 5.0, 10.0)  # picture pixels
+DEFAULT_SIGMA = 0.05  # of OKS, for keypoints that nobody measured: between COCO's ears and its wrists
+CATEGORY = 1
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was found on N pictures with K keypoints each, and what should have been.
+
+    ``errors`` ``(N, K)`` in px of the picture, NaN where not scored. ``diagonals`` ``(N,)`` of the pictures in px;
+    ``areas`` ``(N,)`` of the instances in square px. ``xy`` ``(N, K, 2)`` and ``conf`` ``(N, K)``: what was found,
+    of cyclic data in the shift that was scored. ``empty`` ``(N,)``: there is nothing to find. ``truth`` ``(N, K, 2)``,
+    ``visible`` ``(N, K)``: the labels. ``sigmas``: COCO's constants of the keypoints, or none.
+    """
+
+    name: str
+    errors: NDArray[np.float64]
+    diagonals: NDArray[np.float64]
+    areas: NDArray[np.float64]
+    xy: NDArray[np.float64]
+    conf: NDArray[np.float32]
+    empty: NDArray[np.bool_]
+    truth: NDArray[np.float64]
+    visible: NDArray[np.bool_]
+    sigmas: tuple[float, ...] = ()
+
+    @property
+    def percent(self) -> NDArray[np.float64]:
+        """``(N, K)``: the errors in percent of the picture's diagonal, NaN where not scored."""
+        return 100 * self.errors / self.diagonals[:, None]
+
+    @property
+    def picture_px(self) -> NDArray[np.float64]:
+        """``(N,)``: mean error of each picture in px, NaN where nothing was scored; for paired_bootstrap."""
+        return np.array([spread(row)[0] for row in self.errors])
+
+    def score(self) -> Score:
+        """Summarise the errors in percent of the diagonal; needs no extra."""
+        scores = self.conf.mean(axis=1)
+        return score(self.percent, len(self.errors), auroc(scores[~self.empty], scores[self.empty]))
+
+    def summary(self, radii: Sequence[float] = RADII) -> dict[str, float | None]:
+        """Return every score by name, rounded; None where there was nothing to score.
+
+        ``mean_px``, ``median_px``, ``p95_px`` and, for each of ``radii`` in px, ``pck@2px``; ``mean_percent``,
+        ``median_percent``, ``p95_percent`` of the picture's diagonal and ``pck1``, ``pck2``, ``pck3`` within so many
+        percent of it; ``presence_auroc`` of the mean confidence; ``oks_ap``, ``oks_ap50``, ``oks_ap75`` in 0..1.
+        Every PCK is in percent of the keypoints. Raises MissingExtraError without pycocotools.
+        """
+        if not all(radius > 0 for radius in radii):
+            raise InputError(f"radii={list(radii)}: each is a distance in px, greater than 0")
+        pixels = dict(zip(("mean_px", "median_px", "p95_px"), spread(self.errors), strict=True))
+        pixels |= {f"pck@{radius:g}px": pck(self.errors, radius) for radius in radii}
+        relative = self.score().as_dict()
+        counts = {name: relative.pop(name) for name in ("pictures", "keypoints")}
+        found = dict(zip(("oks_ap", "oks_ap50", "oks_ap75"), self.oks_ap(), strict=True))
+        return {**counts, **_rounded(pixels), **relative, **_rounded(found)}
+
+    def oks_ap(self) -> tuple[float, float, float]:
+        """Return COCO's AP over the OKS of 0.50 to 0.95, AP at 0.50 and at 0.75, each 0..1; NaN if not applicable.
+
+        Each picture holds one instance, or none if it is empty, and gives one detection, whose score is its mean
+        confidence. `DEFAULT_SIGMA` serves every keypoint where the data has no sigmas, so that such an AP compares
+        models on this data and means nothing beside another's. A picture whose instance has no area or no visible
+        keypoint is left out. Raises MissingExtraError without pycocotools.
+        """
+        counted = self.empty | ((self.areas > 0) & self.visible.any(axis=1))
+        truths = [self._coco_truth(i) for i in np.flatnonzero(counted & ~self.empty).tolist()]
+        detections = [self._coco_detection(i) for i in np.flatnonzero(counted).tolist()]
+        return coco_ap(truths, detections, self.sigmas or (DEFAULT_SIGMA,) * self.errors.shape[1])
+
+    def _coco_truth(self, picture: int) -> dict[str, Any]:
+        visible = self.visible[picture]
+        points = np.c_[self.truth[picture], np.where(visible, 2, 0)]
+        (left, top), (width, height) = points[visible, :2].min(axis=0), np.ptp(points[visible, :2], axis=0)
+        return {
+            "id": picture + 1,  # 0 would read as "not matched"
+            "image_id": picture,
+            "category_id": CATEGORY,
+            "iscrowd": 0,
+            "num_keypoints": int(visible.sum()),
+            "keypoints": points.ravel().tolist(),
+            "bbox": [left, top, width, height],
+            "area": float(self.areas[picture]),
+        }
+
+    def _coco_detection(self, picture: int) -> dict[str, Any]:
+        conf = self.conf[picture].astype(np.float64)
+        keypoints = np.c_[self.xy[picture], conf].ravel().tolist()
+        score = float(conf.mean())
+        return {"image_id": picture, "category_id": CATEGORY, "keypoints": keypoints, "score": score}
+
+
+def evaluate(name: str, predict: Predict, data: DataSet, count: int | None = None) -> Evaluation:
+    """Run ``predict`` on the first ``count`` pictures held back (None: all, or as many as is usual) and compare.
+
+    ``predict`` maps a picture ``(H, W, 3)`` u8 RGB to xy ``(K, 2)`` in its pixels and confidence ``(K,)``. Of cyclic
+    data the best cyclic shift counts. Raises InputError if there is no picture, or an answer does not fit the data.
+    """
+    rows = [_compare(predict, example, data.spec.cyclic) for example in data.held_back(count)]
+    if not rows:
+        raise InputError(f"{data.spec.name} holds no picture back to score (count={count})")
+    columns = {field: np.array([row[field] for row in rows]) for field in rows[0]}
+    return Evaluation(name=name, sigmas=data.spec.oks_sigmas, **columns)
+
+
+def _compare(predict: Predict, example: Example, cyclic: bool) -> dict[str, Any]:
+    """Return one picture's row of each array of an Evaluation."""
+    xy, conf = predict(example.image)
+    if xy.shape != example.points.shape or conf.shape != example.visible.shape:
+        raise InputError(f"the model gives {len(xy)} keypoints, the data has {len(example.points)}")
+    if not (np.isfinite(xy).all() and np.isfinite(conf).all()):
+        raise InputError("the model gives NaN or infinity, which no score can count; points and confidence are finite")
+    shift = best_shift(xy, example.points, example.visible) if cyclic else 0
+    xy, conf = np.roll(xy, shift, axis=0), np.roll(conf, shift)
+    height, width = example.image.shape[:2]
+    return {
+        "errors": keypoint_errors(xy, example.points, example.visible),
+        "diagonals": math.hypot(width, height),
+        "areas": example.area,
+        "xy": xy,
+        "conf": conf,
+        "empty": example.empty,
+        "truth": example.points,
+        "visible": example.visible,
+    }
+
+
+def coco_ap(
+    truths: Sequence[Mapping[str, Any]], detections: Sequence[Mapping[str, Any]], sigmas: Sequence[float]
+) -> tuple[float, float, float]:
+    """Return AP over OKS 0.50..0.95, AP50 and AP75, each 0..1, as pycocotools' COCOeval; NaN without an instance.
+
+    ``truths``: COCO keypoint annotations, ids from 1. ``detections``: ``image_id``, ``category_id``, ``keypoints``
+    (x, y and anything, K times) and ``score``. Pictures are those that either names. ``sigmas`` ``(K,)``.
+    """
+    coco, evaluator = load_pycocotools()
+    if not truths:
+        return float("nan"), float("nan"), float("nan")
+    kept = ("image_id", "category_id", "keypoints", "score")
+    found = [{key: detection[key] for key in kept} for detection in detections]
+    with contextlib.redirect_stdout(io.StringIO()):
+        true = coco()
+        true.dataset = {
+            "images": [{"id": number} for number in {item["image_id"] for item in (*truths, *found)}],
+            "categories": [{"id": number} for number in {item["category_id"] for item in truths}],
+            "annotations": [dict(item) for item in truths],
+        }
+        true.createIndex()
+        if not found:  # which loadRes cannot read
+            return 0.0, 0.0, 0.0
+        run = evaluator(true, true.loadRes(found), "keypoints")
+        run.params.kpt_oks_sigmas = np.array(sigmas, np.float64)
+        run.evaluate()
+        run.accumulate()
+        run.summarize()
+    ap, ap50, ap75 = (float(value) if value >= 0 else float("nan") for value in run.stats[:3])
+    return ap, ap50, ap75
+
+
+def load_pycocotools() -> tuple[Any, Any]:
+    """Return the classes COCO and COCOeval, or raise MissingExtraError."""
+    try:
+        from pycocotools.coco import COCO
+        from pycocotools.cocoeval import COCOeval
+    except ImportError:
+        raise MissingExtraError("OKS-AP needs pycocotools: pip install 'edgehrnet[train]'") from None
+    return COCO, COCOeval
+
+
+def _rounded(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: None if math.isnan(value) else round(value, 4) for name, value in values.items()}
