@@ -22,7 +22,7 @@ from edgehrnet.models.checkpoints import Checkpoint, build_model, load_checkpoin
 from edgehrnet.spec import ModelSpec
 from quant.data.examples import DataSet
 from quant.data.sources import ACCEPTED, open_data, parse_fold
-from quant.evaluation import RADII, Evaluation, Predict, Prediction, evaluate, load_pycocotools
+from quant.evaluation import RADII, Evaluation, Predict, Prediction, check_radii, evaluate, load_pycocotools
 from quant.metrics import spread
 from quant.validation import predict_torch
 
@@ -177,6 +177,7 @@ def _run(args: argparse.Namespace) -> None:
         raise InputError(f"--count {args.count}: at least 1 picture")
     if args.json is not None and not args.json.parent.is_dir():
         raise InputError(f"--json {args.json}: there is no folder {args.json.parent}")
+    check_radii(args.radii)
     load_pycocotools()  # better now than after an hour's work
     data = open_data(args.data, None if args.fold is None else parse_fold(args.fold))
     with ExitStack() as stack:

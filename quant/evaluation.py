@@ -69,8 +69,7 @@ class Evaluation:
         percent of it; ``presence_auroc`` of the mean confidence; ``oks_ap``, ``oks_ap50``, ``oks_ap75`` in 0..1.
         Every PCK is in percent of the keypoints. Raises MissingExtraError without pycocotools.
         """
-        if not all(radius > 0 for radius in radii):
-            raise InputError(f"radii={list(radii)}: each is a distance in px, greater than 0")
+        check_radii(radii)
         pixels = dict(zip(("mean_px", "median_px", "p95_px"), spread(self.errors), strict=True))
         pixels |= {f"pck@{radius:g}px": pck(self.errors, radius) for radius in radii}
         relative = self.score().as_dict()
@@ -178,6 +177,12 @@ def coco_ap(
         run.summarize()
     ap, ap50, ap75 = (float(value) if value >= 0 else float("nan") for value in run.stats[:3])
     return ap, ap50, ap75
+
+
+def check_radii(radii: Sequence[float]) -> None:
+    """Raise InputError unless each is a distance that a PCK can be counted within."""
+    if not all(0 < radius < math.inf for radius in radii):
+        raise InputError(f"radii={list(radii)}: each is a distance in px, greater than 0")
 
 
 def load_pycocotools() -> tuple[Any, Any]:

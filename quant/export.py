@@ -1,8 +1,9 @@
-"""``python -m quant.export``: a checkpoint -> files that engines run, each with its ModelSpec, golden pair, certificate."""
+"""``python -m quant.export``: a checkpoint -> files that engines run, each with its spec, golden pair, certificate."""
 
 from __future__ import annotations
 
 import argparse
+import logging
 import shutil
 import tempfile
 import warnings
@@ -110,6 +111,8 @@ def write_onnx(network: nn.Module, spec: ModelSpec, path: Path) -> None:
     """
     height, width = spec.input_size
     image = torch.zeros((1, height, width, 4), dtype=torch.uint8)
+    # On import, the exporter logs which operators of torchvision it does without.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         # The exporter's own use of tree specs and of copyreg; nothing that a caller could change.
         warnings.simplefilter("ignore", FutureWarning)

@@ -26,9 +26,10 @@ from tqdm import tqdm
 
 from edgehrnet.errors import EdgeHRNetError, InputError
 from edgehrnet.letterbox import check_input_size
-from edgehrnet.models import EdgeHRNet, create
+from edgehrnet.models import EdgeHRNet, Output, create
 from edgehrnet.models.checkpoints import load_checkpoint, save_checkpoint
 from edgehrnet.models.deploy import network_input
+from edgehrnet.models.quantized import plain_state
 from quant.data.samples import SampleHeads, Samples
 from quant.data.sources import open_data
 from quant.losses import Weights, keypoint_loss
@@ -129,10 +130,8 @@ class Trainer:
         self.device = torch.device(self.world.device)
         self.data = open_data(settings.data, settings.fold)
         self.spec = self.data.spec.replace(input_size=settings.largest_size)
-        network = create(settings.model, keypoints=len(self.spec.keypoints), **settings.options)
-        if settings.init is not None:
-            start_from(network, settings.init)
-        self.network: EdgeHRNet = network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = self._make_network().to(self.device)
+        self.network: EdgeHRNet = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema = Ema(self.network, settings.ema)
         self.trained: nn.Module = self.network
         if self.world.size > 1:
@@ -188,6 +187,23 @@ class Trainer:
         bar.close()
         return scores
 
+    def _make_network(self) -> EdgeHRNet:
+        settings = self.settings
+        network = create(settings.model, keypoints=len(self.spec.keypoints), **settings.options)
+        if settings.init is not None:
+            start_from(network, settings.init)
+        return network
+
+    def _begin_step(self) -> None:
+        """For what a kind of training changes along the way; the network is in training mode."""
+
+    def _end_step(self) -> None:
+        """For what has to follow the averaged network's update."""
+
+    def _extra_loss(self, image: Tensor, output: Output) -> dict[str, Tensor]:  # noqa: ARG002
+        """Terms of the loss that need no labels."""
+        return {}
+
     def _batches(self) -> Iterator[dict[str, Tensor]]:
         settings, options = self.settings, self.network.options
         heads = SampleHeads(auxiliary=options.auxiliary, outline=options.boundary or options.sdf)
@@ -213,10 +229,12 @@ class Trainer:
         image = network_input(targets.pop("image"), self.spec.mean, self.spec.std)
         kind = AMP_TYPES[settings.amp]
         self.trained.train()
+        self._begin_step()
         with torch.autocast(self.device.type, kind) if kind else nullcontext():
             output = self.trained(image)
         cyclic = self.spec.cyclic and self.step >= settings.canonical * settings.steps
         terms = keypoint_loss(output, targets, cyclic=cyclic, weights=settings.weights)
+        terms |= self._extra_loss(image, output)
         values = {name: float(term.detach()) for name, term in terms.items()}
         if not math.isfinite(sum(values.values())):
             raise DivergedError(f"the loss of step {self.step} is no number: {values}; lower --learning-rate")
@@ -227,6 +245,7 @@ class Trainer:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.ema.update(self.network, self.step)
+        self._end_step()
         self.step += 1
         return values
 
@@ -250,7 +269,7 @@ class Trainer:
             self.out / "ema.pt",
             self.settings.model,
             {"keypoints": len(self.spec.keypoints), **self.settings.options},
-            self.ema.network.state_dict(),
+            plain_state(self.ema.network),
             self.spec.to_dict(),
             training,
             dtype=torch.float16,

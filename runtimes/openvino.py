@@ -84,8 +84,8 @@ def executed_layers(compiled: Any) -> tuple[Layer, ...]:
 
 def _macs(convolution: Any) -> int:
     """Each weight is used once for every place of the output map."""
-    weights = convolution.input_value(1).get_shape()
-    return math.prod(weights) * math.prod(convolution.get_output_shape(0)[2:])
+    places = list(convolution.get_output_shape(0))[2:]
+    return int(math.prod(places) * math.prod(convolution.input_value(1).get_shape()))
 
 
 class OpenVINORuntime:

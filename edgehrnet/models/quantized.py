@@ -103,6 +103,12 @@ def _quantize_output(module: nn.Module, _inputs: tuple[Any, ...], output: Tensor
     return quantized
 
 
+def plain_state(network: nn.Module) -> dict[str, Tensor]:
+    """The state dict without that of quantizers: what the float network would have."""
+    slots = {"quantize_input", "quantize_output", "quantize_weight"}
+    return {name: value for name, value in network.state_dict().items() if not slots & set(name.split("."))}
+
+
 class QuantizeDequantize(nn.Module):
     """Round a tensor to ``scale * (q - zero_point)`` with q in the limits of the type; constants, no state."""
 

@@ -24,6 +24,7 @@ HELD_BACK = 1_000_000_000
 HELD_BACK_POOL = 1
 HELD_BACK_COUNT = 500  # how many are scored unless told otherwise
 TRAINING_SEEDS = 900_000_000
+CALIBRATION_SEEDS = 50_000_000
 CALIBRATION = 950_000_000  # between the two: textures of the training pool in pictures of their own
 
 
@@ -42,14 +43,17 @@ class DocumentCorners:
 
     spec = SPEC
 
+    def __len__(self) -> int:
+        return 0
+
     def training(self, seed: int, number: int) -> Example:
         """See DataSet; every scene is new, so nothing is augmented."""
         return example(document_scene((seed * 100_000_007 + number) % TRAINING_SEEDS))
 
-    def calibration(self, count: int) -> Iterator[NDArray[np.uint8]]:
+    def calibration(self, count: int, seed: int = 0) -> Iterator[NDArray[np.uint8]]:
         """See DataSet."""
         for index in range(count):
-            yield document_scene(CALIBRATION + index).image
+            yield document_scene(CALIBRATION + (100_003 * seed + index) % CALIBRATION_SEEDS).image
 
     def held_back(self, count: int | None = None) -> Iterator[Example]:
         """See DataSet."""

@@ -36,14 +36,27 @@ class DataSet(Protocol):
         """How a network for this data is run: its name, keypoints, input size."""
         ...
 
+    def __len__(self) -> int:
+        """How many labelled pictures there are to train on; 0 if they have no end."""
+        ...
+
     def training(self, seed: int, number: int) -> Example:
         """Return training picture ``number`` (any whole number from 0) of the stream of this seed, augmented."""
         ...
 
-    def calibration(self, count: int) -> Iterator[NDArray[np.uint8]]:
-        """Yield at most ``count`` pictures ``(H, W, 3)`` as they will be met, from the training part alone."""
+    def calibration(self, count: int, seed: int = 0) -> Iterator[NDArray[np.uint8]]:
+        """Yield at most ``count`` pictures ``(H, W, 3)`` as they will be met, from the training part, by seed."""
         ...
 
     def held_back(self, count: int | None = None) -> Iterator[Example]:
         """Yield the first ``count`` pictures that training never sees; None for all, or as many as is usual."""
         ...
+
+
+def drawn(total: int, count: int, seed: int) -> list[int]:
+    """Return ``count`` of ``total`` numbers, none twice, in rising order; all of them if there are fewer.
+
+    >>> drawn(5, 9, seed=0)
+    [0, 1, 2, 3, 4]
+    """
+    return sorted(np.random.default_rng(seed).permutation(total)[:count].tolist())

@@ -20,7 +20,7 @@ from edgehrnet.errors import InputError
 from edgehrnet.sources import read_image
 from edgehrnet.spec import ModelSpec
 from quant.data.augmentation import augment, inside
-from quant.data.examples import Example
+from quant.data.examples import Example, drawn
 
 TABLE = "CollectedData.csv"
 BOX_MARGIN = 1.25  # how much larger than an instance's box the cut-out is, as in HRNet's crops
@@ -81,6 +81,9 @@ class Labelled:
             why = "" if fold is None else f"; fold {fold[0]}/{fold[1]} needs some in both parts"
             raise InputError(f"{spec.name} has {len(labels)} labelled instances{why}")
 
+    def __len__(self) -> int:
+        return len(self._training)
+
     def training(self, seed: int, number: int) -> Example:
         """See DataSet: each instance once an epoch, in an order of the epoch's own."""
         epoch, place = divmod(number, len(self._training))
@@ -88,10 +91,9 @@ class Labelled:
         example = self._training[order[place]].example()
         return augment(example, np.random.default_rng((seed, epoch, place)))
 
-    def calibration(self, count: int) -> Iterator[NDArray[np.uint8]]:
-        """See DataSet; evenly spread over the training part, not augmented."""
-        chosen = np.linspace(0, len(self._training) - 1, min(count, len(self._training))).round().astype(int)
-        for index in chosen:
+    def calibration(self, count: int, seed: int = 0) -> Iterator[NDArray[np.uint8]]:
+        """See DataSet; none twice, and not augmented."""
+        for index in drawn(len(self._training), count, seed):
             yield self._training[index].example().image
 
     def held_back(self, count: int | None = None) -> Iterator[Example]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edgehrnet.errors import InputError, nearest
 from edgehrnet.sources import frames, read_image
 from quant.data.corners import NAME, DocumentCorners
-from quant.data.examples import DataSet
+from quant.data.examples import DataSet, drawn
 from quant.data.labelled import TABLE, read_coco, read_table
 
 ACCEPTED = f"{NAME!r}, a folder with a {TABLE}, or a COCO keypoint .json"
@@ -40,17 +40,19 @@ def open_data(data: str, fold: tuple[int, int] | None = None) -> DataSet:
     raise InputError(f"no data set {data!r}: pass {ACCEPTED}")
 
 
-def open_pictures(data: str, count: int, fold: tuple[int, int] | None = None) -> Iterator[NDArray[np.uint8]]:
+def open_pictures(
+    data: str, count: int, fold: tuple[int, int] | None = None, seed: int = 0
+) -> Iterator[NDArray[np.uint8]]:
     """Yield at most ``count`` pictures ``(H, W, 3)`` u8 to calibrate with: of a data set, or of any folder.
 
-    Of a folder they are evenly spread over its sorted pictures. Raises as open_data and edgehrnet.sources do.
+    The same seed draws the same pictures. Raises as open_data and edgehrnet.sources do.
     """
     path = Path(data)
     if not path.is_dir() or (path / TABLE).is_file():
-        yield from open_data(data, fold).calibration(count)
+        yield from open_data(data, fold).calibration(count, seed)
         return
     paths = list(frames(path))
-    for index in np.linspace(0, len(paths) - 1, min(count, len(paths))).round().astype(int):
+    for index in drawn(len(paths), count, seed):
         yield read_image(paths[index])
 
 

@@ -157,9 +157,9 @@ def test_learning_rate_rises_then_falls_to_a_hundredth():
         ({"device": "gpu9"}, "device='gpu9'"),
     ],
 )
-def test_settings_that_cannot_work_are_refused(change, message):
+def test_settings_that_cannot_work_are_refused(tmp_path, change, message):
     with pytest.raises(InputError, match=message):
-        TrainSettings(**change)
+        Trainer(TrainSettings(**change), tmp_path)
 
 
 def test_two_processes_train_one_network(tmp_path):

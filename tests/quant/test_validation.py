@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from edgehrnet.models.checkpoints import build_model, load_checkpoint
-from quant.data.corners import SPEC, held_back_scene
+from quant.data.corners import SPEC, DocumentCorners, held_back_scene
 from quant.metrics import auroc, keypoint_errors, score
 from quant.validation import predict_torch, validate
 
@@ -45,7 +45,7 @@ def test_score_of_the_shipped_checkpoint_is_what_its_card_says(network):
     # The first 40 of the pictures that the card's score was measured on; binomial spread of PCK with some 140
     # corners is 3 points, so 10 below the card is a broken network, not chance.
     card = load_checkpoint(CHECKPOINT).training["scores"]
-    found = validate(network, 40, SPEC.input_size, CPU)
+    found = validate(network, DocumentCorners(), 40, SPEC.input_size, CPU)
     assert found.pck2 >= card["pck2"] - 10
     assert found.presence_auroc > 0.8
 

@@ -1,0 +1,49 @@
+"""``python -m quant.ptq``: post-training quantization of a float checkpoint, and INT8 files with certificates."""
+
+from __future__ import annotations
+
+import argparse
+
+from edgehrnet.errors import EdgeHRNetError
+from edgehrnet.models.checkpoints import load_checkpoint
+from edgehrnet.spec import ModelSpec
+from quant.calibration import network_inputs
+from quant.quantize import (
+    add_arguments,
+    bias_corrected,
+    calibrate,
+    calibration_pictures,
+    equalised,
+    save_and_build,
+    schemes_of,
+)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    p = argparse.ArgumentParser(prog="python -m quant.ptq", description=__doc__)
+    add_arguments(p)
+    p.add_argument("--bias-correction", action="store_true", help="take the mean rounding error from each bias")
+    p.add_argument("--equalise", action="store_true", help="equalise channels between linear convolutions")
+    p.add_argument("--keep-float", nargs="+", default=[], metavar="SITE", help="tensors to leave in float")
+    args = p.parse_args(arguments)
+    try:
+        checkpoint = load_checkpoint(args.checkpoint)
+        spec = ModelSpec.from_dict(checkpoint.spec)
+        pictures = calibration_pictures(args)
+        images = network_inputs(pictures, spec)
+        if args.equalise:
+            checkpoint = equalised(checkpoint)
+        checkpoint = calibrate(
+            checkpoint, images, schemes_of(args), method=args.method, keep_float=args.keep_float, progress=True
+        )
+        if args.bias_correction:
+            checkpoint = bias_corrected(checkpoint, args.targets[0], images)
+        save_and_build(checkpoint, args.out, args.name or args.checkpoint.stem, args.targets, pictures)
+    except EdgeHRNetError as error:
+        p.exit(2, f"error: {error}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
