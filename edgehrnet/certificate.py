@@ -29,10 +29,10 @@ class Certificate:
             those that did.
         macs, macs_int8: multiply-accumulates of one picture, and those of them in integer convolutions.
         pictures: how many the rest was measured on.
-        parity: rms(engine - float) / rms(fakequant - float) of the heatmap logits: 1 if the engine is as far from
-            float as the fake-quantized network is. None of a float file.
+        parity: rms(engine - float) / rms(fakequant - float) of the heatmaps: 1 if the engine is as far from float as
+            the fake-quantized network is. None of a float file.
         distance: rms(engine - fakequant) / rms(fakequant - float); None of a float file.
-        sqnr_db: of the engine's heatmap probabilities against the float network's, in dB.
+        sqnr_db: of the engine's heatmaps against the float network's, in dB.
         drift_mean_px, drift_max_px: how far the engine's keypoints are from the float network's, in pixels of the
             network input, where the float network is certain.
         versions: of the packages that made the file.

@@ -33,7 +33,10 @@ class Fixed:
     def training(self, seed: int, number: int) -> Example:
         raise AssertionError("nothing is trained here")
 
-    def calibration(self, count: int) -> Iterator[np.ndarray]:
+    def __len__(self) -> int:
+        return 0
+
+    def calibration(self, count: int, seed: int = 0) -> Iterator[np.ndarray]:
         raise AssertionError("nothing is calibrated here")
 
     def held_back(self, count: int | None = None) -> Iterator[Example]:

@@ -68,6 +68,11 @@ def blues(examples: Iterable[Example]) -> list[int]:
     return [int(example.image[0, 0, 2]) for example in examples]
 
 
+def bare(image: Any) -> Example:
+    """An example of nothing but a picture."""
+    return Example(image, np.zeros((1, 2)), np.zeros(1, bool))
+
+
 def epoch(data: Labelled, count: int, number: int = 0, seed: int = 0) -> list[Example]:
     return [data.training(seed, number * count + place) for place in range(count)]
 
@@ -164,13 +169,9 @@ def test_folds_hold_back_every_picture_once_and_never_train_on_it(tmp_path: Path
         kept = 11 - len(held_back)
         for number in range(2):
             assert sorted(blues(epoch(data, kept, number)) + held_back) == list(range(11))
-        assert not set(blues(example(image) for image in data.calibration(99))) & set(held_back)
+        assert not set(blues(map(bare, data.calibration(99)))) & set(held_back)
         seen += held_back
     assert sorted(seen) == list(range(11))
-
-
-def example(image: Any) -> Example:
-    return Example(image, np.zeros((1, 2)), np.zeros(1, bool))
 
 
 def test_without_a_fold_everything_is_scored(tmp_path: Path) -> None:
@@ -204,15 +205,19 @@ def test_a_training_picture_is_the_same_for_ever(tmp_path: Path) -> None:
     assert not np.array_equal(first.image, read_table(tmp_path).training(4, 17).image)
 
 
-def test_calibration_pictures_are_spread_and_not_augmented(tmp_path: Path) -> None:
-    data = read_table(write_table(tmp_path, 10), (0, 5))  # trains on 1 2 3 4 6 7 8 9
-    pictures = list(data.calibration(3))
-    numbers = blues(map(example, pictures))
-    assert numbers[0] == 1
-    assert numbers[-1] == 9
-    assert len(set(numbers)) == 3
-    assert (pictures[0][..., 0] == np.arange(WIDTH)).all()
-    assert len(list(data.calibration(99))) == 8
+def test_calibration_pictures_are_drawn_once_each_and_not_augmented(tmp_path: Path) -> None:
+    data = read_table(write_table(tmp_path, 10), (0, 5))
+    training = {1, 2, 3, 4, 6, 7, 8, 9}
+    assert len(data) == 8
+    draws = []
+    for seed in range(6):
+        pictures = list(data.calibration(3, seed))
+        assert all((picture[..., 0] == np.arange(WIDTH)).all() for picture in pictures)
+        draws.append(blues(map(bare, pictures)))
+        assert len(set(draws[-1]) & training) == 3
+        assert draws[-1] == blues(map(bare, data.calibration(3, seed)))
+    assert len(set(map(tuple, draws))) > 3
+    assert set(blues(map(bare, data.calibration(99)))) == training
     assert list(data.calibration(0)) == []
 
 

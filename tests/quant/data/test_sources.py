@@ -77,8 +77,8 @@ def test_drawn_pictures_have_no_folds() -> None:
         open_data("synthetic:document-corners", (0, 5))
 
 
-def greys(data: Path, count: int, fold: tuple[int, int] | None = None) -> list[int]:
-    return [int(picture[0, 0, 0]) for picture in open_pictures(str(data), count, fold)]
+def greys(data: Path, count: int, fold: tuple[int, int] | None = None, seed: int = 0) -> list[int]:
+    return [int(picture[0, 0, 0]) for picture in open_pictures(str(data), count, fold, seed)]
 
 
 def test_calibration_pictures_of_a_table_are_of_the_training_part(table: Path) -> None:
@@ -87,14 +87,19 @@ def test_calibration_pictures_of_a_table_are_of_the_training_part(table: Path) -
         chosen = greys(table, 99, (k, 3))
         held_back = [int(example.image[0, 0, 0]) for example in open_data(str(table), (k, 3)).held_back()]
         assert sorted(chosen + held_back) == [0, 1, 2, 3, 4, 5]
-    assert greys(table, 2, (0, 3)) == [1, 5]
+    draws = [greys(table, 2, (0, 3), seed) for seed in range(9)]
+    assert len(set(map(tuple, draws))) > 2
+    assert all(len(set(draw) & {1, 2, 4, 5}) == 2 for draw in draws)
 
 
-def test_calibration_pictures_of_any_folder_are_spread_evenly(tmp_path: Path) -> None:
+def test_calibration_pictures_of_any_folder_are_drawn_by_the_seed(tmp_path: Path) -> None:
     for number in range(9):
         save(tmp_path / f"{number}.png", number)
     (tmp_path / "notes.txt").write_text("no picture")
-    assert greys(tmp_path, 3) == [0, 4, 8]
+    draws = [greys(tmp_path, 3, seed=seed) for seed in range(6)]
+    assert all(len(set(draw) & set(range(9))) == 3 for draw in draws)
+    assert draws == [greys(tmp_path, 3, seed=seed) for seed in range(6)]
+    assert len(set(map(tuple, draws))) > 3
     assert greys(tmp_path, 99) == list(range(9))
     (picture,) = open_pictures(str(tmp_path), 1)
     assert (picture.shape, picture.dtype) == ((16, 24, 3), np.uint8)
@@ -106,10 +111,11 @@ def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
 
 
 def test_drawn_calibration_pictures_are_none_that_are_scored() -> None:
-    (picture,) = open_pictures("synthetic:document-corners", 1)
+    first, second = (next(open_pictures("synthetic:document-corners", 1, seed=seed)) for seed in range(2))
     (scored,) = open_data("synthetic:document-corners").held_back(1)
-    assert picture.shape[2] == 3
-    assert not np.array_equal(picture, scored.image)
+    assert first.shape[2] == 3
+    assert not np.array_equal(first, second)
+    assert not np.array_equal(first, scored.image)
 
 
 @pytest.mark.parametrize(("text", "fold"), [("0/5", (0, 5)), ("4/5", (4, 5)), ("1/2", (1, 2))])

@@ -1,0 +1,271 @@
+"""INT8 by this project and by NNCF, side by side: error, speed and what really ran on integers.
+
+    python benchmarks/int8.py build --data D --fold 0/5 --out DIR --float F.pt --qat Q.pt --hardswish H.pt
+    python benchmarks/int8.py latency DIR                      on an idle machine
+    python benchmarks/int8.py report DIR [DIR ...] --out PICTURE.png
+
+``build`` makes all files from checkpoints with one set of calibration pictures and evaluates them on what is held
+back; ``report`` pools the held-back pictures of several folds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+import runtimes
+import runtimes.openvino
+from edgehrnet import Predictor
+from edgehrnet.cli import table
+from edgehrnet.models.checkpoints import Checkpoint, load_checkpoint
+from edgehrnet.spec import ModelSpec
+from quant.calibration import PICTURES, network_inputs
+from quant.certificate import Reference, certify
+from quant.data.sources import open_data, parse_fold
+from quant.evaluation import evaluate
+from quant.export import deployable, export_openvino
+from quant.metrics import paired_bootstrap
+from quant.quantize import bias_corrected, calibrate, equalised
+from runtimes.openvino import METADATA_KEY
+
+PROOF = 16  # pictures that SQNR and drift are measured on
+ROUNDS = 60  # of one inference of each file in turn
+RADII = (2, 5, 10)
+TITLES = {
+    "float": "float",
+    "ptq": "PTQ",
+    "ptq-corrected": "PTQ, bias correction and equalisation",
+    "qat": "QAT",
+    "hardswish-float": "float, Hardswish",
+    "hardswish": "PTQ, Hardswish",
+    "nncf": "NNCF default",
+    "nncf-tuned": "NNCF mixed, histogram, float heads",
+}
+
+
+def build(args: argparse.Namespace) -> None:
+    """Make every file from its checkpoint, evaluate it, and write ``results.json``."""
+    data = open_data(args.data, args.fold)
+    pictures = list(data.calibration(args.calibration))
+    args.out.mkdir(parents=True, exist_ok=True)
+    plain, trained, swapped = (load_checkpoint(path) for path in (args.float, args.qat, args.hardswish))
+    images = network_inputs(pictures, ModelSpec.from_dict(plain.spec))
+    proof = [example.image for example in data.held_back(PROOF)]
+    ours: dict[str, tuple[Checkpoint, str]] = {
+        "float": (plain, "fp32"),
+        "ptq": (calibrate(plain, images), "int8"),
+        "ptq-corrected": (bias_corrected(calibrate(equalised(plain), images), "openvino", images), "int8"),
+        "qat": (trained, "int8"),
+        "hardswish-float": (swapped, "fp32"),
+        "hardswish": (calibrate(swapped, images), "int8"),
+    }
+    certificates = {}
+    for name, (checkpoint, precision) in ours.items():
+        file = args.out / f"{name}.xml"
+        certificates[name] = export_openvino(checkpoint, file, precision=precision, picture=pictures[0], pictures=proof)
+    float_network, spec = deployable(plain), Predictor(args.out / "float.xml").spec
+    for name, tuned in (("nncf", False), ("nncf-tuned", True)):
+        file = args.out / f"{name}.xml"
+        layers = _nncf(args.out / "float.xml", file, [image.numpy() for image in images], tuned)
+        integer = sum(layer.type == "Convolution" and layer.precision in ("u8", "i8") for layer in layers)
+        reference = Reference(float_network, None, integer)
+        certificates[name] = certify(file, layers, reference, spec.replace(quantization="int8"), proof)
+    results = {}
+    for name, certificate in certificates.items():
+        with Predictor(args.out / f"{name}.xml") as predictor:
+            found = evaluate(name, _predict(predictor), data, args.count)
+        errors = [[None if np.isnan(e) else float(e) for e in row] for row in found.errors]
+        scaled = [[None if np.isnan(e) else float(e) for e in row] for row in found.percent]
+        results[name] = {"certificate": dataclasses.asdict(certificate), "errors_px": errors, "errors_percent": scaled}
+        print(name, {key: value for key, value in found.summary(RADII).items() if value is not None})
+    (args.out / "results.json").write_text(json.dumps(results))
+
+
+def _predict(predictor: Predictor) -> Callable[[NDArray[np.uint8]], tuple[Any, Any]]:
+    def predict(image: NDArray[np.uint8]) -> tuple[Any, Any]:
+        result = predictor.predict(image)
+        return result.keypoints.xy[0], result.keypoints.conf[0]
+
+    return predict
+
+
+def _nncf(source: Path, out: Path, images: list[NDArray[np.uint8]], tuned: bool) -> Sequence[runtimes.openvino.Layer]:
+    """Quantize a float file with NNCF: its defaults, or mixed preset, histogram ranges and float heads."""
+    import nncf
+    from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters
+    from nncf.quantization.range_estimator import RangeEstimatorParametersSet
+
+    model = ov.Core().read_model(source)
+    options: dict[str, Any] = {"subset_size": len(images)}
+    if tuned:
+        heads = [op.get_friendly_name() for op in model.get_ordered_ops() if op.get_type_name() == "Convolution"][-2:]
+        options |= {
+            "preset": nncf.QuantizationPreset.MIXED,
+            "ignored_scope": nncf.IgnoredScope(names=heads),
+            "advanced_parameters": AdvancedQuantizationParameters(
+                activations_range_estimator_params=RangeEstimatorParametersSet.HISTOGRAM
+            ),
+        }
+    quantized = nncf.quantize(model, nncf.Dataset(images), **options)
+    quantized.set_rt_info(model.get_rt_info([METADATA_KEY]).astype(str), [METADATA_KEY])
+    ov.save_model(quantized, out)
+    compiled = ov.Core().compile_model(out, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return runtimes.openvino.executed_layers(compiled)
+
+
+def latency(args: argparse.Namespace) -> None:
+    """Time one inference of each file in turn, many times; write medians and ratios to ``latency.json``."""
+    files = [args.dir / f"{name}.xml" for name in TITLES if (args.dir / f"{name}.xml").exists()]
+    loaded = {file.stem: runtimes.load(file, "cpu", threads=args.threads) for file in files}
+    size = next(iter(loaded.values())).describe().input_size
+    image = np.random.default_rng(0).integers(0, 256, (1, *size, 4), dtype=np.uint8)
+    times: dict[str, list[float]] = {name: [] for name in loaded}
+    for turn in range(ROUNDS + 5):
+        for name, runtime in loaded.items():
+            started = time.perf_counter()
+            runtime.run(image)
+            if turn >= 5:  # the first ones warm caches up
+                times[name].append(1000 * (time.perf_counter() - started))
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    ratios = {name: _ratio(times["float"], values) for name, values in times.items()}
+    (args.dir / "latency.json").write_text(json.dumps({"ms": medians, "speedup": ratios, "threads": args.threads}))
+    rows = [(TITLES[name], f"{ms:.2f}", f"{ratios[name]:.2f}") for name, ms in medians.items()]
+    print(table(("file", "ms", "times float's speed"), rows))
+
+
+def _ratio(before: list[float], after: list[float]) -> float:
+    """Of two files timed in turn: the median over rounds, so that a slow moment hits both."""
+    return statistics.median(a / b for a, b in zip(before, after, strict=True))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method over all folds. ``errors`` ``(N, K)`` in pixels, ``percent`` of the diagonal, NaN where not scored."""
+
+    name: str
+    errors: NDArray[np.float64]
+    percent: NDArray[np.float64]
+    sqnr_db: float
+    share: float
+    speedup: float
+
+
+def report(args: argparse.Namespace) -> None:
+    """Pool the folds into one table, with paired bootstrap intervals against float, and draw the errors."""
+    rows = [_pool(name, args.dirs) for name in TITLES if all(name in _results(folder) for folder in args.dirs)]
+    reference = next(row for row in rows if row.name == "float")
+    lines = []
+    for row in rows:
+        difference, low, high = paired_bootstrap(_per_picture(row.errors), _per_picture(reference.errors))
+        seen = row.errors[np.isfinite(row.errors)]
+        percent = row.percent[np.isfinite(row.percent)]
+        change = "" if row is reference else f"{difference:+.3f} [{low:+.3f}, {high:+.3f}]"
+        lines.append(
+            (
+                TITLES[row.name],
+                f"{seen.mean():.3f}",
+                f"{np.median(seen):.3f}",
+                change,
+                *(f"{100 * (seen <= radius).mean():.1f}" for radius in RADII),
+                *(f"{100 * (percent <= radius).mean():.1f}" for radius in (1, 2)),
+                f"{row.sqnr_db:.1f}",
+                f"{100 * row.share:.1f}",
+                f"{row.speedup:.2f}",
+            )
+        )
+    head = ("method", "mean px", "median", "mean - float [95 %]", *(f"PCK@{r}px" for r in RADII),
+            "PCK@1%", "PCK@2%", "SQNR dB", "INT8 MACs %", "speed")  # fmt: skip
+    print(_markdown(head, lines))
+    tuned = next((row for row in rows if row.name == "nncf-tuned"), None)
+    for row in rows:
+        if tuned is not None and row.name in ("ptq", "ptq-corrected", "qat", "hardswish"):
+            difference, low, high = paired_bootstrap(_per_picture(row.errors), _per_picture(tuned.errors))
+            print(f"\n{TITLES[row.name]} - {TITLES['nncf-tuned']}: {difference:+.4f} px [{low:+.4f}, {high:+.4f}]")
+    if args.out is not None:
+        _draw(rows, args.out)
+
+
+def _results(folder: Path) -> dict[str, Any]:
+    results: dict[str, Any] = json.loads((folder / "results.json").read_text())
+    return results
+
+
+def _pool(name: str, folders: Sequence[Path]) -> Row:
+    entries = [_results(folder)[name] for folder in folders]
+    timed = [json.loads(path.read_text()) for folder in folders if (path := folder / "latency.json").exists()]
+    certificates = [entry["certificate"] for entry in entries]
+    return Row(
+        name,
+        np.concatenate([np.array(entry["errors_px"], np.float64) for entry in entries]),
+        np.concatenate([np.array(entry["errors_percent"], np.float64) for entry in entries]),
+        statistics.fmean(certificate["sqnr_db"] for certificate in certificates),
+        statistics.fmean(certificate["macs_int8"] / certificate["macs"] for certificate in certificates),
+        statistics.fmean(entry["speedup"][name] for entry in timed) if timed else float("nan"),
+    )
+
+
+def _per_picture(errors: NDArray[np.float64]) -> NDArray[np.float64]:
+    labelled = np.isfinite(errors).any(axis=1)
+    return np.where(labelled, np.nanmean(np.where(labelled[:, None], errors, 0.0), axis=1), np.nan)
+
+
+def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))
+
+
+def _draw(rows: Sequence[Row], path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    axes = figure.subplots()
+    for row in rows:
+        errors = np.sort(row.errors[np.isfinite(row.errors)])
+        shares = 100 * np.arange(1, len(errors) + 1) / len(errors)
+        style = "--" if row.name.startswith("nncf") else "-"
+        axes.plot(errors, shares, style, linewidth=1.3, label=TITLES[row.name])
+    axes.set(
+        xscale="log", xlabel="error, px of the picture", ylabel="keypoints within, %", xlim=(0.2, 50), ylim=(0, 101)
+    )
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    """Run a part of the comparison."""
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parts = p.add_subparsers(required=True)
+    b = parts.add_parser("build")
+    b.add_argument("--data", required=True)
+    b.add_argument("--fold", type=parse_fold)
+    b.add_argument("--out", type=Path, required=True)
+    b.add_argument("--calibration", type=int, default=PICTURES)
+    b.add_argument("--count", type=int, help="held-back pictures to score on (default: all)")
+    for name in ("--float", "--qat", "--hardswish"):
+        b.add_argument(name, type=Path, required=True, help="checkpoint")
+    b.set_defaults(run=build)
+    t = parts.add_parser("latency")
+    t.add_argument("dir", type=Path)
+    t.add_argument("--threads", type=int, help="CPU threads (default: the engine's choice)")
+    t.set_defaults(run=latency)
+    r = parts.add_parser("report")
+    r.add_argument("dirs", type=Path, nargs="+")
+    r.add_argument("--out", type=Path, help="picture of the error curves")
+    r.set_defaults(run=report)
+    args = p.parse_args()
+    args.run(args)
+
+
+if __name__ == "__main__":
+    main()

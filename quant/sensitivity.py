@@ -1,0 +1,211 @@
+"""``python -m quant.sensitivity``: how much each quantizer alone harms the keypoints, and which to leave in float.
+
+A quantizer is a tensor's (called by its site) or a convolution's weights (called by the convolution). Harm is measured
+where the float network is certain, against the float network's own keypoints, in pixels of the network input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from edgehrnet.cli import table as text_table
+from edgehrnet.decoding import CERTAIN, decode, sigmoid
+from edgehrnet.errors import EdgeHRNetError, InputError
+from edgehrnet.models import EdgeHRNet
+from edgehrnet.models.checkpoints import build_model, load_checkpoint
+from edgehrnet.models.deploy import network_input
+from edgehrnet.models.folding import fold_batchnorm
+from edgehrnet.models.quantized import RangeTable, freeze
+from edgehrnet.spec import ModelSpec
+from quant.calibration import network_inputs
+from quant.placement import place
+from quant.quantize import add_arguments, calibrate, calibration_pictures, schemes_of
+
+PICTURES = 16  # measured on; ranges are calibrated on more
+WITHIN = 1.0  # px: a keypoint that moved less counts as unharmed
+
+
+@dataclass(frozen=True)
+class Harm:
+    """What rounding does. ``drift_px``, ``p95_px``: mean and 95th percentile of how far keypoints move; ``pck``:
+    percent of them that move at most `WITHIN`; ``sqnr_db``: of the heatmaps, infinite if nothing changes.
+    """
+
+    drift_px: float
+    p95_px: float
+    pck: float
+    sqnr_db: float
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One quantizer: ``kind`` is ``activation`` or ``weights``."""
+
+    quantizer: str
+    kind: str
+    harm: Harm
+
+
+class Probe:
+    """A float network on a few letterboxed pictures, u8 ``[1, H, W, 4]``, and what tables do to its answers."""
+
+    def __init__(self, network: EdgeHRNet, images: Sequence[torch.Tensor], spec: ModelSpec) -> None:
+        self.network, self.images, self.spec = fold_batchnorm(network), images, spec
+        self._float = [self._answer(self.network, image) for image in images]
+        if not any((conf >= CERTAIN).any() for _, _, conf in self._float):
+            raise InputError("the float network is certain of no keypoint on these pictures; take others, or train it")
+
+    def harm(self, table: RangeTable) -> Harm:
+        """Measure the network quantized as ``table`` says."""
+        quantized = freeze(self.network, table)
+        moved: list[float] = []
+        signal = noise = 0.0
+        for image, (heat, xy, conf) in zip(self.images, self._float, strict=True):
+            found, at, _ = self._answer(quantized, image)
+            moved += np.linalg.norm(at - xy, axis=1)[conf >= CERTAIN].tolist()
+            signal += float((heat.astype(np.float64) ** 2).sum())
+            noise += float(((found - heat).astype(np.float64) ** 2).sum())
+        distance = np.array(moved)
+        sqnr = 10 * math.log10(signal / noise) if noise else math.inf
+        within = 100 * float((distance <= WITHIN).mean())
+        return Harm(float(distance.mean()), float(np.percentile(distance, 95)), within, sqnr)
+
+    @torch.no_grad()
+    def _answer(
+        self, network: EdgeHRNet, image: torch.Tensor
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float32]]:
+        """Heatmaps ``(K, h, w)`` 0..1, keypoints ``(K, 2)`` in input pixels, confidence ``(K,)``, by channel."""
+        output = network(network_input(image, self.spec.mean, self.spec.std))
+        heat = sigmoid(output.heatmaps.numpy())
+        offsets = None if output.offsets is None else output.offsets.numpy()
+        stride = self.spec.stride
+        mask = image[0, ::stride, ::stride, 3].numpy() > 0
+        cells, conf = decode(heat, offsets, method=self.spec.decode, mask=mask)
+        return heat[0], self.spec.grid.to_pixels(cells[0]), conf[0]
+
+
+def rank(probe: Probe, table: RangeTable, *, progress: bool = False) -> list[Ranked]:
+    """Switch on one quantizer at a time; the most harmful first."""
+    nothing = dataclasses.replace(table, sites={}, convolutions=())
+    alone = [
+        *(
+            (site, "activation", dataclasses.replace(nothing, sites={site: value}))
+            for site, value in table.sites.items()
+        ),
+        *((name, "weights", dataclasses.replace(nothing, convolutions=(name,))) for name in table.convolutions),
+    ]
+    bar = tqdm(alone, disable=not progress, desc="ranking", unit="quantizer")
+    ranked = [Ranked(name, kind, probe.harm(single)) for name, kind, single in bar]
+    return sorted(ranked, key=lambda entry: (-entry.harm.drift_px, entry.harm.sqnr_db))
+
+
+def without(table: RangeTable, sites: Collection[str], readers: dict[str, tuple[str, ...]]) -> RangeTable:
+    """Leave ``sites`` in float, and with them the convolutions that read them."""
+    gone = {name for site in sites for name in readers[site]}
+    return dataclasses.replace(
+        table,
+        sites={site: value for site, value in table.sites.items() if site not in sites},
+        convolutions=tuple(name for name in table.convolutions if name not in gone),
+    )
+
+
+def solve(
+    probe: Probe, table: RangeTable, ranked: Sequence[Ranked], readers: dict[str, tuple[str, ...]], budget: float
+) -> list[str]:
+    """Return the fewest sites to leave in float so that the mean drift stays within ``budget`` px.
+
+    Greedy: the most harmful go first until the budget holds; then each is taken back if it holds without it. Raises
+    InputError if weights alone exceed the budget, which no choice of sites then meets.
+    """
+    sites = [entry.quantizer for entry in ranked if entry.kind == "activation"]
+    chosen: list[str] = []
+    while probe.harm(without(table, chosen, readers)).drift_px > budget:
+        if len(chosen) == len(sites):
+            raise InputError(f"no choice of sites keeps the drift within {budget} px")
+        chosen.append(sites[len(chosen)])
+    for site in chosen[:-1]:
+        fewer = [other for other in chosen if other != site]
+        if probe.harm(without(table, fewer, readers)).drift_px <= budget:
+            chosen = fewer
+    return chosen
+
+
+def write(ranked: Sequence[Ranked], everything: Harm, out: Path, most: int = 30) -> None:
+    """Write ``sensitivity.json``, ``.txt`` (all of it, as a table) and ``.png`` (the worst)."""
+    out.mkdir(parents=True, exist_ok=True)
+    content = {"all": asdict(everything), "ranked": [asdict(entry) for entry in ranked]}
+    text = json.dumps(content, indent=1).replace("Infinity", "null")
+    (out / "sensitivity.json").write_text(text + "\n")
+    (out / "sensitivity.txt").write_text(as_text(ranked, everything) + "\n")
+    _draw(ranked[:most], everything, out / "sensitivity.png")
+
+
+def as_text(ranked: Sequence[Ranked], everything: Harm) -> str:
+    """Lay the ranking out as a table, all quantizers together in its first row."""
+    head = ("quantizer", "kind", "drift px", "p95 px", f"PCK@{WITHIN:g}px", "SQNR dB")
+    rows = [("all of them", "", everything), *((entry.quantizer, entry.kind, entry.harm) for entry in ranked)]
+    return text_table(
+        head,
+        [
+            (name, kind, f"{harm.drift_px:.4f}", f"{harm.p95_px:.4f}", f"{harm.pck:.2f}", f"{harm.sqnr_db:.1f}")
+            for name, kind, harm in rows
+        ],
+    )
+
+
+def _draw(ranked: Sequence[Ranked], everything: Harm, path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 0.6 + 0.24 * len(ranked)), layout="constrained")
+    axes = figure.subplots()
+    colours = {"activation": "tab:blue", "weights": "tab:orange"}
+    for kind, colour in colours.items():
+        places = [place for place, entry in enumerate(ranked) if entry.kind == kind]
+        axes.barh(places, [ranked[place].harm.drift_px for place in places], color=colour, label=kind)
+    axes.set_yticks(range(len(ranked)), [entry.quantizer for entry in ranked], fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlabel(f"keypoint drift of this quantizer alone, px of the input (all: {everything.drift_px:.3f})")
+    axes.legend(loc="lower right")
+    figure.savefig(path, dpi=110)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    p = argparse.ArgumentParser(prog="python -m quant.sensitivity", description=__doc__)
+    add_arguments(p)
+    p.add_argument("--pictures", type=int, default=PICTURES, help="pictures to measure on")
+    p.add_argument("--budget", type=float, metavar="PX", help="also find the fewest float sites within this mean drift")
+    args = p.parse_args(arguments)
+    try:
+        checkpoint = load_checkpoint(args.checkpoint)
+        spec, target = ModelSpec.from_dict(checkpoint.spec), args.targets[0]
+        images = network_inputs(calibration_pictures(args), spec)
+        schemes = [scheme for scheme in schemes_of(args) if scheme.target == target]
+        table = calibrate(checkpoint, images, schemes, method=args.method, progress=True).table(target)
+        network = build_model(checkpoint)
+        probe = Probe(network, images[: args.pictures], spec)
+        ranked, everything = rank(probe, table, progress=True), probe.harm(table)
+        write(ranked, everything, args.out)
+        print("\n".join(as_text(ranked, everything).splitlines()[:22]))
+        print(f"\nall {len(ranked)} quantizers: {args.out / 'sensitivity.txt'}, {args.out / 'sensitivity.png'}")
+        if args.budget is not None:
+            kept = solve(probe, table, ranked, place(network, schemes[0]).sites, args.budget)
+            print(f"within {args.budget} px with {len(kept)} sites in float: --keep-float {' '.join(kept)}")
+    except EdgeHRNetError as error:
+        p.exit(2, f"error: {error}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
