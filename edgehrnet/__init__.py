@@ -28,9 +28,8 @@ __all__ = [
 ]
 
 _ASSETS = Path(__file__).parent / "assets"
-# Until an INT8 file exists, the plain name is the float16 one too.
 _SHIPPED = {
-    "document-corners": "document-corners-fp16.xml",
+    "document-corners": "document-corners-int8.xml",
     "document-corners-fp16": "document-corners-fp16.xml",
 }
 

@@ -29,12 +29,12 @@ class Certificate:
             those that did.
         macs, macs_int8: multiply-accumulates of one picture, and those of them in integer convolutions.
         pictures: how many the rest was measured on.
-        parity: rms(engine - float) / rms(fakequant - float) of the heatmaps: 1 if the engine is as far from float as
-            the fake-quantized network is. None of a float file.
-        distance: rms(engine - fakequant) / rms(fakequant - float); None of a float file.
+        parity: rms(engine - float) / rms(fakequant - float) of the heatmaps' logits: 1 if the engine is as far from
+            float as the fake-quantized network is. None of a float file.
+        distance: rms(engine - fakequant) / rms(fakequant - float) of the heatmaps; None of a float file.
         sqnr_db: of the engine's heatmaps against the float network's, in dB.
-        drift_mean_px, drift_max_px: how far the engine's keypoints are from the float network's, in pixels of the
-            network input, where the float network is certain.
+        drift_median_px, drift_mean_px, drift_max_px: how far the engine's keypoints are from the float network's, in
+            pixels of the network input, where the float network is certain.
         versions: of the packages that made the file.
     """
 
@@ -53,6 +53,7 @@ class Certificate:
     parity: float | None
     distance: float | None
     sqnr_db: float
+    drift_median_px: float
     drift_mean_px: float
     drift_max_px: float
     versions: dict[str, str] = field(default_factory=dict)

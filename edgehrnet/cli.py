@@ -166,7 +166,31 @@ def _info(args: argparse.Namespace) -> int:
         *((name.replace("_", " "), _plain(value)) for name, value in info["settings"].items()),
     ]
     print(table(("", ""), rows).partition("\n")[2])
+    if info["certificate"] is not None:
+        print("\ncertificate, from when the file was built\n")
+        print(table(("", ""), _certificate(info["certificate"])).partition("\n")[2])
     return 0
+
+
+def _certificate(values: dict[str, Any]) -> list[tuple[str, str]]:
+    """Lay out what the maker of a file read back from the engine."""
+    expected = f", {values['convolutions_expected']} expected" if values["convolutions_expected"] else ""
+    rows = [
+        ("engine", f"{values['engine']} on {values['device']}"),
+        ("convolutions in int8", f"{values['convolutions_int8']} of {values['convolutions']}{expected}"),
+        ("multiply-accumulates", f"{values['macs_int8'] / max(1, values['macs']):.1%} in int8"),
+    ]
+    drifts = [values[f"drift_{kind}_px"] for kind in ("median", "mean", "max")]
+    if values["parity"] is not None:
+        rows.append(("engine's error", f"{values['parity']:.3f} of the fake-quantized network's"))
+        rows.append(("engine to fake-quantized", f"{values['distance']:.3f} of the quantization error"))
+    return [
+        *rows,
+        ("heatmaps to float", f"{values['sqnr_db']:.1f} dB"),
+        ("keypoints to float", "{} px median, {} mean, {} at most".format(*(f"{px:.3f}" for px in drifts))),
+        ("measured on", f"{values['pictures']} pictures"),
+        ("made with", ", ".join(f"{name} {version}" for name, version in values["versions"].items())),
+    ]
 
 
 def _shape(name: str, shape: Sequence[int], spec: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import runtimes
+from edgehrnet.certificate import read_certificate
 from edgehrnet.decoding import CERTAIN, locate, sigmoid
 from edgehrnet.errors import EdgeHRNetError, InputError, MissingSpecError, SpecError, check_keywords, nearest
 from edgehrnet.letterbox import check_input_size, letterbox
@@ -123,11 +124,22 @@ class Predictor:
         self._runtime.run(np.zeros((1, *self.spec.input_size, 4), np.uint8))
 
     def info(self) -> dict[str, Any]:
-        """Return what is loaded: file, engine, device, sizes, outputs, spec without its golden pair."""
+        """Return what is loaded: file, engine, device, sizes, outputs, spec without its golden pair, certificate.
+
+        ``certificate`` is what the file's maker read back from the engine, None if none lies beside the file. Raises
+        ModelFileError if the one that does belongs to another file.
+        """
         described = asdict(self._runtime.describe())
         del described["metadata"]
         spec = self.spec.replace(golden=None).to_dict()
-        return {"file": str(self.path), **described, "spec": spec, "golden": self.spec.golden is not None}
+        certificate = read_certificate(self.path)
+        return {
+            "file": str(self.path),
+            **described,
+            "spec": spec,
+            "golden": self.spec.golden is not None,
+            "certificate": None if certificate is None else asdict(certificate),
+        }
 
     def selfcheck(self) -> Report:
         """Run the picture that the file carries and compare with what the float network gave for it.

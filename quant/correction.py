@@ -11,6 +11,7 @@ from typing import TypeGuard
 import torch
 from torch import Tensor, nn
 
+from edgehrnet.errors import InputError
 from edgehrnet.models.blocks import ConvBNAct
 from edgehrnet.models.deploy import network_input
 from edgehrnet.models.folding import fold_batchnorm
@@ -31,7 +32,7 @@ def equalise(network: nn.Module) -> list[tuple[str, str]]:
     modules = dict(network.named_modules())
     pairs = []
     for flow in trace(network):
-        if flow.producer is None or flow.output or flow.adds or len(flow.convolutions) != 1:
+        if flow.producer is None or flow.output or flow.adds or flow.others or len(flow.convolutions) != 1:
             continue
         first, second = modules[flow.producer], modules[flow.convolutions[0]]
         if not (_has_bn(first) and _has_bn(second)) or not isinstance(first.act, nn.Identity):
@@ -52,13 +53,18 @@ def equalise(network: nn.Module) -> list[tuple[str, str]]:
 def correct_biases(network: nn.Module, table: RangeTable, images: list[Tensor], spec: ModelSpec) -> dict[str, Tensor]:
     """Take from each bias the mean error that rounding makes in its channel, in place; return the shifts ``[Co]``.
 
-    ``network`` is a float network with BN; ``images`` are u8 ``[1, H, W, 4]``. One pass: each convolution is corrected
-    on the spot, so that the next ones see what they will see.
+    ``network`` is a float network; ``images`` are u8 ``[1, H, W, 4]``. One pass: each convolution is corrected on the
+    spot, so that the next ones see what they will see. What has no bias, a Blur, stays as it is.
+
+    Raises InputError if there is no picture.
     """
+    if not images:
+        raise InputError("there is no picture to correct biases with")
+    biases = {name: _bias(network.get_submodule(name)) for name in table.convolutions}
     exact, rounded = fold_batchnorm(network), freeze(network, table)
     means: dict[str, Tensor] = {}
     shifts: dict[str, Tensor] = {}
-    for name in table.convolutions:
+    for name in (name for name, bias in biases.items() if bias is not None):
         exact.get_submodule(f"{name}.act").register_forward_pre_hook(partial(_remember, means, name))
         rounded.get_submodule(f"{name}.act").register_forward_pre_hook(partial(_shift, means, shifts, name))
     for image in images:
@@ -66,14 +72,22 @@ def correct_biases(network: nn.Module, table: RangeTable, images: list[Tensor], 
         exact(x)
         rounded(x)
     for name, total in shifts.items():
-        unit = network.get_submodule(name)
-        if _has_bn(unit):
-            unit.bn.get_parameter("bias").sub_(total / len(images))
+        bias = biases[name]
+        assert bias is not None
+        bias.sub_(total / len(images))
     return {name: total / len(images) for name, total in shifts.items()}
 
 
 def _has_bn(module: nn.Module) -> TypeGuard[ConvBNAct]:
     return isinstance(module, ConvBNAct) and isinstance(module.bn, nn.BatchNorm2d)
+
+
+def _bias(unit: nn.Module) -> Tensor | None:
+    """The bias that a convolution has once BN is folded into it."""
+    if _has_bn(unit):
+        return unit.bn.get_parameter("bias")
+    part = unit.conv if isinstance(unit, ConvBNAct) else unit
+    return getattr(part, "bias", None)
 
 
 def _remember(means: dict[str, Tensor], name: str, _module: nn.Module, inputs: tuple[Tensor, ...]) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from edgehrnet.models.blocks import Convolution
-from edgehrnet.models.quantized import RangeTable, attach
+from edgehrnet.models.quantized import LIMITS, RangeTable, attach
 from quant.placement import Placement
 from quant.scheme import Int8Scheme
 from quant.torch_ao import FakeQuantize, MovingAverageMinMaxObserver, MovingAveragePerChannelMinMaxObserver
@@ -75,7 +75,7 @@ def set_ranges(network: nn.Module, table: RangeTable) -> None:
         module.scale.copy_(torch.tensor([scale]))  # type: ignore[operator]
         module.zero_point.copy_(torch.tensor([zero_point]))  # type: ignore[operator]
         observer = module.get_submodule("activation_post_process")
-        first, last = module.quant_min, module.quant_max
+        first, last = LIMITS[table.activations]
         observer.get_buffer("min_val").fill_((first - zero_point) * scale)
         observer.get_buffer("max_val").fill_((last - zero_point) * scale)
     for module in found.values():

@@ -31,12 +31,14 @@ class Flow:
     """One tensor of a forward pass: who returns it and who reads it, by module name.
 
     ``producer`` is the innermost module that returned it, None for the network's input and for results of bare
-    functions; ``output``: it leaves the network.
+    functions; ``others``: readers that are neither convolutions nor Adds, and have no children; ``output``: it leaves
+    the network. What bare functions read is not seen.
     """
 
     producer: str | None
     convolutions: list[str] = field(default_factory=list)
     adds: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
     output: bool = False
 
 
@@ -122,6 +124,9 @@ class _Watcher:
 
     def reads(self, name: str, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         if not isinstance(module, Convolution | Add):
+            if next(module.children(), None) is None:
+                for flow in filter(None, (self._flow_of.get(id(value)) for value in inputs)):
+                    flow.others.append(name)
             return
         for tensor in inputs:
             flow = self._flow_of.get(id(tensor)) or self._add(None, tensor)

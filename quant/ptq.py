@@ -17,6 +17,7 @@ from quant.quantize import (
     save_and_build,
     schemes_of,
 )
+from quant.sensitivity import choose_float
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,7 +26,9 @@ def main(arguments: list[str] | None = None) -> int:
     add_arguments(p)
     p.add_argument("--bias-correction", action="store_true", help="take the mean rounding error from each bias")
     p.add_argument("--equalise", action="store_true", help="equalise channels between linear convolutions")
-    p.add_argument("--keep-float", nargs="+", default=[], metavar="SITE", help="tensors to leave in float")
+    p.add_argument("--keep-float", nargs="+", default=[], metavar="SITE",
+                   help="tensors to leave in float, by site; or auto: as few as --budget needs")  # fmt: skip
+    p.add_argument("--budget", type=float, default=0.25, metavar="PX", help="mean drift of keypoints, for auto")
     args = p.parse_args(arguments)
     try:
         checkpoint = load_checkpoint(args.checkpoint)
@@ -34,9 +37,12 @@ def main(arguments: list[str] | None = None) -> int:
         images = network_inputs(pictures, spec)
         if args.equalise:
             checkpoint = equalised(checkpoint)
-        checkpoint = calibrate(
-            checkpoint, images, schemes_of(args), method=args.method, keep_float=args.keep_float, progress=True
-        )
+        schemes, keep = schemes_of(args), args.keep_float
+        if keep == ["auto"]:
+            calibrated = calibrate(checkpoint, images, schemes, method=args.method, progress=True)
+            keep = choose_float(calibrated, images, args.targets[0], args.budget, progress=True)
+            print(f"left in float to stay within {args.budget} px: {' '.join(keep) or 'nothing'}")
+        checkpoint = calibrate(checkpoint, images, schemes, method=args.method, keep_float=keep, progress=True)
         if args.bias_correction:
             checkpoint = bias_corrected(checkpoint, args.targets[0], images)
         save_and_build(checkpoint, args.out, args.name or args.checkpoint.stem, args.targets, pictures)

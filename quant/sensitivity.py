@@ -23,7 +23,7 @@ from edgehrnet.cli import table as text_table
 from edgehrnet.decoding import CERTAIN, decode, sigmoid
 from edgehrnet.errors import EdgeHRNetError, InputError
 from edgehrnet.models import EdgeHRNet
-from edgehrnet.models.checkpoints import build_model, load_checkpoint
+from edgehrnet.models.checkpoints import Checkpoint, build_model, load_checkpoint
 from edgehrnet.models.deploy import network_input
 from edgehrnet.models.folding import fold_batchnorm
 from edgehrnet.models.quantized import RangeTable, freeze
@@ -31,6 +31,7 @@ from edgehrnet.spec import ModelSpec
 from quant.calibration import network_inputs
 from quant.placement import place
 from quant.quantize import add_arguments, calibrate, calibration_pictures, schemes_of
+from quant.scheme import SCHEMES
 
 PICTURES = 16  # measured on; ranges are calibrated on more
 WITHIN = 1.0  # px: a keypoint that moved less counts as unharmed
@@ -95,15 +96,19 @@ class Probe:
         return heat[0], self.spec.grid.to_pixels(cells[0]), conf[0]
 
 
-def rank(probe: Probe, table: RangeTable, *, progress: bool = False) -> list[Ranked]:
-    """Switch on one quantizer at a time; the most harmful first."""
+def rank(probe: Probe, table: RangeTable, *, weights: bool = True, progress: bool = False) -> list[Ranked]:
+    """Switch on one quantizer at a time, those of weights too or not; the most harmful first."""
     nothing = dataclasses.replace(table, sites={}, convolutions=())
     alone = [
         *(
             (site, "activation", dataclasses.replace(nothing, sites={site: value}))
             for site, value in table.sites.items()
         ),
-        *((name, "weights", dataclasses.replace(nothing, convolutions=(name,))) for name in table.convolutions),
+        *(
+            (name, "weights", dataclasses.replace(nothing, convolutions=(name,)))
+            for name in table.convolutions
+            if weights
+        ),
     ]
     bar = tqdm(alone, disable=not progress, desc="ranking", unit="quantizer")
     ranked = [Ranked(name, kind, probe.harm(single)) for name, kind, single in bar]
@@ -139,6 +144,18 @@ def solve(
         if probe.harm(without(table, fewer, readers)).drift_px <= budget:
             chosen = fewer
     return chosen
+
+
+def choose_float(
+    checkpoint: Checkpoint, images: list[torch.Tensor], target: str, budget: float, *, progress: bool = False
+) -> list[str]:
+    """Return the fewest sites of a calibrated checkpoint to leave in float; see `solve`."""
+    network, table = build_model(checkpoint), checkpoint.table(target)
+    probe = Probe(network, images[:PICTURES], ModelSpec.from_dict(checkpoint.spec))
+    if probe.harm(table).drift_px <= budget:
+        return []
+    readers = place(network, SCHEMES[target]).sites
+    return solve(probe, table, rank(probe, table, weights=False, progress=progress), readers, budget)
 
 
 def write(ranked: Sequence[Ranked], everything: Harm, out: Path, most: int = 30) -> None:

@@ -114,7 +114,7 @@ class OpenVINORuntime:
         except RuntimeError as error:
             raise ModelFileError(f"{path} cannot be compiled for {name}: {_first_line(error)}") from None
         _check_outputs(self._compiled, path)
-        self._path, self._device = path, name
+        self._path, self._device, self._device_name = path, name, _device_name(core, name)
         self._tensor = ov.Tensor
         self._version = ov.__version__.split("-")[0]
         self._names = [port.get_any_name() for port in self._compiled.outputs]
@@ -156,6 +156,7 @@ class OpenVINORuntime:
         devices = compiled.get_property("EXECUTION_DEVICES")
         kinds = Counter(f"{n.type} {n.precision}" for n in executed_layers(compiled))
         settings = {
+            "device_name": self._device_name,
             "inference_threads": _property(compiled, "INFERENCE_NUM_THREADS"),
             "inference_precision": _property(compiled, "INFERENCE_PRECISION_HINT"),
             "convolutions": {k.split()[1]: c for k, c in kinds.items() if k.startswith("Convolution ")},
@@ -202,6 +203,14 @@ def _device(core: Any, device: str | None) -> str:
     if kind == "AUTO" or name in present or f"{name}.0" in present:
         return name
     raise DeviceError(f"device {device!r} is not present; OpenVINO finds here: {', '.join(present).lower()}")
+
+
+def _device_name(core: Any, name: str) -> str:
+    """The model of the chip, empty where the engine does not say."""
+    try:
+        return str(core.get_property(name, "FULL_DEVICE_NAME")).strip()
+    except RuntimeError:
+        return ""
 
 
 def _settings(name: str, threads: int | None, cache_dir: str | Path | None) -> dict[str, Any]:

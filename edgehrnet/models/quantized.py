@@ -6,7 +6,7 @@ network's input or output, the convolution that reads it (``stem.conv1.input``).
 
 from __future__ import annotations
 
-import copy
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
@@ -66,11 +66,25 @@ class RangeTable:
             sites = dict(zip(values["sites"], pairs, strict=True))
             kinds = values["activations"], values["weight_bits"], values["adds"]
             table = cls(target, *kinds, sites, tuple(values["convolutions"]))
+            sound = len(sites) == len(values["sites"]) and table._is_sound()
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelFileError(f"the range table of {target!r} is damaged: {error!r}") from None
-        if table.activations not in LIMITS or not 2 <= table.weight_bits <= 8:
-            raise ModelFileError(f"the range table of {target!r}: {table.activations}, {table.weight_bits} bits")
+        if not sound:
+            raise ModelFileError(
+                f"the range table of {target!r} is damaged: {table.activations!r}, {table.weight_bits!r} bits, "
+                f"adds {table.adds!r}, or a scale or zero point, is none that a network can have"
+            )
         return table
+
+    def _is_sound(self) -> bool:
+        """Whether a network can be quantized so."""
+        first, last = (0, 0) if self.activations == "int8" else LIMITS[self.activations]
+        pairs = self.sites.values()
+        return (
+            2 <= self.weight_bits <= 8
+            and self.adds in ("identity", "all")
+            and all(0 < scale < math.inf and first <= zero <= last for scale, zero in pairs)
+        )
 
 
 def attach(network: nn.Module, site: str, quantizer: nn.Module) -> None:
@@ -194,11 +208,12 @@ def freeze(network: Network, table: RangeTable) -> Network:
         ModelFileError: the table names a module that the network lacks.
     """
     frozen = fold_batchnorm(network)
+    modules = dict(frozen.named_modules())
     for name in table.convolutions:
-        unit = dict(frozen.named_modules()).get(name)
+        unit = modules.get(name)
         if not isinstance(unit, Convolution):
             raise ModelFileError(f"the range table of {table.target!r} does not fit: no convolution {name!r}")
         frozen.set_submodule(name, Int8Convolution(unit, table.weight_bits))
     for site, (scale, zero_point) in table.sites.items():
         attach(frozen, site, QuantizeDequantize(scale, zero_point, table.activations))
-    return copy.deepcopy(frozen)
+    return frozen
