@@ -15,7 +15,7 @@ import dataclasses
 import json
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from edgehrnet.models.checkpoints import Checkpoint, load_checkpoint
 from edgehrnet.spec import ModelSpec
 from quant.calibration import PICTURES, network_inputs
 from quant.certificate import Reference, certify
+from quant.data.examples import DataSet, Example
 from quant.data.sources import open_data, parse_fold
 from quant.evaluation import evaluate
 from quant.export import deployable, export_openvino
@@ -57,11 +58,12 @@ TITLES = {
 def build(args: argparse.Namespace) -> None:
     """Make every file from its checkpoint, evaluate it, and write ``results.json``."""
     data = open_data(args.data, args.fold)
+    held_back = HeldBack(data, args.count)
     pictures = list(data.calibration(args.calibration))
     args.out.mkdir(parents=True, exist_ok=True)
     plain, trained, swapped = (load_checkpoint(path) for path in (args.float, args.qat, args.hardswish))
     images = network_inputs(pictures, ModelSpec.from_dict(plain.spec))
-    proof = [example.image for example in data.held_back(PROOF)]
+    proof = [example.image for example in held_back.examples[:PROOF]]
     ours: dict[str, tuple[Checkpoint, str]] = {
         "float": (plain, "fp32"),
         "ptq": (calibrate(plain, images), "int8"),
@@ -84,12 +86,24 @@ def build(args: argparse.Namespace) -> None:
     results = {}
     for name, certificate in certificates.items():
         with Predictor(args.out / f"{name}.xml") as predictor:
-            found = evaluate(name, _predict(predictor), data, args.count)
+            found = evaluate(name, _predict(predictor), held_back)  # type: ignore[arg-type]
         errors = [[None if np.isnan(e) else float(e) for e in row] for row in found.errors]
         scaled = [[None if np.isnan(e) else float(e) for e in row] for row in found.percent]
         results[name] = {"certificate": dataclasses.asdict(certificate), "errors_px": errors, "errors_percent": scaled}
         print(name, {key: value for key, value in found.summary(RADII).items() if value is not None})
     (args.out / "results.json").write_text(json.dumps(results))
+
+
+class HeldBack:
+    """What a data set holds back, drawn or read once for all files."""
+
+    def __init__(self, data: DataSet, count: int | None) -> None:
+        self.spec = data.spec
+        self.examples = list(data.held_back(count))
+
+    def held_back(self, count: int | None = None) -> Iterator[Example]:
+        """See DataSet."""
+        return iter(self.examples[:count])
 
 
 def _predict(predictor: Predictor) -> Callable[[NDArray[np.uint8]], tuple[Any, Any]]:

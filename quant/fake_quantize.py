@@ -37,11 +37,18 @@ class LearnedQuantizer(nn.Module):
         first, last = self.limits
         # LSQ's factor: the gradient of a scale grows with the number of values it serves.
         factor = 1 / math.sqrt(x.numel() * last)
-        scale = self.scale.abs().clamp(min=torch.finfo(torch.float32).eps)
         quantized: Tensor = torch._fake_quantize_learnable_per_tensor_affine(
-            x.float(), scale, self.zero_point, first, last, factor
+            x.float(), self._positive_scale(), self.zero_point, first, last, factor
         )
         return quantized
+
+    def range(self) -> tuple[float, int]:
+        """Scale and zero point as `forward` applies them, whatever the parameters have become."""
+        first, last = self.limits
+        return self._positive_scale().item(), min(max(round(self.zero_point.item()), first), last)
+
+    def _positive_scale(self) -> Tensor:
+        return self.scale.abs().clamp(min=torch.finfo(torch.float32).eps)
 
 
 def insert(network: nn.Module, placement: Placement, scheme: Int8Scheme, *, learned: bool = False) -> None:
@@ -76,8 +83,10 @@ def set_ranges(network: nn.Module, table: RangeTable) -> None:
         module.zero_point.copy_(torch.tensor([zero_point]))  # type: ignore[operator]
         observer = module.get_submodule("activation_post_process")
         first, last = LIMITS[table.activations]
-        observer.get_buffer("min_val").fill_((first - zero_point) * scale)
-        observer.get_buffer("max_val").fill_((last - zero_point) * scale)
+        # The observer takes a symmetric range to be 127.5 steps on either side, of which the topmost half is clipped.
+        middle = zero_point if table.activations == "uint8" else (first + last) / 2
+        observer.get_buffer("min_val").fill_((first - middle) * scale)
+        observer.get_buffer("max_val").fill_((last - middle) * scale)
     for module in found.values():
         if isinstance(module, LearnedQuantizer):
             module.enabled.fill_(True)
@@ -108,7 +117,8 @@ def learned_table(network: nn.Module, table: RangeTable) -> RangeTable:
     sites = {}
     for site in table.sites:
         module = found[quantizer_name(site)]
-        sites[site] = (float(module.scale), round(float(module.zero_point)))  # type: ignore[arg-type]
+        assert isinstance(module, LearnedQuantizer)
+        sites[site] = module.range()
     return RangeTable(table.target, table.activations, table.weight_bits, table.adds, sites, table.convolutions)
 
 

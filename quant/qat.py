@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     world = World.join(args.device)
     try:
         checkpoint = load_checkpoint(args.checkpoint)
-        trainer = QatTrainer(settings(args, checkpoint), args.out, world)
+        trainer = QatTrainer(settings(args, checkpoint, world.size), args.out, world)
         if args.resume:
             trainer.resume()
         scores = trainer.run()
@@ -72,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def settings(args: argparse.Namespace, checkpoint: Checkpoint) -> QatSettings:
+def settings(args: argparse.Namespace, checkpoint: Checkpoint, processes: int) -> QatSettings:
     """Turn arguments into settings; what is not given comes from the checkpoint."""
     if args.steps is not None and args.epochs is not None:
         raise InputError("give --steps or --epochs, not both")
@@ -81,7 +81,7 @@ def settings(args: argparse.Namespace, checkpoint: Checkpoint) -> QatSettings:
         count = len(open_data(args.data, args.fold))
         if not count:
             raise InputError(f"{args.data} has no end, and so no epochs: give --steps")
-        steps = max(1, math.ceil(args.epochs * count / args.batch))
+        steps = max(1, math.ceil(args.epochs * count / (args.batch * processes)))
     swapped = args.activation is not None and args.activation != checkpoint.options.get("activation", "silu")
     recovery = args.recovery if args.recovery is not None else (steps // 2 if swapped else 0)
     names = {field.name for field in dataclasses.fields(QatSettings)}

@@ -21,7 +21,7 @@ from quant.calibration import METHODS, network_inputs, observe, range_table
 from quant.fake_quantize import copy_quantizers, insert, set_ranges, stop_observers
 from quant.placement import place
 from quant.processes import World
-from quant.scheme import SCHEMES
+from quant.scheme import SCHEMES, Int8Scheme
 from quant.training import Trainer, TrainSettings
 
 
@@ -29,10 +29,11 @@ from quant.training import Trainer, TrainSettings
 class QatSettings(TrainSettings):
     """One run of quantization-aware training, from the checkpoint ``init``, whose network it takes.
 
-    ``target``: the engine whose rounding is trained for. ``recovery``: steps in float before the quantizers are
-    switched on; ``observers``, ``statistics``: shares of the steps after that, at which ranges and BN statistics are
-    fixed. ``distillation``: weight of the squared distance to the float network's heatmaps. ``learned``: ranges are
-    trained (LSQ). ``calibration``, ``method``: pictures and method of the first ranges.
+    ``target``, ``weight_bits``: the engine whose rounding is trained for, and the bits of its weights. ``recovery``:
+    steps in float before the quantizers are switched on; ``observers``, ``statistics``: shares of the steps after
+    that, at which ranges and BN statistics are fixed. ``distillation``: weight of the squared distance to the float
+    network's heatmaps. ``learned``: ranges are trained (LSQ). ``calibration``, ``method``: pictures and method of the
+    first ranges.
     """
 
     steps: int = 400
@@ -40,6 +41,7 @@ class QatSettings(TrainSettings):
     canonical: float = 0.0
     ema: float = 0.99
     target: str = "openvino"
+    weight_bits: int = 8
     recovery: int = 0
     observers: float = 0.3
     statistics: float = 0.5
@@ -58,6 +60,14 @@ class QatSettings(TrainSettings):
                 raise InputError(f"{name}={value!r}; {nearest(value, accepted)}")
         if not 0 <= self.recovery < self.steps:
             raise InputError(f"recovery={self.recovery}: from 0 to less than steps={self.steps}")
+        for name in ("observers", "statistics"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name}={getattr(self, name)}: a share of the steps, from 0 to 1")
+
+    @property
+    def scheme(self) -> Int8Scheme:
+        """What is trained for."""
+        return SCHEMES[self.target].replace(weight_bits=self.weight_bits)
 
     def at(self, share: float) -> int:
         """Return the step at this share of those after the recovery."""
@@ -84,7 +94,7 @@ class QatTrainer(Trainer):
                 f"{self.settings.init} finds {keypoints} keypoints, {self.settings.data} has {len(self.spec.keypoints)}"
             )
         network = super()._make_network()
-        scheme = SCHEMES[self.settings.target]
+        scheme = self.settings.scheme
         self.placement = place(network, scheme)
         insert(network, self.placement, scheme, learned=self.settings.learned)
         return network
@@ -119,4 +129,4 @@ class QatTrainer(Trainer):
         plain = create(settings.model, keypoints=len(self.spec.keypoints), **settings.options)
         plain.load_state_dict(plain_state(self.network))
         seen = observe(plain, self.placement.sites, images, self.spec, settings.method)
-        return range_table(seen, self.placement, SCHEMES[settings.target], self.spec, settings.method)
+        return range_table(seen, self.placement, settings.scheme, self.spec, settings.method)

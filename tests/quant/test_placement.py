@@ -216,7 +216,7 @@ def test_the_rules_hold_for_every_combination_of_options(options):
     assert len(graph.of("convolution")) - len(graph.integer) == expected
 
 
-@pytest.mark.parametrize("options", list(combinations())[::5], ids=label)
+@pytest.mark.parametrize("options", list(combinations())[::7], ids=label)
 def test_all_adds_every_summand(options):
     network = create("edgehrnet18", keypoints=4, **options)
     identity, every = place(network, OPENVINO), place(network, ALL)
