@@ -176,7 +176,7 @@ class Row:
 
 
 def report(args: argparse.Namespace) -> None:
-    """Pool the folds into one table, with paired bootstrap intervals against float, and draw the errors."""
+    """Pool the folds into one table, with paired bootstrap intervals against float, and draw those."""
     rows = [_pool(name, args.dirs) for name in TITLES if all(name in _results(folder) for folder in args.dirs)]
     reference = next(row for row in rows if row.name == "float")
     lines = []
@@ -207,7 +207,7 @@ def report(args: argparse.Namespace) -> None:
             difference, low, high = paired_bootstrap(_per_picture(row.errors), _per_picture(tuned.errors))
             print(f"\n{TITLES[row.name]} - {TITLES['nncf-tuned']}: {difference:+.4f} px [{low:+.4f}, {high:+.4f}]")
     if args.out is not None:
-        _draw(rows, args.out)
+        _draw(rows, reference, args.out)
 
 
 def _results(folder: Path) -> dict[str, Any]:
@@ -238,21 +238,23 @@ def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))
 
 
-def _draw(rows: Sequence[Row], path: Path) -> None:
+def _draw(rows: Sequence[Row], reference: Row, path: Path) -> None:
+    """Mean error against float, with its interval: curves of PCK would lie on top of each other."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 5), layout="constrained")
+    shown = [row for row in rows if row is not reference]
+    figure = Figure(figsize=(9, 0.8 + 0.45 * len(shown)), layout="constrained")
     axes = figure.subplots()
-    for row in rows:
-        errors = np.sort(row.errors[np.isfinite(row.errors)])
-        shares = 100 * np.arange(1, len(errors) + 1) / len(errors)
-        style = "--" if row.name.startswith("nncf") else "-"
-        axes.plot(errors, shares, style, linewidth=1.3, label=TITLES[row.name])
-    axes.set(
-        xscale="log", xlabel="error, px of the picture", ylabel="keypoints within, %", xlim=(0.2, 50), ylim=(0, 101)
-    )
-    axes.grid(alpha=0.3)
-    axes.legend(loc="lower right")
+    axes.axvline(0, color="black", linewidth=0.8)
+    for place, row in enumerate(shown):
+        difference, low, high = paired_bootstrap(_per_picture(row.errors), _per_picture(reference.errors))
+        colour = "tab:orange" if row.name.startswith("nncf") else "tab:blue"
+        axes.plot([low, high], [place, place], color=colour, linewidth=2)
+        axes.plot(difference, place, "o", color=colour)
+    axes.set_yticks(range(len(shown)), [TITLES[row.name] for row in shown])
+    axes.invert_yaxis()
+    axes.set_xlabel(f"mean error of a picture against float's, px (95 % interval, {len(reference.errors)} pictures)")
+    axes.grid(axis="x", alpha=0.3)
     figure.savefig(path, dpi=110)
 
 
@@ -275,7 +277,7 @@ def main() -> None:
     t.set_defaults(run=latency)
     r = parts.add_parser("report")
     r.add_argument("dirs", type=Path, nargs="+")
-    r.add_argument("--out", type=Path, help="picture of the error curves")
+    r.add_argument("--out", type=Path, help="picture of the differences")
     r.set_defaults(run=report)
     args = p.parse_args()
     args.run(args)

@@ -159,7 +159,7 @@ class TestTraining:
         batch = next(trainer._batches())
         losses = [sum(trainer._train_step(batch).values()) for _ in range(6)]
         # One batch, seen six times. A step is as large for a range as for a weight, and ranges are small.
-        assert losses[-1] < (1.0 if learned else 0.9) * losses[0]
+        assert losses[-1] < (1.0 if learned else 0.95) * losses[0]
         unmoved = {name for name, p in trainer.network.named_parameters() if torch.equal(p, before[name])}
         # A zero point has no gradient while nothing is clipped below, as of the picture.
         assert {name for name in unmoved if not name.endswith("zero_point")} == set()
