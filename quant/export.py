@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 from PIL import Image
@@ -64,17 +65,17 @@ def export_openvino(
     network = deployable(checkpoint)
     spec = deployed_spec(checkpoint, network, precision, input_size)
     spec = spec.replace(golden=golden_pair(network, spec, picture))
-    reference = Reference(network, None, 0)
+    quantized, strict = None, True
     if precision == "int8":
         table = checkpoint.table("openvino")
-        strict = table.adds == "identity"
-        reference = Reference(network, freeze(network, table), len(table.convolutions), strict)
+        quantized, strict = freeze(network, table), table.adds == "identity"
     proof = list(pictures or ())
     # On fewer than these, chance has its say in the certificate.
     proof += [held_back_scene(index).image for index in range(PROOF_PICTURES - len(proof))]
     with tempfile.TemporaryDirectory() as folder:
         onnx_path, built = Path(folder) / "network.onnx", Path(folder) / out.name
-        write_onnx(reference.quantized or network, spec, onnx_path)
+        write_onnx(quantized or network, spec, onnx_path)
+        reference = Reference(network, quantized, integer_convolutions(onnx_path), strict)
         layers = runtimes.openvino.build(onnx_path, built, spec.to_json(), half=precision != "fp32")
         certificate = certify(built, layers, reference, spec, proof)
         for part in (*parts(built), certificate.save(built)):
@@ -130,6 +131,17 @@ def write_onnx(network: nn.Module, spec: ModelSpec, path: Path) -> None:
             external_data=False,
             verbose=False,
         )
+
+
+def integer_convolutions(path: Path) -> int:
+    """Count the convolutions of an ONNX file whose weights are stored as int8: those that have to run on integers.
+
+    Not those of the range table: of two equal convolutions of one tensor, the exporter keeps one.
+    """
+    graph = onnx.load(path).graph
+    stored = {tensor.name for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.INT8}
+    weights = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear" and node.input[0] in stored}
+    return sum(node.op_type == "Conv" and node.input[1] in weights for node in graph.node)
 
 
 def golden_pair(network: EdgeHRNet, spec: ModelSpec, picture: NDArray[np.uint8] | None = None) -> Golden:

@@ -14,6 +14,8 @@ from edgehrnet.cli import parse_size
 from edgehrnet.errors import EdgeHRNetError, InputError
 from edgehrnet.models.blocks import ACTIVATIONS
 from edgehrnet.models.checkpoints import Checkpoint, load_checkpoint
+from edgehrnet.models.options import Options
+from edgehrnet.models.variants import VARIANTS
 from edgehrnet.spec import ModelSpec
 from quant.calibration import network_inputs
 from quant.data.sources import open_data
@@ -82,7 +84,8 @@ def settings(args: argparse.Namespace, checkpoint: Checkpoint, processes: int) -
         if not count:
             raise InputError(f"{args.data} has no end, and so no epochs: give --steps")
         steps = max(1, math.ceil(args.epochs * count / (args.batch * processes)))
-    swapped = args.activation is not None and args.activation != checkpoint.options.get("activation", "silu")
+    own = {**VARIANTS[checkpoint.variant].options, **checkpoint.options}.get("activation", Options.activation)
+    swapped = args.activation is not None and args.activation != own
     recovery = args.recovery if args.recovery is not None else (steps // 2 if swapped else 0)
     names = {field.name for field in dataclasses.fields(QatSettings)}
     given: dict[str, Any] = {name: value for name, value in vars(args).items() if name in names}

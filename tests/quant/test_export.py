@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -10,12 +11,14 @@ from edgehrnet import Predictor, sample_picture
 from edgehrnet.errors import InputError
 from edgehrnet.letterbox import letterbox
 from edgehrnet.models import create
-from edgehrnet.models.checkpoints import build_model, load_checkpoint, save_checkpoint
+from edgehrnet.models.checkpoints import Checkpoint, build_model, load_checkpoint, save_checkpoint
 from edgehrnet.models.deploy import Deployed, network_input
+from edgehrnet.models.quantized import freeze
 from edgehrnet.sources import read_image
 from edgehrnet.spec import GOLDEN_PICTURE_BYTES
 from quant import export
 from quant.data.corners import SPEC, held_back_scene
+from quant.quantize import calibrate
 from quant.validation import predict_torch
 from runtimes import openvino
 
@@ -28,7 +31,7 @@ def checkpoint():
     return load_checkpoint(CHECKPOINT)
 
 
-@pytest.fixture(scope="module", params=export.PRECISIONS)
+@pytest.fixture(scope="module", params=["fp32", "fp16"])
 def exported(request, checkpoint, tmp_path_factory):
     out = tmp_path_factory.mktemp("export") / f"{request.param}.xml"
     export.export_openvino(checkpoint, out, precision=request.param, picture=read_image(sample_picture()))
@@ -116,7 +119,10 @@ def test_imported_scaling_is_folded_in_and_padding_stays_zero():
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({"precision": "int3"}, "accepted: fp32, fp16"), ({"input_size": (100, 64)}, "multiples of 32")],
+    [
+        ({"precision": "int3"}, "did you mean .int8.. accepted: fp16, fp32, int8"),
+        ({"input_size": (100, 64)}, "multiples of 32"),
+    ],
 )
 def test_bad_arguments_are_refused(checkpoint, tmp_path, arguments, message):
     with pytest.raises(InputError, match=message):
@@ -128,3 +134,17 @@ def test_a_missing_checkpoint_ends_with_one_line(tmp_path, capsys):
         export.main([str(tmp_path / "none.pt"), "--out", str(tmp_path)])
     assert stop.value.code == 2
     assert capsys.readouterr().err.startswith("error: no such checkpoint")
+
+
+def test_equal_convolutions_of_one_tensor_count_once(tmp_path):
+    """Two Blurs of one tensor are one node of the graph; the certificate has to expect the nodes."""
+    torch.manual_seed(0)
+    network = create("edgehrnet18", keypoints=4, down="blur")
+    spec = SPEC.replace(input_size=(64, 64))
+    checkpoint = Checkpoint("edgehrnet18", 4, {"down": "blur"}, network.state_dict(), spec.to_dict(), {})
+    image = torch.zeros((1, 64, 64, 4), dtype=torch.uint8)
+    table = calibrate(checkpoint, [image]).table("openvino")
+    export.write_onnx(freeze(network, table), spec, tmp_path / "blur.onnx")
+    nodes = [node.op_type for node in onnx.load(tmp_path / "blur.onnx").graph.node].count("Conv")
+    assert len(table.convolutions) > nodes
+    assert export.integer_convolutions(tmp_path / "blur.onnx") == nodes - 2  # the heads
