@@ -38,6 +38,7 @@ from quant.evaluation import evaluate
 from quant.export import deployable, export_openvino
 from quant.metrics import paired_bootstrap
 from quant.quantize import bias_corrected, calibrate, equalised
+from quant.scheme import SCHEMES
 from runtimes.openvino import METADATA_KEY
 
 PROOF = 16  # pictures that SQNR and drift are measured on
@@ -46,6 +47,7 @@ RADII = (2, 5, 10)
 TITLES = {
     "float": "float",
     "ptq": "PTQ",
+    "ptq-all": "PTQ, all summands",
     "ptq-corrected": "PTQ, bias correction and equalisation",
     "qat": "QAT",
     "hardswish-float": "float, Hardswish",
@@ -67,6 +69,7 @@ def build(args: argparse.Namespace) -> None:
     ours: dict[str, tuple[Checkpoint, str]] = {
         "float": (plain, "fp32"),
         "ptq": (calibrate(plain, images), "int8"),
+        "ptq-all": (calibrate(plain, images, [SCHEMES["openvino"].replace(adds="all")]), "int8"),
         "ptq-corrected": (bias_corrected(calibrate(equalised(plain), images), "openvino", images), "int8"),
         "qat": (trained, "int8"),
         "hardswish-float": (swapped, "fp32"),
@@ -204,7 +207,7 @@ def report(args: argparse.Namespace) -> None:
     print(_markdown(head, lines))
     tuned = next((row for row in rows if row.name == "nncf-tuned"), None)
     for row in rows:
-        if tuned is not None and row.name in ("ptq", "ptq-corrected", "qat", "hardswish"):
+        if tuned is not None and row.name in ("ptq", "ptq-all", "ptq-corrected", "qat", "hardswish"):
             difference, low, high = paired_bootstrap(_per_picture(row.errors), _per_picture(tuned.errors))
             print(f"\n{TITLES[row.name]} - {TITLES['nncf-tuned']}: {difference:+.4f} px [{low:+.4f}, {high:+.4f}]")
     if args.out is not None:

@@ -189,6 +189,8 @@ def _draw(ranked: Sequence[Ranked], everything: Harm, path: Path) -> None:
     colours = {"activation": "tab:blue", "weights": "tab:orange"}
     for kind, colour in colours.items():
         places = [place for place, entry in enumerate(ranked) if entry.kind == kind]
+        if not places:
+            continue
         axes.barh(places, [ranked[place].harm.drift_px for place in places], color=colour, label=kind)
     axes.set_yticks(range(len(ranked)), [entry.quantizer for entry in ranked], fontsize=8)
     axes.invert_yaxis()
