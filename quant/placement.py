@@ -65,7 +65,7 @@ def place(network: nn.Module, scheme: Int8Scheme, keep_float: Collection[str] = 
     ``keep_float``: sites that stay float, and with each the convolutions that read it. Every name must be one that
     would have been quantized.
 
-    Raises InputError for a name that is not, or a network whose convolutions read what no module returned.
+    Raises InputError for a name that is not, and as `trace` does.
     """
     excluded = _head_convolutions(network) if scheme.float_heads else set()
     sites: dict[str, tuple[str, ...]] = {}

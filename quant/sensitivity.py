@@ -154,7 +154,7 @@ def choose_float(
     probe = Probe(network, images[:PICTURES], ModelSpec.from_dict(checkpoint.spec))
     if probe.harm(table).drift_px <= budget:
         return []
-    readers = place(network, SCHEMES[target]).sites
+    readers = place(network, SCHEMES[target].replace(adds=table.adds)).sites
     return solve(probe, table, rank(probe, table, weights=False, progress=progress), readers, budget)
 
 

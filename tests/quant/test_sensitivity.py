@@ -158,3 +158,17 @@ def test_ptq_applies_the_budget(folder, capsys, monkeypatch):
 def test_choosing_leaves_nothing_in_float_if_the_budget_is_met(small, images):
     calibrated = calibrate(small, images)
     assert sensitivity.choose_float(calibrated, images, "openvino", 1000.0) == []
+
+
+def test_a_summand_that_no_convolution_reads_can_be_chosen_too(small, images, monkeypatch):
+    scheme = SCHEMES["openvino"].replace(adds="all")
+    calibrated = calibrate(small, images, [scheme])
+    table = calibrated.table("openvino")
+    summand = next(site for site, readers in place(build_model(small), scheme).sites.items() if not readers)
+    scale, zero = table.sites[summand]
+    spoilt = dataclasses.replace(table, sites={**table.sites, summand: (100 * scale, zero)})
+    worst = [sensitivity.Ranked(summand, "activation", sensitivity.Harm(9.0, 9.0, 0.0, 0.0))]
+    monkeypatch.setattr(sensitivity, "rank", lambda *_args, **_options: worst)
+    spoilt_checkpoint = dataclasses.replace(calibrated, quantization={"openvino": spoilt})
+    budget = 1.5 * sensitivity.Probe(build_model(small), images, ModelSpec.from_dict(small.spec)).harm(table).drift_px
+    assert sensitivity.choose_float(spoilt_checkpoint, images, "openvino", budget) == [summand]
