@@ -26,7 +26,7 @@ from edgehrnet.spec import ModelSpec
 Array = NDArray[np.float32]
 
 DARK_KERNEL = 11  # cells; the published blur for sigma 2
-CERTAIN = 0.25  # confidence from which a corner may take part in ordering an outline
+CERTAIN = 0.25  # from here on a keypoint counts as found
 WINDOW = 4  # cells on each side that softargmax weighs; nearly three times the training sigma of 1.5
 
 
@@ -37,6 +37,22 @@ def sigmoid(logits: Array) -> Array:
     [0.0, 0.5, 1.0]
     """
     return np.asarray(0.5 * np.tanh(0.5 * logits) + 0.5, np.float32)
+
+
+def probability(peaks: Array, calibration: tuple[float, float, float] | None) -> Array:
+    """Map peak heights 0..1 of any shape to the probability that the keypoint is where it was found.
+
+    ``calibration`` (a, b, c) of ModelSpec.confidence: sigmoid(a ln p - b ln(1 - p) + c); None leaves the heights.
+    Source: beta calibration, Kull, AISTATS 2017.
+
+    >>> probability(np.array([0.2, 0.5], np.float32), (1.0, 1.0, 0.0)).round(3).tolist()
+    [0.20000000298023224, 0.5]
+    """
+    if calibration is None:
+        return peaks
+    a, b, c = calibration
+    p = peaks.astype(np.float64).clip(1e-6, 1 - 1e-6)
+    return sigmoid(np.asarray(a * np.log(p) - b * np.log1p(-p) + c, np.float32))
 
 
 def decode(
@@ -89,19 +105,19 @@ def locate(
     """Decode one picture's maps into picture pixels: xy ``(K, 2)``, always finite, and confidence ``(K,)``.
 
     ``heatmaps`` ``(K, h, w)`` probabilities, ``offsets`` ``(2K, h, w)`` or None; ``method`` None is the spec's own.
-    The padding holds no peaks. A cyclic outline starts at its smallest x/W + y/H, once every keypoint of it is
-    certain; with one missing, channel order is all that is known. The third value ``(K,)`` is the channel that
+    The padding holds no peaks. A cyclic outline starts at its smallest x/W + y/H, once every peak of it reaches
+    CERTAIN; with one missing, channel order is all that is known. The third value ``(K,)`` is the channel that
     each keypoint was found in.
     """
-    cells, confidence = decode(
+    cells, peaks = decode(
         heatmaps[None],
         None if offsets is None else offsets[None],
         method=method or spec.decode,
         mask=box.cell_mask(spec.grid),
     )
-    xy, conf = box.inverse(spec.grid.to_pixels(cells[0])), confidence[0]
+    xy, conf = box.inverse(spec.grid.to_pixels(cells[0])), probability(peaks[0], spec.confidence)
     order = np.arange(len(xy))
-    if spec.cyclic and conf.min() >= CERTAIN:
+    if spec.cyclic and peaks.min() >= CERTAIN:
         order = cyclic_order(xy, (box.width, box.height))
     return xy[order], conf[order], order
 

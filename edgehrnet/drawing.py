@@ -78,41 +78,6 @@ def blend_heatmap(picture: Image.Image, heatmap: NDArray[np.floating[Any]], box:
     return canvas
 
 
-def flatten_quadrilateral(
-    picture: Image.Image, corners: NDArray[np.floating[Any]], size: tuple[int, int]
-) -> Image.Image:
-    """Map a quadrilateral ``(4, 2)``, clockwise picture pixels, onto a picture of ``size`` = (width, height)."""
-    width, height = size
-    corners = np.clip(corners, -FAR, FAR)
-    # Pillow samples at continuous coordinates, where the centre of pixel 0 is 0.5.
-    square = [(0.5, 0.5), (width - 0.5, 0.5), (width - 0.5, height - 0.5), (0.5, height - 0.5)]
-    coefficients = homography(np.array(square), np.asarray(corners) + 0.5)
-    # Shrinking needs a picture without finer detail than the result has.
-    shrink = int(max(1.0, np.ptp(corners[:, 0]) / width, np.ptp(corners[:, 1]) / height) + 0.25)
-    if shrink > 1:
-        picture = picture.reduce(shrink)
-        coefficients[:6] /= shrink
-    return picture.transform(size, Image.Transform.PERSPECTIVE, coefficients.tolist(), Image.Resampling.BICUBIC)
-
-
-def homography(source: NDArray[np.floating[Any]], target: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """Return the 8 numbers a..h with x' = (ax + by + c) / (gx + hy + 1), y' = (dx + ey + f) / (gx + hy + 1).
-
-    ``source`` and ``target`` are ``(4, 2)``, no three points on a line; a degenerate case gives the nearest
-    least-squares answer.
-
-    >>> unit = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
-    >>> (homography(unit, unit * 2 + 3).round(6) + 0.0).tolist()  # no minus zeros
-    [2.0, 0.0, 3.0, 0.0, 2.0, 3.0, 0.0, 0.0]
-    """
-    rows = []
-    for (x, y), (u, v) in zip(source, target, strict=True):
-        rows.append([x, y, 1, 0, 0, 0, -u * x, -u * y])
-        rows.append([0, 0, 0, x, y, 1, -v * x, -v * y])
-    solution: NDArray[np.float64] = np.linalg.lstsq(np.array(rows), np.asarray(target).ravel(), rcond=None)[0]
-    return solution
-
-
 def _disc(pen: ImageDraw.ImageDraw, x: float, y: float, radius: float, fill: tuple[int, int, int]) -> None:
     pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=fill)
 

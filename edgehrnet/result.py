@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgehrnet.decoding import CERTAIN, find_peaks
-from edgehrnet.drawing import blend_heatmap, draw_keypoints, flatten_quadrilateral
+from edgehrnet.drawing import blend_heatmap, draw_keypoints
 from edgehrnet.errors import InputError, MissingExtraError, UnsupportedError, check_keywords
 from edgehrnet.letterbox import Letterbox
+from edgehrnet.rectification import flatten_quadrilateral, sheet_size
 from edgehrnet.sources import MAX_PIXELS, MAX_SIDE
 from edgehrnet.spec import ModelSpec
 
@@ -125,22 +126,25 @@ class Result:
         return path
 
     @check_keywords
-    def rectify(self, size: tuple[int, int]) -> Image.Image:
-        """Flatten the outlined page into ``size`` = (width, height) pixels.
+    def rectify(self, size: tuple[int, int] | None = None) -> Image.Image:
+        """Flatten the outlined page into ``size`` = (width, height) pixels; None for its own proportions.
 
-        Its corners become the picture's corners, the first one top-left. Raises UnsupportedError unless the
-        model is one for the four corners of an outline, and found them all.
+        Its corners become the picture's corners, the first one top-left. Without a size the proportions are those
+        of the page in space, as far as four corners tell (``rectification.sheet_size``), at the resolution of its
+        longest sides. Raises UnsupportedError unless the model is one for the four corners of an outline, and found
+        them all.
         """
         if not self.spec.cyclic or len(self.spec.keypoints) != 4:
             raise UnsupportedError(f"rectify() needs four corners of an outline, {self.spec.name!r} has none")
         if self.keypoints.conf[0].min() < CERTAIN:
             raise UnsupportedError(f"rectify() needs all four corners, found {self!r}; look at .keypoints.conf first")
-        pair = isinstance(size, tuple | list) and len(size) == 2
-        if not pair or not all(isinstance(side, int | np.integer) and 1 <= side <= MAX_SIDE for side in size):
-            raise InputError(f"size={size!r}: (width, height), two whole numbers of 1..{MAX_SIDE} pixels")
-        if size[0] * size[1] > MAX_PIXELS:
-            raise InputError(f"size={size!r}: at most {MAX_PIXELS // 10**6} million pixels")
-        return flatten_quadrilateral(Image.fromarray(self.image), self.keypoints.xy[0], (int(size[0]), int(size[1])))
+        size = self._sheet_size() if size is None else _checked_size(size)
+        return flatten_quadrilateral(Image.fromarray(self.image), self.keypoints.xy[0], size)
+
+    def _sheet_size(self) -> tuple[int, int]:
+        width, height = sheet_size(self.keypoints.xy[0], self.keypoints.size)
+        shrink = min(1.0, MAX_SIDE / max(width, height, 1), (MAX_PIXELS / max(width * height, 1)) ** 0.5)
+        return max(1, int(width * shrink)), max(1, int(height * shrink))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values: model, source, size, instances with score and named keypoints, speed."""
@@ -211,3 +215,12 @@ class Result:
         return supervision.KeyPoints(
             xy=self.keypoints.xy.astype(np.float32), confidence=self.keypoints.conf.astype(np.float32)
         )
+
+
+def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
+    pair = isinstance(size, tuple | list) and len(size) == 2
+    if not pair or not all(isinstance(side, int | np.integer) and 1 <= side <= MAX_SIDE for side in size):
+        raise InputError(f"size={size!r}: (width, height), two whole numbers of 1..{MAX_SIDE} pixels, or None")
+    if size[0] * size[1] > MAX_PIXELS:
+        raise InputError(f"size={size!r}: at most {MAX_PIXELS // 10**6} million pixels")
+    return int(size[0]), int(size[1])

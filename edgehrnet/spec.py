@@ -96,7 +96,8 @@ class ModelSpec:
     ``letterbox``: version of the letterbox the network was trained with. ``stride``, ``cell_offset``: input
     pixel = stride * cell + cell_offset. ``cyclic``: the keypoints are a closed outline, clockwise, and which
     comes first is a convention (smallest x/W + y/H). ``outputs``: (name, layout) pairs.
-    ``quantization``: how the numbers inside were rounded (``float32``, ``float16``, ...).
+    ``quantization``: how the numbers inside were rounded (``float32``, ``float16``, ...). ``confidence``: what makes
+    a peak's height a probability, see decoding.probability; None if nobody measured it.
     """
 
     name: str
@@ -117,6 +118,7 @@ class ModelSpec:
     cyclic: bool = False
     outputs: tuple[tuple[str, str], ...] = (("heatmaps", "NCHW"), ("offsets", "NCHW"), ("hf", "NHWC"))
     quantization: str = "float32"
+    confidence: tuple[float, float, float] | None = None
     golden: Golden | None = None
 
     def __post_init__(self) -> None:

@@ -14,27 +14,32 @@ from edgehrnet.models import Output
 # A blob has the same size in cells on every map, so errors are summed, not averaged over a map's size; divided by
 # the cells of a 128x256 input's heatmap, the sum is of the order of one.
 CELLS = 2048
-PEAK_WEIGHT = 30.0  # a blob covers about 14 of thousands of cells: without it, answering zero is nearly optimal
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Factors of the loss's terms."""
+    """Factors of the loss's terms.
 
+    ``peak``: of a heatmap's cell where a blob is at its top, on top of 1. A blob covers about 14 of thousands of
+    cells: with 0, answering nothing is nearly optimal; the larger it is, the lower the odds at which a peak is drawn.
+    """
+
+    peak: float = 30.0
     offset: float = 0.02
     auxiliary: float = 0.3
     boundary: float = 0.1
     sdf: float = 0.05
 
 
-def pairwise_heatmap_loss(logits: Tensor, targets: Tensor) -> Tensor:
+def pairwise_heatmap_loss(logits: Tensor, targets: Tensor, peak: float) -> Tensor:
     """Return ``(B, K, K)``: the weighted squared error of channel i against target j, summed over cells, / CELLS.
 
-    ``logits`` and ``targets`` ``(B, K, h, w)``. The square is expanded, so that no ``(B, K, K, h, w)`` exists.
+    ``logits`` and ``targets`` ``(B, K, h, w)``, ``peak`` as of Weights. The square is expanded, so that no
+    ``(B, K, K, h, w)`` exists.
     """
     p = logits.sigmoid().flatten(2)
     t = targets.flatten(2)
-    weight = 1 + PEAK_WEIGHT * t
+    weight = 1 + peak * t
     squares = torch.einsum("bic,bjc->bij", p * p, weight)
     products = torch.einsum("bic,bjc->bij", p, weight * t)
     constant = (weight * t * t).sum(2)[:, None, :]
@@ -60,7 +65,7 @@ def keypoint_loss(
     ``targets``: ``heatmaps (B, K, h, w)``, ``offsets (B, K, 2, h, w)``, ``offset_weight (B, K, h, w)``, and where
     the network has them ``aux_p3``, ``aux_p4``, ``boundary``, ``sdf``.
     """
-    cost = pairwise_heatmap_loss(output.heatmaps.float(), targets["heatmaps"])
+    cost = pairwise_heatmap_loss(output.heatmaps.float(), targets["heatmaps"], weights.peak)
     with torch.no_grad():
         order = best_shift(cost, cyclic)
     terms = {"heatmaps": _at(cost, order)}
@@ -68,7 +73,7 @@ def keypoint_loss(
         terms["offsets"] = weights.offset * _offset_loss(output.offsets.float(), targets, order)
     for name in ("aux_p3", "aux_p4"):
         if name in output.extras:
-            coarse = pairwise_heatmap_loss(output.extras[name].float(), targets[name])
+            coarse = pairwise_heatmap_loss(output.extras[name].float(), targets[name], weights.peak)
             terms[name] = weights.auxiliary * _at(coarse, order)
     if "boundary" in output.extras:
         logits = output.extras["boundary"].float()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,10 @@ from typing import Any
 import torch
 
 from edgehrnet.cli import parse_size
-from edgehrnet.errors import EdgeHRNetError
+from edgehrnet.errors import EdgeHRNetError, InputError, nearest
 from edgehrnet.models import available
 from quant.data.sources import ACCEPTED, parse_fold
+from quant.losses import Weights
 from quant.processes import World
 from quant.training import AMP_TYPES, Trainer, TrainSettings
 
@@ -48,6 +51,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--batch", type=int, default=default.batch)
     p.add_argument("--sizes", type=parse_size, nargs="+", default=list(default.sizes), metavar="HxW")
     p.add_argument("--learning-rate", type=float, default=default.learning_rate)
+    p.add_argument("--weight", dest="weights", type=option, action="append", default=[], metavar="NAME=VALUE",
+                   help=f"factor of the loss: {', '.join(f.name for f in fields(Weights))}; repeatable")  # fmt: skip
     p.add_argument("--canonical", type=float, default=default.canonical,
                    help="share of the steps with a fixed corner order")  # fmt: skip
     p.add_argument("--ema", type=float, default=default.ema, help="decay of the averaged weights")
@@ -62,6 +67,21 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
+def loss_weights(given: Sequence[tuple[str, Any]]) -> Weights:
+    """Return the loss's factors with some of them changed; InputError for an unknown name or no number.
+
+    >>> loss_weights([("peak", 10)]).peak
+    10
+    """
+    names = [f.name for f in fields(Weights)]
+    for name, value in given:
+        if name not in names:
+            raise InputError(f"--weight {name}: {nearest(name, names)}")
+        if not isinstance(value, int | float) or not 0 <= value < math.inf:
+            raise InputError(f"--weight {name}={value}: a number from 0, such as {name}=0.5")
+    return Weights(**dict(given))
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     p = parser()
@@ -73,6 +93,7 @@ def main(arguments: list[str] | None = None) -> int:
     given |= {"options": dict(args.options), "sizes": tuple(args.sizes)}
     world = World.join(args.device)
     try:
+        given["weights"] = loss_weights(args.weights)
         given["fold"] = None if args.fold is None else parse_fold(args.fold)
         trainer = Trainer(TrainSettings(**given), args.out, world)
         if args.resume:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgehrnet.spec import ModelSpec
-from quant.data.documents import Scene, document_scene
 from quant.data.examples import Example
+from quant.data.synthetic.difficulty import HARD
+from quant.data.synthetic.documents import Scene, document_scene
 
 NAME = "synthetic:document-corners"
 SPEC = ModelSpec(
@@ -22,15 +24,15 @@ SPEC = ModelSpec(
 # Seeds that no training run ever draws, and pages, surfaces and things that it never sees.
 HELD_BACK = 1_000_000_000
 HELD_BACK_POOL = 1
-HELD_BACK_COUNT = 500  # how many are scored unless told otherwise
+HELD_BACK_COUNT = 2000  # how many are scored unless told otherwise
 TRAINING_SEEDS = 900_000_000
 CALIBRATION_SEEDS = 50_000_000
 CALIBRATION = 950_000_000  # between the two: textures of the training pool in pictures of their own
 
 
 def held_back_scene(index: int) -> Scene:
-    """Return the validation picture of this number; the same everywhere and for ever."""
-    return document_scene(HELD_BACK + index, pool=HELD_BACK_POOL)
+    """Return the validation picture of this number, harder than those of training; the same everywhere, for ever."""
+    return document_scene(HELD_BACK + index, pool=HELD_BACK_POOL, hard=HARD)
 
 
 def sample_scene() -> Scene:
@@ -38,10 +40,16 @@ def sample_scene() -> Scene:
     return document_scene(HELD_BACK + 20_049, size=(1280, 960), pool=HELD_BACK_POOL)
 
 
+@dataclass(frozen=True)
 class DocumentCorners:
-    """The drawn documents as a DataSet; see there."""
+    """The drawn documents as a DataSet; see there.
 
-    spec = SPEC
+    ``first``, ``pool``: seed of the first picture held back, and which textures those are made of.
+    """
+
+    first: int = HELD_BACK
+    pool: int = HELD_BACK_POOL
+    spec: ModelSpec = SPEC
 
     def __len__(self) -> int:
         return 0
@@ -58,11 +66,16 @@ class DocumentCorners:
     def held_back(self, count: int | None = None) -> Iterator[Example]:
         """See DataSet."""
         for index in range(HELD_BACK_COUNT if count is None else count):
-            yield example(held_back_scene(index))
+            yield example(document_scene(self.first + index, pool=self.pool, hard=HARD))
+
+
+UNSEEN = DocumentCorners(first=980_000_000, pool=2)
+"""Pictures that neither train nor score: what confidences are fitted on."""
 
 
 def example(scene: Scene) -> Example:
     """Return the scene as an example; its corners that lie outside the picture count as not visible."""
     edge = np.roll(scene.corners, -1, axis=0)
     area = float(abs((scene.corners[:, 0] * edge[:, 1] - edge[:, 0] * scene.corners[:, 1]).sum()) / 2)
-    return Example(scene.image, scene.corners, scene.visible, empty="empty" in scene.conditions, area=area)
+    empty = "empty" in scene.conditions
+    return Example(scene.image, scene.corners, scene.visible, empty=empty, area=area, conditions=scene.conditions)

@@ -19,6 +19,7 @@ class Example:
     ``image`` ``(H, W, 3)`` u8 RGB. ``points`` ``(K, 2)`` float64, x and y in pixels of the picture, pixel centres at
     integers; always finite. ``visible`` ``(K,)``: whether the point is labelled and lies in the picture. ``empty``:
     there is nothing to find. ``area``: of the instance in square pixels, which OKS measures errors by.
+    ``conditions``: what is known to make the picture hard ("shadow", "blur"); errors are reported for each.
     """
 
     image: NDArray[np.uint8]
@@ -26,6 +27,7 @@ class Example:
     visible: NDArray[np.bool_]
     empty: bool = False
     area: float = 0.0
+    conditions: frozenset[str] = frozenset()
 
 
 class DataSet(Protocol):

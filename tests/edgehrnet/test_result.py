@@ -6,9 +6,10 @@ import pytest
 from PIL import Image
 
 from edgehrnet import Keypoints, Predictor, Result
-from edgehrnet.drawing import FAR, blend_heatmap, draw_keypoints, flatten_quadrilateral, homography
+from edgehrnet.drawing import FAR, blend_heatmap, draw_keypoints
 from edgehrnet.errors import InputError, MissingExtraError, UnsupportedError
 from edgehrnet.letterbox import Letterbox
+from edgehrnet.rectification import flatten_quadrilateral, homography
 
 RED, GREEN, BLUE, WHITE = (200, 30, 30), (30, 180, 40), (40, 50, 220), (240, 240, 240)
 
@@ -235,6 +236,16 @@ class TestRectify:
             np.array([[[5.0, 5.0], [9.0, 9.0], [20.0, 20.0], [5.0, 5.0]]]), np.ones((1, 4)), (192, 128), ("a",) * 4
         )
         assert changed(result, keypoints=line).rectify((20, 10)).size == (20, 10)
+
+    def test_without_a_size_the_page_keeps_its_proportions(self, result):
+        page = Keypoints(np.array([[[20.0, 20.0], [80.0, 20.0], [80.0, 110.0], [20.0, 110.0]]]), np.ones((1, 4)),
+                         (192, 128), ("a",) * 4)  # fmt: skip
+        assert changed(result, keypoints=page).rectify().size == (60, 90)
+
+    def test_a_page_far_larger_than_the_picture_is_cut_to_what_can_be_drawn(self, result):
+        page = Keypoints(np.array([[[0.0, 0.0], [9e5, 0.0], [9e5, 30.0], [0.0, 30.0]]]), np.ones((1, 4)),
+                         (192, 128), ("a",) * 4)  # fmt: skip
+        assert max(changed(result, keypoints=page).rectify().size) <= 16384
 
     def test_other_models_have_no_outline(self, result):
         loose = changed(result, spec=result.spec.replace(cyclic=False, golden=None))

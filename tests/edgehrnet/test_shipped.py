@@ -8,9 +8,9 @@ from PIL import Image
 
 import edgehrnet
 from edgehrnet import Predictor, sample_picture, shipped_model
-from edgehrnet.drawing import flatten_quadrilateral
 from edgehrnet.errors import InputError
 from edgehrnet.models.checkpoints import load_checkpoint
+from edgehrnet.rectification import flatten_quadrilateral
 from edgehrnet.sources import read_image
 from quant.data.corners import sample_scene
 from quant.export import export_openvino

@@ -2,7 +2,9 @@ import pytest
 import torch
 
 from edgehrnet.models import Output
-from quant.losses import CELLS, PEAK_WEIGHT, Weights, best_shift, keypoint_loss, pairwise_heatmap_loss
+from quant.losses import CELLS, Weights, best_shift, keypoint_loss, pairwise_heatmap_loss
+
+PEAK = 7.0
 
 
 def random_maps(batch=2, count=4, seed=0):
@@ -16,16 +18,16 @@ def test_a_blob_weighs_the_same_on_maps_of_any_size():
     small, large = torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 64, 32)
     small[..., 4, 4] = large[..., 40, 9] = 1
     blank = torch.full((1, 1, 1, 1), -40.0)
-    costs = [pairwise_heatmap_loss(blank.expand_as(t), t) for t in (small, large)]
+    costs = [pairwise_heatmap_loss(blank.expand_as(t), t, PEAK) for t in (small, large)]
     torch.testing.assert_close(*costs)
 
 
 def test_pairwise_loss_equals_its_definition():
     logits, targets = random_maps()
-    cost = pairwise_heatmap_loss(logits, targets)
+    cost = pairwise_heatmap_loss(logits, targets, PEAK)
     for i in range(4):
         for j in range(4):
-            error = (logits[:, i].sigmoid() - targets[:, j]) ** 2 * (1 + PEAK_WEIGHT * targets[:, j])
+            error = (logits[:, i].sigmoid() - targets[:, j]) ** 2 * (1 + PEAK * targets[:, j])
             torch.testing.assert_close(cost[:, i, j], error.sum(dim=(1, 2)) / CELLS)
 
 
@@ -33,10 +35,10 @@ def test_pairwise_loss_equals_its_definition():
 def test_the_best_shift_is_found(shift):
     _, targets = random_maps()
     logits = torch.logit(targets.clamp(1e-4, 1 - 1e-4)).roll(shift, dims=1)
-    order = best_shift(pairwise_heatmap_loss(logits, targets), cyclic=True)
+    order = best_shift(pairwise_heatmap_loss(logits, targets, PEAK), cyclic=True)
     torch.testing.assert_close(targets.gather(1, order[:, :, None, None].expand_as(targets)), logits.sigmoid(),
                                atol=2e-4, rtol=0)  # fmt: skip
-    fixed = best_shift(pairwise_heatmap_loss(logits, targets), cyclic=False)
+    fixed = best_shift(pairwise_heatmap_loss(logits, targets, PEAK), cyclic=False)
     assert fixed.tolist() == [[0, 1, 2, 3]] * 2
 
 

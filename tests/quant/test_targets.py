@@ -3,9 +3,9 @@ import pytest
 
 from edgehrnet.letterbox import CellGrid, letterbox
 from quant.data.corners import SPEC, DocumentCorners, example
-from quant.data.documents import Scene, document_scene
 from quant.data.samples import SampleHeads, Samples
 from quant.data.samples import sample as make_sample
+from quant.data.synthetic.documents import Scene, document_scene
 from quant.data.targets import SDF_CLIP, SIGMA, heatmap_target, offset_target, outline_targets
 
 GRID = CellGrid(4, 1.5)

@@ -9,24 +9,28 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
+from quant.data.synthetic.difficulty import Difficulty
+
 _GRAIN_SIDE = 1024
 _LIGHT_STEP = 4  # Light fields are smooth: a quarter of the picture's resolution is enough.
 
 
-def develop(rng: np.random.Generator, picture: Image.Image) -> tuple[NDArray[np.uint8], frozenset[str]]:
+def develop(
+    rng: np.random.Generator, picture: Image.Image, hard: Difficulty
+) -> tuple[NDArray[np.uint8], frozenset[str]]:
     """Turn an evenly lit RGB picture into a photo: (H, W, 3) uint8, and the names of what was done to it.
 
     No effect moves the picture's content: blurs are symmetric about each pixel.
     """
     names: set[str] = set()
-    picture = _light(rng, picture, names)
-    picture = _blur(rng, picture, names)
-    picture = _grain(rng, picture, names)
+    picture = _light(rng, picture, hard, names)
+    picture = _blur(rng, picture, hard, names)
+    picture = _grain(rng, picture, hard, names)
     picture = _tone(rng, picture, names)
-    return np.array(_jpeg(rng, picture, names)), frozenset(names)
+    return np.array(_jpeg(rng, picture, hard, names)), frozenset(names)
 
 
-def _light(rng: np.random.Generator, picture: Image.Image, names: set[str]) -> Image.Image:
+def _light(rng: np.random.Generator, picture: Image.Image, hard: Difficulty, names: set[str]) -> Image.Image:
     size = (-(-picture.width // _LIGHT_STEP), -(-picture.height // _LIGHT_STEP))
     x, y = np.meshgrid(np.linspace(-1, 1, size[0]), np.linspace(-1, 1, size[1]))
     gain = np.ones((size[1], size[0]))
@@ -35,14 +39,19 @@ def _light(rng: np.random.Generator, picture: Image.Image, names: set[str]) -> I
         gain *= 1 + rng.uniform(0, 0.35) * (x * np.cos(angle) + y * np.sin(angle)) / 1.4
     if rng.random() < 0.5:
         gain *= 1 - rng.uniform(0, 0.25) * (x**2 + y**2)
-    if rng.random() < 0.42:
+    if rng.random() < hard.shadow:
         gain *= _cast_shadow(rng, size)
         names.add("shadow")
-    exposure = rng.uniform(0.3, 0.6) if rng.random() < 0.1 else rng.uniform(0.75, 1.1)
+    exposure = rng.uniform(0.3, 0.6) if rng.random() < hard.dark else rng.uniform(0.75, 1.1)
     names.update({"dark"} if exposure < 0.6 else ())
     gain *= exposure
-    glare = _glare(rng, x, y) if rng.random() < 0.15 else None
-    white = rng.normal(1, 0.06, 3).clip(0.82, 1.18)
+    if rng.random() < hard.flash:
+        gain *= _flash(rng, x, y)
+        names.add("flash")
+    glare = _glare(rng, x, y) if rng.random() < hard.glare else None
+    cast = rng.random() < hard.white_balance
+    names.update({"white-balance"} if cast else ())
+    white = _colour_cast(rng) if cast else rng.normal(1, 0.05, 3).clip(0.85, 1.15)
     gain = gain if glare is None else gain * (1 - glare)
     pixels = np.asarray(picture) * _enlarge(gain, picture.size)[..., None]
     pixels *= white.astype(np.float32)
@@ -50,6 +59,19 @@ def _light(rng: np.random.Generator, picture: Image.Image, names: set[str]) -> I
         names.add("glare")
         pixels += _enlarge(255 * glare, picture.size)[..., None]
     return Image.fromarray(np.clip(pixels, 0, 255, out=pixels).astype(np.uint8))
+
+
+def _flash(rng: np.random.Generator, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Gain of a phone's lamp: too bright where it points, falling off with the distance in space squared."""
+    cx, cy = rng.uniform(-0.4, 0.4, 2)
+    squared = (x - cx) ** 2 + (y - cy) ** 2
+    return np.asarray(rng.uniform(1.1, 1.9) / (1 + rng.uniform(0.4, 1.6) * squared))
+
+
+def _colour_cast(rng: np.random.Generator) -> NDArray[np.float64]:
+    """Gain of each channel under a light that the camera did not balance: from a bulb's orange to a shade's blue."""
+    warmth, green = rng.choice([-1, 1]) * rng.uniform(0.12, 0.35), rng.normal(0, 0.06)
+    return np.array([1 + warmth * 0.6, 1 + green, 1 - warmth])
 
 
 def _enlarge(field: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float32]:
@@ -97,20 +119,21 @@ def _glare(rng: np.random.Generator, x: NDArray[np.float64], y: NDArray[np.float
     return np.clip(total, 0, 1)
 
 
-def _blur(rng: np.random.Generator, picture: Image.Image, names: set[str]) -> Image.Image:
+def _blur(rng: np.random.Generator, picture: Image.Image, hard: Difficulty, names: set[str]) -> Image.Image:
     unit = max(picture.size) / 512
-    draw = rng.random()
-    if draw < 0.22:
-        radius = rng.uniform(0.4, 1.0) * unit
-        return picture.filter(ImageFilter.GaussianBlur(radius))
-    if draw < 0.34:
+    if rng.random() < hard.defocus:
         radius = rng.uniform(1.0, 3.2) * unit
-        names.add("blur")
-        defocus = rng.random() < 0.5
-        return picture.filter(ImageFilter.BoxBlur(radius) if defocus else ImageFilter.GaussianBlur(radius))
-    if draw < 0.44:
+        names.add("defocus")
+        disc = rng.random() < 0.5
+        return picture.filter(ImageFilter.BoxBlur(radius) if disc else ImageFilter.GaussianBlur(radius))
+    if rng.random() < hard.motion:
         names.add("motion")
         return _motion(rng, picture, rng.uniform(3, 12) * unit)
+    if rng.random() < 0.25:
+        return picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.4, 1.0) * unit))
+    if rng.random() < hard.sharpened:  # The halo that phones draw along edges.
+        names.add("sharpened")
+        return picture.filter(ImageFilter.UnsharpMask(rng.uniform(1, 3) * unit, int(rng.integers(60, 200)), 2))
     return picture
 
 
@@ -135,8 +158,8 @@ def _grain_tile() -> NDArray[np.float32]:
     return rng.standard_normal((_GRAIN_SIDE, _GRAIN_SIDE), dtype=np.float32)
 
 
-def _grain(rng: np.random.Generator, picture: Image.Image, names: set[str]) -> Image.Image:
-    strong = rng.random() < 0.2
+def _grain(rng: np.random.Generator, picture: Image.Image, hard: Difficulty, names: set[str]) -> Image.Image:
+    strong = rng.random() < hard.noise
     sigma = rng.uniform(6, 20) if strong else rng.uniform(0.0, 4.0)
     if sigma < 1.0:
         return picture
@@ -166,11 +189,12 @@ def _tone(rng: np.random.Generator, picture: Image.Image, names: set[str]) -> Im
     return picture.point(curve.tolist() * 3)
 
 
-def _jpeg(rng: np.random.Generator, picture: Image.Image, names: set[str]) -> Image.Image:
-    if rng.random() < 0.25:
+def _jpeg(rng: np.random.Generator, picture: Image.Image, hard: Difficulty, names: set[str]) -> Image.Image:
+    strong = rng.random() < hard.jpeg
+    if not strong and rng.random() < 0.4:
         return picture
-    quality = int(rng.integers(30, 96))
-    names.update({"jpeg"} if quality < 60 else ())
+    quality = int(rng.integers(25, 60) if strong else rng.integers(60, 96))
+    names.update({"jpeg"} if strong else ())
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=quality)
     return Image.open(buffer).convert("RGB")

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from quant.data import poses
-from quant.data.pages import MARGIN, Page
-from quant.data.poses import Quad
+from quant.data.synthetic import bends, poses
+from quant.data.synthetic.bends import Bend
+from quant.data.synthetic.pages import MARGIN, Page
+from quant.data.synthetic.poses import Quad
 
 Frame = tuple[int, int, int, int]
 _SHADOW_STEP = 2
@@ -34,16 +35,22 @@ def coverage(quad: Quad, frame: Frame) -> NDArray[np.float32]:
     return share
 
 
-def place_page(canvas: Image.Image, page: Page, quad: Quad) -> None:
-    """Draw a page onto an RGB canvas so that its corners fall on the quad's."""
-    frame = _frame(quad, canvas.size)
+def place_page(canvas: Image.Image, page: Page, quad: Quad, *, bend: Bend | None = None, reach: float = 0.0) -> None:
+    """Draw a page onto an RGB canvas so that its corners fall on the quad's.
+
+    bend: of the picture with the page in it; it moves nothing further than reach px.
+    """
+    frame = _frame(quad, canvas.size, reach)
     if frame is None:
         return
     share = coverage(quad, frame)
     if page.cutout is not None:
         share *= np.asarray(_warp(page.cutout, page.size, MARGIN, quad, frame), np.float32) / 255
     mask = Image.fromarray((share * 255 + 0.5).astype(np.uint8))
-    canvas.paste(_warp(page.image, page.size, MARGIN, quad, frame), frame[:2], mask)
+    layer = _warp(page.image, page.size, MARGIN, quad, frame)
+    if bend is not None:
+        layer, mask = (bends.apply(image, bend, frame[:2]) for image in (layer, mask))
+    canvas.paste(layer, frame[:2], mask)
 
 
 def place_object(canvas: Image.Image, item: Image.Image, quad: Quad, shadow: tuple[float, float]) -> None:
@@ -72,20 +79,16 @@ def cast_sheet_shadow(rng: np.random.Generator, canvas: Image.Image, quad: Quad)
         mask = Image.new("L", size, 0)
         points = quad / _SHADOW_STEP + way * offset * unit
         ImageDraw.Draw(mask).polygon([(float(a), float(b)) for a, b in points], fill=255)
-        soft = mask.filter(
-            ImageFilter.BoxBlur(
-                radius * unit,
-            )
-        )
+        soft = mask.filter(ImageFilter.BoxBlur(radius * unit))
         light = ImageChops.multiply(light, soft.point([int(255 - strength * v) for v in range(256)]))
     light = light.resize(canvas.size, Image.Resampling.BILINEAR)
     return ImageChops.multiply(canvas, Image.merge("RGB", (light, light, light)))
 
 
-def _frame(quad: Quad, size: tuple[int, int]) -> Frame | None:
-    """Pixels that a quad may touch, cut to the picture; None when there are none."""
-    low = np.clip(np.floor(quad.min(axis=0)) - 1, 0, size).astype(int)
-    high = np.clip(np.ceil(quad.max(axis=0)) + 1, 0, size).astype(int)
+def _frame(quad: Quad, size: tuple[int, int], reach: float = 0.0) -> Frame | None:
+    """Pixels that a quad may touch, and those within reach px of it, cut to the picture; None when there are none."""
+    low = np.clip(np.floor(quad.min(axis=0) - reach) - 1, 0, size).astype(int)
+    high = np.clip(np.ceil(quad.max(axis=0) + reach) + 1, 0, size).astype(int)
     if (high <= low).any():
         return None
     return int(low[0]), int(low[1]), int(high[0]), int(high[1])

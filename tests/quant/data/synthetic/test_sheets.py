@@ -5,8 +5,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from quant.data import camera, pages, poses, sheets
-from quant.data.pages import Page
+from quant.data.synthetic import camera, pages, poses, sheets
+from quant.data.synthetic.difficulty import HARD
+from quant.data.synthetic.pages import Page
 
 SIZE = (400, 300)
 
@@ -99,7 +100,7 @@ def test_effects_do_not_move_the_picture() -> None:
     for seed in range(60):
         picture = Image.new("RGB", (160, 160), (60, 60, 60))
         ImageDraw.Draw(picture).rectangle((70, 70, 89, 89), fill=(200, 200, 200))
-        image, names = camera.develop(np.random.default_rng(seed), picture)
+        image, names = camera.develop(np.random.default_rng(seed), picture, HARD)
         if names & {"shadow", "glare", "dark"}:
             continue
         part = image[50:110, 50:110].astype(float).mean(axis=2)

@@ -29,6 +29,12 @@ def rectangle(size: tuple[float, float]) -> Quad:
     return np.array([(0.0, 0.0), (w, 0.0), (w, h), (0.0, h)])
 
 
+def rectangle_at(centre: NDArray[np.float64], size: tuple[float, float], angle: float) -> Quad:
+    """Return the corners of a rectangle of (width, height) turned by an angle in rad about its centre (2,)."""
+    turn = np.array([(np.cos(angle), -np.sin(angle)), (np.sin(angle), np.cos(angle))])
+    return np.asarray((rectangle(size) - np.array(size) / 2) @ turn.T + centre)
+
+
 def area(quad: Quad) -> float:
     """Return the signed area in px^2; positive for a quad that runs clockwise in the picture."""
     after = np.roll(quad, -1, axis=0)
@@ -58,18 +64,20 @@ def draw_quad(
     roll: float,
     tilt: float,
     outside: bool,
+    touching: bool = False,
 ) -> Quad:
     """Draw the picture of a sheet (width, height; any unit) under a random camera.
 
     scale: larger share of the picture's width or height that the sheet's bounding box takes up.
     roll: turn in the picture plane, rad. tilt: angle between view axis and the sheet's normal, rad.
-    outside: at least one corner leaves the picture; otherwise none does.
+    outside: at least one corner leaves the picture; otherwise none does. touching: unless one leaves it, a corner
+    lies at the picture's border.
     """
     for attempt in range(40):
         lean = tilt * max(0.0, 1 - attempt / 30)
         limit = scale if outside else min(scale, 0.98)
         quad = _project(rng, size, sheet, limit, roll, lean)
-        quad = _place(rng, quad, size, outside)
+        quad = _place(rng, quad, size, outside, touching)
         ok = is_convex(quad) and (contains(quad, size).all() != outside)
         if ok and (not outside or contains(quad.mean(axis=0, keepdims=True), size)[0]):
             return quad
@@ -110,7 +118,7 @@ def _tilt_about(axis: float, angle: float) -> NDArray[np.float64]:
     return np.asarray(turn @ pitch @ turn.T)
 
 
-def _place(rng: np.random.Generator, quad: Quad, size: Size, outside: bool) -> Quad:
+def _place(rng: np.random.Generator, quad: Quad, size: Size, outside: bool, touching: bool) -> Quad:
     """Shift a quad to a random place.
 
     A shift in the picture instead of in space is exact for a camera whose principal point is not the
@@ -120,6 +128,9 @@ def _place(rng: np.random.Generator, quad: Quad, size: Size, outside: bool) -> Q
     room = np.array(size) - (high - low)
     if not outside:
         pull = rng.beta(1.5, 1.5, 2)
+        if touching:
+            # Half a px from the border at most; inside it even after rounding.
+            pull[int(rng.integers(2))] = rng.choice([0.001, 0.999])
         return np.asarray(quad - low + np.maximum(room, 0) * pull)
     # Overhang: part of the bounding box, up to a third of it, beyond one or two sides.
     start = rng.uniform(0, np.maximum(room, 1.0), 2) + np.minimum(room, 0) / 2

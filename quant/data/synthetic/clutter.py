@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw
 
-from quant.data.ink import Colour, random_colour
+from quant.data.synthetic.ink import Colour, random_colour
 
 POOL = 72
 """Number of different objects of each group; all stay cached, at most 0.3 MB each."""
@@ -26,7 +26,7 @@ def small_object(index: int) -> Image.Image:
 
 @lru_cache(maxsize=POOL)
 def device(index: int) -> Image.Image:
-    """Return a structured rectangle (RGBA): keyboard, laptop, window, phone, closed book, tray."""
+    """Return a structured rectangle (RGBA): keyboard, laptop, window, phone, tray, monitor, box."""
     rng = np.random.default_rng([index, 0xDE1])
     return _DEVICES[index % len(_DEVICES)](rng)
 
@@ -211,6 +211,37 @@ def _tray(rng: np.random.Generator) -> Image.Image:
     return image
 
 
+def _monitor(rng: np.random.Generator) -> Image.Image:
+    """Screen with windows on it, on a stand: bright, lettered, and no document."""
+    image, draw = _blank(_SIDE, int(_SIDE * rng.uniform(0.66, 0.8)))
+    w, h = image.size
+    draw.rectangle((w * 0.4, h * 0.8, w * 0.6, h - _PAD), fill=random_colour(rng, 30, 120))
+    draw.rounded_rectangle((_PAD, _PAD, w - _PAD, h * 0.86), 5, fill=random_colour(rng, 5, 60))
+    draw.rectangle((_PAD + 6, _PAD + 6, w - _PAD - 6, h * 0.82), fill=random_colour(rng, 20, 230))
+    for _ in range(int(rng.integers(1, 4))):
+        x, y = rng.uniform(0.06, 0.4) * w, rng.uniform(0.06, 0.3) * h
+        right, low = x + rng.uniform(0.2, 0.5) * w, y + rng.uniform(0.2, 0.45) * h
+        draw.rectangle((x, y, right, low), fill=random_colour(rng, 180, 256))
+        draw.rectangle((x, y, right, y + 8), fill=random_colour(rng, 40, 160))
+        for line in np.arange(y + 14, low - 4, 6):
+            draw.line((x + 5, line, x + rng.uniform(0.4, 0.95) * (right - x), line), fill=(90, 90, 95), width=2)
+    return image
+
+
+def _box(rng: np.random.Generator) -> Image.Image:
+    """Parcel: cardboard with tape and a label's place."""
+    image, draw = _blank(_SIDE, int(_SIDE * rng.uniform(0.6, 0.95)))
+    w, h = image.size
+    brown = _shift((176, 136, 92), int(rng.integers(-45, 40)))
+    draw.rectangle((_PAD, _PAD, w - _PAD, h - _PAD), fill=brown)
+    middle, tape = h * rng.uniform(0.4, 0.6), h * rng.uniform(0.05, 0.12)
+    draw.rectangle((_PAD, middle - tape, w - _PAD, middle + tape), fill=_shift(brown, int(rng.integers(-30, 45))))
+    draw.line((_PAD, middle, w - _PAD, middle), fill=_shift(brown, -50), width=2)
+    for x in (w * 0.12, w * 0.88):
+        draw.line((x, _PAD, x, h - _PAD), fill=_shift(brown, -12), width=1)
+    return image
+
+
 _SMALL: tuple[Callable[[np.random.Generator], Image.Image], ...] = (
     _pen,
     _round,
@@ -226,4 +257,6 @@ _DEVICES: tuple[Callable[[np.random.Generator], Image.Image], ...] = (
     _phone,
     _tray,
     _keyboard,
+    _monitor,
+    _box,
 )

@@ -15,7 +15,7 @@ Field = NDArray[np.float32]
 SIDE = 640
 """Side of a surface texture, px."""
 
-POOL = 160
+POOL = 182
 """Number of different patterns; all stay cached, 0.4 MB each."""
 
 
@@ -92,7 +92,9 @@ def _fabric(rng: np.random.Generator) -> Field:
     x, y = _axes(rng)
     count = rng.uniform(40, 130)
     weave = np.sin(2 * np.pi * count * x) * np.sin(2 * np.pi * count * y)
-    return np.asarray(0.5 * weave + 0.5 * clouds(rng, (3, 3), 3) + 0.3 * _white(rng), np.float32)
+    folds = clouds(rng, (rng.uniform(2, 8), rng.uniform(2, 5)), 2)
+    tone = 0.5 * weave + 0.5 * clouds(rng, (3, 3), 3) + 0.3 * _white(rng)
+    return np.asarray(tone + rng.uniform(0, 1.2) * folds, np.float32)
 
 
 def _tiles(rng: np.random.Generator) -> Field:
@@ -105,6 +107,19 @@ def _tiles(rng: np.random.Generator) -> Field:
     gap = rng.uniform(0.01, 0.06)
     grout = ((column % 1.0) < gap) | (((y * ny + 20) % 1.0) < gap)
     tone = np.where(grout, rng.choice([-1.6, 1.4]), tone + 0.3 * clouds(rng, (6, 6), 4))
+    return np.asarray(tone, np.float32)
+
+
+def _parquet(rng: np.random.Generator) -> Field:
+    """Blocks of strips, each block across its neighbours."""
+    x, y = _axes(rng)
+    count, strips = rng.uniform(3, 9), int(rng.integers(3, 6))
+    column, row = np.floor((x + 2) * count), np.floor((y + 2) * count)
+    across = (column + row) % 2 == 0
+    along = np.where(across, (x + 2) * count, (y + 2) * count) % 1.0 * strips
+    each = rng.uniform(-0.5, 0.5, 97).astype(np.float32)
+    tone = each[((column * 31 + row * 17 + np.floor(along) * 7) % 97).astype(int)]
+    tone = tone - 1.5 * ((along % 1.0) < 0.05) + 0.25 * clouds(rng, (8, 8), 5)
     return np.asarray(tone, np.float32)
 
 
@@ -184,7 +199,7 @@ def _vivid_palette(rng: np.random.Generator) -> _Palette:
 
 
 def _mixed_palette(rng: np.random.Generator) -> _Palette:
-    return _common_palette(rng) if rng.random() < 0.7 else _vivid_palette(rng)
+    return _common_palette(rng) if rng.random() < 0.85 else _vivid_palette(rng)
 
 
 def _quiet_palette(rng: np.random.Generator) -> _Palette:
@@ -202,6 +217,7 @@ _TONES: dict[str, Callable[[np.random.Generator], Field]] = {
     "plain": _plain,
     "fabric": _fabric,
     "tiles": _tiles,
+    "parquet": _parquet,
     "carpet": _carpet,
     "marble": _marble,
     "stripes": _stripes,
@@ -213,6 +229,7 @@ _TONES: dict[str, Callable[[np.random.Generator], Field]] = {
 }
 _PALETTES: dict[str, Callable[[np.random.Generator], _Palette]] = dict.fromkeys(_TONES, _mixed_palette) | {
     "wood": _wood_palette,
+    "parquet": _wood_palette,
     "plain": _quiet_palette,
     "gradient": _quiet_palette,
     "granite": _quiet_palette,
@@ -224,6 +241,7 @@ _PALETTES: dict[str, Callable[[np.random.Generator], _Palette]] = dict.fromkeys(
 }
 # Wood and plain tables are what documents most often lie on.
 _KINDS = (
-    "wood", "plain", "fabric", "tiles", "wood", "carpet", "marble", "stripes", "plain", "checks",
-    "wood", "dots", "gradient", "granite", "plain", "clouded",
+    "wood", "plain", "fabric", "tiles", "carpet", "stripes", "wood", "plain", "parquet", "marble", "fabric", "checks",
+    "carpet", "wood", "plain", "tiles", "dots", "gradient", "fabric", "wood", "plain", "carpet", "granite", "checks",
+    "tiles", "clouded",
 )  # fmt: skip
