@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from edgehrnet import Predictor, shipped_model
@@ -22,20 +24,32 @@ from edgehrnet.models.checkpoints import Checkpoint, build_model, load_checkpoin
 from edgehrnet.spec import ModelSpec
 from quant.data.examples import DataSet
 from quant.data.sources import ACCEPTED, open_data, parse_fold
-from quant.evaluation import RADII, Evaluation, Predict, Prediction, check_radii, evaluate, load_pycocotools
+from quant.evaluation import RADII, Evaluation, Prediction, check_radii, evaluate, load_pycocotools
 from quant.metrics import spread
 from quant.validation import predict_torch
+
+# xy (K, 2) float64 in picture pixels, confidence (K,) float32 and heatmaps (K, h, w) float32, both 0..1.
+Observation = tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float32]]
 
 NAME_WIDTH = 30  # characters of a model's name in the table, whose other columns need some 85
 
 
 @dataclass(frozen=True)
 class OpenModel:
-    """A model ready to run: as it was named, its spec at the size it runs at, and what maps a picture to points."""
+    """A model ready to run: as it was named, and its spec at the size it runs at.
+
+    ``observe`` maps a picture ``(H, W, 3)`` u8 RGB to xy ``(K, 2)`` in its pixels, confidence ``(K,)`` and heatmaps
+    ``(K, h, w)``, both 0..1. ``info`` gives what is loaded, as Predictor.info does.
+    """
 
     name: str
     spec: ModelSpec
-    predict: Predict
+    observe: Callable[[NDArray[np.uint8]], Observation]
+    info: Callable[[], dict[str, Any]]
+
+    def predict(self, image: NDArray[np.uint8]) -> Prediction:
+        """Return the points and their confidence alone."""
+        return self.observe(image)[:2]
 
 
 @contextmanager
@@ -52,11 +66,11 @@ def open_model(name: str, device: str = "cpu", input_size: tuple[int, int] | Non
     path = shipped_model(name) if Path(name).name == name and "." not in name else Path(name)
     with Predictor(path, device=device, input_size=input_size) as predictor:
 
-        def predict(image: Any) -> Prediction:
-            found = predictor.predict(image).keypoints
-            return found.xy[0], found.conf[0]
+        def observe(image: NDArray[np.uint8]) -> Observation:
+            found = predictor.predict(image)
+            return found.keypoints.xy[0], found.keypoints.conf[0], found.heatmaps[0]
 
-        yield OpenModel(name, predictor.spec, predict)
+        yield OpenModel(name, predictor.spec, observe, predictor.info)
 
 
 def build_network(checkpoint: Checkpoint) -> nn.Module:
@@ -72,7 +86,15 @@ def _open_checkpoint(name: str, device: str, input_size: tuple[int, int] | None)
         spec = spec.replace(input_size=input_size)
     place = _torch_device(device)
     network = build_network(checkpoint).to(place)
-    return OpenModel(name, spec, lambda image: predict_torch(network, image, spec, place)[:2])
+    info = {
+        "file": name,
+        "engine": "torch",
+        "version": torch.__version__,
+        "device": str(place),
+        "spec": spec.replace(golden=None).to_dict(),
+        "certificate": None,
+    }
+    return OpenModel(name, spec, lambda image: predict_torch(network, image, spec, place), lambda: info)
 
 
 def _torch_device(device: str) -> torch.device:
@@ -87,14 +109,16 @@ def _torch_device(device: str) -> torch.device:
     return torch.device("cuda", int(number or 0))
 
 
-def compare(models: Sequence[OpenModel], data: DataSet, count: int | None) -> list[Evaluation]:
-    """Evaluate each model, after checking that all of them fit the data."""
+def compare(
+    models: Sequence[OpenModel], data: DataSet, count: int | None, *, progress: bool = False
+) -> list[Evaluation]:
+    """Evaluate each model, after checking that all of them fit the data; ``progress`` shows a bar."""
     expected = len(data.spec.keypoints)
     for model in models:
         found = len(model.spec.keypoints)
         if found != expected:
             raise InputError(f"{model.name} finds {found} keypoints, {data.spec.name} has {expected}; they must agree")
-    return [evaluate(model.name, model.predict, data, count) for model in models]
+    return [evaluate(model.name, model.predict, data, count, progress=progress) for model in models]
 
 
 def report(evaluations: Sequence[Evaluation], radii: Sequence[float] = RADII) -> str:

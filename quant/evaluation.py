@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +13,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from edgehrnet.errors import InputError, MissingExtraError
 from quant.data.examples import DataSet, Example
-from quant.metrics import Score, auroc, best_shift, keypoint_errors, pck, score, spread
+from quant.metrics import Score, auroc, best_shift, expected_calibration_error, keypoint_errors, pck, score, spread
 
 # xy (K, 2) float64 in picture pixels, confidence (K,) float32 in 0..1.
 Prediction = tuple[NDArray[np.float64], NDArray[np.float32]]
@@ -22,6 +25,7 @@ Predict = Callable[[NDArray[np.uint8]], Prediction]
 
 RADII = (2.0, 5.0, 10.0)  # picture pixels
 DEFAULT_SIGMA = 0.05  # of OKS, for keypoints that nobody measured: between COCO's ears and its wrists
+CORRECT = 1.0  # percent of the diagonal: a keypoint whose error is under this is correct
 CATEGORY = 1
 
 
@@ -32,7 +36,8 @@ class Evaluation:
     ``errors`` ``(N, K)`` in px of the picture, NaN where not scored. ``diagonals`` ``(N,)`` of the pictures in px;
     ``areas`` ``(N,)`` of the instances in square px. ``xy`` ``(N, K, 2)`` and ``conf`` ``(N, K)``: what was found,
     of cyclic data in the shift that was scored. ``empty`` ``(N,)``: there is nothing to find. ``truth`` ``(N, K, 2)``,
-    ``visible`` ``(N, K)``: the labels. ``sigmas``: COCO's constants of the keypoints, or none.
+    ``visible`` ``(N, K)``: the labels. ``conditions``: of each picture, what is known to make it hard. ``sigmas``:
+    COCO's constants of the keypoints, or none.
     """
 
     name: str
@@ -44,6 +49,7 @@ class Evaluation:
     empty: NDArray[np.bool_]
     truth: NDArray[np.float64]
     visible: NDArray[np.bool_]
+    conditions: tuple[frozenset[str], ...] = ()
     sigmas: tuple[float, ...] = ()
 
     @property
@@ -56,17 +62,37 @@ class Evaluation:
         """``(N,)``: mean error of each picture in px, NaN where nothing was scored; for paired_bootstrap."""
         return np.array([spread(row)[0] for row in self.errors])
 
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        """``(N, K)``: the error is under `CORRECT`; False where there is nothing to be right about."""
+        return np.asarray(self.percent < CORRECT)
+
+    def part(self, chosen: NDArray[np.bool_]) -> Evaluation:
+        """Return the pictures that ``chosen`` ``(N,)`` is True for."""
+        arrays: dict[str, Any] = {
+            name: value[chosen] for name, value in vars(self).items() if isinstance(value, np.ndarray)
+        }
+        conditions = tuple(itertools.compress(self.conditions, chosen))
+        return dataclasses.replace(self, conditions=conditions, **arrays)
+
     def score(self) -> Score:
         """Summarise the errors in percent of the diagonal; needs no extra."""
         scores = self.conf.mean(axis=1)
-        return score(self.percent, len(self.errors), auroc(scores[~self.empty], scores[self.empty]))
+        presence = auroc(scores[~self.empty], scores[self.empty])
+        return score(self.percent, len(self.errors), presence, expected_calibration_error(self.conf, self.correct))
+
+    def by_condition(self) -> dict[str, Score]:
+        """Return the score of the pictures with each condition, by its name; a picture counts for each that it has."""
+        names = sorted(frozenset[str]().union(*self.conditions))
+        return {name: self.part(np.array([name in has for has in self.conditions])).score() for name in names}
 
     def summary(self, radii: Sequence[float] = RADII) -> dict[str, float | None]:
         """Return every score by name, rounded; None where there was nothing to score.
 
         ``mean_px``, ``median_px``, ``p95_px`` and, for each of ``radii`` in px, ``pck@2px``; ``mean_percent``,
         ``median_percent``, ``p95_percent`` of the picture's diagonal and ``pck1``, ``pck2``, ``pck3`` within so many
-        percent of it; ``presence_auroc`` of the mean confidence; ``oks_ap``, ``oks_ap50``, ``oks_ap75`` in 0..1.
+        percent of it; ``presence_auroc`` of the mean confidence; ``ece``, how far confidence is from the share of
+        keypoints that are `correct`; ``oks_ap``, ``oks_ap50``, ``oks_ap75``; these five in 0..1.
         Every PCK is in percent of the keypoints. Raises MissingExtraError without pycocotools.
         """
         check_radii(radii)
@@ -112,17 +138,22 @@ class Evaluation:
         return {"image_id": picture, "category_id": CATEGORY, "keypoints": keypoints, "score": score}
 
 
-def evaluate(name: str, predict: Predict, data: DataSet, count: int | None = None) -> Evaluation:
+def evaluate(
+    name: str, predict: Predict, data: DataSet, count: int | None = None, *, progress: bool = False
+) -> Evaluation:
     """Run ``predict`` on the first ``count`` pictures held back (None: all, or as many as is usual) and compare.
 
     ``predict`` maps a picture ``(H, W, 3)`` u8 RGB to xy ``(K, 2)`` in its pixels and confidence ``(K,)``. Of cyclic
-    data the best cyclic shift counts. Raises InputError if there is no picture, or an answer does not fit the data.
+    data the best cyclic shift counts. ``progress`` shows a bar. Raises InputError if there is no picture, or an answer
+    does not fit the data.
     """
-    rows = [_compare(predict, example, data.spec.cyclic) for example in data.held_back(count)]
+    examples = tqdm(data.held_back(count), total=count, disable=not progress, desc="scoring", unit="picture")
+    rows = [_compare(predict, example, data.spec.cyclic) for example in examples]
     if not rows:
         raise InputError(f"{data.spec.name} holds no picture back to score (count={count})")
+    conditions = tuple(row.pop("conditions") for row in rows)
     columns = {field: np.array([row[field] for row in rows]) for field in rows[0]}
-    return Evaluation(name=name, sigmas=data.spec.oks_sigmas, **columns)
+    return Evaluation(name=name, conditions=conditions, sigmas=data.spec.oks_sigmas, **columns)
 
 
 def _compare(predict: Predict, example: Example, cyclic: bool) -> dict[str, Any]:
@@ -144,6 +175,7 @@ def _compare(predict: Predict, example: Example, cyclic: bool) -> dict[str, Any]
         "empty": example.empty,
         "truth": example.points,
         "visible": example.visible,
+        "conditions": example.conditions,
     }
 
 

@@ -58,8 +58,58 @@ def auroc(positive: ArrayLike, negative: ArrayLike) -> float:
 
 
 @dataclass(frozen=True)
+class Bin:
+    """Predictions of similar confidence: its mean and the share of them that is correct, both 0..1; their number."""
+
+    confidence: float
+    correct: float
+    count: int
+
+
+def reliability(conf: ArrayLike, correct: ArrayLike, bins: int = 15) -> list[Bin]:
+    """Sort predictions by confidence into at most ``bins`` of equal mass, the least confident first.
+
+    ``conf`` 0..1 and ``correct`` (bool) have one shape. Bins hold as many predictions each, give or take one
+    (Nguyen & O'Connor 2015), but equal confidences are never parted: otherwise the order of the pictures would count.
+
+    >>> for part in reliability([0.1, 0.9, 0.3, 0.7], [False, True, False, True], bins=2):
+    ...     print(part)
+    Bin(confidence=0.2, correct=0.0, count=2)
+    Bin(confidence=0.8, correct=1.0, count=2)
+    """
+    sure, right = np.asarray(conf, np.float64).ravel(), np.asarray(correct, bool).ravel()
+    if sure.shape != right.shape or bins < 1:
+        raise InputError(f"{sure.size} confidences, {right.size} answers, bins={bins}; as many of both, bins from 1")
+    if not sure.size:
+        return []
+    ends = np.quantile(sure, np.arange(1, bins) / bins)
+    place = np.searchsorted(ends, sure, side="right")
+    parts = [place == number for number in np.unique(place)]
+    return [Bin(float(sure[part].mean()), float(right[part].mean()), int(part.sum())) for part in parts]
+
+
+def expected_calibration_error(conf: ArrayLike, correct: ArrayLike, bins: int = 15) -> float:
+    """Return how far confidence is from the share of correct answers, 0..1; NaN without a prediction.
+
+    The mean over the bins of reliability, weighted by their counts, of |mean confidence - share correct| (Naeini et
+    al. 2015, Guo et al. 2017; with bins of equal mass, Nguyen & O'Connor 2015). 0 says that of the answers given with
+    confidence 0.8, for one, 80 % are correct.
+
+    >>> round(expected_calibration_error([0.5, 0.5, 1.0, 1.0], [True, False, True, False], bins=2), 3)
+    0.25
+    """
+    parts = reliability(conf, correct, bins)
+    if not parts:
+        return float("nan")
+    return float(np.average([abs(p.confidence - p.correct) for p in parts], weights=[p.count for p in parts]))
+
+
+@dataclass(frozen=True)
 class Score:
-    """Keypoint errors of a set of pictures; ``*_percent`` of the diagonal, ``pck*`` in percent of keypoints."""
+    """Keypoint errors of a set of pictures; ``*_percent`` of the diagonal, ``pck*`` in percent of keypoints.
+
+    ``presence_auroc`` and ``ece``, the expected calibration error, in 0..1.
+    """
 
     pictures: int
     keypoints: int
@@ -70,17 +120,20 @@ class Score:
     pck2: float
     pck3: float
     presence_auroc: float
+    ece: float
 
     def as_dict(self) -> dict[str, float | None]:
         """Return the fields as JSON values, rounded to what they can carry; None where there was nothing to score."""
         return {key: None if math.isnan(value) else round(value, 4) for key, value in asdict(self).items()}
 
 
-def score(errors_percent: ArrayLike, pictures: int, presence_auroc: float = float("nan")) -> Score:
+def score(
+    errors_percent: ArrayLike, pictures: int, presence_auroc: float = float("nan"), ece: float = float("nan")
+) -> Score:
     """Summarise errors in percent of the diagonal, any shape; NaN entries are keypoints not scored."""
     pck1, pck2, pck3 = (pck(errors_percent, radius) for radius in (1, 2, 3))
     keypoints = int(np.isfinite(np.asarray(errors_percent, np.float64)).sum())
-    return Score(pictures, keypoints, *spread(errors_percent), pck1, pck2, pck3, presence_auroc)
+    return Score(pictures, keypoints, *spread(errors_percent), pck1, pck2, pck3, presence_auroc, ece)
 
 
 def spread(errors: ArrayLike) -> tuple[float, float, float]:

@@ -100,6 +100,41 @@ def test_summary_counts_what_it_says(three):
         three.summary(radii=(0,))
 
 
+def test_correct_is_within_one_percent_and_nothing_else(three):
+    assert not three.correct.any()
+    answers = {0: (moved(0.99, 0), 0.9), 1: (moved(0, 1.01), 0.8), 2: (SQUARE, 0.1)}
+    hidden = np.array([True, False, True, True])
+    empty = example(2, SQUARE, ~ALL, empty=True, area=0.0)
+    found = evaluate("near", model(answers), Fixed([example(0, visible=hidden), example(1), empty]))
+    assert found.correct.tolist() == [hidden.tolist(), [False] * 4, [False] * 4]
+    # Three bins, one a confidence: 3 of 4 correct at 0.9, none of 4 at 0.8 and at 0.1.
+    assert found.score().ece == pytest.approx((0.15 + 0.8 + 0.1) / 3)
+    assert found.summary()["ece"] == pytest.approx(0.35, abs=1e-4)
+    assert list(found.score().as_dict())[-1] == "ece"
+
+
+def test_scores_by_condition():
+    dark, both, neither = frozenset({"dark"}), frozenset({"dark", "blur"}), frozenset[str]()
+    pictures = [example(n, conditions=has) for n, has in enumerate((dark, both, neither))]
+    answers = model({0: (SQUARE, 0.9), 1: (moved(0, 2), 0.8), 2: (moved(50, 0), 0.7)})
+    found = evaluate("conditions", answers, Fixed(pictures))
+    assert found.conditions == (dark, both, neither)
+    scores = found.by_condition()
+    assert list(scores) == ["blur", "dark"]
+    assert (scores["dark"].pictures, scores["dark"].keypoints) == (2, 8)
+    assert (scores["dark"].mean_percent, scores["dark"].pck1, scores["dark"].pck3) == (1, 50, 100)
+    assert (scores["blur"].pictures, scores["blur"].mean_percent, scores["blur"].pck1) == (1, 2, 0)
+
+
+def test_a_part_is_the_evaluation_of_its_pictures(three):
+    part = three.part(np.array([True, False, True]))
+    assert part.errors.shape == (2, 4)
+    assert part.empty.tolist() == [False, True]
+    assert part.conditions == (frozenset(), frozenset())
+    assert part.score().mean_percent == 3
+    assert three.by_condition() == {}
+
+
 def test_only_as_many_pictures_as_asked_for():
     data = Fixed([example(0), example(1)])
     answers = model({0: (SQUARE, 0.9), 1: (SQUARE, 0.9)})

@@ -86,4 +86,4 @@ def moved(points: Points, bend: Bend) -> Points:
     new = points.copy()
     for _ in range(50):
         new += points - bend(new)
-    return new
+    return np.asarray(new)

@@ -101,5 +101,5 @@ HARD = Difficulty(
     motion=0.14,
     noise=0.2,
     jpeg=0.25,
-    sharpened=0.15,
+    sharpened=0.22,
 )

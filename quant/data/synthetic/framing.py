@@ -55,6 +55,8 @@ def draw_framing(rng: np.random.Generator, props: Props, size: Size, hard: Diffi
         page.kind: True,
         "card": "card" in page.kind,
         "book": page.kind in ("book", "spread"),
+        "form": page.kind in ("form", "invoice"),
+        "notebook": page.kind in ("notebook", "note"),
         "outside": outside,
         "touching": touching and not outside and gap.min() < 0.01 * max(size),
         "rotated": abs(roll) > np.pi / 6,

@@ -16,7 +16,7 @@ SMALL = (192, 144)
 
 
 VALIDATED = (
-    "text", "script", "table", "form", "handwriting", "photo", "receipt", "card", "book", "ruled", "coloured-paper",
+    "text", "script", "table", "form", "handwriting", "photo", "receipt", "card", "book", "notebook", "coloured-paper",
     "dark-paper", "wood", "fabric", "tiles", "carpet", "pattern", "low-contrast", "edge", "clutter", "sheets", "stack",
     "hand", "covered", "held", "curled", "tilted", "rotated", "small", "large", "outside", "touching", "empty", "lens",
     "shadow", "glare", "flash", "dark", "white-balance", "defocus", "motion", "noise", "jpeg", "sharpened",

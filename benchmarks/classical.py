@@ -1,0 +1,212 @@
+"""Document corners the classical way, with OpenCV, beside models: the same held-back pictures, the same scores.
+
+    python benchmarks/classical.py [MODEL ...] --count 500
+
+Canny's edges at several scales and thresholds, and Otsu's and a local threshold, give contours; of the convex
+quadrilaterals among them wins the one that is large and has edges all along its sides. Lines fitted to the picture
+across each side make it sharp. Needs ``pip install 'edgehrnet[video]'``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgehrnet.cli import table
+from edgehrnet.errors import EdgeHRNetError, InputError
+from quant.data.corners import DocumentCorners
+from quant.evaluate import compare, open_model, report
+from quant.evaluation import Evaluation, Prediction, evaluate, load_pycocotools
+
+NAME = "OpenCV contours"
+LONG_SIDE = 480  # px at which quadrilaterals are searched; what is finer is texture
+AREA_FLOOR = 0.01  # of the picture: what is smaller is no document
+BLURS = (3, 7)  # px
+CANNY = ((0.66, 1.33), (0.33, 0.8), (0.1, 0.3))  # low and high threshold, as shares of the median grey level
+GAPS = (1, 7)  # px between edges that are closed
+TOLERANCES = (0.02, 0.035, 0.05)  # of a contour's length: how far its polygon may be from it
+CLEAR = 24.0  # grey levels: an edge this steep needs no more
+SAMPLES, MARGIN = 64, 0.06  # places on each side, and the share of it left out at either end
+PITCH = 0.5  # px between samples across a side
+REACH = 3.0  # px at LONG_SIDE that a contour may be off
+LOST = 3.0  # percent of the diagonal: with a corner farther off, a picture is lost
+
+Picture = NDArray[np.uint8]
+Grey = NDArray[np.float32]
+Quad = NDArray[np.float64]
+
+
+def find_quadrilateral(image: Picture) -> Quad | None:
+    """Find the document in ``(H, W, 3)`` u8 RGB: its corners ``(4, 2)`` x, y, clockwise; None if there is none.
+
+    In pixels of the picture, whose centres are integers.
+    """
+    height, width = image.shape[:2]
+    scale = max(1.0, max(height, width) / LONG_SIDE)
+    size = (round(width / scale), round(height / scale))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    grey = cv2.GaussianBlur(_grey(small), (3, 3), 0).astype(np.float32)
+    floor = AREA_FLOOR * size[0] * size[1]
+    quads = [quad for contour in _contours(small) if (quad := _quadrilateral(contour, floor)) is not None]
+    supports = [_support(quad, grey) for quad in quads]
+    if not supports or max(supports) == 0:
+        return None
+    best = quads[int(np.argmax(supports))]
+    large = (best + 0.5) / size * (width, height) - 0.5
+    return _refined(large, cv2.GaussianBlur(_grey(image), (3, 3), 0).astype(np.float32), REACH * scale)
+
+
+def _grey(image: Picture) -> Picture:
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+def _contours(small: Picture) -> Iterator[NDArray[np.int32]]:
+    saturation = cv2.cvtColor(small, cv2.COLOR_RGB2HSV)[..., 1]
+    for channel in (_grey(small), np.ascontiguousarray(saturation)):
+        for edges in _edge_maps(channel):
+            yield from cv2.findContours(edges, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)[0]
+
+
+def _edge_maps(channel: Picture) -> Iterator[Picture]:
+    """Yield ``(H, W)`` maps, 0 or 255: closed edges, or regions, of one channel."""
+    for blur in BLURS:
+        soft = cv2.GaussianBlur(channel, (blur, blur), 0)
+        median = max(16.0, float(np.median(soft)))
+        for low, high in CANNY:
+            edges = cv2.dilate(cv2.Canny(soft, low * median, high * median), np.ones((3, 3), np.uint8))
+            for gap in GAPS:
+                yield cv2.morphologyEx(edges, cv2.MORPH_CLOSE, np.ones((gap, gap), np.uint8))
+    yield cv2.threshold(soft, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)[1]
+    yield cv2.adaptiveThreshold(soft, 255, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY, LONG_SIDE // 4 | 1, -4)
+
+
+def _quadrilateral(contour: NDArray[np.int32], floor: float) -> Quad | None:
+    """Return the convex quadrilateral that a contour or its hull is, clockwise; None below ``floor`` square px."""
+    hull = cv2.convexHull(contour)
+    if cv2.contourArea(hull) < floor:
+        return None
+    for outline in (contour, hull):
+        length = cv2.arcLength(outline, True)
+        for tolerance in TOLERANCES:
+            points = cv2.approxPolyDP(outline, tolerance * length, True)
+            if len(points) == 4 and cv2.isContourConvex(points) and cv2.contourArea(points) >= floor:
+                quad = points[:, 0].astype(np.float64)
+                return quad if cv2.contourArea(points, True) > 0 else quad[::-1]
+    return None
+
+
+def _support(quad: Quad, grey: Grey) -> float:
+    """Return the product of the area in square px and, of each side, the mean strength 0..1 of the edge along it."""
+    steepest = _steps(quad, grey, reach=2.0).max(axis=2)
+    strengths = np.minimum(steepest / CLEAR, 1).mean(axis=1)
+    return float(strengths.prod() * cv2.contourArea(quad.astype(np.float32)))
+
+
+def _refined(quad: Quad, grey: Grey, reach: float) -> Quad:
+    """Return where the lines meet that fit the steepest places across each side, ``reach`` px to either hand."""
+    for distance in (reach, max(2.0, reach / 2)):
+        steps = _steps(quad, grey, distance)
+        places, normals = _across(quad)
+        points = places + (_peaks(steps) * PITCH - distance)[..., None] * normals[:, None]
+        lines = [_line(*side) for side in zip(points, steps.max(axis=2), strict=True)]
+        corners = np.array([_meeting(lines[k - 1], lines[k]) for k in range(4)])
+        # A line that followed something else meets its neighbours elsewhere; then the contour knew better.
+        if not (np.linalg.norm(corners - quad, axis=1) <= 3 * distance).all():
+            return quad
+        quad = corners
+    return quad
+
+
+def _across(quad: Quad) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return `SAMPLES` places along each side ``(4, M, 2)``, clear of the corners, and unit normals ``(4, 2)``."""
+    sides = np.roll(quad, -1, axis=0) - quad
+    along = np.linspace(MARGIN, 1 - MARGIN, SAMPLES)
+    places = quad[:, None] + along[:, None] * sides[:, None]
+    return places, np.stack([-sides[:, 1], sides[:, 0]], axis=1) / np.linalg.norm(sides, axis=1, keepdims=True)
+
+
+def _steps(quad: Quad, grey: Grey, reach: float) -> NDArray[np.float64]:
+    """Return how steep ``grey`` is across the sides, every `PITCH` px from -reach to reach: ``(4, M, P)``, levels."""
+    places, normals = _across(quad)
+    offsets = np.arange(round(2 * reach / PITCH) + 5) * PITCH - reach - 1  # a px more, for the differences at the ends
+    at = (
+        (places[:, :, None] + offsets[:, None] * normals[:, None, None]).astype(np.float32).reshape(-1, len(offsets), 2)
+    )
+    values = cv2.remap(grey, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.abs(np.float64(values[:, 4:]) - values[:, :-4]).reshape(4, SAMPLES, -1)
+
+
+def _peaks(steps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the place of the highest of the last axis, in samples, as the top of a parabola through three."""
+    top = steps.argmax(axis=-1).clip(1, steps.shape[-1] - 2)
+    before, at, after = (np.take_along_axis(steps, (top + k)[..., None], -1)[..., 0] for k in (-1, 0, 1))
+    bend = before - 2 * at + after
+    return np.asarray(top + np.where(bend < 0, (before - after) / np.minimum(2 * bend, -1e-9), 0).clip(-1, 1))
+
+
+def _line(points: NDArray[np.float64], steepness: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Fit a line through the steeper half of the points ``(M, 2)``: a, b, c of ax + by = c; outliers hardly count."""
+    kept = points[steepness >= np.median(steepness)].astype(np.float32)
+    dx, dy, x, y = (float(value) for value in cv2.fitLine(kept, cv2.DIST_WELSCH, 0, 0.01, 0.01).ravel())
+    return -dy, dx, dx * y - dy * x
+
+
+def _meeting(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
+    """Return the point on both lines; of parallel ones, a point at infinity."""
+    x, y, w = np.cross((*first[:2], -first[2]), (*second[:2], -second[2]))
+    return (float(x / w), float(y / w)) if w else (float("inf"), float("inf"))
+
+
+def predict(image: Picture) -> Prediction:
+    """Answer as a model does: the corners with confidence 1; or, with confidence 0, four times the picture's centre."""
+    quad = find_quadrilateral(image)
+    if quad is not None:
+        return quad, np.ones(4, np.float32)
+    centre = (np.array(image.shape[1::-1]) - 1) / 2
+    return np.tile(centre, (4, 1)), np.zeros(4, np.float32)
+
+
+def lost(evaluation: Evaluation) -> tuple[int, int]:
+    """Count the pictures with a visible corner that are lost, and all that have one.
+
+    Lost: nothing found (no confidence at all), or a visible corner off by more than `LOST` percent of the diagonal.
+    """
+    scored = evaluation.visible.any(axis=1)
+    worst = np.nanmax(evaluation.percent[scored], axis=1)
+    nothing = evaluation.conf[scored].max(axis=1) == 0
+    return int((nothing | (worst > LOST)).sum()), int(scored.sum())
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the tables; returns the exit status."""
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("models", nargs="*", metavar="MODEL", help="model file, shipped name, or .pt checkpoint")
+    p.add_argument("--count", type=int, default=500, help="held-back pictures (default: %(default)s)")
+    args = p.parse_args(arguments)
+    try:
+        _run(args.models, args.count)
+    except (EdgeHRNetError, OSError) as error:
+        p.exit(2, f"error: {error}\n")
+    return 0
+
+
+def _run(names: Sequence[str], count: int) -> None:
+    if count < 1:
+        raise InputError(f"--count {count}: at least 1 picture")
+    load_pycocotools()
+    data = DocumentCorners()
+    with ExitStack() as stack:
+        models = [stack.enter_context(open_model(name)) for name in names]
+        found = [evaluate(NAME, predict, data, count, progress=True), *compare(models, data, count, progress=True)]
+    print(f"{report(found)}\n")
+    rows = [(e.name, str((e.conf.max(axis=1) == 0).sum()), *map(str, lost(e))) for e in found]
+    print(table(("model", "nothing found", "lost", "of pictures"), rows))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
