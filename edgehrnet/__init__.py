@@ -29,9 +29,12 @@ __all__ = [
 
 _ASSETS = Path(__file__).parent / "assets"
 _SHIPPED = {
-    "document-corners": "document-corners-int8.xml",
+    "document-corners": "document-corners-hs.xml",
+    "document-corners-hs": "document-corners-hs.xml",
+    "document-corners-silu": "document-corners-silu.xml",
     "document-corners-fp16": "document-corners-fp16.xml",
 }
+_SAMPLES = ("document", "receipt", "card", "book")
 
 
 def shipped_model(name: str) -> Path:
@@ -40,13 +43,19 @@ def shipped_model(name: str) -> Path:
     >>> shipped_model("document-corner")
     Traceback (most recent call last):
     edgehrnet.errors.InputError: no shipped model 'document-corner'; did you mean 'document-corners'? accepted: \
-document-corners, document-corners-fp16
+document-corners, document-corners-hs, document-corners-silu, document-corners-fp16
     """
     if name not in _SHIPPED:
         raise InputError(f"no shipped model {name!r}; {nearest(name, _SHIPPED)}")
     return _ASSETS / _SHIPPED[name]
 
 
-def sample_picture() -> Path:
-    """Return the path of the picture that ``edgehrnet demo`` looks at, drawn by the project."""
-    return _ASSETS / "document.jpg"
+def sample_picture(name: str = "document") -> Path:
+    """Return the path of a picture drawn by the project: document, receipt, card or book.
+
+    >>> sample_picture("card").name
+    'card.jpg'
+    """
+    if name not in _SAMPLES:
+        raise InputError(f"no sample picture {name!r}; {nearest(name, _SAMPLES)}")
+    return _ASSETS / f"{name}.jpg"

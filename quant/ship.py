@@ -22,7 +22,7 @@ from edgehrnet.sources import read_image
 from edgehrnet.spec import ModelSpec
 from quant.calibration import PICTURES, network_inputs
 from quant.confidence import fit
-from quant.data.corners import UNSEEN, DocumentCorners, sample_scene
+from quant.data.corners import SAMPLES, UNSEEN, DocumentCorners, sample_scene
 from quant.evaluate import open_model
 from quant.evaluation import Evaluation, evaluate
 from quant.export import export_openvino, summary
@@ -43,7 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
     p.add_argument("--validate-count", type=int, default=None, help="held-back pictures to score on (default: all)")
     args = p.parse_args(arguments)
 
-    Image.fromarray(sample_scene().image).save(sample_picture(), quality=92)
+    for name in SAMPLES:
+        Image.fromarray(sample_scene(name).image).save(sample_picture(name), quality=90)
     trained, scores = {}, {}
     for path in args.checkpoints:
         checkpoint = _calibrated(load_checkpoint(path))
@@ -58,19 +59,19 @@ def main(arguments: list[str] | None = None) -> int:
     for name, checkpoint in trained.items():
         own = {"int8": scores[name]} | ({"fp16": scores[half]} if name == best else {})
         _save(checkpoint, NAME if name == best else name, own)
-    worst = max(demo_error(_asset(name)) for name in scores)
+    worst = max(demo_error(_asset(name), picture) for name in scores for picture in SAMPLES)
     print(json.dumps({**scores, "demo_worst_percent": round(worst, 3), "best": best}, indent=1))
     if worst > DEMO_PERCENT:
-        print(f"not fit to ship: on the sample picture a corner is off by {worst:.2f} % of the diagonal")
+        print(f"not fit to ship: on a sample picture a corner is off by {worst:.2f} % of the diagonal")
         return 1
     return 0
 
 
-def demo_error(file: Path) -> float:
-    """Return the largest corner error on the sample picture, in percent of its diagonal, the order counting too."""
-    scene = sample_scene()
+def demo_error(file: Path, picture: str) -> float:
+    """Return the largest corner error on a sample picture, in percent of its diagonal, the order counting too."""
+    scene = sample_scene(picture)
     with Predictor(file) as predictor:
-        result = predictor.predict(sample_picture())
+        result = predictor.predict(sample_picture(picture))
     errors = keypoint_errors(result.keypoints.xy[0], scene.corners, scene.visible)
     return float(100 * errors.max() / np.hypot(*result.keypoints.size))
 

@@ -40,8 +40,8 @@ def edge(wheel, tmp_path_factory):
 def test_the_wheel_is_small_and_holds_engine_files_only(wheel):
     assert wheel.stat().st_size <= 20 * MEGABYTE
     names = zipfile.ZipFile(wheel).namelist()
-    assert {f"edgehrnet/assets/document-corners-{kind}.bin" for kind in ("int8", "fp16")} <= set(names)
-    assert "edgehrnet/assets/document-corners-int8.certificate.json" in names
+    assert {f"edgehrnet/assets/document-corners-{kind}.bin" for kind in ("hs", "silu", "fp16")} <= set(names)
+    assert "edgehrnet/assets/document-corners-hs.certificate.json" in names
     assert {"edgehrnet/py.typed", "runtimes/py.typed", "quant/py.typed"} <= set(names)
     assert not [name for name in names if name.endswith(".pt")]
     assert {name.split("/")[0] for name in names} - {"edgehrnet", "runtimes", "quant"} == {"edgehrnet-0.1.0.dist-info"}

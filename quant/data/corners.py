@@ -26,6 +26,13 @@ HELD_BACK = 1_000_000_000
 HELD_BACK_POOL = 1
 HELD_BACK_COUNT = 2000  # how many are scored unless told otherwise
 TRAINING_SEEDS = 900_000_000
+SAMPLES = {
+    "document": (20_446, (960, 1280)),  # a stained letter on a stack of others, half in the shade
+    "receipt": (20_328, (960, 1280)),
+    "card": (20_017, (1280, 960)),
+    "book": (20_194, (960, 1280)),
+}
+"""Number of each sample picture beyond those that are scored, and its (width, height) in px."""
 CALIBRATION_SEEDS = 50_000_000
 CALIBRATION = 950_000_000  # between the two: textures of the training pool in pictures of their own
 
@@ -35,9 +42,10 @@ def held_back_scene(index: int) -> Scene:
     return document_scene(HELD_BACK + index, pool=HELD_BACK_POOL, hard=HARD)
 
 
-def sample_scene() -> Scene:
-    """Return the held-back scene that ships as the sample picture: a tilted letter, half in the shade, clutter."""
-    return document_scene(HELD_BACK + 20_049, size=(1280, 960), pool=HELD_BACK_POOL)
+def sample_scene(name: str = "document") -> Scene:
+    """Return the held-back scene that ships as the sample picture of this name; KeyError if there is none."""
+    index, size = SAMPLES[name]
+    return document_scene(HELD_BACK + index, size=size, pool=HELD_BACK_POOL)
 
 
 @dataclass(frozen=True)
