@@ -129,7 +129,7 @@ def report(evaluations: Sequence[Evaluation], radii: Sequence[float] = RADII) ->
         "p95 px": ("p95_px", ".2f"),
         **{f"PCK {radius:g}px": (f"pck@{radius:g}px", ".1f") for radius in radii},
         "mean %": ("mean_percent", ".2f"),
-        "PCK 2%": ("pck2", ".1f"),
+        "PCK 1%": ("pck1", ".1f"),
         "OKS AP": ("oks_ap", ".3f"),
         "AUROC": ("presence_auroc", ".3f"),
     }

@@ -70,7 +70,7 @@ def test_the_table_and_the_json_say_what_the_model_does(null_model, labelled, tm
     title, blank, head, *rows = text.splitlines()
     assert title == f"{labelled}: 2 pictures, 8 keypoints scored"
     assert blank == ""
-    assert " ".join(head.split()) == "model mean px median px p95 px PCK 4px PCK 8px mean % PCK 2% OKS AP"
+    assert " ".join(head.split()) == "model mean px median px p95 px PCK 4px PCK 8px mean % PCK 1% OKS AP"
     assert len(rows) == 2
     assert rows[0] == rows[1]
     assert rows[0].split()[1:6] == ["3.00", "3.00", "6.00", "50.0", "100.0"]
