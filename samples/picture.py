@@ -20,6 +20,6 @@ for name, (x, y), conf in zip(result.keypoints.names, result.keypoints.xy[0], re
     print(f"{name:12s} x {x:7.1f}  y {y:7.1f}  confidence {conf:.2f}")
 
 print(result.save(out / "corners.png"))
-page = result.rectify(size=(595, 842))  # A4 at 72 dpi
+page = result.rectify()  # seen from above, in its own proportions
 page.save(out / "page.png")
 print(out / "page.png")
