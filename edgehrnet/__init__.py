@@ -43,7 +43,7 @@ def shipped_model(name: str) -> Path:
     >>> shipped_model("document-corner")
     Traceback (most recent call last):
     edgehrnet.errors.InputError: no shipped model 'document-corner'; did you mean 'document-corners'? accepted: \
-document-corners, document-corners-hs, document-corners-silu, document-corners-fp16
+document-corners, document-corners-fp16, document-corners-hs, document-corners-silu
     """
     if name not in _SHIPPED:
         raise InputError(f"no shipped model {name!r}; {nearest(name, _SHIPPED)}")

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgehrnet.decoding import CERTAIN, REFINERS, cyclic_order, decode, find_peaks, locate, sigmoid
+from edgehrnet.decoding import CERTAIN, REFINERS, cyclic_order, decode, find_peaks, locate, probability, sigmoid
 from edgehrnet.errors import UnsupportedError
 from edgehrnet.letterbox import Letterbox
 from edgehrnet.spec import ModelSpec
@@ -194,6 +194,16 @@ class TestLocate:
     def test_any_cyclic_shift_of_the_channels_gives_the_same_outline(self, shift):
         xy, _, order = locate(*self.maps(np.roll(self.corners, shift, axis=0)), self.spec, self.box)
         assert order.tolist() == np.roll(range(4), -shift).tolist()
+        np.testing.assert_allclose(xy, self.corners, atol=1e-4)
+
+    def test_confidence_is_calibrated_and_the_order_still_follows_the_heights(self):
+        doubtful = self.spec.replace(confidence=(1.0, 1.0, -6.0))
+        shifted = np.roll(self.corners, 1, axis=0)
+        xy, conf, order = locate(*self.maps(shifted), doubtful, self.box)
+        heights = locate(*self.maps(shifted), self.spec, self.box)[1]
+        np.testing.assert_allclose(conf, probability(heights, doubtful.confidence), rtol=1e-5)
+        assert conf.max() < heights.min()
+        assert order.tolist() == [1, 2, 3, 0]
         np.testing.assert_allclose(xy, self.corners, atol=1e-4)
 
     def test_an_uncertain_outline_keeps_the_channel_order(self):

@@ -186,7 +186,8 @@ class TestCommand:
         assert load_checkpoint(tmp_path / "ema.pt").options["fuse"] == "weighted"
         assert train.main([*arguments, "--resume"]) == 0
 
-    @pytest.mark.parametrize("extra", [["--option", "fuze=add"], ["--data", "x"], ["--model", "nope"]])
+    @pytest.mark.parametrize("extra", [["--option", "fuze=add"], ["--data", "x"], ["--model", "nope"],
+                                       ["--weight", "peek=3"], ["--weight", "peak=x"]])  # fmt: skip
     def test_bad_input_ends_with_one_line(self, tmp_path, capsys, extra):
         with pytest.raises(SystemExit) as stop:
             train.main(["--out", str(tmp_path), *extra])
