@@ -129,7 +129,7 @@ def _place(rng: np.random.Generator, quad: Quad, size: Size, outside: bool, touc
     if not outside:
         pull = rng.beta(1.5, 1.5, 2)
         if touching:
-            # Half a px from the border at most; inside it even after rounding.
+            # A thousandth of the room: under a px from the border, and inside it even after rounding.
             pull[int(rng.integers(2))] = rng.choice([0.001, 0.999])
         return np.asarray(quad - low + np.maximum(room, 0) * pull)
     # Overhang: part of the bounding box, up to a third of it, beyond one or two sides.
