@@ -138,7 +138,7 @@ def _facets(rng: np.random.Generator, x: _Gain, y: _Gain) -> _Gain:
     count = int(rng.integers(12, 60))
     sites = rng.uniform(0, 1, (count, 2))
     slopes = rng.normal(0, 0.25, (count, 2))
-    jagged, _ = rng.normal(0, 0.02, (2, *small_x.shape))  # two are drawn, or every page after this one would change
+    jagged, _ = rng.normal(0, 0.02, (2, *small_x.shape))  # one too many: without it, what is scored would change
     near = ((small_x + jagged)[..., None] - sites[:, 0]) ** 2 + (small_y[..., None] - sites[:, 1]) ** 2
     cell = near.argmin(axis=2)
     rise = (small_x - sites[cell, 0]) * slopes[cell, 0] + (small_y - sites[cell, 1]) * slopes[cell, 1]
