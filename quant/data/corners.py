@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgehrnet.spec import ModelSpec
 from quant.data.examples import Example
-from quant.data.synthetic.difficulty import HARD
+from quant.data.synthetic.difficulty import HARD, TRAINING
 from quant.data.synthetic.documents import Scene, document_scene
 
 NAME = "synthetic:document-corners"
@@ -26,6 +26,9 @@ HELD_BACK = 1_000_000_000
 HELD_BACK_POOL = 1
 HELD_BACK_COUNT = 2000  # how many are scored unless told otherwise
 TRAINING_SEEDS = 900_000_000
+FIRST_TRAINING_POOL = 3
+POOL_PICTURES = 8000
+"""Training pictures in a row that share pages, surfaces and things: drawing those costs as much as 500 pictures."""
 SAMPLES = {
     "document": (20_446, (960, 1280)),  # a stained letter on a stack of others, half in the shade
     "receipt": (20_328, (960, 1280)),
@@ -34,7 +37,7 @@ SAMPLES = {
 }
 """Number of each sample picture beyond those that are scored, and its (width, height) in px."""
 CALIBRATION_SEEDS = 50_000_000
-CALIBRATION = 950_000_000  # between the two: textures of the training pool in pictures of their own
+CALIBRATION = 950_000_000  # between the two, of textures of their own
 
 
 def held_back_scene(index: int) -> Scene:
@@ -64,7 +67,9 @@ class DocumentCorners:
 
     def training(self, seed: int, number: int) -> Example:
         """See DataSet; every scene is new, so nothing is augmented."""
-        return example(document_scene((seed * 100_000_007 + number) % TRAINING_SEEDS))
+        seed = (seed * 100_000_007 + number) % TRAINING_SEEDS
+        pool = FIRST_TRAINING_POOL + seed // POOL_PICTURES
+        return example(document_scene(seed, pool=pool, hard=TRAINING))
 
     def calibration(self, count: int, seed: int = 0) -> Iterator[NDArray[np.uint8]]:
         """See DataSet."""

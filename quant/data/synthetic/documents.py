@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from edgehrnet.decoding import cyclic_order
 from quant.data.synthetic import bends, camera, poses
-from quant.data.synthetic.difficulty import TRAINING, Difficulty
+from quant.data.synthetic.difficulty import USUAL, Difficulty
 from quant.data.synthetic.framing import draw_framing, draw_size
 from quant.data.synthetic.ground import background
 from quant.data.synthetic.poses import Size
@@ -35,7 +35,7 @@ class Scene:
     conditions: frozenset[str]
 
 
-def document_scene(seed: int, *, size: Size | None = None, pool: int = 0, hard: Difficulty = TRAINING) -> Scene:
+def document_scene(seed: int, *, size: Size | None = None, pool: int = 0, hard: Difficulty = USUAL) -> Scene:
     """Compose the scene of a seed (>= 0): equal arguments give equal bytes.
 
     size: (width, height) in px; drawn with a long side of 320..720 px and a usual camera aspect when None.

@@ -56,7 +56,7 @@ class Scenery:
         rng, canvas = self.rng, self.canvas
         extent = float(max(canvas.size))
         self.names.add("clutter")
-        devices = int(rng.integers(0, 4)) if quad is None else int(rng.random() < 0.35)
+        devices = int(rng.integers(0, 4)) if quad is None else int(rng.random() < self.hard.devices)
         limit = extent if quad is None else min(extent, 1.2 * float(np.sqrt(poses.area(quad))))
         for _ in range(devices):
             item, length = self.props.device(rng), rng.uniform(0.35, 0.8) * limit

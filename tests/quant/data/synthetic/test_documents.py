@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from quant.data.synthetic import camera, pages, surfaces
-from quant.data.synthetic.difficulty import HARD, TRAINING
+from quant.data.synthetic.difficulty import HARD, USUAL
 from quant.data.synthetic.documents import Scene, document_scene
 from quant.data.synthetic.poses import area
 
@@ -94,7 +94,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(camera, "develop", lambda rng, picture, hard: (np.array(picture), frozenset()))
 
 
-ALONE = replace(TRAINING, empty=0, outside=0, clutter=0, sheets=0, stack=0, hand=0, covered=0, low_contrast=0)
+ALONE = replace(USUAL, empty=0, outside=0, clutter=0, sheets=0, stack=0, hand=0, covered=0, low_contrast=0)
 
 
 def drawn(scene: Scene) -> tuple[float, NDArray[np.float64]]:
@@ -154,9 +154,9 @@ def test_conditions_happen_as_often_as_they_should(scenes: list[Scene]) -> None:
     rates = shares(scenes)
     # Three standard deviations of a rate of 0.1 over 300 draws are 0.052, of 0.4 they are 0.085.
     for name in ("empty", "outside", "lens", "defocus", "flash", "glare", "jpeg", "noise", "white-balance"):
-        assert rates[name] == pytest.approx(getattr(TRAINING, name.replace("-", "_")), abs=0.06), name
+        assert rates[name] == pytest.approx(getattr(USUAL, name.replace("-", "_")), abs=0.06), name
     for name in ("shadow", "clutter"):
-        assert rates[name] == pytest.approx(getattr(TRAINING, name), abs=0.085), name
+        assert rates[name] == pytest.approx(getattr(USUAL, name), abs=0.085), name
     assert max(rates.values()) < 0.8
 
 
