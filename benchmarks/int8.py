@@ -39,7 +39,7 @@ from quant.export import deployable, export_openvino
 from quant.metrics import paired_bootstrap
 from quant.quantize import bias_corrected, calibrate, equalised
 from quant.scheme import SCHEMES
-from runtimes.openvino import METADATA_KEY
+from runtimes.base import METADATA_KEY, Layer
 
 PROOF = 16  # pictures that SQNR and drift are measured on
 ROUNDS = 60  # of one inference of each file in turn
@@ -117,7 +117,7 @@ def _predict(predictor: Predictor) -> Callable[[NDArray[np.uint8]], tuple[Any, A
     return predict
 
 
-def _nncf(source: Path, out: Path, images: list[NDArray[np.uint8]], tuned: bool) -> Sequence[runtimes.openvino.Layer]:
+def _nncf(source: Path, out: Path, images: list[NDArray[np.uint8]], tuned: bool) -> Sequence[Layer]:
     """Quantize a float file with NNCF: its defaults, or mixed preset, histogram ranges and float heads."""
     import nncf
     from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters

@@ -27,7 +27,7 @@ from edgehrnet.errors import EdgeHRNetError
 from edgehrnet.letterbox import letterbox
 from edgehrnet.models.deploy import network_input
 from edgehrnet.spec import ModelSpec
-from runtimes.openvino import Layer
+from runtimes.base import Layer
 
 INTEGER = ("u8", "i8")
 PARITY = 1.05  # the engine may round otherwise than torch, not worse

@@ -32,6 +32,7 @@ from edgehrnet.spec import GOLDEN_PICTURE_BYTES, Golden, ModelSpec
 from quant.certificate import Reference, certify
 from quant.data.corners import held_back_scene
 from quant.validation import predict_torch
+from runtimes.base import INPUT
 
 OPSET = 18
 QUANTIZATION = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
@@ -124,7 +125,7 @@ def write_onnx(network: nn.Module, spec: ModelSpec, path: Path) -> None:
             Deployed(network, spec.mean, spec.std).eval(),
             (image,),
             path,
-            input_names=[runtimes.openvino.INPUT],
+            input_names=[INPUT],
             output_names=[name for name, _ in spec.outputs],
             opset_version=OPSET,
             dynamo=True,

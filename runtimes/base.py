@@ -28,6 +28,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+METADATA_KEY = "edgehrnet"  # under which a file holds its metadata
+INPUT = "image"  # name of a built file's input
+
 
 class EdgeHRNetError(Exception):
     """Root of every error this project raises on purpose."""
@@ -80,6 +83,21 @@ class Description:
     outputs: Mapping[str, tuple[int, ...]]
     metadata: str | None
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One operation as the engine really runs it.
+
+    ``precision`` is the engine's word (``f32``, ``u8``, ...). ``sources``: the names of the file's operations that
+    became this one. ``macs``: multiply-accumulates of a convolution, 0 of everything else.
+    """
+
+    name: str
+    type: str
+    precision: str
+    sources: tuple[str, ...] = ()
+    macs: int = 0
 
 
 class Runtime(Protocol):

@@ -7,7 +7,6 @@ import os
 import queue
 import threading
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,17 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtimes.base import (
+    METADATA_KEY,
     ClosedError,
     Description,
     DeviceError,
+    Layer,
     MissingExtraError,
     ModelFileError,
     check_batch,
 )
 from runtimes.cpus import thread_limit
 
-METADATA_KEY = "edgehrnet"
-INPUT = "image"
 _CLOSED = "this runtime is closed; load the file again"
 
 
@@ -39,21 +38,6 @@ def _openvino() -> ModuleType:
         ) from None
     module: ModuleType = openvino
     return module
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One operation as the engine really runs it.
-
-    ``precision`` is the engine's word (``f32``, ``u8``, ...). ``sources``: the names of the file's operations that
-    became this one. ``macs``: multiply-accumulates of a convolution, 0 of everything else.
-    """
-
-    name: str
-    type: str
-    precision: str
-    sources: tuple[str, ...] = ()
-    macs: int = 0
 
 
 def build(onnx_path: Path, out: Path, metadata: str, *, half: bool = False) -> tuple[Layer, ...]:

@@ -30,6 +30,7 @@ from quant.data.corners import held_back_scene
 from quant.export import export_openvino, write_onnx
 from quant.placement import place
 from quant.scheme import SCHEMES
+from runtimes.base import METADATA_KEY
 
 CHECKPOINT = Path(__file__).parent.parent.parent / "checkpoints" / "document-corners.pt"
 STYLE = Style()
@@ -203,7 +204,7 @@ def build_from_torch(case, network, name):
     for port, (output, _) in zip(model.outputs, SPEC.outputs, strict=True):
         port.tensor.set_names({output})
     model.reshape(list(image.shape))
-    model.set_rt_info(SPEC.to_json(), [runtimes.openvino.METADATA_KEY])
+    model.set_rt_info(SPEC.to_json(), [METADATA_KEY])
     out = case.folder / f"{name}.xml"
     ov.save_model(model, out, compress_to_fp16=True)
     settings = runtimes.openvino._settings("CPU", None, None)

@@ -11,10 +11,11 @@ class Difficulty:
 
     ``empty``: no document. Where it lies: ``outside`` (a corner beyond the picture), ``touching`` (a side along the
     picture's border), ``small`` (at most 30 % of the picture's width or height), ``large`` (93 % and more),
-    ``tilted`` (more than 0.5 rad). What it is: ``curled``. Around it: ``clutter``, ``devices`` (clutter that is rectangular:
-    a laptop, a tray), ``sheets`` (other ones beside it), ``stack`` (others under it), ``hand``, ``covered`` (by a thing), ``held`` (before a room out of focus), ``edge``
-    (two surfaces meet), ``low_contrast``. The camera: ``lens`` (distortion), ``shadow``, ``glare``, ``flash``,
-    ``dark``, ``white_balance``, ``defocus``, ``motion``, ``noise``, ``jpeg`` (quality below 60), ``sharpened``.
+    ``tilted`` (more than 0.5 rad). What it is: ``curled``. Around it: ``clutter``, ``devices`` (clutter that is
+    rectangular: a laptop, a tray), ``sheets`` (others beside it), ``stack`` (others under it), ``hand``, ``covered``
+    (by a thing), ``held`` (before a room out of focus), ``edge`` (two surfaces meet), ``low_contrast``. The camera:
+    ``lens`` (distortion), ``shadow``, ``glare``, ``flash``, ``dark``, ``white_balance``, ``defocus``, ``motion``,
+    ``noise``, ``jpeg`` (quality below 60), ``sharpened``.
     """
 
     empty: float
