@@ -29,14 +29,15 @@ import runtimes.openvino
 from edgehrnet import Predictor
 from edgehrnet.cli import table
 from edgehrnet.models.checkpoints import Checkpoint, load_checkpoint
+from edgehrnet.models.loading import deployable
 from edgehrnet.spec import ModelSpec
 from quant.calibration import PICTURES, network_inputs
 from quant.certificate import Reference, certify
 from quant.data.examples import DataSet, Example
 from quant.data.sources import open_data, parse_fold
 from quant.evaluation import evaluate
-from quant.export import deployable, export_openvino
 from quant.metrics import paired_bootstrap
+from quant.model_file import export_file
 from quant.quantize import bias_corrected, calibrate, equalised
 from quant.scheme import SCHEMES
 from runtimes.base import METADATA_KEY, Layer
@@ -78,7 +79,7 @@ def build(args: argparse.Namespace) -> None:
     certificates = {}
     for name, (checkpoint, precision) in ours.items():
         file = args.out / f"{name}.xml"
-        certificates[name] = export_openvino(checkpoint, file, precision=precision, picture=pictures[0], pictures=proof)
+        certificates[name] = export_file(checkpoint, file, precision=precision, picture=pictures[0], pictures=proof)
     float_network, spec = deployable(plain), Predictor(args.out / "float.xml").spec
     for name, tuned in (("nncf", False), ("nncf-tuned", True)):
         file = args.out / f"{name}.xml"

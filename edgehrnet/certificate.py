@@ -28,7 +28,7 @@ class Certificate:
         convolutions, convolutions_expected, convolutions_int8: all of them; those that ought to run on integers;
             those that did.
         macs, macs_int8: multiply-accumulates of one picture, and those of them in integer convolutions.
-        pictures: how many the rest was measured on.
+        pictures: how many the rest was measured on; 0 if the file was not run, and the rest is None.
         parity: rms(engine - float) / rms(fakequant - float) of the heatmaps' logits: 1 if the engine is as far from
             float as the fake-quantized network is. None of a float file.
         distance: rms(engine - fakequant) / rms(fakequant - float) of the heatmaps; None of a float file.
@@ -52,10 +52,10 @@ class Certificate:
     pictures: int
     parity: float | None
     distance: float | None
-    sqnr_db: float
-    drift_median_px: float
-    drift_mean_px: float
-    drift_max_px: float
+    sqnr_db: float | None
+    drift_median_px: float | None
+    drift_mean_px: float | None
+    drift_max_px: float | None
     versions: dict[str, str] = field(default_factory=dict)
 
     def save(self, model: Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -15,6 +16,8 @@ from edgehrnet import Predictor, Result, __version__, sample_picture, shipped_mo
 from edgehrnet.errors import EdgeHRNetError, ImageError, InputError
 from edgehrnet.sources import frames
 from edgehrnet.spec import DECODE_METHODS
+from runtimes.devices import devices
+from runtimes.quirks import QUIRKS
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -52,12 +55,16 @@ def _parser() -> argparse.ArgumentParser:
     _model_options(predict)
     predict.set_defaults(run=_predict)
 
-    info = commands.add_parser("info", help="what a model file is and where it runs")
+    info = commands.add_parser("info", help="what a model file is and where it runs; without one, what runs here")
+    info.add_argument("model", nargs="?", help="model file, or the name of a shipped one")
+    info.add_argument("--quirks", action="store_true", help="what engines get wrong, and what is done about it")
+    _model_options(info)
+    info.set_defaults(run=_info)
+
     check = commands.add_parser("selfcheck", help="run the picture a file carries and compare")
-    for command, run in ((info, _info), (check, _selfcheck)):
-        command.add_argument("model", help="model file, or the name of a shipped one")
-        _model_options(command)
-        command.set_defaults(run=run)
+    check.add_argument("model", help="model file, or the name of a shipped one")
+    _model_options(check)
+    check.set_defaults(run=_selfcheck)
     return parser
 
 
@@ -146,6 +153,10 @@ def _print_result(result: Result) -> None:
 
 
 def _info(args: argparse.Namespace) -> int:
+    if args.quirks:
+        return _quirks(args.json)
+    if args.model is None:
+        return _devices(args.json)
     with _open(args) as predictor:
         info = predictor.info()
     if args.json:
@@ -172,6 +183,38 @@ def _info(args: argparse.Namespace) -> int:
     return 0
 
 
+def _devices(as_json: bool) -> int:
+    """Print which engines are here, and what each of them finds."""
+    found = devices()
+    if as_json:
+        plain = {engine: here if isinstance(here, str) else [asdict(d) for d in here] for engine, here in found.items()}
+        print(json.dumps(plain))
+        return 0
+    for engine, here in found.items():
+        print(f"{engine}\n")
+        if isinstance(here, str):
+            print(f"  {here}\n")
+            continue
+        names = list(dict.fromkeys(name for device in here for name in device.properties))
+        rows = [(d.name, d.title, *(d.properties.get(name, "") for name in names)) for d in here]
+        head = ("device", "what it is", *(name.lower().replace("_", " ") for name in names))
+        print(textwrap.indent(table(head, rows), "  ") + "\n")
+    return 0
+
+
+def _quirks(as_json: bool) -> int:
+    """Print the table of known troubles."""
+    if as_json:
+        print(json.dumps([{**vars(quirk), "settings": dict(quirk.settings)} for quirk in QUIRKS]))
+        return 0
+    for quirk in QUIRKS:
+        print(f"{quirk.engine} on {', '.join(quirk.devices).lower()}{', INT8 files' if quirk.quantized else ''}")
+        told = ", ".join(f"{name}={value}" for name, value in quirk.settings.items())
+        lines = [("trouble", quirk.trouble), ("answer", quirk.answer), ("engine is told", told), ("see", quirk.link)]
+        print(textwrap.indent(table(("", ""), [line for line in lines if line[1]]).partition("\n")[2], "  ") + "\n")
+    return 0
+
+
 def _certificate(values: dict[str, Any]) -> list[tuple[str, str]]:
     """Lay out what the maker of a file read back from the engine."""
     expected = f", {values['convolutions_expected']} expected" if values["convolutions_expected"] else ""
@@ -180,6 +223,9 @@ def _certificate(values: dict[str, Any]) -> list[tuple[str, str]]:
         ("convolutions in int8", f"{values['convolutions_int8']} of {values['convolutions']}{expected}"),
         ("multiply-accumulates", f"{values['macs_int8'] / max(1, values['macs']):.1%} in int8"),
     ]
+    made_with = ("made with", ", ".join(f"{name} {version}" for name, version in values["versions"].items()))
+    if not values["pictures"]:
+        return [*rows, ("agreement with torch", "not measured: the file was built where it cannot run"), made_with]
     drifts = [values[f"drift_{kind}_px"] for kind in ("median", "mean", "max")]
     if values["parity"] is not None:
         rows.append(("engine's error", f"{values['parity']:.3f} of the fake-quantized network's"))
@@ -189,7 +235,7 @@ def _certificate(values: dict[str, Any]) -> list[tuple[str, str]]:
         ("heatmaps to float", f"{values['sqnr_db']:.1f} dB"),
         ("keypoints to float", "{} px median, {} mean, {} at most".format(*(f"{px:.3f}" for px in drifts))),
         ("measured on", f"{values['pictures']} pictures"),
-        ("made with", ", ".join(f"{name} {version}" for name, version in values["versions"].items())),
+        made_with,
     ]
 
 

@@ -17,7 +17,8 @@ from edgehrnet.spec import ModelSpec
 from quant.calibration import METHODS, PICTURES, observe, range_table
 from quant.correction import correct_biases, equalise
 from quant.data.sources import ACCEPTED, open_pictures, parse_fold
-from quant.export import PROOF_PICTURES, TARGETS, export_openvino, summary
+from quant.export import Order, build_files, report
+from quant.model_file import PROOF_PICTURES, TARGETS
 from quant.placement import place
 from quant.scheme import SCHEMES, Int8Scheme
 
@@ -76,13 +77,9 @@ def save_and_build(
         quantization=checkpoint.quantization,
     )
     print(f"{out / name}.pt: ranges for {', '.join(checkpoint.quantization)}")
-    for target in targets:
-        assert target == "openvino"
-        file = out / f"{name}-int8.xml"
-        certificate = export_openvino(
-            checkpoint, file, precision="int8", picture=pictures[0], pictures=pictures[:PROOF_PICTURES]
-        )
-        print(summary(file, certificate))
+    order = Order(out, name, targets, ("int8",), picture=pictures[0], pictures=pictures[:PROOF_PICTURES])
+    for file in build_files(checkpoint, order):
+        print(report(file))
 
 
 def add_arguments(p: argparse.ArgumentParser) -> None:
@@ -92,7 +89,7 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--fold", type=parse_fold, metavar="K/N", help="hold back part K of N, counted from 0")
     p.add_argument("--out", type=Path, required=True, metavar="DIR")
     p.add_argument("--name", help="file names without suffix (default: the checkpoint's)")
-    p.add_argument("--targets", nargs="+", choices=TARGETS, default=list(TARGETS), help="files to build")
+    p.add_argument("--targets", nargs="+", choices=TARGETS, default=["openvino"], help="files to build")
     p.add_argument("--calibration", type=int, default=PICTURES, metavar="N", help="pictures for the ranges")
     p.add_argument("--method", choices=METHODS, default="histogram", help="how ranges are chosen")
     p.add_argument("--weight-bits", type=int, default=8, help="7 for CPUs without VNNI")

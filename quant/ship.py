@@ -25,8 +25,8 @@ from quant.confidence import fit
 from quant.data.corners import SAMPLES, UNSEEN, DocumentCorners, sample_scene
 from quant.evaluate import open_model
 from quant.evaluation import Evaluation, evaluate
-from quant.export import export_openvino, summary
 from quant.metrics import keypoint_errors
+from quant.model_file import export_file, summary
 from quant.quantize import calibrate
 
 CHECKPOINTS = Path("checkpoints")
@@ -100,7 +100,7 @@ def _with_confidence(checkpoint: Checkpoint, file: Path) -> Checkpoint:
 
 
 def _export(checkpoint: Checkpoint, file: Path, precision: str) -> None:
-    certificate = export_openvino(checkpoint, file, precision=precision, picture=read_image(sample_picture()))
+    certificate = export_file(checkpoint, file, precision=precision, picture=read_image(sample_picture()))
     print(summary(file, certificate))
 
 

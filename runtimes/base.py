@@ -100,6 +100,19 @@ class Layer:
     macs: int = 0
 
 
+@dataclass(frozen=True)
+class Device:
+    """A device as one engine sees it.
+
+    ``name``: what to pass as ``device=``; ``title``: the chip, or whatever the engine calls it; ``properties``: what
+    else the engine tells, by its own names.
+    """
+
+    name: str
+    title: str
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+
 class Runtime(Protocol):
     """One loaded file on one device. ``run`` may be called from several threads at once."""
 

@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from runtimes import quirks
 from runtimes.base import (
     METADATA_KEY,
     ClosedError,
     Description,
+    Device,
     DeviceError,
     Layer,
     MissingExtraError,
@@ -26,6 +28,7 @@ from runtimes.base import (
 )
 from runtimes.cpus import thread_limit
 
+_TOLD = ("OPTIMIZATION_CAPABILITIES", "RANGE_FOR_STREAMS")  # properties that all devices have
 _CLOSED = "this runtime is closed; load the file again"
 
 
@@ -50,7 +53,7 @@ def build(onnx_path: Path, out: Path, metadata: str, *, half: bool = False) -> t
     model = ov.convert_model(onnx_path)
     model.set_rt_info(metadata, [METADATA_KEY])
     ov.save_model(model, out, compress_to_fp16=half)
-    compiled = ov.Core().compile_model(out, "CPU", _settings("CPU", None, None))
+    compiled = ov.Core().compile_model(out, "CPU", _settings("CPU"))
     return executed_layers(compiled)
 
 
@@ -92,7 +95,8 @@ class OpenVINORuntime:
         if input_size is not None:
             _reshape(model, path, input_size)
         self._size = _input_size(model, path)
-        settings = _settings(name, threads, cache_dir)
+        quantized = any(op.get_type_name() == "FakeQuantize" for op in model.get_ops())
+        settings = _settings(name, threads, cache_dir, quantized=quantized)
         try:
             self._compiled = core.compile_model(model, name, settings)
         except RuntimeError as error:
@@ -197,11 +201,25 @@ def _device_name(core: Any, name: str) -> str:
         return ""
 
 
-def _settings(name: str, threads: int | None, cache_dir: str | Path | None) -> dict[str, Any]:
-    settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
-    if name in ("CPU", "AUTO"):
-        # Newer CPUs would round float layers to bfloat16 unasked; what was trained is what runs.
-        settings["INFERENCE_PRECISION_HINT"] = "f32"
+def devices() -> list[Device]:
+    """Return what OpenVINO finds here, and AUTO, which chooses among it."""
+    core = _openvino().Core()
+    present = list(core.available_devices)
+    found = [
+        Device(name.lower(), _device_name(core, name), {key: _shown(core.get_property(name, key)) for key in _TOLD})
+        for name in present
+    ]
+    return [*found, Device("auto", f"chooses among {', '.join(present).lower()}")]
+
+
+def _shown(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _settings(
+    name: str, threads: int | None = None, cache_dir: str | Path | None = None, *, quantized: bool = False
+) -> dict[str, Any]:
+    settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", **quirks.settings("openvino", name, quantized=quantized)}
     if name == "CPU":
         limit = threads or thread_limit()
         if limit:

@@ -10,12 +10,17 @@ import torch
 from hypothesis import settings
 from PIL import Image
 
+import runtimes
 import runtimes.null
+import runtimes.onnx
 from edgehrnet.letterbox import Letterbox
 from edgehrnet.models import EdgeHRNet, create
-from edgehrnet.models.checkpoints import Checkpoint
+from edgehrnet.models.checkpoints import Checkpoint, save_checkpoint
+from edgehrnet.models.loading import deployable
 from edgehrnet.spec import Golden, ModelSpec
-from quant.export import deployable, export_openvino
+from quant.model_file import export_file
+from quant.onnx_file import write_onnx
+from quant.quantize import calibrate
 
 # No deadline: a slow machine is no fault. CI tries the same examples each time; elsewhere each run tries new ones.
 settings.register_profile("project", deadline=None, derandomize="CI" in os.environ)
@@ -43,7 +48,7 @@ class NullModel:
 
 @dataclass(frozen=True)
 class EngineModel:
-    """An OpenVINO file, and the torch network that it was made from."""
+    """A file, and the torch network that it was made from."""
 
     path: Path
     spec: ModelSpec
@@ -89,11 +94,39 @@ def null_model(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def openvino_model(tmp_path_factory):
+def small_checkpoint():
+    """A small picture's worth of the real network, its weights random."""
     torch.manual_seed(0)
     spec = ModelSpec("corners", NAMES, input_size=SIZE, cyclic=True)
     state = create("edgehrnet18", keypoints=len(NAMES)).state_dict()
-    checkpoint = Checkpoint("edgehrnet18", len(NAMES), {}, state, spec.to_dict(), {})
+    return Checkpoint("edgehrnet18", len(NAMES), {}, state, spec.to_dict(), {})
+
+
+@pytest.fixture(scope="session")
+def openvino_model(small_checkpoint, tmp_path_factory):
     path = tmp_path_factory.mktemp("openvino") / "corners.xml"
-    export_openvino(checkpoint, path)
-    return EngineModel(path, spec, deployable(checkpoint))
+    export_file(small_checkpoint, path)
+    return EngineModel(path, ModelSpec.from_dict(small_checkpoint.spec), deployable(small_checkpoint))
+
+
+@pytest.fixture(scope="session")
+def onnx_model(openvino_model, tmp_path_factory):
+    """The same network and metadata as in the OpenVINO file."""
+    pytest.importorskip("onnxruntime")
+    spec = ModelSpec.from_json(runtimes.load(openvino_model.path).describe().metadata)
+    folder = tmp_path_factory.mktemp("onnx")
+    write_onnx(openvino_model.network, spec, folder / "exported.onnx")
+    runtimes.onnx.build(folder / "exported.onnx", folder / "corners.onnx", spec.to_json())
+    return EngineModel(folder / "corners.onnx", openvino_model.spec, openvino_model.network)
+
+
+@pytest.fixture(scope="session")
+def checkpoint_model(small_checkpoint, openvino_model, tmp_path_factory):
+    """The same network as a ``.pt``, with ranges for every engine."""
+    images = torch.randint(0, 256, (2, *SIZE, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    images[..., 3] = 255
+    tables = calibrate(small_checkpoint, list(images.split(1))).quantization
+    path = tmp_path_factory.mktemp("torch") / "corners.pt"
+    options, state = {"keypoints": small_checkpoint.keypoints}, small_checkpoint.state
+    save_checkpoint(path, small_checkpoint.variant, options, state, small_checkpoint.spec, {}, quantization=tables)
+    return EngineModel(path, openvino_model.spec, openvino_model.network)

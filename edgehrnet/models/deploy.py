@@ -25,19 +25,25 @@ def network_input(image: Tensor, mean: tuple[float, ...], std: tuple[float, ...]
 class Deployed(nn.Module):
     """Wraps a network for export: u8 ``[B, H, W, 4]`` -> heatmaps and offsets NCHW, hf NHWC, float32.
 
-    Extras follow under their own names, NCHW.
+    Extras follow under their own names, NCHW. ``dtype`` is what the network computes in.
     """
 
-    def __init__(self, network: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         super().__init__()
         self.network = network
-        self.mean, self.std = mean, std
+        self.mean, self.std, self.dtype = mean, std, dtype
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Run the network on a batch of letterboxed pictures."""
-        output: Output = self.network(network_input(image, self.mean, self.std))
+        output: Output = self.network(network_input(image, self.mean, self.std).to(self.dtype))
         named = {"heatmaps": output.heatmaps}
         if output.offsets is not None:
             named["offsets"] = output.offsets
         named["hf"] = output.hf.permute(0, 2, 3, 1)
-        return {**named, **output.extras}
+        return {name: tensor.float() for name, tensor in {**named, **output.extras}.items()}

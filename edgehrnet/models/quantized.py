@@ -123,6 +123,10 @@ def plain_state(network: nn.Module) -> dict[str, Tensor]:
     return {name: value for name, value in network.state_dict().items() if not slots & set(name.split("."))}
 
 
+ONNX_VERSION: Mapping[torch.dtype, int] = {torch.float32: 13, torch.float16: 21}
+"""Of QuantizeLinear and DequantizeLinear: the first one that takes scales of this type, and weights int8."""
+
+
 class QuantizeDequantize(nn.Module):
     """Round a tensor to ``scale * (q - zero_point)`` with q in the limits of the type; constants, no state."""
 
@@ -132,17 +136,36 @@ class QuantizeDequantize(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape -> the same shape."""
-        return torch.fake_quantize_per_tensor_affine(x, self.scale, self.zero_point, *LIMITS[self.kind])
+        if not torch.onnx.is_in_onnx_export() or x.dtype == torch.float32:
+            return torch.fake_quantize_per_tensor_affine(x, self.scale, self.zero_point, *LIMITS[self.kind])
+        # The exporter's own form computes in float32, with a Cast on either side.
+        scale = torch.tensor(self.scale, dtype=x.dtype)
+        pair = [scale, torch.tensor(self.zero_point, dtype=getattr(torch, self.kind))]
+        q = _onnx("QuantizeLinear", [x, *pair], pair[1].dtype, x)
+        return _onnx("DequantizeLinear", [q, *pair], x.dtype, x)
 
     def extra_repr(self) -> str:
         """Shown when the network is printed."""
         return f"scale={self.scale:.6g}, zero_point={self.zero_point}, {self.kind}"
 
 
+def _onnx(kind: str, inputs: list[Tensor], dtype: torch.dtype, like: Tensor, axis: int | None = None) -> Tensor:
+    """Write an ONNX operator that torch has no function for; it gives ``dtype`` in the shape of ``like``."""
+    version = ONNX_VERSION[inputs[1].dtype]
+    return torch.onnx.ops.symbolic(
+        kind,
+        inputs,
+        attrs=None if axis is None else {"axis": axis},
+        dtype=dtype,
+        shape=list(like.shape),
+        version=version,
+    )
+
+
 class Int8Convolution(nn.Module):
     """A convolution whose weights are stored as int8, and its activation. It reads what a quantizer gave.
 
-    ``weight`` int8 ``[Co, Ci / groups, kh, kw]``, ``scale`` float32 ``[Co]``, ``bias`` float32 ``[Co]`` or None.
+    ``weight`` int8 ``[Co, Ci / groups, kh, kw]``, ``scale`` ``[Co]`` and ``bias`` ``[Co]`` or None in ``dtype``.
     """
 
     weight: Tensor
@@ -150,15 +173,15 @@ class Int8Convolution(nn.Module):
     zero_point: Tensor
     bias: Tensor | None
 
-    def __init__(self, unit: Convolution, bits: int) -> None:
+    def __init__(self, unit: Convolution, bits: int, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.stride, self.padding, self.groups, self.act = unit.stride, unit.padding, unit.groups, unit.act
         weight, bias = unit.folded()
-        weight, scale = integer_weights(weight.detach(), bits)
+        weight, scale = integer_weights(weight.detach(), bits, dtype)
         self.register_buffer("weight", weight)
         self.register_buffer("scale", scale)
         self.register_buffer("zero_point", torch.zeros(len(scale), dtype=torch.int8))
-        self.register_buffer("bias", None if bias is None else bias.detach())
+        self.register_buffer("bias", None if bias is None else bias.detach().to(dtype))
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, Ci, H, W]`` -> ``[B, Co, ceil(H/stride), ceil(W/stride)]``."""
@@ -172,10 +195,7 @@ class Int8Convolution(nn.Module):
         # Only dequantized: with a QuantizeLinear before it, the exporter puts a Clip between the two, which makes
         # OpenVINO run the convolution in float without a word.
         inputs = [self.weight, self.scale, self.zero_point]
-        shape, kind = list(self.weight.shape), torch.float32
-        return torch.onnx.ops.symbolic(
-            "DequantizeLinear", inputs, attrs={"axis": 0}, dtype=kind, shape=shape, version=13
-        )
+        return _onnx("DequantizeLinear", inputs, self.scale.dtype, self.weight, axis=0)
 
 
 def weight_scale(weight: Tensor, bits: int) -> Tensor:
@@ -187,22 +207,26 @@ def weight_scale(weight: Tensor, bits: int) -> Tensor:
     return torch.clamp(largest / (2 ** (bits - 1) - 1), min=torch.finfo(torch.float32).eps)
 
 
-def integer_weights(weight: Tensor, bits: int) -> tuple[Tensor, Tensor]:
+def integer_weights(weight: Tensor, bits: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
     """Weight ``[Co, Ci, kh, kw]`` float -> int8 of the same shape and scale ``[Co]``: ``weight ~ q * scale``.
+
+    The scale is rounded to ``dtype`` before the weights are rounded to it.
 
     >>> q, scale = integer_weights(torch.tensor([[[[0.5, -1.27]]]]), 8)
     >>> q.flatten().tolist(), round(float(scale), 4)
     ([50, -127], 0.01)
     """
     limit = 2 ** (bits - 1) - 1
-    scale = weight_scale(weight, bits)
-    rounded = torch.clamp(torch.round(weight / scale[:, None, None, None]), -limit, limit)
+    scale = weight_scale(weight, bits).to(dtype)
+    rounded = torch.clamp(torch.round(weight / scale[:, None, None, None].float()), -limit, limit)
     return rounded.to(torch.int8), scale
 
 
 @torch.no_grad()
-def freeze(network: Network, table: RangeTable) -> Network:
+def freeze(network: Network, table: RangeTable, dtype: torch.dtype = torch.float32) -> Network:
     """An eval copy of a float network, quantized as the table says: int8 weights stored, ranges constants.
+
+    ``dtype``: of everything that is not int8, scales included.
 
     Raises:
         ModelFileError: the table names a module that the network lacks.
@@ -213,7 +237,8 @@ def freeze(network: Network, table: RangeTable) -> Network:
         unit = modules.get(name)
         if not isinstance(unit, Convolution):
             raise ModelFileError(f"the range table of {table.target!r} does not fit: no convolution {name!r}")
-        frozen.set_submodule(name, Int8Convolution(unit, table.weight_bits))
+        frozen.set_submodule(name, Int8Convolution(unit, table.weight_bits, dtype))
     for site, (scale, zero_point) in table.sites.items():
-        attach(frozen, site, QuantizeDequantize(scale, zero_point, table.activations))
-    return frozen
+        rounded = float(torch.tensor(scale, dtype=dtype))
+        attach(frozen, site, QuantizeDequantize(rounded, zero_point, table.activations))
+    return frozen.to(dtype)

@@ -230,11 +230,13 @@ class TestOpening:
         with pytest.raises(DeviceError, match="no device but 'cpu'"):
             Predictor(null_model.path, device="gpu")
 
-    @pytest.mark.parametrize("module", ["openvino"])
-    def test_engine_that_is_not_installed(self, openvino_model, monkeypatch, module):
+    @pytest.mark.parametrize("module", ["openvino", "onnxruntime"])
+    def test_engine_that_is_not_installed(self, request, monkeypatch, module):
+        extra = module.removesuffix("runtime")
+        path = request.getfixturevalue(f"{extra}_model").path
         monkeypatch.setitem(sys.modules, module, None)
-        with pytest.raises(MissingExtraError, match=r"type: pip install 'edgehrnet\[openvino\]'") as caught:
-            Predictor(openvino_model.path)
+        with pytest.raises(MissingExtraError, match=rf"type: pip install 'edgehrnet\[{extra}\]'") as caught:
+            Predictor(path)
         assert isinstance(caught.value, ImportError)
 
 
@@ -484,3 +486,82 @@ class TestStream:
 def test_reshaping_a_file_that_cannot_be(null_model):
     with pytest.raises(ModelFileError, match="64x96 only"):
         Predictor(null_model.path, input_size=(96, 96))
+
+
+class TestEveryEngine:
+    """The same network as an OpenVINO file, an ONNX file and a checkpoint."""
+
+    @pytest.fixture(params=["openvino_model", "onnx_model", "checkpoint_model"])
+    def path(self, request):
+        return request.getfixturevalue(request.param).path
+
+    @pytest.fixture
+    def reference(self, openvino_model):
+        with Predictor(openvino_model.path) as predictor:
+            yield predictor
+
+    def test_the_same_picture_gives_the_same_keypoints(self, path, reference, null_model):
+        with Predictor(path) as predictor:
+            found = predictor.predict(null_model.picture)
+        expected = reference.predict(null_model.picture)
+        # Two engines differ by 1e-4 of the outputs at most; see tests/runtimes/test_contract.py.
+        for name in ("heatmaps", "offsets", "hf"):
+            ours, theirs = getattr(found, name), getattr(expected, name)
+            assert np.sqrt(np.mean((ours - theirs) ** 2)) < 2e-4 * np.sqrt(np.mean(theirs**2)), name
+        np.testing.assert_allclose(found.keypoints.conf, expected.keypoints.conf, rtol=1e-3)
+        # An offset of some cells by as much, and a cell is 8 px of the picture: 24 * 2e-4 * 8.
+        np.testing.assert_allclose(found.keypoints.xy, expected.keypoints.xy, atol=0.04)
+
+    def test_info_is_json(self, path, reference):
+        with Predictor(path) as predictor:
+            info = json.loads(json.dumps(predictor.info()))
+        theirs = reference.info()
+        assert info["file"] == str(path)
+        assert info["spec"] == json.loads(json.dumps(theirs["spec"]))
+        assert info["outputs"] == json.loads(json.dumps(theirs["outputs"]))
+
+    def test_pickle(self, path, null_model):
+        with Predictor(path, decode="argmax") as predictor, pickle.loads(pickle.dumps(predictor)) as copy:
+            ours, theirs = predictor(null_model.picture), copy(null_model.picture)
+        np.testing.assert_array_equal(ours.keypoints.xy, theirs.keypoints.xy)
+
+    def test_selfcheck(self, path):
+        with Predictor(path) as predictor:
+            if path.suffix == ".pt":
+                with pytest.raises(MissingSpecError, match="carries no golden pair; files made by"):
+                    predictor.selfcheck()
+            else:
+                assert predictor.selfcheck().passed
+
+
+class TestTarget:
+    def test_rounds_as_int8(self, checkpoint_model, null_model):
+        with (
+            Predictor(checkpoint_model.path) as exact,
+            Predictor(checkpoint_model.path, target="onnx") as rounded,
+            pickle.loads(pickle.dumps(rounded)) as copy,
+        ):
+            assert (exact.spec.quantization, rounded.spec.quantization) == ("float32", "int8")
+            features = [predictor(null_model.picture).hf for predictor in (exact, rounded, copy)]
+        assert not np.array_equal(features[0], features[1])
+        np.testing.assert_array_equal(features[1], features[2])
+
+    def test_is_for_checkpoints(self, openvino_model):
+        with pytest.raises(InputError, match=r"target='onnx': for a \.pt checkpoint alone; .*leave it out"):
+            Predictor(openvino_model.path, target="onnx")
+
+    def test_that_the_checkpoint_does_not_have(self, checkpoint_model):
+        with pytest.raises(InputError, match=r"no INT8 ranges for 'tensorflow' \(it has: openvino, onnx, tensorrt\)"):
+            Predictor(checkpoint_model.path, target="tensorflow")
+
+    def test_certificate_beside_a_checkpoint_is_of_another_file(self, checkpoint_model, tmp_path):
+        path = tmp_path / "a.pt"
+        path.write_bytes(checkpoint_model.path.read_bytes())
+        path.with_suffix(".certificate.json").write_text("that of a.xml")
+        with Predictor(path) as predictor:
+            assert predictor.info()["certificate"] is None
+
+    def test_torch_that_is_not_installed(self, checkpoint_model, monkeypatch):
+        monkeypatch.setitem(sys.modules, "torch", None)
+        with pytest.raises(MissingExtraError, match=r"type: pip install 'edgehrnet\[train\]'"):
+            Predictor(checkpoint_model.path)

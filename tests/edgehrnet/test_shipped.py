@@ -13,8 +13,8 @@ from edgehrnet.models.checkpoints import load_checkpoint
 from edgehrnet.rectification import flatten_quadrilateral, sheet_size
 from edgehrnet.sources import read_image
 from quant.data.corners import SAMPLES, held_back_scene, sample_scene
-from quant.export import export_openvino
 from quant.metrics import keypoint_errors
+from quant.model_file import export_file
 
 FILES = ("document-corners", "document-corners-hs", "document-corners-silu", "document-corners-fp16")
 CHECKPOINT = Path(__file__).parents[2] / "checkpoints" / "document-corners.pt"
@@ -112,7 +112,7 @@ def test_the_shipped_checkpoint_rebuilds_the_shipped_file_without_pictures(tmp_p
     checkpoint = load_checkpoint(CHECKPOINT)
     assert set(checkpoint.quantization) == {"openvino", "onnx", "tensorrt"}
     assert {zero for _, zero in checkpoint.table("tensorrt").sites.values()} == {0}
-    export_openvino(checkpoint, tmp_path / "again.xml", precision="int8", picture=read_image(sample_picture()))
+    export_file(checkpoint, tmp_path / "again.xml", precision="int8", picture=read_image(sample_picture()))
     shipped = shipped_model("document-corners").with_suffix(".bin")
     assert (tmp_path / "again.bin").read_bytes() == shipped.read_bytes()
 

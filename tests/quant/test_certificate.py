@@ -27,7 +27,8 @@ from edgehrnet.spec import ModelSpec
 from quant.calibration import network_inputs, observe, range_table
 from quant.certificate import DISTANCE, PARITY, CertificateError, Reference, certify
 from quant.data.corners import held_back_scene
-from quant.export import export_openvino, write_onnx
+from quant.model_file import export_file
+from quant.onnx_file import write_onnx
 from quant.placement import place
 from quant.scheme import SCHEMES
 from runtimes.base import METADATA_KEY
@@ -207,7 +208,7 @@ def build_from_torch(case, network, name):
     model.set_rt_info(SPEC.to_json(), [METADATA_KEY])
     out = case.folder / f"{name}.xml"
     ov.save_model(model, out, compress_to_fp16=True)
-    settings = runtimes.openvino._settings("CPU", None, None)
+    settings = runtimes.openvino._settings("CPU")
     return out, runtimes.openvino.executed_layers(ov.Core().compile_model(out, "CPU", settings))
 
 
@@ -333,13 +334,13 @@ class TestNumbers:
 
 def test_a_refused_file_is_not_kept(case, tmp_path, monkeypatch):
     monkeypatch.setattr("quant.certificate.PARITY", 0.0)
-    monkeypatch.setattr("quant.export.deployable", lambda checkpoint: case.network)
-    monkeypatch.setattr("quant.export.deployed_spec", lambda *_: SPEC)
-    monkeypatch.setattr("quant.export.golden_pair", lambda *_: None)
+    monkeypatch.setattr("quant.model_file.deployable", lambda checkpoint: case.network)
+    monkeypatch.setattr("quant.model_file.deployed_spec", lambda *_: SPEC)
+    monkeypatch.setattr("quant.model_file.golden_pair", lambda *_: None)
     monkeypatch.setattr(
-        "quant.export.write_onnx", lambda _network, _spec, path: path.write_bytes(case.graph.read_bytes())
+        "quant.model_file.write_onnx", lambda _network, _spec, path, _dtype: path.write_bytes(case.graph.read_bytes())
     )
     checkpoint = dataclasses.replace(load_checkpoint(CHECKPOINT), quantization={"openvino": case.table})
     with pytest.raises(CertificateError, match=r"^corners\.xml is not what was asked for: its error is"):
-        export_openvino(checkpoint, tmp_path / "corners.xml", precision="int8", pictures=case.pictures)
+        export_file(checkpoint, tmp_path / "corners.xml", precision="int8", pictures=case.pictures)
     assert list(tmp_path.iterdir()) == []

@@ -17,7 +17,7 @@ from edgehrnet.models.fusion import Concatenate
 from edgehrnet.models.heads import Heads
 from edgehrnet.models.quantized import QuantizeDequantize, RangeTable, attach, freeze
 from edgehrnet.spec import ModelSpec
-from quant.export import write_onnx
+from quant.onnx_file import write_onnx
 from quant.placement import place, trace
 from quant.scheme import SCHEMES
 

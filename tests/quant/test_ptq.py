@@ -69,7 +69,7 @@ def built(monkeypatch):
     def export(checkpoint, out, **settings):
         asked.append((checkpoint, out, settings))
 
-    monkeypatch.setattr("quant.quantize.export_openvino", export)
+    monkeypatch.setattr("quant.quantize.export_file", export)
     monkeypatch.setattr("quant.quantize.summary", lambda out, _: f"built {out}")
     return asked
 

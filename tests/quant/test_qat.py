@@ -75,7 +75,7 @@ def untrained(tmp_path_factory):
 def built(monkeypatch):
     """Build no engine file: what would be built is noted."""
     asked = []
-    monkeypatch.setattr("quant.quantize.export_openvino", lambda *args, **settings: asked.append((*args, settings)))
+    monkeypatch.setattr("quant.quantize.export_file", lambda *args, **settings: asked.append((*args, settings)))
     monkeypatch.setattr("quant.quantize.summary", lambda out, _: f"built {out}")
     return asked
 
@@ -360,7 +360,7 @@ def test_two_processes_train_one_network(untrained, data, tmp_path):
     # The engine file has a test of its own.
     script.write_text(
         "import sys, quant.quantize as q, quant.qat\n"
-        "q.export_openvino = lambda *a, **k: None\n"
+        "q.export_file = lambda *a, **k: None\n"
         "q.summary = lambda out, _: f'built {out}'\n"
         "sys.exit(quant.qat.main())\n"
     )

@@ -25,7 +25,7 @@ from edgehrnet.models.quantized import (
     weight_scale,
 )
 from edgehrnet.spec import ModelSpec
-from quant.export import write_onnx
+from quant.onnx_file import write_onnx
 from quant.placement import place
 from quant.scheme import SCHEMES
 

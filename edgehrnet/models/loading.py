@@ -1,0 +1,62 @@
+"""A checkpoint as it is deployed: BatchNorm folded, training's own heads dropped, with the spec a file would carry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import nn
+
+from edgehrnet.letterbox import check_input_size
+from edgehrnet.models import EdgeHRNet
+from edgehrnet.models.checkpoints import Checkpoint, build_model, load_checkpoint
+from edgehrnet.models.deploy import Deployed
+from edgehrnet.models.folding import fold_batchnorm
+from edgehrnet.models.quantized import freeze
+from edgehrnet.spec import ModelSpec
+
+QUANTIZATION = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
+# Heads that serve training only; a deployed file leaves them out.
+TRAINING_HEADS = ("auxiliary",)
+
+
+def load_deployed(path: Path, target: str | None = None) -> tuple[nn.Module, str, tuple[int, int]]:
+    """Read a checkpoint as ``runtimes.torch`` takes it: the `Deployed` network, its spec as JSON, (height, width).
+
+    ``target``: None for the float network; ``openvino``, ``onnx`` or ``tensorrt`` for the fake-quantized one, with the
+    ranges that the checkpoint has for this engine. Raises InputError if it has none.
+    """
+    checkpoint = load_checkpoint(path)
+    network = deployable(checkpoint)
+    spec = deployed_spec(checkpoint, network, "fp32" if target is None else "int8", None)
+    if target is not None:
+        network = freeze(network, checkpoint.table(target))
+    return Deployed(network, spec.mean, spec.std).eval(), spec.to_json(), spec.input_size
+
+
+def deployable(checkpoint: Checkpoint) -> EdgeHRNet:
+    """Return the float network in eval mode, BatchNorm folded, without the heads that serve training only."""
+    options = {name: value for name, value in checkpoint.options.items() if name not in TRAINING_HEADS}
+    kept = [name for name in checkpoint.state if not name.startswith("auxiliary.")]
+    state = {name: checkpoint.state[name] for name in kept}
+    slim = Checkpoint(checkpoint.variant, checkpoint.keypoints, options, state, checkpoint.spec, checkpoint.training)
+    return fold_batchnorm(build_model(slim))
+
+
+def deployed_spec(
+    checkpoint: Checkpoint, network: EdgeHRNet, precision: str, input_size: tuple[int, int] | None
+) -> ModelSpec:
+    """Return the checkpoint's spec as the file will state it, without a golden pair."""
+    spec = ModelSpec.from_dict(checkpoint.spec)
+    if input_size is not None:
+        check_input_size(input_size)
+        spec = spec.replace(input_size=input_size)
+    extras = [(name, "NCHW") for name in ("boundary", "sdf", "p3_td", "p4_td", "p5") if _has(network, name)]
+    return spec.replace(
+        quantization=QUANTIZATION[precision],
+        outputs=(("heatmaps", "NCHW"), ("offsets", "NCHW"), ("hf", "NHWC"), *extras),
+    )
+
+
+def _has(network: EdgeHRNet, name: str) -> bool:
+    options = network.options
+    return bool(getattr(options, name) if name in ("boundary", "sdf") else options.pyramid)

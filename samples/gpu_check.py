@@ -1,0 +1,55 @@
+"""On an NVIDIA GPU: do all files of a checkpoint agree there, and how fast is each?
+
+Install:  pip install "edgehrnet[train,tensorrt-rtx]", torch with CUDA, onnxruntime-gpu in place of onnxruntime
+Run:      python samples/gpu_check.py checkpoints/document-corners.pt OUT
+Prints:   a line for each file, then milliseconds of one inference on each engine; OUT gets the parity report.
+"""
+
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import runtimes
+from edgehrnet.errors import EdgeHRNetError
+from edgehrnet.models.checkpoints import load_checkpoint
+from edgehrnet.models.deploy import Deployed
+from edgehrnet.models.loading import deployable
+from quant.export import Order, build_files, report
+from quant.parity import agreement, write_report
+
+checkpoint, out = load_checkpoint(sys.argv[1]), Path(sys.argv[2])
+order = Order(out, "model", ("onnx", "tensorrt"), ("fp32", "fp16", "int8"))
+files = []
+for file in build_files(checkpoint, order):
+    print(report(file))
+    files.append(file)
+print(write_report(agreement(checkpoint, files, None, 64), out / "model.parity.md", "model", 64))
+
+network = deployable(checkpoint)
+height, width = checkpoint.spec["input_size"]
+image = np.zeros((1, height, width, 4), np.uint8)
+runs = {}
+if torch.cuda.is_available():
+    network = Deployed(network, (0.0,) * 3, (1.0,) * 3).eval().cuda()
+    for name, net in (("torch fp32", network), ("torch fp32, compiled", torch.compile(network))):
+        pixels = torch.from_numpy(image).cuda()
+        runs[name] = torch.inference_mode()(lambda net=net, pixels=pixels: {k: v.cpu() for k, v in net(pixels).items()})
+for file in files:
+    try:
+        runtime = runtimes.load(file.path, "cuda")
+    except EdgeHRNetError as error:
+        print(f"{file.path.name}: not run: {error}")
+        continue
+    runs[file.path.name] = lambda runtime=runtime: runtime.run(image)
+
+for name, run in runs.items():
+    times = []
+    for _ in range(220):
+        start = time.perf_counter()
+        run()
+        times.append(1000 * (time.perf_counter() - start))
+    print(f"{name:32s} {statistics.median(times[20:]):7.3f} ms")  # with the copies from and to the host

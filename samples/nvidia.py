@@ -1,0 +1,37 @@
+"""Deploy on an NVIDIA GPU: build a TensorRT plan for it from the ONNX file, then run the plan; no torch.
+
+Install:  pip install "edgehrnet[tensorrt-rtx]" (or [tensorrt], on Jetson)
+Make:     python -m quant.export checkpoints/document-corners.pt --out files --targets tensorrt --precision int8
+          (needs "edgehrnet[train]", on any machine; copy files/document-corners-int8.tensorrt.onnx to the GPU's)
+Run:      python samples/nvidia.py document-corners-int8.tensorrt.onnx [PICTURE]
+Prints:   how many convolutions the plan runs in INT8, milliseconds, and where the corners are.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from edgehrnet import Predictor, sample_picture
+from edgehrnet.errors import EdgeHRNetError
+from runtimes import tensorrt
+
+source = Path(sys.argv[1])
+picture = Path(sys.argv[2]) if len(sys.argv) > 2 else sample_picture()
+plan = Path(source.name.removesuffix(".tensorrt.onnx") + ".engine")
+cache = Path(tempfile.gettempdir()) / "edgehrnet-cache"
+cache.mkdir(exist_ok=True)
+
+try:
+    if not plan.exists():  # a plan is for one kind of GPU and one version of TensorRT
+        layers = tensorrt.build(source, plan)
+        convolutions = [layer.precision for layer in layers if layer.type == "Convolution"]
+        print(f"{plan}: {convolutions.count('i8')} of {len(convolutions)} convolutions take INT8")
+    with Predictor(plan, device="cuda:0", cache_dir=cache) as predictor:
+        print(predictor.selfcheck())
+        predictor.warmup()
+        result = predictor.predict(picture)
+except EdgeHRNetError as error:
+    sys.exit(str(error))
+
+print(f"inference {result.speed['inference']:.2f} ms")
+print(result.keypoints.xy[0].round(1).tolist())
