@@ -1,0 +1,71 @@
+"""The C++ sample, built against the openvino package and run: the same input and the same corners as Python's."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import openvino
+import pytest
+from PIL import Image
+
+from edgehrnet import Predictor, sample_picture, shipped_model
+from edgehrnet.letterbox import letterbox
+
+SOURCE = Path(__file__).parent.parent / "samples" / "cpp" / "corners.cpp"
+PACKAGE = Path(openvino.__path__[0])
+pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+
+
+@pytest.fixture(scope="module")
+def corners(tmp_path_factory):
+    program = tmp_path_factory.mktemp("cpp") / "corners"
+    (library,) = PACKAGE.glob("libs/libopenvino.so.*")
+    command = ["g++", "-std=c++17", "-O2", "-Wall", "-Werror", SOURCE, f"-isystem{PACKAGE / 'include'}", library]
+    subprocess.run([*command, f"-Wl,-rpath,{PACKAGE / 'libs'}", "-o", program], check=True, timeout=300)
+    return program
+
+
+@pytest.fixture(scope="module")
+def predictor():
+    with Predictor(shipped_model("document-corners")) as predictor:
+        yield predictor
+
+
+def resized(size):
+    with Image.open(sample_picture()) as picture:
+        return np.array(picture.convert("RGB").resize(size))
+
+
+# Shrunk by 5 with a rest, by 2 exactly, by a little, upright, across, enlarged, and a strip.
+@pytest.mark.parametrize(
+    "size", [(1203, 1607), (512, 512), (300, 280), (960, 1280), (1280, 960), (100, 90), (900, 40)], ids=str
+)
+def test_equals_python(corners, predictor, tmp_path, size):
+    image = resized(size)
+    Image.fromarray(image).save(tmp_path / "picture.ppm")
+    command = [corners, shipped_model("document-corners"), tmp_path / "picture.ppm", tmp_path / "input"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    ours = np.array([line.split() for line in done.stdout.splitlines()], float)
+
+    pixels, _ = letterbox(image, predictor.spec.input_size)
+    theirs = np.fromfile(tmp_path / "input", np.uint8).reshape(pixels.shape)
+    np.testing.assert_array_equal(theirs, pixels)
+
+    result = predictor.predict(image)
+    peaks = result.heatmaps[0].max(axis=(1, 2))
+    assert len(ours) == 4
+    if peaks.min() >= 0.25:  # where a corner is not found, which cell is the highest is a matter of the last bit
+        # Printed with six digits, 0.005 of a thousand; the engine's answer to equal bytes is equal.
+        np.testing.assert_allclose(ours[:, :2], result.keypoints.xy[0], atol=0.006)
+    np.testing.assert_allclose(ours[:, 2], peaks, atol=1e-5)
+
+
+@pytest.mark.parametrize("content", [b"P5 2 2 255\n1234", b"P6 9 9 255\n12", b""])
+def test_a_bad_picture_ends_with_one_line(corners, tmp_path, content):
+    (tmp_path / "bad.ppm").write_bytes(content)
+    command = [corners, shipped_model("document-corners"), tmp_path / "bad.ppm"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
