@@ -1,6 +1,6 @@
 """The certificate of a model file: what its engine really ran when it was built, and how far that is from float.
 
-It lies beside the file as ``<name>.certificate.json``.
+It lies beside the file, see certificate_path.
 """
 
 from __future__ import annotations
@@ -60,9 +60,18 @@ class Certificate:
 
     def save(self, model: Path) -> Path:
         """Write it beside the model file; return where."""
-        path = model.with_suffix(SUFFIX)
+        path = certificate_path(model)
         path.write_text(json.dumps(dataclasses.asdict(self), indent=1) + "\n")
         return path
+
+
+def certificate_path(model: Path) -> Path:
+    """Where the certificate of a model file lies: ``a.certificate.json`` of ``a.xml``, else with the whole name.
+
+    >>> [certificate_path(Path(name)).name for name in ("a.xml", "a.onnx")]
+    ['a.certificate.json', 'a.onnx.certificate.json']
+    """
+    return model.with_suffix(SUFFIX) if model.suffix == ".xml" else model.with_name(model.name + SUFFIX)
 
 
 def read_certificate(model: Path) -> Certificate | None:
@@ -70,7 +79,7 @@ def read_certificate(model: Path) -> Certificate | None:
 
     Raises ModelFileError if what lies there is no certificate, or that of another file.
     """
-    path = model.with_suffix(SUFFIX)
+    path = certificate_path(model)
     if not path.is_file():
         return None
     try:

@@ -192,8 +192,8 @@ def _devices(as_json: bool) -> int:
         return 0
     for engine, here in found.items():
         print(f"{engine}\n")
-        if isinstance(here, str):
-            print(f"  {here}\n")
+        if isinstance(here, str) or not here:
+            print(f"  {here or 'no device'}\n")
             continue
         names = list(dict.fromkeys(name for device in here for name in device.properties))
         rows = [(d.name, d.title, *(d.properties.get(name, "") for name in names)) for d in here]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, overload
@@ -15,7 +16,15 @@ from numpy.typing import NDArray
 import runtimes
 from edgehrnet.certificate import read_certificate
 from edgehrnet.decoding import CERTAIN, locate, sigmoid
-from edgehrnet.errors import EdgeHRNetError, InputError, MissingSpecError, SpecError, check_keywords, nearest
+from edgehrnet.errors import (
+    DeviceError,
+    EdgeHRNetError,
+    InputError,
+    MissingSpecError,
+    SpecError,
+    check_keywords,
+    nearest,
+)
 from edgehrnet.letterbox import check_input_size, letterbox
 from edgehrnet.result import Keypoints, Result
 from edgehrnet.sources import frames, read_image
@@ -42,10 +51,20 @@ class Report:
 class Predictor:
     """Runs one model file.
 
-    ``path``: an OpenVINO ``.xml``. ``device``: None (the engine's usual one), ``cpu``, ``gpu``, ``gpu.1``, ``npu``
-    or ``auto``; an absent one raises. ``input_size``: (height, width), multiples of 32; None keeps the file's.
+    ``path`` and ``device``, where None is the first one named; an absent one raises:
+
+    - OpenVINO ``.xml``: ``cpu``, ``gpu``, ``gpu.1``, ``npu``, ``auto``
+    - ONNX ``.onnx``: ``cpu``, ``cuda``, ``cuda:1``, ``tensorrt``, ``openvino``, ``openvino:gpu``
+    - TensorRT ``.engine``, ``.plan``: ``cuda``, ``cuda:1``
+    - a checkpoint ``.pt``, which torch runs: ``cpu``, ``cuda``, ``cuda:1``
+
+    Anything but a CPU first has to answer the picture that the file carries as the float network did, or raises.
+
+    ``input_size``: (height, width), multiples of 32; None keeps the file's, and only ``.xml`` and ``.pt`` take another.
     ``threads``: CPU threads. ``decode``: ``argmax``, ``quarter``, ``dark``, ``offset``, ``softargmax``; None is the
     file's own. ``cache_dir``: an existing folder for compiled files. ``spec``: for a file that carries none.
+    ``target``: of a ``.pt`` alone: None runs the float network; ``openvino``, ``onnx`` or ``tensorrt`` the one that
+    rounds as INT8 does, with the ranges that the checkpoint has for this engine.
 
     May be shared between threads, whose inferences take turns; pickles as its arguments; ``close()`` or ``with``
     releases everything.
@@ -62,6 +81,7 @@ class Predictor:
         decode: str | None = None,
         cache_dir: str | Path | None = None,
         spec: ModelSpec | None = None,
+        target: str | None = None,
     ) -> None:
         if not isinstance(path, str | Path):
             raise InputError(f"path={path!r}: a model file's path, as text or Path")
@@ -75,6 +95,11 @@ class Predictor:
         if decode is not None and decode not in DECODE_METHODS:
             raise InputError(f"decode={decode!r}; {nearest(decode, DECODE_METHODS)}")
         self.path = Path(path)
+        self._is_checkpoint = self.path.suffix.lower() == ".pt"
+        if target is not None and not self._is_checkpoint:
+            raise InputError(
+                f"target={target!r}: for a .pt checkpoint alone; {path} runs as it was built, leave it out"
+            )
         self._arguments = {
             "device": device,
             "input_size": input_size,
@@ -82,8 +107,12 @@ class Predictor:
             "decode": decode,
             "cache_dir": cache_dir,
             "spec": spec,
+            "target": target,
         }
-        self._runtime = runtimes.load(path, device, input_size=input_size, threads=threads, cache_dir=cache_dir)
+        loader = partial(_load_checkpoint, target=target) if self._is_checkpoint else None
+        self._runtime = runtimes.load(
+            path, device, input_size=input_size, threads=threads, cache_dir=cache_dir, loader=loader
+        )
         described = self._runtime.describe()
         try:
             self.spec = (spec or _own_spec(self.path, described.metadata)).replace(input_size=described.input_size)
@@ -92,6 +121,8 @@ class Predictor:
             self._runtime.close()
             raise
         self._decode = decode
+        if described.device.upper() != "CPU" and self.spec.golden is not None:
+            self._check_device()
 
     @overload
     def predict(self, image: list[Any], *, color: str = ...) -> list[Result]: ...
@@ -132,7 +163,8 @@ class Predictor:
         described = asdict(self._runtime.describe())
         del described["metadata"]
         spec = self.spec.replace(golden=None).to_dict()
-        certificate = read_certificate(self.path)
+        # What lies beside a checkpoint under its name is that of a file made from it.
+        certificate = None if self._is_checkpoint else read_certificate(self.path)
         return {
             "file": str(self.path),
             **described,
@@ -149,7 +181,7 @@ class Predictor:
         """
         golden = self.spec.golden
         if golden is None:
-            raise MissingSpecError(f"{self.path} carries no golden pair; export it again")
+            raise MissingSpecError(f"{self.path} carries no golden pair; files made by python -m quant.export do")
         own = {"input_size": None, "decode": None}
         if any(self._arguments[name] is not None for name in own):
             with Predictor(self.path, **{**self._arguments, **own}) as checker:  # type: ignore[arg-type]
@@ -187,6 +219,24 @@ class Predictor:
     def __repr__(self) -> str:
         height, width = self.spec.input_size
         return f"Predictor({str(self.path)!r}, {self.spec.name}, input {height}x{width})"
+
+    def _check_device(self) -> None:
+        """Raise DeviceError unless the device answers the file's own picture as the float network did.
+
+        Not on CPUs, where the files are built and certified.
+        """
+        try:
+            report = self.selfcheck()
+        except EdgeHRNetError:
+            self.close()
+            raise
+        if not report.passed:
+            self.close()
+            raise DeviceError(
+                f"{report.device} does not compute what {self.path} should: on its own picture, keypoints are off by "
+                f"{report.max_px:.1f} px of the network input, correlation {report.correlation:.3f}; "
+                "use another device, or a file of another precision"
+            )
 
     def _predict_one(self, image: Any, color: str) -> Result:
         clock = _Clock()
@@ -238,6 +288,13 @@ class _Clock:
         now = time.perf_counter()
         self.ms[stage] = (now - self._last) * 1000
         self._last = now
+
+
+def _load_checkpoint(path: Path, target: str | None) -> Any:
+    # The one way from here to torch; runtimes.torch, which calls this, has made sure that it is installed.
+    from edgehrnet.models.loading import load_deployed
+
+    return load_deployed(path, target)
 
 
 def _reopen(path: Path, arguments: dict[str, Any]) -> Predictor:

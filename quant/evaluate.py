@@ -12,21 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from edgehrnet import Predictor, shipped_model
 from edgehrnet.cli import parse_size, table
-from edgehrnet.errors import DeviceError, EdgeHRNetError, InputError
-from edgehrnet.letterbox import check_input_size
-from edgehrnet.models.checkpoints import Checkpoint, build_model, load_checkpoint
+from edgehrnet.errors import EdgeHRNetError, InputError
 from edgehrnet.spec import ModelSpec
 from quant.data.examples import DataSet
 from quant.data.sources import ACCEPTED, open_data, parse_fold
 from quant.evaluation import RADII, Evaluation, Prediction, check_radii, evaluate, load_pycocotools
 from quant.metrics import spread
-from quant.validation import predict_torch
 
 # xy (K, 2) float64 in picture pixels, confidence (K,) float32 and heatmaps (K, h, w) float32, both 0..1.
 Observation = tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float32]]
@@ -54,14 +49,10 @@ class OpenModel:
 
 @contextmanager
 def open_model(name: str, device: str = "cpu", input_size: tuple[int, int] | None = None) -> Iterator[OpenModel]:
-    """Open a model file that Predictor runs, a shipped name such as document-corners, or a ``.pt`` checkpoint.
+    """Open a file that Predictor runs, checkpoints among them, or a shipped name such as document-corners.
 
-    ``device`` as of Predictor; a checkpoint runs on ``cpu``, ``gpu`` or ``gpu.1``. ``input_size`` (height, width),
-    None for the model's own.
+    ``device`` as of Predictor. ``input_size`` (height, width), None for the model's own.
     """
-    if Path(name).suffix == ".pt":
-        yield _open_checkpoint(name, device, input_size)
-        return
     # A bare word without a dot cannot be a model file, so it is the name of a shipped one.
     path = shipped_model(name) if Path(name).name == name and "." not in name else Path(name)
     with Predictor(path, device=device, input_size=input_size) as predictor:
@@ -71,42 +62,6 @@ def open_model(name: str, device: str = "cpu", input_size: tuple[int, int] | Non
             return found.keypoints.xy[0], found.keypoints.conf[0], found.heatmaps[0]
 
         yield OpenModel(name, predictor.spec, observe, predictor.info)
-
-
-def build_network(checkpoint: Checkpoint) -> nn.Module:
-    """Return the network of a checkpoint in eval mode: the one place that knows which kinds of checkpoint there are."""
-    return build_model(checkpoint)
-
-
-def _open_checkpoint(name: str, device: str, input_size: tuple[int, int] | None) -> OpenModel:
-    checkpoint = load_checkpoint(name)
-    spec = ModelSpec.from_dict(checkpoint.spec)
-    if input_size is not None:
-        check_input_size(input_size)
-        spec = spec.replace(input_size=input_size)
-    place = _torch_device(device)
-    network = build_network(checkpoint).to(place)
-    info = {
-        "file": name,
-        "engine": "torch",
-        "version": torch.__version__,
-        "device": str(place),
-        "spec": spec.replace(golden=None).to_dict(),
-        "certificate": None,
-    }
-    return OpenModel(name, spec, lambda image: predict_torch(network, image, spec, place), lambda: info)
-
-
-def _torch_device(device: str) -> torch.device:
-    """``gpu.1`` -> ``cuda:1``; DeviceError for what torch does not have here."""
-    kind, _, number = device.partition(".")
-    if device == "cpu":
-        return torch.device("cpu")
-    if kind != "gpu" or not (number or "0").isdecimal():
-        raise DeviceError(f"device {device!r}: a checkpoint runs on cpu, gpu or gpu.N")
-    if int(number or 0) >= torch.cuda.device_count():
-        raise DeviceError(f"device {device!r} is absent: torch sees {torch.cuda.device_count()} GPUs here")
-    return torch.device("cuda", int(number or 0))
 
 
 def compare(
@@ -180,7 +135,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--count", type=int, help="pictures to score (default: all, or as many as is usual)")
     p.add_argument("--radii", type=float, nargs="+", default=list(RADII), metavar="PX", help="of PCK, in picture px")
     p.add_argument("--size", type=parse_size, metavar="HxW", help="input height x width (default: each model's own)")
-    p.add_argument("--device", default="cpu", help="cpu, gpu or gpu.1; for a model file also npu or auto")
+    p.add_argument("--device", default="cpu", help="as of Predictor: cpu, gpu, gpu.1, and others by kind of file")
     p.add_argument("--json", type=Path, metavar="FILE", help="write everything here, errors of each picture too")
     return p
 

@@ -14,6 +14,7 @@ from edgehrnet.cli import parse_size
 from edgehrnet.errors import DeviceError, EdgeHRNetError, MissingExtraError
 from edgehrnet.models.checkpoints import Checkpoint, load_checkpoint
 from edgehrnet.sources import read_image
+from quant.certificate import CertificateError
 from quant.data.sources import ACCEPTED, open_data
 from quant.model_file import PRECISIONS, SUFFIX, TARGETS, export_file, export_plan, summary
 from quant.parity import File, agreement, write_report
@@ -61,8 +62,12 @@ def _plans(source: Path, precision: str, order: Order) -> Iterator[File]:
         path = source.with_name(f"{stem}{place}.engine")
         try:
             yield File(path, "plan", precision, export_plan(source, path, capability))
-        except (MissingExtraError, DeviceError) as error:
+        except MissingExtraError:
+            yield File(path, "plan", precision, None, "needs pip install 'edgehrnet[tensorrt-rtx]', or [tensorrt]")
+        except CertificateError as error:  # TensorRT-RTX has no INT8 for compute capability 7.5
             yield File(path, "plan", precision, None, str(error))
+        except DeviceError:
+            yield File(path, "plan", precision, None, "needs an NVIDIA GPU, or --compute-capability to build for one")
 
 
 def compute_capability(text: str) -> tuple[int, int]:

@@ -13,18 +13,20 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-import runtimes.openvino
 from edgehrnet.certificate import Certificate, parts
-from edgehrnet.errors import InputError, nearest
+from edgehrnet.errors import InputError, MissingSpecError, nearest
 from edgehrnet.models import EdgeHRNet
 from edgehrnet.models.checkpoints import Checkpoint
 from edgehrnet.models.loading import QUANTIZATION, deployable, deployed_spec
 from edgehrnet.models.quantized import freeze
 from edgehrnet.spec import GOLDEN_PICTURE_BYTES, Golden, ModelSpec
-from quant.certificate import Reference, certify
+from quant.certificate import CertificateError, Reference, certify
 from quant.data.corners import held_back_scene
-from quant.onnx_file import integer_convolutions, read_metadata, write_onnx
+from quant.onnx_file import integer_convolutions, write_onnx
+from quant.trt_lint import trt_lint
 from quant.validation import predict_torch
+from runtimes import onnx, openvino, tensorrt
+from runtimes.onnx_metadata import read_metadata
 
 PRECISIONS = tuple(QUANTIZATION)
 SUFFIX = {"openvino": ".xml", "onnx": ".onnx", "tensorrt": ".tensorrt.onnx"}
@@ -61,31 +63,37 @@ def export_file(
     spec = spec.replace(golden=golden_pair(network, spec, picture))
     dtype = torch.float16 if _computes_in_half(target, precision) else torch.float32
     table = checkpoint.table(target) if precision == "int8" else None
-    quantized = None if table is None else freeze(network, table)
+    quantized = None if table is None else freeze(network, table, dtype)
     proof = list(pictures or ())
     # On fewer than these, chance has its say in the certificate.
     proof += [held_back_scene(index).image for index in range(PROOF_PICTURES - len(proof))]
     with tempfile.TemporaryDirectory() as folder:
         onnx_path, built = Path(folder) / "network.onnx", Path(folder) / out.name
-        deployed = copy.deepcopy(network).to(dtype) if table is None else freeze(network, table, dtype)
-        write_onnx(deployed, spec, onnx_path, dtype)
+        write_onnx(quantized or copy.deepcopy(network).to(dtype), spec, onnx_path, dtype)
+        if target == "tensorrt":
+            _check_for_tensorrt(onnx_path)
         if target == "openvino":
-            layers = runtimes.openvino.build(onnx_path, built, spec.to_json(), half=precision != "fp32")
+            layers = openvino.build(onnx_path, built, spec.to_json(), half=precision != "fp32")
         else:
-            from runtimes import onnx
-
             layers = onnx.build(onnx_path, built, spec.to_json())
         reference = Reference(
             network,
             quantized,
             integer_convolutions(onnx_path),
-            strict=table is not None and table.adds == "identity",
+            strict=table is not None and table.adds == "identity" and dtype == torch.float32,
             obliged=target == "openvino",
         )
         certificate = certify(built, layers, reference, spec, proof)
         for part in (*parts(built), certificate.save(built)):
             shutil.copyfile(part, out.with_name(part.name))
     return certificate
+
+
+def _check_for_tensorrt(path: Path) -> None:
+    """Raise CertificateError if a file breaks a rule of TensorRT's, of which some cost INT8 without a word."""
+    errors = [finding for finding in trt_lint(path) if finding.severity == "error"]
+    if errors:
+        raise CertificateError(f"TensorRT would not run this on integers: {errors[0].node}: {errors[0].message}")
 
 
 def _computes_in_half(target: str, precision: str) -> bool:
@@ -99,13 +107,17 @@ def export_plan(source: Path, out: Path, compute_capability: tuple[int, int] | N
     The certificate rests on the plan's own listing: a plan does not run where it is built for another GPU.
     ``compute_capability``: of that GPU, such as (8, 6); None for the one that is here.
     """
-    from runtimes import tensorrt
-
     metadata = read_metadata(source)
-    layers = tensorrt.build(source, out, metadata, compute_capability=compute_capability)
-    reference = Reference(None, None, integer_convolutions(source))
-    certificate = certify(out, layers, reference, ModelSpec.from_json(metadata), (), engine=tensorrt.engine_name())
-    certificate.save(out)
+    if metadata is None:
+        raise MissingSpecError(f"{source} carries no spec; make it with python -m quant.export --targets tensorrt")
+    with tempfile.TemporaryDirectory() as folder:
+        built = Path(folder) / out.name
+        layers = tensorrt.build(source, built, metadata, compute_capability=compute_capability)
+        reference = Reference(None, None, integer_convolutions(source))
+        made_by = tensorrt.engine_name()
+        certificate = certify(built, layers, reference, ModelSpec.from_json(metadata), (), engine=made_by)
+        for part in (built, tensorrt.sidecar_path(built), certificate.save(built)):
+            shutil.copyfile(part, out.with_name(part.name))
     return certificate
 
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from edgehrnet.models.deploy import Deployed
 from edgehrnet.spec import ModelSpec
-from runtimes.base import INPUT, METADATA_KEY
+from runtimes.base import INPUT
 
 OPSET = {torch.float32: 18, torch.float16: 21}  # the first in which quantizers may have scales of this type
 
@@ -53,9 +53,3 @@ def integer_convolutions(path: Path) -> int:
     stored = {tensor.name for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.INT8}
     weights = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear" and node.input[0] in stored}
     return sum(node.op_type == "Conv" and node.input[1] in weights for node in graph.node)
-
-
-def read_metadata(path: Path) -> str:
-    """Return what `METADATA_KEY` holds in an ONNX file; KeyError if it holds nothing."""
-    held: dict[str, str] = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
-    return held[METADATA_KEY]

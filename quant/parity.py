@@ -38,7 +38,7 @@ PLACES = {
         ("ONNX Runtime, CPU", "cpu", "onnxruntime"),
         ("ONNX Runtime, CUDA", "cuda", "onnxruntime-gpu and an NVIDIA GPU"),
     ),
-    "tensorrt": (("ONNX Runtime, CPU", "cpu", "onnxruntime"),),
+    "tensorrt": (("TensorRT's file on ONNX Runtime, CPU", "cpu", "onnxruntime"),),
     "plan": (("TensorRT", "cuda", "the NVIDIA GPU that the plan is for"),),
 }
 
@@ -136,7 +136,11 @@ def agreement(
             rows.append(_row(file, place[0], found, floating, fake, cyclic=spec.cyclic))
     for target, fake in fakes.items():
         exact = ask(_InDouble(freeze(network, checkpoint.table(target))))
-        rows.append(_compared(Row(f"torch in float64, {target}", "int8", "", 0.0), exact, floating, fake, spec.cyclic))
+        rows.append(
+            _compared(
+                Row(f"torch in float64, ranges for {target}", "int8", "", 0.0), exact, floating, fake, spec.cyclic
+            )
+        )
     return rows
 
 
@@ -269,7 +273,8 @@ def markdown(rows: Sequence[Row], title: str, count: int) -> str:
         "## Against the fake-quantized network",
         "",
         "rms: rms(engine - fakequant) / rms(fakequant - float) of the heatmaps. A rounding flip moves a whole step and "
-        "the layers below multiply it: the last row is the fake-quantized network itself, computed in float64.",
+        "the layers below multiply it: the last rows are the fake-quantized networks themselves, computed in float64. "
+        "An engine that is no further away than they are rounds as well as float32 can.",
         "",
         *_table((*_HEAD, "rms"), [[row.engine, row.precision, *_numbers(row, row.fakequant), _ratio(row)]
                                    for row in rows if row.precision == "int8"]),
@@ -282,7 +287,7 @@ _HEAD = ("engine", "precision", "max px", "p99 px", "PCK", "correlation")
 
 def _about(row: Row) -> list[str]:
     share = "" if row.int8_macs is None else f"{row.int8_macs:.1%}"
-    return [row.engine, row.precision, row.file, f"{row.megabytes:.1f}", share]
+    return [row.engine, row.precision, row.file, f"{row.megabytes:.1f}" if row.megabytes else "", share]
 
 
 def _numbers(row: Row, found: Difference | None) -> list[str]:

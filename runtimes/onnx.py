@@ -15,6 +15,7 @@ from runtimes.base import (
     METADATA_KEY,
     ClosedError,
     Description,
+    Device,
     DeviceError,
     Layer,
     MissingExtraError,
@@ -28,11 +29,12 @@ CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 TENSORRT = "TensorrtExecutionProvider"
 OPENVINO = "OpenVINOExecutionProvider"
+# what device= may be, with the provider's own name of the device in a group -> (provider, that name if left out)
 _DEVICES = {
-    r"cpu": CPU,
-    r"(?:cuda|gpu)(?:[:.](\d+))?": CUDA,
-    r"tensorrt(?:[:.](\d+))?": TENSORRT,
-    r"openvino(?:[:.](cpu|gpu(?:\.\d+)?|npu))?": OPENVINO,
+    r"cpu()": (CPU, ""),
+    r"(?:cuda|gpu)(?:[:.](\d+))?": (CUDA, "0"),
+    r"tensorrt(?:[:.](\d+))?": (TENSORRT, "0"),
+    r"openvino(?:[:.](cpu|gpu(?:\.\d+)?|npu))?": (OPENVINO, "cpu"),
 }
 _PACKAGES = {CUDA: "onnxruntime-gpu", TENSORRT: "onnxruntime-gpu", OPENVINO: "onnxruntime-openvino"}
 _FATAL = 4  # severity; what goes wrong is raised, and needs no line on stderr as well
@@ -158,10 +160,17 @@ class ONNXRuntime:
         return session
 
 
+def devices() -> list[Device]:
+    """Return the providers that the installed onnxruntime has; which of them start shows when a file is loaded."""
+    names = {CPU: "cpu", CUDA: "cuda", TENSORRT: "tensorrt", OPENVINO: "openvino"}
+    present = _onnxruntime().get_available_providers()
+    return [Device(name, provider) for provider, name in names.items() if provider in present]
+
+
 def _provider(ort: ModuleType, device: str | None) -> tuple[str, str]:
     """Map our device names to a provider and one of its devices, refusing what is not there."""
     name = "cpu" if device is None else str(device).lower()
-    for pattern, provider in _DEVICES.items():
+    for pattern, (provider, usual) in _DEVICES.items():
         match = re.fullmatch(pattern, name)
         if match is None:
             continue
@@ -171,8 +180,7 @@ def _provider(ort: ModuleType, device: str | None) -> tuple[str, str]:
                 f"device {device!r} is not present: onnxruntime has no {provider} here, only {', '.join(present)}; "
                 f"type: pip uninstall onnxruntime; pip install {_PACKAGES[provider]}"
             )
-        place = "" if match.re.groups == 0 else match[1] or {OPENVINO: "cpu"}.get(provider, "0")
-        return provider, place.upper()
+        return provider, (match[1] or usual).upper()
     raise DeviceError(
         f"device {device!r}: an .onnx file runs on cpu, cuda, cuda:1 (or gpu, gpu.1), tensorrt, tensorrt:1, openvino, "
         "openvino:gpu or openvino:npu"

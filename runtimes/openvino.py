@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import queue
 import threading
 from collections import Counter
@@ -226,10 +225,7 @@ def _settings(
             settings["INFERENCE_NUM_THREADS"] = limit
             settings["ENABLE_CPU_PINNING"] = False  # pinned threads of several processes share one core
     if cache_dir is not None:
-        folder = Path(cache_dir)
-        if not folder.is_dir() or not os.access(folder, os.W_OK):
-            raise ModelFileError(f"cache_dir {str(folder)!r} is not a writable folder; create it first")
-        settings["CACHE_DIR"] = str(folder)
+        settings["CACHE_DIR"] = str(cache_dir)
     return settings
 
 

@@ -13,7 +13,8 @@ def network_input(image: Tensor, mean: tuple[float, ...], std: tuple[float, ...]
 
     The result shares the bytes' order in memory, which torch calls channels_last.
     """
-    x = image.permute(0, 3, 1, 2).to(torch.float32) / 255
+    # Cast first: TensorRT moves no bytes about.
+    x = image.to(torch.float32).permute(0, 3, 1, 2) / 255
     if any(mean) or any(s != 1 for s in std):
         shift = torch.tensor([*mean, 0.0], device=x.device)[:, None, None]
         scale = torch.tensor([*std, 1.0], device=x.device)[:, None, None]

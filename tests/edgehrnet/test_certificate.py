@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from edgehrnet.certificate import SUFFIX, Certificate, digest, parts, read_certificate
+from edgehrnet.certificate import Certificate, certificate_path, digest, parts, read_certificate
 from edgehrnet.errors import ModelFileError
 
 VALUES = {
@@ -35,7 +35,7 @@ def model(request, tmp_path):
 def test_what_is_saved_is_read(model, changes):
     saved = certificate(model, **changes)
     path = saved.save(model)
-    assert path == model.with_name("corners" + SUFFIX)
+    assert path == certificate_path(model)
     assert read_certificate(model) == saved
     # For other programs: plain JSON, a key for each field.
     assert set(json.loads(path.read_text())) == {field.name for field in dataclasses.fields(Certificate)}
@@ -69,7 +69,7 @@ def test_that_of_another_file_is_refused(model):
     [b"", b"{", b"[]", b"null", b"3", b"\xff\xfe", b"{}", b'{"file": "corners.xml"}', b'"text"'],
 )
 def test_garbage_is_refused(model, content):
-    model.with_suffix(SUFFIX).write_bytes(content)
+    certificate_path(model).write_bytes(content)
     with pytest.raises(ModelFileError, match="is no certificate"):
         read_certificate(model)
 

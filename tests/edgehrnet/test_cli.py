@@ -208,3 +208,31 @@ class TestTable:
     def test_ragged_rows_are_a_mistake(self):
         with pytest.raises(ValueError, match="zip"):
             table(("a", "b"), [("1",)])
+
+
+class TestInfoWithoutAModel:
+    def test_devices_of_every_engine(self, capsys):
+        assert main(["info"]) == 0
+        printed = capsys.readouterr().out
+        assert "openvino" in printed
+        assert "chooses among" in printed
+        assert "INT8" in printed  # what the CPU says that it can do
+
+    def test_devices_as_json(self, capsys):
+        assert main(["info", "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["openvino"][0]["name"] == "cpu"
+        assert found["openvino"][-1]["name"] == "auto"
+
+    def test_an_engine_that_is_not_installed_says_how_to_install_it(self, capsys, monkeypatch):
+        monkeypatch.setitem(sys.modules, "onnxruntime", None)
+        assert main(["info"]) == 0
+        assert "pip install 'edgehrnet[onnx]'" in capsys.readouterr().out
+
+    def test_quirks(self, capsys):
+        assert main(["info", "--quirks"]) == 0
+        printed = capsys.readouterr().out
+        assert "engine is told  EXECUTION_MODE_HINT=ACCURACY" in printed
+        assert "https://github.com/openvinotoolkit/openvino/issues/37446" in printed
+        assert main(["info", "--quirks", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)[0]["settings"] == {"INFERENCE_PRECISION_HINT": "f32"}

@@ -27,6 +27,7 @@ from edgehrnet.errors import (
     UnknownKeywordError,
     UnknownSuffixError,
 )
+from runtimes.null import NullRuntime
 
 # The file's offsets are float32 of up to 24 cells, exact to 24 * 2^-24 cells; a cell is 8 px of the picture.
 EXACT = 2e-5
@@ -565,3 +566,31 @@ class TestTarget:
         monkeypatch.setitem(sys.modules, "torch", None)
         with pytest.raises(MissingExtraError, match=r"type: pip install 'edgehrnet\[train\]'"):
             Predictor(checkpoint_model.path)
+
+
+class TestDeviceIsChecked:
+    """What no CPU computes is held against the golden pair when the file is loaded."""
+
+    @pytest.fixture
+    def on_gpu(self, monkeypatch):
+        described = NullRuntime.describe
+        monkeypatch.setattr(NullRuntime, "describe", lambda self: replace(described(self), device="GPU.0"))
+
+    def test_a_right_answer_passes(self, on_gpu, null_model):
+        with Predictor(null_model.path) as predictor:
+            assert predictor.predict(null_model.picture).keypoints.xy.shape == (1, 4, 2)
+
+    def test_a_wrong_answer_raises_and_closes(self, on_gpu, null_model, tmp_path, monkeypatch):
+        closed = []
+        monkeypatch.setattr(NullRuntime, "close", lambda self: closed.append(self))
+        outputs = {**null_model.outputs, "heatmaps": np.roll(null_model.outputs["heatmaps"], 5, axis=3)}
+        runtimes.null.build(tmp_path / "wrong.null", null_model.spec.to_json(), null_model.spec.input_size, outputs)
+        with pytest.raises(DeviceError, match=r"GPU\.0 does not compute what .*wrong\.null should: .* px"):
+            Predictor(tmp_path / "wrong.null")
+        assert closed
+
+    def test_a_cpu_is_not_asked(self, null_model, tmp_path):
+        outputs = {**null_model.outputs, "heatmaps": np.roll(null_model.outputs["heatmaps"], 5, axis=3)}
+        runtimes.null.build(tmp_path / "wrong.null", null_model.spec.to_json(), null_model.spec.input_size, outputs)
+        with Predictor(tmp_path / "wrong.null") as predictor:
+            assert not predictor.selfcheck().passed

@@ -1,0 +1,156 @@
+"""Do the numbers of the parity report say what they should? On answers made up, and on a small network's files."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from edgehrnet.certificate import certificate_path
+from edgehrnet.models.checkpoints import load_checkpoint
+from quant import export
+from quant.data.corners import DocumentCorners
+from quant.parity import Answers, Row, agreement, answer, difference, distance, markdown
+
+N, K, SHAPE = 3, 4, (8, 12)
+RNG = np.random.default_rng(0)
+
+
+def answers(xy=None, heatmaps=None, pck1=90.0):
+    xy = RNG.uniform(0, 30, (N, K, 2)) if xy is None else xy
+    heatmaps = RNG.uniform(0.3, 1, (N, K, *SHAPE)).astype(np.float32) if heatmaps is None else heatmaps
+    return Answers(xy, heatmaps, pck1)
+
+
+class TestDifference:
+    def test_nothing(self):
+        same = answers()
+        found = difference(same, same, cyclic=True)
+        assert (found.max_px, found.p99_px, found.pck1_points, found.correlation) == (0.0, 0.0, 0.0, 1.0)
+
+    def test_distances_are_of_keypoints_and_pck_is_signed(self):
+        reference = answers(pck1=88.0)
+        xy = reference.xy.copy()
+        xy[1, 2] += (3, 4)
+        found = difference(Answers(xy, reference.heatmaps, 87.5), reference, cyclic=False)
+        assert found.max_px == 5.0
+        # Of twelve distances the 99th percentile lies 0.89 of the way from the second largest to the largest.
+        assert found.p99_px == pytest.approx(0.89 * 5)
+        assert found.pck1_points == -0.5
+
+    def test_what_the_reference_is_not_certain_of_does_not_count(self):
+        heatmaps = np.full((N, K, *SHAPE), 0.1, np.float32)
+        heatmaps[0, 0, 1, 1] = 0.9
+        reference = answers(heatmaps=heatmaps)
+        moved = Answers(reference.xy + 7, heatmaps, 90.0)
+        moved.xy[0, 0] = reference.xy[0, 0] + (0, 1)
+        assert difference(moved, reference, cyclic=False).max_px == 1.0
+
+    def test_another_start_of_an_outline_is_no_difference(self):
+        reference = answers()
+        rolled = Answers(np.roll(reference.xy, 1, axis=1), np.roll(reference.heatmaps, 1, axis=1), 90.0)
+        assert difference(rolled, reference, cyclic=True).max_px == 0.0
+        assert difference(rolled, reference, cyclic=False).max_px > 1.0
+
+    def test_without_labels_there_is_no_pck(self):
+        assert difference(answers(pck1=None), answers(), cyclic=True).pck1_points is None
+
+
+def test_distance_is_a_ratio_of_rms():
+    floating, noise = answers(), RNG.normal(0, 0.01, (N, K, *SHAPE)).astype(np.float32)
+    fake = Answers(floating.xy, floating.heatmaps + noise, 90.0)
+    engine = Answers(floating.xy, floating.heatmaps + noise * 1.25, 90.0)
+    # float32 rounds maps of 1 by 6e-8, a quarter of noise of 0.01 by a relative 2.4e-5.
+    assert distance(engine, fake, floating, cyclic=False) == pytest.approx(0.25, rel=1e-3)
+    assert distance(engine, floating, floating, cyclic=False) == float("inf")
+
+
+def test_answers_are_in_pixels_of_the_network_input():
+    data, size = DocumentCorners(), (64, 96)
+    examples = list(data.held_back(2))
+    truth = iter(examples)
+
+    def observe(image):
+        example = next(truth)
+        return example.points, np.ones(4, np.float32), np.zeros((4, 16, 24), np.float32)
+
+    found = answer(observe, data, 2, size)
+    assert found.pck1 == 100.0
+    for xy, example in zip(found.xy, examples, strict=True):
+        height, width = example.image.shape[:2]
+        # The letterbox rounds each side of the picture to whole pixels: at most half of one, of at least 36.
+        shrunk = example.points * min(size[0] / height, size[1] / width)
+        np.testing.assert_allclose(xy, shrunk, rtol=0.5 / 36, atol=1e-6)
+
+
+def test_labels_of_other_keypoints_are_left_aside():
+    found = answer(lambda _: (np.zeros((2, 2)), np.ones(2), np.zeros((2, 4, 4))), DocumentCorners(), 2, (64, 96))
+    assert found.pck1 is None
+
+
+@pytest.fixture(scope="module")
+def exported(checkpoint_model, tmp_path_factory):
+    """The command, on a small network with random weights."""
+    out = tmp_path_factory.mktemp("parity")
+    arguments = ["--targets", "openvino", "onnx", "tensorrt", "--precision", "fp32", "fp16", "int8"]
+    command = [str(checkpoint_model.path), "--out", str(out), "--name", "m", *arguments, "--parity-pictures", "4"]
+    assert export.main(command) == 0
+    return out, {(row["engine"], row["file"]): row for row in json.loads((out / "m.parity.json").read_text())}
+
+
+def test_every_file_has_a_row_and_what_cannot_run_says_what_it_takes(exported):
+    out, rows = exported
+    names = {f"m-{precision}{suffix}" for precision in ("fp32", "fp16", "int8")
+             for suffix in (".xml", ".onnx", ".tensorrt.onnx")}  # fmt: skip
+    assert names <= {name for _, name in rows}
+    for name in names:
+        assert (out / name).is_file()
+        assert certificate_path(out / name).is_file()
+    if not torch.cuda.is_available():
+        assert rows["ONNX Runtime, CUDA", "m-int8.onnx"]["not_run"] == "needs onnxruntime-gpu and an NVIDIA GPU"
+        assert "not run: needs onnxruntime-gpu" in (out / "m.parity.md").read_text()
+
+
+def test_float_files_give_what_torch_gives(exported):
+    _, rows = exported
+    for engine, name in (("OpenVINO, CPU", "m-fp32.xml"), ("ONNX Runtime, CPU", "m-fp32.onnx")):
+        # Correlation is rounded to 6 digits; sums in another order differ by 1e-4 of the maps' spread.
+        assert rows[engine, name]["floating"]["correlation"] == 1.0
+        assert rows[engine, name]["fakequant"] is None
+
+
+def test_int8_files_are_nearer_to_the_fake_quantized_network_than_to_float(exported):
+    _, rows = exported
+    for (engine, name), row in rows.items():
+        if row["precision"] == "int8" and not row["not_run"]:
+            assert row["distance"] < 1, (engine, name)
+            assert row["fakequant"]["correlation"] > 0.9, (engine, name)
+
+
+def test_onnx_runtime_agrees_with_the_fake_quantized_network(exported):
+    _, rows = exported
+    ours = rows["ONNX Runtime, CPU", "m-int8.onnx"]["distance"]
+    # Both round in float32, float64 hardly: independent flips of two make 1.4 times those of one. A wrong range or a
+    # quantizer too few is at 1 and above.
+    assert ours < 1.6 * rows["torch in float64, ranges for onnx", ""]["distance"]
+    assert ours < 0.6
+
+
+def test_the_share_of_int8_is_the_engines_own(exported):
+    _, rows = exported
+    assert rows["OpenVINO, CPU", "m-int8.xml"]["int8_macs"] > 0.9
+    assert rows["OpenVINO, CPU", "m-fp32.xml"]["int8_macs"] == 0.0
+    assert 0 < rows["ONNX Runtime, CPU", "m-int8.onnx"]["int8_macs"] < 0.5
+
+
+def test_files_of_another_size(checkpoint_model, tmp_path):
+    checkpoint = load_checkpoint(checkpoint_model.path)
+    files = list(export.build_files(checkpoint, export.Order(tmp_path, "m", ("onnx",), input_size=(96, 64))))
+    row = agreement(checkpoint, files, None, 2, (96, 64))[0]
+    assert row.floating.correlation == 1.0
+
+
+def test_markdown_lays_out_every_row():
+    text = markdown([Row("TensorRT", "int8", "a.engine", 4.0, 0.99, not_run="needs an NVIDIA GPU")], "a", 8)
+    assert "| TensorRT | int8 | a.engine | 4.0 | 99.0% |" in text
+    assert text.count("not run: needs an NVIDIA GPU") == 2

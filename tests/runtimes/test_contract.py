@@ -1,0 +1,320 @@
+"""What every runtime promises, whatever engine is behind it: one network, one file for each of them."""
+
+import importlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import runtimes
+import runtimes.null
+from edgehrnet.models.checkpoints import load_checkpoint
+from edgehrnet.models.deploy import Deployed
+from edgehrnet.models.loading import deployed_spec, load_deployed
+from edgehrnet.models.quantized import freeze
+from edgehrnet.spec import ModelSpec
+from runtimes.base import BatchError, ClosedError, DeviceError, MissingExtraError, MissingFileError, ModelFileError
+
+SIZE, OTHER = (64, 96), (96, 160)
+SHAPES = {"heatmaps": (1, 4, 16, 24), "offsets": (1, 8, 16, 24), "hf": (1, 16, 24, 128)}
+# name -> largest rms(engine - torch) / rms(torch) of any output.
+#
+# float32: sums of up to 1152 terms in another order differ by about sqrt(1152) * 6e-8 = 2e-6; over the 60 layers in a
+# row that stays below 1e-4. A wrong layout, channel order or weight is off by its whole size. Where torch itself runs,
+# nothing is in another order.
+TOLERANCE = {"null": 0, "openvino": 1e-4, "onnx": 1e-4, "tensorrt": 1e-4, "torch": 1e-6, "torch-int8": 1e-6}
+RESHAPES = ("openvino", "torch", "torch-int8")  # the others are made for one size
+
+
+def batch(count=1, seed=0, size=SIZE):
+    pixels = np.random.default_rng(seed).integers(0, 256, (count, *size, 4), dtype=np.uint8)
+    pixels[..., 3] = 255
+    return pixels
+
+
+@dataclass(frozen=True)
+class Case:
+    """One file: how it is loaded, and the torch module that it was made from."""
+
+    name: str
+    path: Path
+    module: torch.nn.Module
+    precision: str = "fp32"
+    target: str | None = None
+
+    def load(self, path=None, device=None, **options):
+        if self.name.startswith("torch"):
+            options["loader"] = partial(load_deployed, target=self.target)
+        return runtimes.load(path or self.path, device, **options)
+
+    @torch.no_grad()
+    def expected(self, image):
+        return {name: tensor.numpy() for name, tensor in self.module(torch.from_numpy(image)).items()}
+
+
+def tensorrt_file(path, source):
+    """Build a plan, or skip, saying what is missing here: a plan runs on NVIDIA's GPUs alone."""
+    metadata = runtimes.load(source).describe().metadata
+    try:
+        importlib.import_module("runtimes.tensorrt").build(source, path, metadata)
+    except (MissingExtraError, DeviceError) as error:
+        pytest.skip(str(error))
+    return path
+
+
+SOURCES = {"openvino": "openvino_model", "onnx": "onnx_model", "tensorrt": "onnx_model"}
+
+
+@pytest.fixture(scope="module", params=list(TOLERANCE))
+def case(request, tmp_path_factory):
+    name = request.param
+    model = request.getfixturevalue(SOURCES.get(name, "checkpoint_model"))
+    exact = Case(name, model.path, Deployed(model.network, model.spec.mean, model.spec.std).eval())
+    folder = tmp_path_factory.mktemp(name)
+    if name == "null":
+        spec = deployed_spec(load_checkpoint(model.path), model.network, "fp32", None)
+        runtimes.null.build(folder / "corners.null", spec.to_json(), SIZE, exact.expected(batch()))
+        return replace(exact, path=folder / "corners.null")
+    if name == "tensorrt":
+        return replace(exact, path=tensorrt_file(folder / "corners.engine", model.path))
+    if name == "torch-int8":
+        frozen = freeze(model.network, load_checkpoint(model.path).table("onnx"))
+        rounded = Deployed(frozen, model.spec.mean, model.spec.std).eval()
+        return replace(exact, module=rounded, precision="int8", target="onnx")
+    return exact
+
+
+@pytest.fixture(scope="module")
+def runtime(case):
+    runtime = case.load()
+    yield runtime
+    runtime.close()
+
+
+class TestOutputs:
+    def test_names_shapes_types(self, runtime):
+        outputs = runtime.run(batch())
+        assert {name: array.shape for name, array in outputs.items()} == SHAPES
+        for array in outputs.values():
+            assert type(array) is np.ndarray
+            assert array.dtype == np.float32
+            assert array.flags.c_contiguous
+            assert array.flags.writeable
+
+    def test_give_what_torch_gives(self, case, runtime):
+        outputs, expected = runtime.run(batch()), case.expected(batch())
+        for name, reference in expected.items():
+            error = np.sqrt(np.mean((outputs[name] - reference) ** 2))
+            assert error <= TOLERANCE[case.name] * np.sqrt(np.mean(reference**2)), name
+
+    def test_batch_is_one_picture_after_the_other(self, runtime):
+        images = batch(3)
+        together = runtime.run(images)
+        for n in range(3):
+            for name, array in runtime.run(images[n : n + 1]).items():
+                np.testing.assert_array_equal(array[0], together[name][n])
+
+    def test_empty_batch(self, runtime):
+        outputs = runtime.run(batch(0))
+        assert {name: (array.shape, array.dtype) for name, array in outputs.items()} == {
+            name: ((0, *shape[1:]), np.float32) for name, shape in SHAPES.items()
+        }
+
+    def test_belong_to_the_caller(self, runtime):
+        first = runtime.run(batch())
+        kept = {name: array.copy() for name, array in first.items()}
+        second = runtime.run(batch(seed=1))
+        for name, array in first.items():
+            assert not np.shares_memory(array, second[name])
+            np.testing.assert_array_equal(array, kept[name])
+            array[:] = -1
+        again = runtime.run(batch())
+        for name, array in again.items():
+            np.testing.assert_array_equal(array, kept[name])
+
+    def test_outlive_the_runtime(self, case):
+        runtime = case.load()
+        outputs = runtime.run(batch())
+        kept = {name: array.copy() for name, array in outputs.items()}
+        runtime.close()
+        del runtime
+        for name, array in outputs.items():
+            np.testing.assert_array_equal(array, kept[name])
+
+
+class TestInputs:
+    def test_strides_and_read_only(self, runtime):
+        image = batch()
+        backwards = np.ascontiguousarray(image[:, ::-1])[:, ::-1]
+        strided = np.empty((1, *SIZE, 8), np.uint8)[..., ::2]
+        strided[:] = image
+        strided.flags.writeable = False
+        expected = runtime.run(image)
+        for odd in (backwards, strided):
+            for name, array in runtime.run(odd).items():
+                np.testing.assert_array_equal(array, expected[name])
+
+    def test_stay_as_they_are(self, runtime):
+        image = batch()
+        runtime.run(image)
+        np.testing.assert_array_equal(image, batch())
+
+    @pytest.mark.parametrize(
+        "image",
+        [batch()[0], batch()[:, :32], batch()[..., :3], batch().astype(np.float32), batch().astype(np.int8)],
+        ids=["rank", "height", "channels", "float32", "int8"],
+    )
+    def test_wrong_batch(self, runtime, image):
+        with pytest.raises(BatchError, match=r"expected uint8 \[N, 64, 96, 4\], got") as caught:
+            runtime.run(image)
+        assert isinstance(caught.value, ValueError)
+
+
+class TestDescribe:
+    def test_says_what_runs(self, runtime):
+        described = runtime.describe()
+        assert described.engine
+        assert described.version
+        assert described.device
+        assert described.input_size == SIZE
+        assert described.outputs == SHAPES
+
+    def test_metadata_is_the_spec(self, case, runtime, checkpoint_model):
+        spec = ModelSpec.from_json(runtime.describe().metadata)
+        checkpoint = load_checkpoint(checkpoint_model.path)
+        assert spec.replace(golden=None) == deployed_spec(checkpoint, checkpoint_model.network, case.precision, None)
+
+
+class TestOptions:
+    def test_own_size(self, case):
+        assert case.load(input_size=SIZE).describe().input_size == SIZE
+
+    def test_other_size(self, case):
+        if case.name not in RESHAPES:
+            with pytest.raises(ModelFileError, match="64x96"):
+                case.load(input_size=OTHER)
+            return
+        runtime = case.load(input_size=OTHER)
+        shapes = {"heatmaps": (1, 4, 24, 40), "offsets": (1, 8, 24, 40), "hf": (1, 24, 40, 128)}
+        assert runtime.describe().input_size == OTHER
+        assert runtime.describe().outputs == shapes
+        assert {name: array.shape for name, array in runtime.run(batch(size=OTHER)).items()} == shapes
+
+    def test_size_that_the_network_cannot_take(self, case):
+        with pytest.raises(ModelFileError, match="corners"):
+            case.load(input_size=(33, 64))
+
+    @pytest.mark.parametrize("threads", [1, 2])
+    def test_threads(self, case, runtime, threads):
+        limited = case.load(threads=threads).run(batch())
+        for name, array in runtime.run(batch()).items():
+            # Work shared otherwise is summed in another order; see TOLERANCE.
+            error = np.sqrt(np.mean((limited[name] - array) ** 2))
+            assert error <= max(TOLERANCE[case.name], 1e-4) * np.sqrt(np.mean(array**2))
+
+    def test_cache_in_a_folder(self, case, runtime, tmp_path):
+        cached = case.load(cache_dir=tmp_path).run(batch())
+        for name, array in runtime.run(batch()).items():
+            np.testing.assert_array_equal(cached[name], array)
+
+    @pytest.mark.parametrize("name", ["none", "file"])
+    def test_cache_that_is_no_folder(self, case, tmp_path, name):
+        (tmp_path / "file").touch()
+        with pytest.raises(ModelFileError, match="is not a writable folder; create it first"):
+            case.load(cache_dir=tmp_path / name)
+
+    @pytest.mark.parametrize("device", ["gpu.63", "tpu", "", "cpu,gpu", 0])
+    def test_device_that_is_not_there(self, case, device):
+        with pytest.raises(DeviceError, match=rf"device {device!r}") as caught:
+            case.load(device=device)
+        assert isinstance(caught.value, ValueError)
+
+
+class TestFiles:
+    def test_missing(self, case, tmp_path):
+        with pytest.raises(MissingFileError, match="does not exist; nothing is downloaded") as caught:
+            case.load(tmp_path / case.path.name)
+        assert isinstance(caught.value, FileNotFoundError)
+
+    def test_folder(self, case, tmp_path):
+        (tmp_path / case.path.name).mkdir()
+        with pytest.raises(MissingFileError, match="is a folder"):
+            case.load(tmp_path / case.path.name)
+
+    @pytest.mark.parametrize("damage", ["empty", "text", "bytes", "half"])
+    def test_damaged(self, case, tmp_path, damage, capfd):
+        for part in case.path.parent.glob("corners.*"):  # what lies beside it is whole
+            (tmp_path / part.name).write_bytes(part.read_bytes())
+        whole = case.path.read_bytes()
+        content = {"empty": b"", "text": b"hello", "bytes": b"\0\1\2\xff" * 99, "half": whole[: len(whole) // 2]}
+        copy = tmp_path / case.path.name
+        copy.write_bytes(content[damage])
+        with pytest.raises(ModelFileError, match=copy.name):
+            case.load(copy)
+        assert capfd.readouterr() == ("", "")
+
+
+class TestLife:
+    def test_close(self, case):
+        runtime = case.load()
+        runtime.close()
+        runtime.close()
+        for use in (lambda: runtime.run(batch()), runtime.describe):
+            with pytest.raises(ClosedError, match="load the file again"):
+                use()
+
+    def test_threads_give_what_one_gives(self, runtime):
+        images = [batch(seed=seed) for seed in range(8)]
+        expected = [runtime.run(image) for image in images]
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(runtime.run, images))
+        for ours, theirs in zip(found, expected, strict=True):
+            for name in SHAPES:
+                np.testing.assert_array_equal(ours[name], theirs[name])
+
+    def test_close_while_others_run(self, case):
+        runtime = case.load()
+        expected = runtime.run(batch())
+        started = threading.Semaphore(0)
+        ended = []
+
+        def work():
+            try:
+                while True:
+                    for name, array in runtime.run(batch()).items():
+                        np.testing.assert_array_equal(array, expected[name])
+                    started.release()
+            except ClosedError as error:
+                ended.append(error)
+
+        workers = [threading.Thread(target=work, daemon=True) for _ in range(4)]
+        for worker in workers:
+            worker.start()
+        for _ in workers:
+            started.acquire()
+        runtime.close()
+        for worker in workers:
+            worker.join(60)  # a bound on a hang, not on speed: each needs some milliseconds
+        assert len(ended) == len(workers)
+
+
+def test_rounding_as_int8_is_not_float_and_not_far_from_it(checkpoint_model):
+    """The fake-quantized runtime really rounds.
+
+    Rounding to 256 levels costs about 30 dB of a layer's signal, and of 60 layers in a row 30 - 10 log10(60) = 12 dB,
+    a quarter of the size. The heads stay float, and a wrong range is at 0 dB.
+    """
+    outputs = {}
+    for target in (None, "openvino", "onnx", "tensorrt"):
+        loader = partial(load_deployed, target=target)
+        outputs[target] = runtimes.load(checkpoint_model.path, loader=loader).run(batch())
+    exact = outputs.pop(None)
+    for found in outputs.values():
+        for name in SHAPES:
+            error = np.sqrt(np.mean((found[name] - exact[name]) ** 2) / np.mean(exact[name] ** 2))
+            assert 1e-3 < error < 0.25

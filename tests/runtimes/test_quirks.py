@@ -1,0 +1,59 @@
+"""Quirks are applied, not only listed."""
+
+import numpy as np
+import openvino
+import pytest
+
+import runtimes
+from runtimes.quirks import QUIRKS, settings
+
+
+def test_every_quirk_says_where_it_is_reported_and_what_is_done():
+    for quirk in QUIRKS:
+        assert quirk.link.startswith("https://")
+        assert quirk.trouble
+        assert quirk.answer
+        assert quirk.devices
+
+
+def test_settings_are_those_of_the_device():
+    assert settings("openvino", "CPU", quantized=True) == {"INFERENCE_PRECISION_HINT": "f32"}
+    assert settings("openvino", "GPU", quantized=False) == {}
+    assert settings("openvino", "GPU.1", quantized=True) == {"EXECUTION_MODE_HINT": "ACCURACY"}
+    assert settings("onnxruntime", "CPU", quantized=True) == {}
+
+
+class FakeCompiled:
+    """What is asked of a compiled model until it is loaded."""
+
+    outputs = ()
+
+    def get_property(self, name):
+        return 1
+
+    def create_infer_request(self):
+        return object()
+
+
+@pytest.mark.parametrize(("quantized", "expected"), [(True, "ACCURACY"), (False, None)])
+def test_a_gpu_is_told_to_be_accurate_with_int8_files(openvino_model, tmp_path, monkeypatch, quantized, expected):
+    path = openvino_model.path
+    if quantized:
+        ops = openvino.opset13
+        image = ops.parameter([1, 32, 32, 4], np.uint8, name="image")
+        low, high = ops.constant(np.float32(0)), ops.constant(np.float32(1))
+        scaled = ops.fake_quantize(ops.convert(image, "f32"), low, high, low, high, 256)
+        openvino.save_model(openvino.Model([scaled], [image]), tmp_path / "q.xml")
+        path = tmp_path / "q.xml"
+    told = {}
+
+    class Core(openvino.Core):
+        available_devices = ("CPU", "GPU")
+
+        def compile_model(self, model, name, config):
+            told.update(config)
+            return FakeCompiled()
+
+    monkeypatch.setattr(openvino, "Core", Core)
+    runtimes.load(path, "gpu")
+    assert told.get("EXECUTION_MODE_HINT") == expected

@@ -1,0 +1,520 @@
+import dataclasses
+import gc
+import sys
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from edgehrnet.models.checkpoints import load_checkpoint
+from edgehrnet.models.loading import deployable, deployed_spec
+from edgehrnet.models.quantized import freeze
+from quant.onnx_file import integer_convolutions, write_onnx
+from runtimes.base import (
+    METADATA_KEY,
+    BatchError,
+    ClosedError,
+    Device,
+    DeviceError,
+    Layer,
+    MissingExtraError,
+    ModelFileError,
+)
+from runtimes.tensorrt import TensorRTRuntime, build, devices, engine_name
+from runtimes.tensorrt_build import _timings
+from runtimes.tensorrt_plan import Sidecar, sha256, sidecar_path
+
+CHECKPOINT = "checkpoints/document-corners.pt"
+REBUILD = r"rebuild with: python -m quant\.export CHECKPOINT --out DIR --targets tensorrt"
+CAPABILITIES = [(7, 5), (8, 6), (8, 9), (12, 0)]
+PLAN = b"what TensorRT would read"
+LAYERS = (Layer("a", "Convolution", "i8", ("x", "y"), 10), Layer("b", "Convolution", "f16"), Layer("c", "add", "f16"))
+
+
+def batch(count=1, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (count, 8, 12, 4), dtype=np.uint8)
+
+
+def store(folder, version, **changes):
+    """A plan that only the stand-in for TensorRT can read."""
+    path = folder / "corners.engine"
+    path.write_bytes(PLAN)
+    sidecar = Sidecar("tensorrt_rtx", version, (8, 6), (1, 8, 12, 4), "0" * 64, sha256(PLAN), '{"a": 1}', LAYERS)
+    dataclasses.replace(sidecar, **changes).save(path)
+    return path
+
+
+@pytest.fixture
+def plan(tensorrt, tmp_path):
+    return store(tmp_path, tensorrt.__version__)
+
+
+@pytest.fixture
+def runtime(plan):
+    runtime = TensorRTRuntime(plan)
+    yield runtime
+    runtime.close()
+
+
+class TestRun:
+    def test_outputs(self, runtime):
+        image = batch()
+        outputs = runtime.run(image)
+        assert all(array.dtype == np.float32 for array in outputs.values())
+        np.testing.assert_array_equal(outputs["heatmaps"], image.transpose(0, 3, 1, 2))
+        # Halves of whole numbers up to 255 are exact in float16.
+        np.testing.assert_array_equal(outputs["hf"], image / 2)
+
+    def test_batch_is_one_picture_after_the_other(self, runtime):
+        images = batch(3)
+        np.testing.assert_array_equal(runtime.run(images)["hf"], images / 2)
+        assert runtime.run(images[:0])["hf"].shape == (0, 8, 12, 4)
+
+    def test_outputs_belong_to_the_caller(self, runtime):
+        first = runtime.run(batch())
+        kept = first["hf"].copy()
+        runtime.run(batch(seed=1))
+        np.testing.assert_array_equal(first["hf"], kept)
+
+    def test_one_graph_is_captured_and_replayed(self, gpu, tensorrt, runtime):
+        copies = ["cudaMemcpyAsync"] * 2
+        once = ["cudaMemcpyAsync", "execute", *copies]
+        captured = ["cudaStreamBeginCapture", *once, "cudaStreamEndCapture", "cudaGraphInstantiate", "cudaGraphDestroy"]
+        assert gpu.calls[-len([*once, *captured]) - 1 :] == [*once, "cudaStreamSynchronize", *captured]
+        gpu.calls.clear()
+        runtime.run(batch(2))
+        assert gpu.calls == ["cudaSetDevice", *["cudaGraphLaunch", "cudaStreamSynchronize"] * 2]
+        assert tensorrt.runs == 2
+        assert runtime.describe().settings["cuda_graph"] == "captured"
+
+    @pytest.mark.parametrize("failing", ["engine", "cudaStreamEndCapture", "cudaGraphInstantiate"])
+    def test_without_a_graph_it_says_so_and_runs(self, gpu, tensorrt, plan, failing):
+        tensorrt.capturable = failing != "engine"
+        gpu.fail = {failing}
+        runtime = TensorRTRuntime(plan)
+        expected = (
+            "the engine cannot be captured" if failing == "engine" else "cudaErrorMemoryAllocation: out of memory"
+        )
+        assert runtime.describe().settings["cuda_graph"] == f"none: {expected}"
+        images = batch(2)
+        np.testing.assert_array_equal(runtime.run(images)["hf"], images / 2)
+        assert "cudaGraphLaunch" not in gpu.calls
+        runtime.close()
+        assert gpu.alive == {}
+
+    @pytest.mark.parametrize("image", [batch()[0], batch()[:, :4], batch()[..., :3], batch().astype(np.float32)])
+    def test_wrong_batch(self, runtime, image):
+        with pytest.raises(BatchError, match=r"expected uint8 \[N, 8, 12, 4\], got"):
+            runtime.run(image)
+
+    def test_failure_of_the_gpu_is_ours(self, gpu, runtime):
+        gpu.fail = {"cudaStreamSynchronize"}
+        with pytest.raises(ModelFileError, match="fails on cuda:0: cudaErrorMemoryAllocation"):
+            runtime.run(batch())
+        gpu.fail = set()
+        np.testing.assert_array_equal(runtime.run(batch())["hf"], batch() / 2)
+
+    def test_threads_take_turns_each_on_the_device(self, gpu, plan):
+        gpu.devices = 2
+        runtime = TensorRTRuntime(plan, "cuda:1")
+        images = [batch(seed=seed) for seed in range(12)]
+        gpu.current = None
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(runtime.run, images))
+        for ours, image in zip(found, images, strict=True):
+            np.testing.assert_array_equal(ours["hf"], image / 2)
+        assert gpu.current == 1
+        runtime.close()
+
+
+class TestDescribe:
+    def test_says_what_is_loaded(self, runtime, tensorrt):
+        described = runtime.describe()
+        assert (described.engine, described.version) == ("tensorrt_rtx", tensorrt.__version__)
+        assert (described.device, described.input_size) == ("cuda:0", (8, 12))
+        assert described.outputs == {"heatmaps": (1, 4, 8, 12), "hf": (1, 8, 12, 4)}
+        assert described.metadata == '{"a": 1}'
+        assert described.settings == {
+            "device_name": "NVIDIA Imaginary 1",
+            "compute_capability": "8.6",
+            "cuda_graph": "captured",
+            "runtime_cache": "none",
+            "convolutions": {"i8": 1, "f16": 1},
+        }
+
+
+class TestClose:
+    def test_everything_is_released_once(self, gpu, runtime):
+        assert gpu.alive
+        runtime.close()
+        runtime.close()
+        assert gpu.alive == {}
+        for use in (lambda: runtime.run(batch()), runtime.describe):
+            with pytest.raises(ClosedError, match="load the file again"):
+                use()
+
+    def test_a_forgotten_one_is_released_too(self, gpu, plan):
+        TensorRTRuntime(plan)
+        gc.collect()
+        assert gpu.alive == {}
+
+    @pytest.mark.parametrize("failing", ["cudaMalloc", "cudaMallocHost", "cudaStreamSynchronize", "read", "run"])
+    def test_loading_that_fails_leaves_nothing(self, gpu, tensorrt, plan, failing):
+        gpu.fail, tensorrt.readable, tensorrt.able = {failing}, failing != "read", failing != "run"
+        text = {"read": f"no plan that tensorrt_rtx can read: the plan is damaged; {REBUILD}", "run": "no kernel"}
+        with pytest.raises(ModelFileError, match=text.get(failing, "out of memory")):
+            TensorRTRuntime(plan)
+        assert gpu.alive == {}
+
+    def test_waits_for_the_call_in_flight(self, gpu, runtime, monkeypatch):
+        running, go = threading.Event(), threading.Event()
+        wait = gpu.cudaStreamSynchronize
+
+        def slow(stream):
+            running.set()
+            go.wait()
+            return wait(stream)
+
+        monkeypatch.setattr(gpu, "cudaStreamSynchronize", slow)
+        with ThreadPoolExecutor(2) as pool:
+            result = pool.submit(runtime.run, batch())
+            running.wait()
+            closing = pool.submit(runtime.close)
+            assert gpu.alive
+            go.set()
+            np.testing.assert_array_equal(result.result()["hf"], batch() / 2)
+            closing.result()
+        assert gpu.alive == {}
+
+
+class TestDevice:
+    @pytest.mark.parametrize(
+        ("device", "index"), [(None, 0), ("cuda", 0), ("CUDA:1", 1), ("gpu", 0), ("gpu.1", 1), ("cuda:0", 0)]
+    )
+    def test_names(self, gpu, plan, device, index):
+        gpu.devices = 2
+        runtime = TensorRTRuntime(plan, device)
+        assert runtime.describe().device == f"cuda:{index}"
+        assert gpu.current == index
+        runtime.close()
+
+    @pytest.mark.parametrize("device", ["cpu", "npu", "auto", "", 0, "cuda:", "cuda:x", "gpu.0.1"])
+    def test_others(self, plan, device):
+        with pytest.raises(DeviceError, match=r"a TensorRT plan runs on cuda, cuda:1, gpu or gpu\.1"):
+            TensorRTRuntime(plan, device)
+
+    def test_absent(self, plan):
+        with pytest.raises(DeviceError, match="'cuda:3' is not present"):
+            TensorRTRuntime(plan, "gpu.3")
+
+    def test_list(self, gpu, tensorrt):
+        gpu.devices = 2
+        told = {"compute_capability": "8.6"}
+        assert devices() == [Device(f"cuda:{index}", "NVIDIA Imaginary 1", told) for index in range(2)]
+        gpu.fail = {"cudaGetDeviceCount"}
+        assert devices() == []
+
+    def test_no_gpu(self, tmp_path):
+        trt = pytest.importorskip("tensorrt_rtx")
+        cuda = pytest.importorskip("cuda.bindings.runtime")
+        if cuda.cudaGetDeviceCount()[0] == cuda.cudaError_t.cudaSuccess:
+            pytest.skip("there is a GPU here")
+        with pytest.raises(DeviceError, match=r"CUDA finds no usable GPU \(cudaError.*needs one of NVIDIA's"):
+            TensorRTRuntime(store(tmp_path, trt.__version__))
+
+
+class TestMismatch:
+    """All but the last are found before the GPU is needed."""
+
+    def test_other_size(self, plan):
+        text = rf"takes 8x12 only; leave out input_size, or {REBUILD} --size 16x24"
+        with pytest.raises(ModelFileError, match=text):
+            TensorRTRuntime(plan, input_size=(16, 24))
+        TensorRTRuntime(plan, input_size=(8, 12)).close()
+
+    def test_other_version(self, tensorrt, tmp_path):
+        path = store(tmp_path, "1.0.0.1")
+        text = rf"built by tensorrt_rtx 1\.0\.0\.1, .*; {tensorrt.__version__} is installed; {REBUILD}$"
+        with pytest.raises(ModelFileError, match=text):
+            TensorRTRuntime(path)
+
+    def test_other_plan(self, plan):
+        plan.write_bytes(PLAN + b"!")
+        with pytest.raises(
+            ModelFileError, match=rf"belongs to another corners\.engine, or that is damaged; {REBUILD}$"
+        ):
+            TensorRTRuntime(plan)
+
+    def test_missing_sidecar(self, plan):
+        sidecar_path(plan).unlink()
+        with pytest.raises(ModelFileError, match=r"needs the corners\.engine\.json that was written with it"):
+            TensorRTRuntime(plan)
+
+    def test_unknown_engine(self, tensorrt, tmp_path):
+        with pytest.raises(ModelFileError, match="is damaged: no engine 'os'"):
+            TensorRTRuntime(store(tmp_path, "1", engine="os"))
+
+    def test_engine_that_is_not_installed(self, tmp_path, monkeypatch):
+        monkeypatch.setitem(sys.modules, "tensorrt", None)
+        with pytest.raises(
+            MissingExtraError, match=r"needs tensorrt \(.*\); type: pip install 'edgehrnet\[tensorrt\]'"
+        ):
+            TensorRTRuntime(store(tmp_path, "11.4", engine="tensorrt"))
+
+    def test_other_gpu(self, gpu, plan):
+        gpu.capability = (8, 9)
+        text = rf"is for compute capability \(8, 6\), 'cuda:0' has \(8, 9\); {REBUILD}$"
+        with pytest.raises(ModelFileError, match=text):
+            TensorRTRuntime(plan)
+        assert gpu.alive == {}
+
+
+class TestCache:
+    def test_what_was_compiled_is_kept_and_given_back(self, tensorrt, plan, tmp_path):
+        folder = tmp_path / "cache"
+        folder.mkdir()
+        for given in (None, b"compiled", b"compiled"):
+            tensorrt.cache_given = None
+            runtime = TensorRTRuntime(plan, cache_dir=folder)
+            assert tensorrt.cache_given == given
+            (kept,) = folder.iterdir()
+            assert runtime.describe().settings["runtime_cache"] == str(kept)
+            assert kept.read_bytes() == b"compiled"
+            runtime.close()
+            if given:
+                kept.write_bytes(b"compiled")
+
+    def test_what_the_engine_refuses_is_replaced(self, tensorrt, plan, tmp_path):
+        TensorRTRuntime(plan, cache_dir=tmp_path).close()
+        (kept,) = tmp_path.glob("*.cache")
+        kept.write_bytes(b"of another driver")
+        TensorRTRuntime(plan, cache_dir=tmp_path).close()
+        assert kept.read_bytes() == b"compiled"
+
+    def test_not_writable(self, plan, tmp_path, monkeypatch):
+        for folder in (tmp_path / "none", plan):
+            with pytest.raises(ModelFileError, match="is not a writable folder; create it first"):
+                TensorRTRuntime(plan, cache_dir=folder)
+        monkeypatch.setattr("runtimes.tensorrt.os.access", lambda path, mode: False)
+        with pytest.raises(ModelFileError, match="is not a writable folder"):
+            TensorRTRuntime(plan, cache_dir=tmp_path)
+
+
+class TestNames:
+    """Of TensorRT-RTX: what the stand-in cannot vouch for."""
+
+    def test_every_name_that_is_used(self):
+        trt = pytest.importorskip("tensorrt_rtx")
+        used = {
+            trt.Runtime: "deserialize_cuda_engine",
+            trt.ICudaEngine: "num_io_tensors get_tensor_name get_tensor_shape get_tensor_dtype get_tensor_mode "
+            "create_runtime_config create_execution_context create_engine_inspector",
+            trt.IRuntimeConfig: "create_runtime_cache set_runtime_cache",
+            trt.IRuntimeCache: "serialize deserialize",
+            trt.IExecutionContext: "set_tensor_address execute_async_v3 is_stream_capturable",
+            trt.EngineInspector: "get_engine_information",
+            trt.TensorIOMode: "INPUT OUTPUT",
+            trt.LayerInformationFormat: "JSON",
+            trt.ProfilingVerbosity: "DETAILED",
+            trt.IBuilderConfig: "profiling_verbosity create_timing_cache set_timing_cache get_timing_cache",
+            trt.ITimingCache: "serialize",
+        }
+        for owner, names in used.items():
+            assert [name for name in names.split() if not hasattr(owner, name)] == []
+        # The context takes the configuration by place.
+        assert "(self: tensorrt_rtx_bindings.tensorrt_rtx.ICudaEngine, runtime_config: " in (
+            trt.ICudaEngine.create_execution_context.__doc__
+        )
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory):
+    """ONNX files for TensorRT of the shipped checkpoint, by precision."""
+    pytest.importorskip("tensorrt_rtx")
+    folder = tmp_path_factory.mktemp("onnx")
+    checkpoint = load_checkpoint(CHECKPOINT)
+    network = deployable(checkpoint)
+    spec = deployed_spec(checkpoint, network, "int8", None)
+    half = torch.float16
+    write_onnx(freeze(network, checkpoint.table("tensorrt"), half), spec, folder / "int8.onnx", half)
+    write_onnx(network.to(half), spec, folder / "fp16.onnx", half)
+    return folder
+
+
+class TestBuild:
+    @pytest.mark.parametrize("capability", CAPABILITIES, ids=lambda pair: "sm{}{}".format(*pair))
+    @pytest.mark.parametrize("precision", ["int8", "fp16"])
+    def test_shipped_model(self, shipped, tmp_path, capability, precision):
+        source, out = shipped / f"{precision}.onnx", tmp_path / "corners.engine"
+        layers = build(source, out, "{}", compute_capability=capability)
+        convolutions = [layer for layer in layers if layer.type == "Convolution"]
+        ours = sum(node.op_type == "Conv" for node in onnx.load(source).graph.node)
+        integers = integer_convolutions(source)
+        assert integers == (ours - 2 if precision == "int8" else 0)  # both heads are float
+        if capability == (7, 5):
+            integers = 0  # NVIDIA's support matrix: TensorRT-RTX has no INT8 on Turing, and the plan says so
+        found = Counter(layer.precision for layer in convolutions)
+        assert found == +Counter({"i8": integers, "f16": ours - integers})
+        sidecar = Sidecar.read(out)
+        assert sidecar.layers == layers
+        assert (sidecar.engine, sidecar.compute_capability) == (engine_name(), capability)
+        assert sidecar.input_shape == (1, 256, 512, 4)
+        assert sidecar.source == sha256(source.read_bytes())
+        assert sidecar.plan == sha256(out.read_bytes())
+
+
+def tiny(path, *nodes, shape=(1, 8, 12, 4), kind=TensorProto.UINT8, gives=TensorProto.FLOAT, constants=()):
+    """``image`` -> the output of the last node."""
+    ends = (
+        [helper.make_tensor_value_info("image", kind, shape)],
+        [helper.make_tensor_value_info(nodes[-1].output[0], gives, None)],
+    )
+    constants = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants]
+    graph = helper.make_graph(nodes, "g", *ends, constants)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10), path)
+    return path
+
+
+def cast(to=TensorProto.FLOAT):
+    return helper.make_node("Cast", ["image"], ["x"], name="cast", to=to)
+
+
+class TestFiles:
+    @pytest.fixture(autouse=True)
+    def _engine(self):
+        pytest.importorskip("tensorrt_rtx")
+
+    def refuse(self, path, text, **options):
+        out = path.with_suffix(".engine")
+        with pytest.raises(ModelFileError, match=text):
+            build(path, out, "{}", compute_capability=(8, 6), **options)
+        assert not out.exists()
+
+    def quantized(self, path, zero_point):
+        names = ["s", "z"]
+        quantize = helper.make_node("QuantizeLinear", ["x", *names], ["q"], name="round")
+        constants = ("s", np.float32(1)), ("z", zero_point)
+        return tiny(
+            path, cast(), quantize, helper.make_node("DequantizeLinear", ["q", *names], ["y"]), constants=constants
+        )
+
+    def test_zero_point(self, tmp_path):
+        text = r"refuses QuantizeLinear 'round': .*zero points have to be 0: .*; .*quant\.trt_lint"
+        self.refuse(self.quantized(tmp_path / "a.onnx", np.int8(3)), text)
+
+    def test_uint8_with_a_zero_point_of_zero(self, tmp_path):
+        # TensorRT alone would read it as int8 and only warn.
+        text = r"quantizes to uint8, which TensorRT would read as int8; .*quant\.trt_lint"
+        self.refuse(self.quantized(tmp_path / "a.onnx", np.uint8(0)), text)
+
+    def test_unknown_operator(self, tmp_path):
+        path = tiny(tmp_path / "a.onnx", cast(), helper.make_node("Teleport", ["x"], ["y"], name="beam", domain="x"))
+        self.refuse(path, "refuses Teleport 'beam'")
+
+    @pytest.mark.parametrize("content", [b"", b"hello", b"\0\1\2\xff" * 99])
+    def test_garbage(self, tmp_path, content, capfd):
+        (tmp_path / "a.onnx").write_bytes(content)
+        self.refuse(tmp_path / "a.onnx", r"a\.onnx")
+        assert capfd.readouterr() == ("", "")
+
+    @pytest.mark.parametrize(
+        ("kind", "shape", "text"),
+        [
+            (TensorProto.FLOAT, (1, 8, 12, 4), r"expected one input u8 \[1, H, W, 4\], found"),
+            (TensorProto.UINT8, (1, 8, 12, 3), r"expected one input u8 \[1, H, W, 4\], found"),
+            (TensorProto.UINT8, (2, 8, 12, 4), r"expected one input u8 \[1, H, W, 4\], found"),
+            (TensorProto.UINT8, (1, "h", 12, 4), "expected static shapes"),
+        ],
+    )
+    def test_other_inputs(self, tmp_path, kind, shape, text):
+        self.refuse(tiny(tmp_path / "a.onnx", cast(), shape=shape, kind=kind), text)
+
+    def test_other_outputs(self, tmp_path):
+        path = tiny(
+            tmp_path / "a.onnx",
+            cast(),
+            helper.make_node("Cast", ["x"], ["y"], to=TensorProto.INT32),
+            gives=TensorProto.INT32,
+        )
+        self.refuse(path, "expected outputs of float32 or float16")
+
+    def test_timing_cache_is_not_for_this_engine(self, tmp_path):
+        self.refuse(tiny(tmp_path / "a.onnx", cast()), "measures nothing", timing_cache=tmp_path / "t")
+
+    @pytest.mark.parametrize("wanted", [(9, 0), (8, 60), "8.6"])
+    def test_gpu_that_the_engine_does_not_build_for(self, tmp_path, wanted):
+        path = tiny(tmp_path / "a.onnx", cast())
+        with pytest.raises(DeviceError, match=r"TensorRT-RTX \S+ builds for \(7, 5\), .*\(8, 6\)"):
+            build(path, tmp_path / "a.engine", "{}", compute_capability=wanted)
+
+    def test_for_the_gpu_that_is_here(self, tmp_path, gpu):
+        path, out = tiny(tmp_path / "a.onnx", cast()), tmp_path / "a.engine"
+        gpu.capability = (8, 9)
+        build(path, out, "{}")
+        assert Sidecar.read(out).compute_capability == (8, 9)
+
+    @pytest.mark.parametrize("own", [None, "é", ""])
+    def test_metadata_is_that_of_the_source_unless_given(self, tmp_path, own):
+        path, out = tiny(tmp_path / "a.onnx", cast()), tmp_path / "a.engine"
+        model = onnx.load(path)
+        if own is not None:
+            helper.set_model_props(model, {METADATA_KEY: own})
+        onnx.save(model, path)
+        build(path, out, compute_capability=(8, 6))
+        assert Sidecar.read(out).metadata == own
+        build(path, out, "other", compute_capability=(8, 6))
+        assert Sidecar.read(out).metadata == "other"
+
+    def test_no_gpu_and_none_named(self, tmp_path, gpu):
+        gpu.fail = {"cudaGetDeviceCount"}
+        with pytest.raises(
+            DeviceError, match=r"no usable GPU .*or say for which GPU, as in compute_capability=\(8, 6\)"
+        ):
+            build(tiny(tmp_path / "a.onnx", cast()), tmp_path / "a.engine", "{}")
+
+
+class TestClassic:
+    """`tensorrt`, as far as that goes without a GPU."""
+
+    def test_builds_for_the_gpu_that_is_here_alone(self, gpu, tmp_path, monkeypatch):
+        engine = SimpleNamespace(__name__="tensorrt")
+        monkeypatch.setattr("runtimes.tensorrt_build.installed", lambda *names: engine)
+        text = rf"builds for the GPU that is here, \(8, 6\), not for \(8, 9\); {REBUILD} there"
+        with pytest.raises(DeviceError, match=text):
+            build(tmp_path / "a.onnx", tmp_path / "a.engine", "{}", compute_capability=(8, 9))
+        gpu.fail = {"cudaGetDeviceCount"}
+        with pytest.raises(DeviceError, match="no usable GPU"):
+            build(tmp_path / "a.onnx", tmp_path / "a.engine", "{}", compute_capability=(8, 9))
+
+    @pytest.mark.parametrize("before", [None, b"measured", b"of another GPU"])
+    def test_timing_cache(self, tmp_path, before):
+        path, given = tmp_path / "timings", []
+        if before is not None:
+            path.write_bytes(before)
+        config = SimpleNamespace(
+            create_timing_cache=lambda content: given.append(content),
+            set_timing_cache=lambda cache, ignore_mismatch: before != b"of another GPU",
+            get_timing_cache=lambda: SimpleNamespace(serialize=lambda: b"measured again"),
+        )
+        if before == b"of another GPU":
+            with pytest.raises(ModelFileError, match="measured on another GPU or by another TensorRT; remove it"):
+                _timings(config, path).__enter__()
+            return
+        with _timings(config, path):
+            assert given == [before or b""]
+        assert path.read_bytes() == b"measured again"
+
+
+def test_no_engine_at_all(tmp_path, monkeypatch):
+    for name in ("tensorrt_rtx", "tensorrt"):
+        monkeypatch.setitem(sys.modules, name, None)
+    text = r"pip install 'edgehrnet\[tensorrt-rtx\]' or pip install 'edgehrnet\[tensorrt\]'"
+    with pytest.raises(MissingExtraError, match=text):
+        build(Path("a.onnx"), tmp_path / "a.engine", "{}")

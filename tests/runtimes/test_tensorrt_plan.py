@@ -1,0 +1,143 @@
+import json
+
+import pytest
+
+from runtimes.base import Layer, ModelFileError
+from runtimes.tensorrt_plan import Sidecar, inspected_layers, plan_layers, sidecar_path
+
+SIDECAR = Sidecar(
+    "tensorrt_rtx",
+    "1.7.1.116",
+    (8, 6),
+    (1, 8, 12, 4),
+    "a",
+    "b",
+    "é",
+    (Layer("a", "Convolution", "i8", ("x", "y"), 10),),
+)
+
+
+def tensor(name, kind, dims):
+    return (
+        f'  tensor={{ alignment=128 dims={{ {dims} }} mem_prop=0 name="{name}" offset=0 region="devmem" type={kind} }}'
+    )
+
+
+def operation(kind, read, written, sources="[ONNX Layer: conv][ONNX Layer: act]"):
+    read = " ".join(f'"{name}"' for name in read)
+    return f'  {kind}={{ name="node" output={{"{written}" }} input={{{read} }} stream=0 layers="{sources}" a=false }}'
+
+
+def part(*lines):
+    text = "\n".join(["header {", "  version = 5", "}", "descriptors {", *lines, "}", ""]).encode()
+    return b"NLYM\xa1\xda\x1e\x00" + len(text).to_bytes(8, "little") + text
+
+
+def plan(*lines):
+    return b"\0\1\2" + part(*lines) + b"\xff" * 9
+
+
+TENSORS = [tensor("x", "int8", "1 16 8 8"), tensor("w", "int8", "32 16 3 3"), tensor("y", "float", "1 32 8 8")]
+CONVOLUTION = operation("corrltn", ["x", "w"], "y")
+
+
+class TestPlanLayers:
+    def test_convolution(self):
+        # 8 * 8 places, each of 32 * 16 * 3 * 3 products.
+        expected = Layer("node", "Convolution", "i8", ("conv", "act"), 64 * 4608)
+        assert plan_layers(plan(*TENSORS, CONVOLUTION)) == (expected,)
+
+    @pytest.mark.parametrize(
+        ("first", "second", "precision"), [("half", "half", "f16"), ("float", "int8", "f32/i8"), ("fp8", "fp8", "fp8")]
+    )
+    def test_precision_is_of_what_it_reads(self, first, second, precision):
+        tensors = [tensor("x", first, "1 16 8 8"), tensor("w", second, "32 16 3 3"), TENSORS[2]]
+        assert plan_layers(plan(*tensors, CONVOLUTION))[0].precision == precision
+
+    def test_convolution_as_product(self):
+        tensors = [tensor("w", "half", "1 32 16"), tensor("x", "half", "1 16 64"), tensor("y", "half", "1 32 64")]
+        line = operation("fully_connected", ["w", "x"], "y", "[ONNX Layer: conv]__gemm_from_conv1x1")
+        expected = Layer("node", "Convolution", "f16", ("conv",), 64 * 32 * 16)
+        assert plan_layers(plan(*tensors, line)) == (expected,)
+
+    def test_other_products_are_none(self):
+        tensors = [tensor("w", "half", "1 32 16"), tensor("x", "half", "1 16 64"), tensor("y", "half", "1 32 64")]
+        (layer,) = plan_layers(plan(*tensors, operation("fully_connected", ["w", "x"], "y")))
+        assert (layer.type, layer.macs) == ("fully_connected", 0)
+
+    def test_others_in_the_words_of_the_plan(self):
+        layers = plan_layers(plan(*TENSORS, operation("resize", ["x"], "y"), operation("signal", [], "x")))
+        assert layers == (Layer("node", "resize", "f32", ("conv", "act")),)
+
+    def test_every_part_counts_with_its_own_tensors(self):
+        other = part(tensor("x", "half", "1 16 8 8"), tensor("w", "half", "32 16 3 3"), TENSORS[2], CONVOLUTION)
+        summary = operation("runtime_fusion", ["x", "w"], "y")
+        layers = plan_layers(plan(*TENSORS, CONVOLUTION, summary) + other)
+        assert [layer.precision for layer in layers] == ["i8", "f16"]
+
+    def test_inputs_that_are_not_described(self):
+        with pytest.raises(ModelFileError, match="does not say what its convolution 'node' reads"):
+            plan_layers(plan(*TENSORS[1:], CONVOLUTION))
+
+    @pytest.mark.parametrize("content", [b"", b"\0" * 99, plan(*TENSORS)])
+    def test_no_list(self, content):
+        with pytest.raises(ModelFileError, match="nothing vouches for it"):
+            plan_layers(content)
+
+
+class TestInspectedLayers:
+    def test_words_of_the_inspector(self):
+        layers = [
+            {
+                "Name": "c",
+                "LayerType": "CaskConvolution",
+                "Inputs": [{"Format/Datatype": "Thirty-two wide channel vectorized row major Int8 format"}],
+                "Outputs": [{"Format/Datatype": "Row major linear FP32"}],
+                "Metadata": "[ONNX Layer: conv]",
+            },
+            {"Name": "r", "LayerType": "Resize", "Inputs": [], "Outputs": [{"Format/Datatype": "Half"}]},
+        ]
+        expected = (Layer("c", "Convolution", "i8", ("conv",)), Layer("r", "Resize", "f16"))
+        assert inspected_layers(json.dumps({"Layers": layers})) == expected
+
+    @pytest.mark.parametrize("text", ["", "{}", '{"Layers": ["conv1", "conv2"]}', '{"Layers": [{"Name": "a"}]}'])
+    def test_no_types(self, text):
+        with pytest.raises(ModelFileError, match="inspector does not list"):
+            inspected_layers(text)
+
+
+class TestSidecar:
+    def test_round_trip(self, tmp_path):
+        path = tmp_path / "corners.engine"
+        SIDECAR.save(path)
+        assert sidecar_path(path).name == "corners.engine.json"
+        assert Sidecar.read(path) == SIDECAR
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"engine": None},
+            {"metadata": {}},
+            {"compute_capability": "8.6"},
+            {"compute_capability": [8]},
+            {"input_shape": [1, 8, 12]},
+            {"input_shape": 8},
+            {"layers": [{"name": "a"}]},
+            {"layers": 3},
+            {"surprise": 1},
+        ],
+        ids=str,
+    )
+    def test_damaged(self, tmp_path, change):
+        path = tmp_path / "corners.engine"
+        SIDECAR.save(path)
+        values = json.loads(sidecar_path(path).read_text(encoding="utf-8"))
+        sidecar_path(path).write_text(json.dumps(values | change))
+        with pytest.raises(ModelFileError, match=r"corners\.engine\.json is damaged .*rebuild with: "):
+            Sidecar.read(path)
+
+    @pytest.mark.parametrize("content", ["", "[]", "{}", "3", '{"engine"'])
+    def test_garbage(self, tmp_path, content):
+        sidecar_path(tmp_path / "a.engine").write_text(content)
+        with pytest.raises(ModelFileError, match="is damaged"):
+            Sidecar.read(tmp_path / "a.engine")

@@ -1,0 +1,155 @@
+"""Checkpoints run by torch: devices, threads, what is refused. The rest is in test_contract.py."""
+
+import sys
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import runtimes
+from edgehrnet import ModelSpec
+from edgehrnet.errors import InputError
+from edgehrnet.models import create
+from edgehrnet.models.blocks import ConvBNAct
+from edgehrnet.models.checkpoints import save_checkpoint
+from edgehrnet.models.loading import load_deployed
+from runtimes.base import DeviceError, MissingExtraError, ModelFileError
+
+SIZE = (8, 12)
+
+
+class Sums(nn.Module):
+    """Any module will do: the runtime knows arrays only."""
+
+    def forward(self, image):
+        assert not self.training
+        assert torch.is_inference_mode_enabled()
+        x = image.float()
+        return {"sum": x.sum(dim=3), "transposed": x.permute(0, 3, 1, 2).double(), "threads": threads_now(len(x))}
+
+
+def threads_now(count):
+    return torch.full((count, 1), float(torch.get_num_threads()))
+
+
+def load_sums(path):
+    return Sums().eval(), f"metadata of {path.name}", SIZE
+
+
+@pytest.fixture
+def path(tmp_path):
+    (tmp_path / "sums.pt").touch()
+    return tmp_path / "sums.pt"
+
+
+def image(count=2, size=SIZE):
+    return np.random.default_rng(0).integers(0, 256, (count, *size, 4), dtype=np.uint8)
+
+
+def test_the_caller_says_what_a_file_is(path):
+    runtime = runtimes.load(path, loader=load_sums)
+    outputs = runtime.run(image())
+    np.testing.assert_array_equal(outputs["sum"], image().sum(axis=3))
+    np.testing.assert_array_equal(outputs["transposed"], image().transpose(0, 3, 1, 2))
+    assert {array.dtype for array in outputs.values()} == {np.dtype(np.float32)}
+    assert outputs["transposed"].flags.c_contiguous
+    described = runtime.describe()
+    assert (described.engine, described.version, described.device) == ("torch", torch.__version__, "cpu")
+    assert described.metadata == "metadata of sums.pt"
+    assert described.input_size == SIZE
+
+
+def test_without_a_loader(path):
+    with pytest.raises(ModelFileError, match=r"sums\.pt holds weights, not a network; open it with edgehrnet\.Pred"):
+        runtimes.load(path)
+
+
+def test_a_loader_is_for_checkpoints_alone(null_model):
+    with pytest.raises(TypeError, match="loader"):
+        runtimes.load(null_model.path, loader=load_sums)
+
+
+def test_torch_that_is_not_installed(path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(MissingExtraError, match=r"needs torch .*type: pip install 'edgehrnet\[train\]'"):
+        runtimes.load(path, loader=load_sums)
+
+
+def test_threads_hold_during_a_run_and_are_set_back(path, monkeypatch):
+    before = torch.get_num_threads()
+    runtime = runtimes.load(path, threads=before + 1, loader=load_sums)
+    assert torch.get_num_threads() == before
+    assert runtime.run(image(1))["threads"] == before + 1
+    assert torch.get_num_threads() == before
+    assert runtime.describe().settings["inference_threads"] == before + 1
+    assert runtimes.load(path, loader=load_sums).run(image(1))["threads"] == before
+
+    def fail(module, inputs):
+        raise RuntimeError("out of memory")
+
+    runtime._module.register_forward_pre_hook(fail)
+    with pytest.raises(ModelFileError, match=r"sums\.pt fails on cpu: out of memory"):
+        runtime.run(image(1))
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize("device", ["npu", "auto", "gpu.x", "cuda:-1", "cuda:", "mps"])
+def test_unknown_device(path, device):
+    with pytest.raises(DeviceError, match=rf"device '{device}': a \.pt file runs on cpu, cuda or cuda:1"):
+        runtimes.load(path, device, loader=load_sums)
+
+
+@pytest.mark.parametrize(("device", "count"), [("cuda", 0), ("gpu", 0), ("cuda:1", 1), ("gpu.2", 2)])
+def test_absent_device(path, device, count, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    with pytest.raises(DeviceError, match=rf"device '{device}' is not present: torch sees {count} CUDA devices"):
+        runtimes.load(path, device, loader=load_sums)
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:0", "gpu", "gpu.0", "GPU"])
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU")
+def test_cuda(checkpoint_model, device):
+    pixels = image(1, (64, 96))
+    loader = partial(load_deployed, target="tensorrt")
+    expected = runtimes.load(checkpoint_model.path, loader=loader).run(pixels)
+    runtime = runtimes.load(checkpoint_model.path, device, loader=loader)
+    assert runtime.describe().device == "cuda:0"
+    assert runtime.describe().settings["device_name"]
+    # TF32 flips roundings, which cost less than the rounding itself, a quarter of the size at most.
+    for name, array in runtime.run(pixels).items():
+        assert np.sqrt(np.mean((array - expected[name]) ** 2)) < 0.25 * np.sqrt(np.mean(expected[name] ** 2))
+
+
+class TestLoading:
+    @pytest.fixture
+    def trained(self, tmp_path):
+        """With heads that only training reads."""
+        torch.manual_seed(0)
+        spec = ModelSpec("corners", ("a", "b"), input_size=(64, 96))
+        options = {"keypoints": 2, "auxiliary": True, "boundary": True}
+        network = create("edgehrnet18", **options)
+        save_checkpoint(tmp_path / "a.pt", "edgehrnet18", options, network.state_dict(), spec.to_dict(), {})
+        return tmp_path / "a.pt"
+
+    def test_as_it_is_deployed(self, trained):
+        module, metadata, size = load_deployed(trained)
+        spec = ModelSpec.from_json(metadata)
+        runtime = runtimes.load(trained, loader=load_deployed)
+        assert size == runtime.describe().input_size == spec.input_size == (64, 96)
+        assert [name for name, _ in spec.outputs] == ["heatmaps", "offsets", "hf", "boundary"]
+        assert list(runtime.describe().outputs) == [name for name, _ in spec.outputs]
+        assert spec.quantization == "float32"
+        assert not module.training
+        units = [unit for unit in module.modules() if isinstance(unit, ConvBNAct)]
+        assert units
+        assert all(isinstance(unit.bn, nn.Identity) for unit in units)
+
+    def test_ranges_that_the_checkpoint_lacks(self, trained):
+        with pytest.raises(InputError, match=r"has no INT8 ranges for 'onnx' \(it has: none\); make them with python"):
+            load_deployed(trained, "onnx")
+
+    def test_fake_quantized(self, checkpoint_model):
+        _, metadata, _ = load_deployed(checkpoint_model.path, "onnx")
+        assert ModelSpec.from_json(metadata).quantization == "int8"
