@@ -106,6 +106,9 @@ def input_range(spec: ModelSpec) -> tuple[float, float]:
 def quantization(low: float, high: float, scheme: Int8Scheme) -> tuple[float, int]:
     """Scale and zero point of a range, which is widened to hold 0: the padding of a convolution must be exact.
 
+    Without a zero point, the larger end is the largest whole number, 127 and not 127.5: with that, every odd grey level
+    of a picture would lie on a tie, which engines round either way.
+
     >>> scale, zero = quantization(-1.0, 1.55, Int8Scheme("openvino", "uint8"))
     >>> round(scale, 6), zero
     (0.01, 100)
@@ -114,7 +117,7 @@ def quantization(low: float, high: float, scheme: Int8Scheme) -> tuple[float, in
     first, last = scheme.limits
     smallest = float(np.finfo(np.float32).eps)
     if scheme.symmetric:
-        return max(2 * max(-low, high) / (last - first), smallest), 0
+        return max(max(-low, high) / last, smallest), 0
     scale = max((high - low) / (last - first), smallest)
     return scale, int(np.clip(round(first - low / scale), first, last))
 
@@ -136,15 +139,15 @@ def _least_error(seen: Seen, scheme: Int8Scheme) -> tuple[float, float]:
     middle = seen.low + (np.arange(len(seen.counts)) + 0.5) * (seen.high - seen.low) / len(seen.counts)
     shares = np.arange(1, STEPS + 1) / STEPS
     highs, lows = shares * max(seen.high, 0.0), shares * min(seen.low, 0.0)
-    levels = scheme.limits[1] - scheme.limits[0]
+    first, last = scheme.limits
     if scheme.symmetric:
         ends = shares * max(seen.high, -seen.low)
         cost = _clipping(middle, seen.counts, ends) + _clipping(-middle, seen.counts, ends)
-        cost += seen.counts.sum() * (2 * ends / levels) ** 2 / 12
+        cost += seen.counts.sum() * (ends / last) ** 2 / 12
         best = float(ends[cost.argmin()])
         return -best, best
     above, below = _clipping(middle, seen.counts, highs), _clipping(-middle, seen.counts, -lows)
-    step = (highs[:, None] - lows[None, :]) / levels
+    step = (highs[:, None] - lows[None, :]) / (last - first)
     cost = above[:, None] + below[None, :] + seen.counts.sum() * step**2 / 12
     i, j = np.unravel_index(cost.argmin(), cost.shape)
     return float(lows[j]), float(highs[i])

@@ -1,7 +1,7 @@
 """On an NVIDIA GPU: do all files of a checkpoint agree there, and how fast is each?
 
 Install:  pip install "edgehrnet[train,tensorrt-rtx]", torch with CUDA, onnxruntime-gpu in place of onnxruntime
-Run:      python samples/gpu_check.py checkpoints/document-corners.pt OUT
+Run:      python samples/gpu_check.py checkpoints/document-corners.pt OUT [PICTURES]
 Prints:   a line for each file, then milliseconds of one inference on each engine; OUT gets the parity report.
 """
 
@@ -22,12 +22,13 @@ from quant.export import Order, build_files, report
 from quant.parity import agreement, write_report
 
 checkpoint, out = load_checkpoint(sys.argv[1]), Path(sys.argv[2])
+pictures = int(sys.argv[3]) if len(sys.argv) > 3 else 64
 order = Order(out, "model", ("onnx", "tensorrt"), ("fp32", "fp16", "int8"))
 files = []
 for file in build_files(checkpoint, order):
     print(report(file))
     files.append(file)
-print(write_report(agreement(checkpoint, files, None, 64), out / "model.parity.md", "model", 64))
+print(write_report(agreement(checkpoint, files, None, pictures), out / "model.parity.md", "model", pictures))
 
 network = deployable(checkpoint)
 height, width = checkpoint.spec["input_size"]

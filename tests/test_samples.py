@@ -7,21 +7,36 @@ import subprocess
 import sys
 from pathlib import Path
 
+import openvino
 import pytest
+import torch
 from PIL import Image
 
 from edgehrnet import sample_picture
+from quant.model_file import export_file
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = sorted((ROOT / "samples").glob("*.py"))
 
 
-def run(*arguments):
+def start(*arguments, folder=None):
     command = [sys.executable, "-W", "error", *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, cwd=folder)
+
+
+def run(*arguments, folder=None):
+    done = start(*arguments, folder=folder)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def fails(*arguments, folder=None):
+    """What a sample says when it ends with status 1, which is one line."""
+    done = start(*arguments, folder=folder)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    return done.stderr
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.name)
@@ -52,3 +67,38 @@ def test_folder(tmp_path):
     rows = json.loads((tmp_path / "corners.json").read_text())
     assert [Path(row["source"]).name for row in rows] == ["a.jpg"]
     assert len(rows[0]["instances"][0]["keypoints"]) == 4
+
+
+def test_intel_cpu():
+    printed = run(ROOT / "samples" / "intel_cpu.py", 1)
+    assert "126 convolutions in u8" in printed or "126 convolutions in i8" in printed
+    assert printed.count(" ms") == 4
+
+
+def test_intel_gpu_says_what_is_missing_where_there_is_none():
+    if "GPU" in openvino.Core().available_devices:
+        assert "inference" in run(ROOT / "samples" / "intel_gpu.py")
+    else:
+        assert "device 'gpu' is not present" in fails(ROOT / "samples" / "intel_gpu.py")
+
+
+@pytest.fixture(scope="module")
+def tensorrt_file(small_checkpoint, tmp_path_factory):
+    path = tmp_path_factory.mktemp("nvidia") / "model-fp16.tensorrt.onnx"
+    export_file(small_checkpoint, path, target="tensorrt", precision="fp16")
+    return path
+
+
+def test_nvidia_says_what_is_missing_where_there_is_no_gpu(tensorrt_file, tmp_path):
+    if torch.cuda.is_available():
+        assert "inference" in run(ROOT / "samples" / "nvidia.py", tensorrt_file, folder=tmp_path)
+    else:
+        assert "CUDA finds no usable GPU" in fails(ROOT / "samples" / "nvidia.py", tensorrt_file, folder=tmp_path)
+
+
+def test_gpu_check_runs_through_without_a_gpu(checkpoint_model, tmp_path):
+    printed = run(ROOT / "samples" / "gpu_check.py", checkpoint_model.path, tmp_path, 2)
+    assert (tmp_path / "model.parity.md").is_file()
+    if not torch.cuda.is_available():
+        assert "model-int8.onnx: not run: device 'cuda' is not present" in printed
+        assert "model-int8.engine: not built: needs an NVIDIA GPU" in printed

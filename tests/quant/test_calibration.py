@@ -128,7 +128,7 @@ class TestHistogram:
         """N values next to 0 and one at 1: (1 - h)^2 + N (a h)^2 / 12 is least at h = 1 / (1 + N a^2 / 12)."""
         counts = np.zeros(2048)
         counts[0], counts[-1] = count, 1
-        step = 2 / 255 if scheme.symmetric else 1 / 255
+        step = 1 / 127 if scheme.symmetric else 1 / 255
         expected = 1 / (1 + count * step**2 / 12)
         _, high = choose_range(Seen(0.0, 1.0, counts), scheme, "histogram")
         assert high == pytest.approx(expected, abs=1 / 64 + 1 / 2048)
@@ -180,11 +180,18 @@ class TestQuantization:
         assert (first - zero) * scale <= min(low, 0) + scale * 0.501
         assert (last - zero) * scale >= max(high, 0) - scale * 0.501
 
+    def test_no_grey_level_lies_on_a_tie(self):
+        for scheme in (SIGNED, UNSIGNED):
+            scale, _ = quantization(*input_range(SPEC), scheme)
+            rest = np.arange(256) / 255 / scale % 1
+            # The nearest is 127 / 255, a whole 0.002 away; float32 moves 127 by 0.00001.
+            assert np.abs(rest - 0.5).min() > 0.001
+
     @pytest.mark.parametrize(("low", "high"), [(-0.278, 7.3), (-7, 1), (0, 6), (-5, 0)])
     def test_signed_is_symmetric(self, low, high):
         scale, zero = quantization(low, high, SIGNED)
         assert zero == 0
-        assert scale == pytest.approx(max(-low, high) / 127.5)
+        assert scale == pytest.approx(max(-low, high) / 127)
 
     def test_unsigned_uses_256_levels(self):
         assert quantization(-1.0, 1.55, UNSIGNED) == pytest.approx((0.01, 100))
@@ -203,7 +210,7 @@ class TestInput:
         assert table.sites["first.input"] == (1 / 255, 0)
 
     def test_signed_and_scaled_inputs(self):
-        assert quantization(*input_range(SPEC), SIGNED) == (1 / 127.5, 0)
+        assert quantization(*input_range(SPEC), SIGNED) == (1 / 127, 0)
         spec = SPEC.replace(mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.5))
         assert input_range(spec) == pytest.approx((-2.5, 2.5))
         spec = SPEC.replace(mean=(0.5, 0.5, 0.5), std=(1.0, 1.0, 1.0))
