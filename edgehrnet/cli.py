@@ -69,7 +69,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _model_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", help="cpu, gpu, gpu.1, npu or auto (default: the engine's usual one)")
+    parser.add_argument(
+        "--device", help="by kind of file: cpu, gpu, gpu.1, npu, auto, cuda, ... (default: its usual one)"
+    )
     parser.add_argument("--size", type=parse_size, metavar="HxW", help="input height x width, multiples of 32")
     parser.add_argument("--threads", type=int, help="CPU threads")
     parser.add_argument("--decode", choices=DECODE_METHODS, help="how heatmaps become points")
@@ -225,7 +227,7 @@ def _certificate(values: dict[str, Any]) -> list[tuple[str, str]]:
     ]
     made_with = ("made with", ", ".join(f"{name} {version}" for name, version in values["versions"].items()))
     if not values["pictures"]:
-        return [*rows, ("agreement with torch", "not measured: the file was built where it cannot run"), made_with]
+        return [*rows, ("agreement with torch", "not measured: this rests on what the file itself lists"), made_with]
     drifts = [values[f"drift_{kind}_px"] for kind in ("median", "mean", "max")]
     if values["parity"] is not None:
         rows.append(("engine's error", f"{values['parity']:.3f} of the fake-quantized network's"))

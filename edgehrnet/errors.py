@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable
 from typing import ParamSpec, TypeVar
 
 from runtimes.base import (
+    AbsentDeviceError,
     BatchError,
     ClosedError,
     DeviceError,
@@ -35,6 +36,7 @@ from runtimes.base import (
 )
 
 __all__ = [
+    "AbsentDeviceError",
     "BatchError",
     "ClosedError",
     "CorruptImageError",

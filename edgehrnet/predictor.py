@@ -197,9 +197,9 @@ class Predictor:
         errors = [float(np.linalg.norm(xy[sure], axis=1).max(initial=0.0)) for xy in moved]
         best = int(np.argmin(errors))
         max_px = errors[best]
-        correlation = _correlation(np.roll(result.heatmaps[0], best, axis=0), heatmaps)
-        passed = max_px <= GOLDEN_PX and correlation >= GOLDEN_CORRELATION
-        return Report(passed, self._runtime.describe().device, max_px, correlation)
+        alike = correlation(np.roll(result.heatmaps[0], best, axis=0), heatmaps)
+        passed = max_px <= GOLDEN_PX and alike >= GOLDEN_CORRELATION
+        return Report(passed, self._runtime.describe().device, max_px, alike)
 
     def close(self) -> None:
         """Release the engine; using the Predictor afterwards raises ClosedError."""
@@ -270,8 +270,8 @@ class Predictor:
         )
 
 
-def _correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    """Return Pearson's correlation; 0 where there is none to speak of: one is constant, or holds NaN."""
+def correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    """Return Pearson's correlation of two arrays of one shape; 0 where one is constant or holds NaN."""
     if not (np.isfinite(a).all() and np.isfinite(b).all() and np.ptp(a) and np.ptp(b)):
         return 0.0
     return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])

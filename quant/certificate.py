@@ -74,7 +74,7 @@ def certify(
 ) -> Certificate:
     """Run a built file on pictures ``(H, W, 3)`` u8 on the CPU and compare.
 
-    ``layers``: what its engine says it runs. ``engine``: who says so, of a file that cannot run here; then nothing is
+    ``layers``: what its engine says it runs. ``engine``: who says so, of a file that is not run; then nothing is
     measured. Raises CertificateError, saying what is wrong, unless every convolution that ought to run on integers
     does, and the numbers agree; see the constants above.
     """

@@ -11,15 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgehrnet.cli import parse_size
-from edgehrnet.errors import DeviceError, EdgeHRNetError, MissingExtraError
+from edgehrnet.errors import AbsentDeviceError, EdgeHRNetError, InputError, MissingExtraError
 from edgehrnet.models.checkpoints import Checkpoint, load_checkpoint
 from edgehrnet.sources import read_image
-from quant.certificate import CertificateError
+from quant.data.corners import DocumentCorners
 from quant.data.sources import ACCEPTED, open_data
 from quant.model_file import PRECISIONS, SUFFIX, TARGETS, export_file, export_plan, summary
-from quant.parity import File, agreement, write_report
+from quant.parity import File, agreement
+from quant.parity_page import write_report
 
 PARITY_PICTURES = 64
+TURING = (7, 5)  # the one compute capability that TensorRT-RTX builds for and has no INT8 for
 
 
 @dataclass(frozen=True)
@@ -60,14 +62,13 @@ def _plans(source: Path, precision: str, order: Order) -> Iterator[File]:
     for capability in order.compute_capability or (None,):
         place = f".sm{capability[0]}{capability[1]}" if capability else ""
         path = source.with_name(f"{stem}{place}.engine")
+        if capability == TURING and precision == "int8":
+            yield File(path, "plan", precision, None, "TensorRT-RTX has no INT8 for compute capability 7.5; build fp16")
+            continue
         try:
             yield File(path, "plan", precision, export_plan(source, path, capability))
-        except MissingExtraError:
-            yield File(path, "plan", precision, None, "needs pip install 'edgehrnet[tensorrt-rtx]', or [tensorrt]")
-        except CertificateError as error:  # TensorRT-RTX has no INT8 for compute capability 7.5
+        except (MissingExtraError, AbsentDeviceError) as error:
             yield File(path, "plan", precision, None, str(error))
-        except DeviceError:
-            yield File(path, "plan", precision, None, "needs an NVIDIA GPU, or --compute-capability to build for one")
 
 
 def compute_capability(text: str) -> tuple[int, int]:
@@ -108,6 +109,11 @@ def main(arguments: list[str] | None = None) -> int:
     args = p.parse_args(arguments)
     name = args.name or args.checkpoint.stem
     try:
+        if args.compute_capability and "tensorrt" not in args.targets:
+            raise InputError("--compute-capability is of TensorRT plans: add tensorrt to --targets")
+        if args.parity_pictures < 0:
+            raise InputError(f"--parity-pictures {args.parity_pictures}: at least 1, or 0 for no report")
+        data = DocumentCorners() if args.data is None else open_data(args.data)
         checkpoint = load_checkpoint(args.checkpoint)
         picture = None if args.picture is None else read_image(args.picture)
         order = Order(args.out, name, args.targets, args.precision, args.size, args.compute_capability, picture)
@@ -116,10 +122,9 @@ def main(arguments: list[str] | None = None) -> int:
             print(report(file))
             files.append(file)
         if args.parity_pictures:
-            data = None if args.data is None else open_data(args.data)
-            rows = agreement(checkpoint, files, data, args.parity_pictures, args.size)
-            print(write_report(rows, args.out / f"{name}.parity.md", name, args.parity_pictures))
-    except EdgeHRNetError as error:
+            parity = agreement(checkpoint, files, list(data.held_back(args.parity_pictures)), args.size)
+            print(write_report(parity, args.out / f"{name}.parity.md", name))
+    except (EdgeHRNetError, OSError) as error:
         p.exit(2, f"error: {error}\n")
     return 0
 

@@ -17,7 +17,7 @@ from edgehrnet.certificate import Certificate, parts
 from edgehrnet.errors import InputError, MissingSpecError, nearest
 from edgehrnet.models import EdgeHRNet
 from edgehrnet.models.checkpoints import Checkpoint
-from edgehrnet.models.loading import QUANTIZATION, deployable, deployed_spec
+from edgehrnet.models.loading import QUANTIZATION, computes_in, deployable, deployed_spec
 from edgehrnet.models.quantized import freeze
 from edgehrnet.spec import GOLDEN_PICTURE_BYTES, Golden, ModelSpec
 from quant.certificate import CertificateError, Reference, certify
@@ -61,7 +61,7 @@ def export_file(
     network = deployable(checkpoint)
     spec = deployed_spec(checkpoint, network, precision, input_size)
     spec = spec.replace(golden=golden_pair(network, spec, picture))
-    dtype = torch.float16 if _computes_in_half(target, precision) else torch.float32
+    dtype = computes_in(target, precision)
     table = checkpoint.table(target) if precision == "int8" else None
     quantized = None if table is None else freeze(network, table, dtype)
     proof = list(pictures or ())
@@ -94,11 +94,6 @@ def _check_for_tensorrt(path: Path) -> None:
     errors = [finding for finding in trt_lint(path) if finding.severity == "error"]
     if errors:
         raise CertificateError(f"TensorRT would not run this on integers: {errors[0].node}: {errors[0].message}")
-
-
-def _computes_in_half(target: str, precision: str) -> bool:
-    """OpenVINO stores float16 and computes as the device likes; TensorRT computes in what the file says."""
-    return (target, precision) in (("onnx", "fp16"), ("tensorrt", "fp16"), ("tensorrt", "int8"))
 
 
 def export_plan(source: Path, out: Path, compute_capability: tuple[int, int] | None = None) -> Certificate:
@@ -141,11 +136,13 @@ def shrink_to_png(image: NDArray[np.uint8], most_bytes: int) -> NDArray[np.uint8
 
 def summary(out: Path, certificate: Certificate) -> str:
     """One line about a built file, for people."""
-    share = certificate.macs_int8 / max(1, certificate.macs)
     line = (
         f"{out}: {certificate.bytes / 1e6:.1f} MB, {certificate.convolutions_int8} of {certificate.convolutions} "
-        f"convolutions and {share:.1%} of the MACs in int8"
+        "convolutions"
     )
+    if certificate.macs:  # not every engine tells
+        line += f" and {certificate.macs_int8 / certificate.macs:.1%} of the MACs"
+    line += " in int8"
     if not certificate.pictures:
-        return f"{line}, not run"
+        return f"{line}, as the plan lists them"
     return f"{line}, {certificate.sqnr_db:.1f} dB, keypoints {certificate.drift_median_px:.3f} px from float (median)"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import onnx
@@ -11,10 +13,11 @@ import torch
 from torch import nn
 
 from edgehrnet.models.deploy import Deployed
+from edgehrnet.models.quantized import QuantizeDequantize
 from edgehrnet.spec import ModelSpec
 from runtimes.base import INPUT
 
-OPSET = {torch.float32: 18, torch.float16: 21}  # the first in which quantizers may have scales of this type
+OPSET, HALF_OPSET = 18, 21  # the latter for quantizers with float16 scales, which opset 18 has none of
 
 
 def write_onnx(network: nn.Module, spec: ModelSpec, path: Path, dtype: torch.dtype = torch.float32) -> None:
@@ -25,9 +28,8 @@ def write_onnx(network: nn.Module, spec: ModelSpec, path: Path, dtype: torch.dty
     """
     height, width = spec.input_size
     image = torch.zeros((1, height, width, 4), dtype=torch.uint8)
-    # On import, the exporter logs which operators of torchvision it does without.
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
+    half_scales = dtype == torch.float16 and any(isinstance(m, QuantizeDequantize) for m in network.modules())
+    with warnings.catch_warnings(), _quiet(logging.getLogger("torch.onnx")):
         # The exporter's own use of tree specs and of copyreg; nothing that a caller could change.
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -37,11 +39,22 @@ def write_onnx(network: nn.Module, spec: ModelSpec, path: Path, dtype: torch.dty
             path,
             input_names=[INPUT],
             output_names=[name for name, _ in spec.outputs],
-            opset_version=OPSET[dtype],
+            opset_version=HALF_OPSET if half_scales else OPSET,
             dynamo=True,
             external_data=False,
             verbose=False,
         )
+
+
+@contextmanager
+def _quiet(logger: logging.Logger) -> Iterator[None]:
+    """On import, the exporter logs which operators of torchvision it does without."""
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def integer_convolutions(path: Path) -> int:

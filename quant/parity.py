@@ -5,11 +5,12 @@ All of them answer the same pictures through the same decoder, and are compared 
 
 from __future__ import annotations
 
-import json
+import copy
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,28 +19,45 @@ from torch import nn
 
 from edgehrnet.certificate import Certificate
 from edgehrnet.decoding import CERTAIN
-from edgehrnet.errors import DeviceError, MissingExtraError
+from edgehrnet.errors import AbsentDeviceError, DeviceError, InputError, MissingExtraError, ModelFileError
 from edgehrnet.letterbox import Letterbox
 from edgehrnet.models import Output
 from edgehrnet.models.checkpoints import Checkpoint
-from edgehrnet.models.loading import deployable, deployed_spec
+from edgehrnet.models.loading import computes_in, deployable, deployed_spec
 from edgehrnet.models.quantized import freeze
-from quant.data.corners import DocumentCorners
-from quant.data.examples import DataSet
+from edgehrnet.predictor import correlation
+from edgehrnet.spec import ModelSpec
+from quant.data.examples import Example
 from quant.evaluate import Observation, open_model
 from quant.metrics import keypoint_errors
 from quant.validation import predict_torch
 
 WITHIN = 0.01  # of the picture's diagonal: PCK's radius
-# On which engines and devices a target's files run: what the report calls it, the device, what it takes.
+
+
+class Place(NamedTuple):
+    """A device that files of one target run on: what the report calls it, and what it takes.
+
+    ``certified``: what a file's certificate says of INT8 was read there.
+    """
+
+    engine: str
+    device: str
+    needs: str = ""
+    certified: bool = False
+
+
 PLACES = {
-    "openvino": (("OpenVINO, CPU", "cpu", ""), ("OpenVINO, GPU", "gpu", "an Intel GPU")),
-    "onnx": (
-        ("ONNX Runtime, CPU", "cpu", "onnxruntime"),
-        ("ONNX Runtime, CUDA", "cuda", "onnxruntime-gpu and an NVIDIA GPU"),
+    "openvino": (
+        Place("OpenVINO, CPU", "cpu", certified=True),
+        Place("OpenVINO, GPU", "gpu", "an Intel GPU"),
     ),
-    "tensorrt": (("TensorRT's file on ONNX Runtime, CPU", "cpu", "onnxruntime"),),
-    "plan": (("TensorRT", "cuda", "the NVIDIA GPU that the plan is for"),),
+    "onnx": (
+        Place("ONNX Runtime, CPU", "cpu", "onnxruntime", certified=True),
+        Place("ONNX Runtime, CUDA", "cuda", "onnxruntime-gpu and an NVIDIA GPU"),
+    ),
+    "tensorrt": (Place("TensorRT's file on ONNX Runtime, CPU", "cpu", "onnxruntime", certified=True),),
+    "plan": (Place("TensorRT", "cuda", "the NVIDIA GPU that the plan is for", certified=True),),
 }
 
 
@@ -74,13 +92,15 @@ class Answers:
 class Difference:
     """How far answers are from a reference's.
 
-    ``max_px``, ``p99_px``: largest and 99th percentile of the distance between keypoints that the reference is
-    certain of, in px of the network input; ``pck1_points``: percentage points of PCK at one percent, positive where
-    the reference is worse; ``correlation``: Pearson's, of the heatmaps, 1 is perfect.
+    ``keypoints``: how many the reference is certain of; ``max_px``, ``p99_px``: largest and 99th percentile of the
+    distance between those, in px of the network input, None if there are none; ``pck1_points``: percentage points of
+    PCK at one percent, positive where the reference is worse, None without labels; ``correlation``: Pearson's, of the
+    heatmaps, 1 is perfect, 0 if there is none to speak of.
     """
 
-    max_px: float
-    p99_px: float
+    keypoints: int
+    max_px: float | None
+    p99_px: float | None
     pck1_points: float | None
     correlation: float
 
@@ -91,7 +111,8 @@ class Row:
 
     ``int8_macs``: share 0..1 of the multiply-accumulates that the engine says run on integers, None if it does not
     say. ``floating``, ``fakequant``: against the float network, and against the one that is fake-quantized with the
-    same ranges. ``distance``: rms(engine - fakequant) / rms(fakequant - float) of the heatmaps. ``not_run``: what is
+    same ranges. ``distance``: rms(engine - fakequant) / rms(fakequant - float) of the heatmaps, None without
+    quantizers. ``not_run``: what is
     missing here, empty if it ran.
     """
 
@@ -106,42 +127,50 @@ class Row:
     not_run: str = ""
 
 
+@dataclass(frozen=True)
+class Parity:
+    """The rows of a report, on how many pictures they were measured, and which torch was the reference."""
+
+    rows: tuple[Row, ...]
+    pictures: int
+    torch: str
+
+
 def agreement(
     checkpoint: Checkpoint,
     files: Sequence[File],
-    data: DataSet | None,
-    count: int,
+    examples: Sequence[Example],
     input_size: tuple[int, int] | None = None,
-) -> list[Row]:
-    """Ask every file, on every device that it could run on, for the first ``count`` pictures that ``data`` holds back.
+) -> Parity:
+    """Ask every file for the same pictures, on every device that it could run on.
 
-    ``data``: None for drawn documents. ``input_size`` (height, width): of the files; None for the checkpoint's. Rows
-    come in the order of the files; after them the fake-quantized networks computed in float64 instead of float32.
+    ``input_size`` (height, width): of the files; None for the checkpoint's. Rows come in the order of the files; after
+    them the fake-quantized networks computed in float64. Raises InputError without a picture.
     """
-    data = data or DocumentCorners()
+    if not examples:
+        raise InputError("the files are compared on pictures that the data holds back; it holds none")
     network = deployable(checkpoint)
     spec = deployed_spec(checkpoint, network, "fp32", input_size)
 
     def ask(net: nn.Module) -> Answers:
-        return answer(lambda image: predict_torch(net, image, spec, torch.device("cpu")), data, count, spec.input_size)
+        return answer(lambda image: predict_torch(net, image, spec, torch.device("cpu")), examples, spec)
 
     floating = ask(network)
-    targets = {_scheme(file) for file in files if file.precision == "int8"}
-    fakes = {target: ask(freeze(network, checkpoint.table(target))) for target in sorted(targets)}
-    rows = []
-    for file in files:
-        fake = fakes[_scheme(file)] if file.precision == "int8" else None
-        for place in PLACES[file.target]:
-            found = _run(file, place, data, count)
-            rows.append(_row(file, place[0], found, floating, fake, cyclic=spec.cyclic))
-    for target, fake in fakes.items():
-        exact = ask(_InDouble(freeze(network, checkpoint.table(target))))
-        rows.append(
-            _compared(
-                Row(f"torch in float64, ranges for {target}", "int8", "", 0.0), exact, floating, fake, spec.cyclic
-            )
-        )
-    return rows
+    rows: list[Row] = []
+    fakes: dict[str, Answers] = {}
+    for target in sorted({_scheme(file) for file in files if file.precision == "int8"}):
+        dtype = computes_in(target, "int8")
+        frozen = freeze(network, checkpoint.table(target), dtype)
+        fakes[target] = ask(_In(frozen, dtype))
+        name = f"torch in float64, ranges for {target}"
+        exact = ask(_In(frozen, torch.float64))
+        rows.append(_compared(Row(name, "int8", "", 0.0), exact, floating, fakes[target], spec.cyclic))
+    found = [
+        _row(file, place, _run(file, place, examples), floating, fakes.get(_scheme(file)), cyclic=spec.cyclic)
+        for file in files
+        for place in PLACES[file.target]
+    ]
+    return Parity((*found, *rows), len(examples), torch.__version__)
 
 
 def _scheme(file: File) -> str:
@@ -149,30 +178,30 @@ def _scheme(file: File) -> str:
     return "tensorrt" if file.target == "plan" else file.target
 
 
-def _run(file: File, place: tuple[str, str, str], data: DataSet, count: int) -> Answers | str:
-    """Ask a file on one device; what is missing, if it cannot run there."""
-    _, device, needed = place
+def _run(file: File, place: Place, examples: Sequence[Example]) -> Answers | str:
+    """Ask a file on one device; why not, if it does not run there."""
     if file.certificate is None:
         return file.missing
     try:
-        with open_model(str(file.path), device) as model:
-            return answer(model.observe, data, count, model.spec.input_size)
-    except (DeviceError, MissingExtraError):
-        return f"needs {needed}"
+        with open_model(str(file.path), place.device) as model:
+            return answer(model.observe, examples, model.spec)
+    except (AbsentDeviceError, MissingExtraError):
+        return f"needs {place.needs}"
+    except (DeviceError, ModelFileError) as error:  # it is here, and fails
+        return str(error)
 
 
 def _row(
-    file: File, engine: str, found: Answers | str, floating: Answers, fake: Answers | None, *, cyclic: bool
+    file: File, place: Place, found: Answers | str, floating: Answers, fake: Answers | None, *, cyclic: bool
 ) -> Row:
     certificate = file.certificate
     if certificate is None:
-        return Row(engine, file.precision, file.path.name, 0.0, not_run=str(found))
-    share = certificate.macs_int8 / certificate.macs if certificate.macs else None
-    certified = engine.endswith("CPU") or file.target == "plan"
-    row = Row(engine, file.precision, file.path.name, round(certificate.bytes / 1e6, 2), share if certified else None)
+        return Row(place.engine, file.precision, file.path.name, 0.0, not_run=str(found))
+    share = certificate.macs_int8 / certificate.macs if certificate.macs and place.certified else None
+    row = Row(place.engine, file.precision, file.path.name, round(certificate.bytes / 1e6, 2), share)
     if isinstance(found, str):
         return replace(row, not_run=found)
-    return _compared(row, found, floating, fake, cyclic)
+    return _compared(row, found, floating, fake if file.precision == "int8" else None, cyclic)
 
 
 def _compared(row: Row, found: Answers, floating: Answers, fake: Answers | None, cyclic: bool) -> Row:
@@ -183,30 +212,30 @@ def _compared(row: Row, found: Answers, floating: Answers, fake: Answers | None,
     return replace(row, fakequant=difference(found, fake, cyclic=cyclic), distance=apart)
 
 
-class _InDouble(nn.Module):
-    """A network in float64: what is left between it and float32 are the rounding flips of float32 itself."""
+class _In(nn.Module):
+    """A network computed in another floating type, its constants as they were rounded before."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
         super().__init__()
-        self.network = network.double()
+        self.network, self.dtype = copy.deepcopy(network).to(dtype), dtype
 
     def forward(self, x: torch.Tensor) -> Output:
-        output: Output = self.network(x.double())
+        output: Output = self.network(x.to(self.dtype))
         return output
 
 
 def answer(
-    observe: Callable[[NDArray[np.uint8]], Observation], data: DataSet, count: int, input_size: tuple[int, int]
+    observe: Callable[[NDArray[np.uint8]], Observation], examples: Sequence[Example], spec: ModelSpec
 ) -> Answers:
-    """Ask for the first ``count`` pictures that the data holds back; labels of other keypoints are left aside."""
+    """Ask for each picture, at the spec's input size; labels of other keypoints are left aside."""
     points, maps, errors = [], [], []
-    for example in data.held_back(count):
+    for example in examples:
         xy, _, heatmaps = observe(example.image)
         height, width = example.image.shape[:2]
-        points.append(xy * Letterbox.fit(width, height, input_size).scale)
+        points.append(xy * Letterbox.fit(width, height, spec.input_size).scale)
         maps.append(heatmaps)
         if len(xy) == len(example.points):
-            found = keypoint_errors(xy, example.points, example.visible, cyclic=data.spec.cyclic)
+            found = keypoint_errors(xy, example.points, example.visible, cyclic=spec.cyclic)
             errors.append(found[example.visible] / math.hypot(width, height))
     scored = np.concatenate(errors or [np.zeros(0)])
     pck1 = 100 * float((scored < WITHIN).mean()) if len(scored) else None
@@ -217,21 +246,22 @@ def difference(found: Answers, reference: Answers, *, cyclic: bool) -> Differenc
     """Compare answers to the same pictures; of cyclic keypoints, in the cyclic shift that agrees best."""
     found = _aligned(found, reference) if cyclic else found
     sure = reference.heatmaps.max(axis=(2, 3)) >= CERTAIN
-    distances = np.linalg.norm(found.xy - reference.xy, axis=2)[sure]
+    apart = np.linalg.norm(found.xy - reference.xy, axis=2)[sure]
     both = found.pck1 is not None and reference.pck1 is not None
     return Difference(
-        max_px=round(float(distances.max(initial=0.0)), 4),
-        p99_px=round(float(np.percentile(distances, 99)) if len(distances) else 0.0, 4),
+        keypoints=len(apart),
+        max_px=round(float(apart.max()), 4) if len(apart) else None,
+        p99_px=round(float(np.percentile(apart, 99)), 4) if len(apart) else None,
         pck1_points=round(found.pck1 - reference.pck1, 3) if both else None,  # type: ignore[operator]
-        correlation=round(float(np.corrcoef(found.heatmaps.ravel(), reference.heatmaps.ravel())[0, 1]), 6),
+        correlation=round(correlation(found.heatmaps, reference.heatmaps), 6),
     )
 
 
-def distance(found: Answers, fakequant: Answers, floating: Answers, *, cyclic: bool) -> float:
-    """Return rms(found - fakequant) / rms(fakequant - floating) of the heatmaps; infinite if the latter is 0."""
+def distance(found: Answers, fakequant: Answers, floating: Answers, *, cyclic: bool) -> float | None:
+    """Return rms(found - fakequant) / rms(fakequant - floating) of the heatmaps; None if the latter is 0."""
     near, far = (_aligned(x, fakequant) if cyclic else x for x in (found, floating))
     below = _rms(fakequant.heatmaps - far.heatmaps)
-    return round(_rms(near.heatmaps - fakequant.heatmaps) / below, 4) if below else math.inf
+    return round(_rms(near.heatmaps - fakequant.heatmaps) / below, 4) if below else None
 
 
 def _rms(values: NDArray[np.float32]) -> float:
@@ -246,60 +276,3 @@ def _aligned(found: Answers, reference: Answers) -> Answers:
     xy = np.array([np.roll(points, s, axis=0) for points, s in zip(found.xy, shifts, strict=True)])
     maps = np.array([np.roll(a, s, axis=0) for (a, _), s in zip(pairs, shifts, strict=True)])
     return Answers(xy, maps, found.pck1)
-
-
-def write_report(rows: Sequence[Row], out: Path, title: str, count: int) -> Path:
-    """Write ``out`` (Markdown) and the same numbers beside it as JSON; return ``out``."""
-    out.write_text(markdown(rows, title, count))
-    out.with_suffix(".json").write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
-    return out
-
-
-def markdown(rows: Sequence[Row], title: str, count: int) -> str:
-    """Lay the rows out as a page of tables."""
-    lines = [
-        f"# {title}: do its files agree?",
-        "",
-        f"{count} pictures through each file, decoded alike. Distances in px of the network input, of the keypoints "
-        "that the reference is certain of; PCK within one percent of the diagonal, in percentage points; correlation "
-        "of the heatmaps. INT8 MACs: the share that the engine says it runs on integers.",
-        "",
-        *_table(("engine", "precision", "file", "MB", "INT8 MACs"), [_about(row) for row in rows]),
-        "",
-        "## Against the float network",
-        "",
-        *_table(_HEAD, [[row.engine, row.precision, *_numbers(row, row.floating)] for row in rows]),
-        "",
-        "## Against the fake-quantized network",
-        "",
-        "rms: rms(engine - fakequant) / rms(fakequant - float) of the heatmaps. A rounding flip moves a whole step and "
-        "the layers below multiply it: the last rows are the fake-quantized networks themselves, computed in float64. "
-        "An engine that is no further away than they are rounds as well as float32 can.",
-        "",
-        *_table((*_HEAD, "rms"), [[row.engine, row.precision, *_numbers(row, row.fakequant), _ratio(row)]
-                                   for row in rows if row.precision == "int8"]),
-    ]  # fmt: skip
-    return "\n".join(lines) + "\n"
-
-
-_HEAD = ("engine", "precision", "max px", "p99 px", "PCK", "correlation")
-
-
-def _about(row: Row) -> list[str]:
-    share = "" if row.int8_macs is None else f"{row.int8_macs:.1%}"
-    return [row.engine, row.precision, row.file, f"{row.megabytes:.1f}" if row.megabytes else "", share]
-
-
-def _numbers(row: Row, found: Difference | None) -> list[str]:
-    if found is None:
-        return [f"not run: {row.not_run}", "", "", ""]
-    points = "no labels" if found.pck1_points is None else f"{found.pck1_points:+.2f}"
-    return [f"{found.max_px:.3f}", f"{found.p99_px:.3f}", points, f"{found.correlation:.5f}"]
-
-
-def _ratio(row: Row) -> str:
-    return "" if row.distance is None else f"{row.distance:.3f}"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]

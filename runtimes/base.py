@@ -9,7 +9,8 @@ Errors
     │   ├── MissingFileError     (also FileNotFoundError)
     │   ├── UnknownSuffixError   (also ValueError)
     │   └── MissingSpecError     the file carries no ModelSpec
-    ├── DeviceError              (also ValueError) the device is absent or the engine does not know it
+    ├── DeviceError              (also ValueError) the engine of this file does not know or cannot use the device
+    │   └── AbsentDeviceError    the device is not here
     ├── MissingExtraError        (also ImportError) the text names the ``pip install``
     ├── BatchError               (also ValueError) what run() was given is no batch for the loaded file
     └── ClosedError              (also RuntimeError) run() after close()
@@ -54,6 +55,10 @@ class MissingSpecError(ModelFileError):
 
 class DeviceError(EdgeHRNetError, ValueError):
     """The device is absent, or the engine of this file cannot use it."""
+
+
+class AbsentDeviceError(DeviceError):
+    """The device is known to the engine and not here."""
 
 
 class MissingExtraError(EdgeHRNetError, ImportError):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtimes.base import DeviceError, MissingExtraError
+from runtimes.base import AbsentDeviceError, MissingExtraError
 
 
 class CudaError(RuntimeError):
@@ -42,17 +42,17 @@ def compute_capability(index: int) -> tuple[int, int]:
     """Compute capability (major, minor) of GPU ``index``, counted from 0.
 
     Raises:
-        DeviceError: there is no such GPU, or no driver.
+        AbsentDeviceError: there is no such GPU, or no driver.
     """
     cuda = _bindings()
     try:
         count = _checked(cuda, cuda.cudaGetDeviceCount())
     except CudaError as error:
-        raise DeviceError(
+        raise AbsentDeviceError(
             f"CUDA finds no usable GPU ({error}); TensorRT needs one of NVIDIA's and its driver"
         ) from None
     if index >= count:
-        raise DeviceError(f"device 'cuda:{index}' is not present; CUDA finds {count} here, counted from cuda:0")
+        raise AbsentDeviceError(f"device 'cuda:{index}' is not present; CUDA finds {count} here, counted from cuda:0")
     kinds = cuda.cudaDeviceAttr
     attributes = kinds.cudaDevAttrComputeCapabilityMajor, kinds.cudaDevAttrComputeCapabilityMinor
     major, minor = (_checked(cuda, cuda.cudaDeviceGetAttribute(kind, index)) for kind in attributes)

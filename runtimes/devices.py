@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import importlib
 
-from runtimes.base import Device, MissingExtraError
+from runtimes.base import Device, DeviceError, MissingExtraError
 
 MODULES = {"openvino": "runtimes.openvino", "onnxruntime": "runtimes.onnx", "tensorrt": "runtimes.tensorrt"}
 
 
 def devices() -> dict[str, list[Device] | str]:
-    """Return the devices of each engine, or why there are none: it is not installed."""
+    """Return the devices of each engine, or why there are none."""
     found: dict[str, list[Device] | str] = {}
     for engine, module in MODULES.items():
         try:
             found[engine] = importlib.import_module(module).devices()
-        except MissingExtraError as error:
+        except (MissingExtraError, DeviceError) as error:
             found[engine] = str(error)
     return found

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from runtimes.base import (
     METADATA_KEY,
+    AbsentDeviceError,
     ClosedError,
     Description,
     Device,
@@ -176,7 +177,7 @@ def _provider(ort: ModuleType, device: str | None) -> tuple[str, str]:
             continue
         present = ort.get_available_providers()
         if provider not in present:
-            raise DeviceError(
+            raise AbsentDeviceError(
                 f"device {device!r} is not present: onnxruntime has no {provider} here, only {', '.join(present)}; "
                 f"type: pip uninstall onnxruntime; pip install {_PACKAGES[provider]}"
             )
@@ -237,7 +238,7 @@ def _open(
             raise ModelFileError(f"{path} is not a usable ONNX file: {_reason(error)}") from None
         raise DeviceError(f"device {device!r} cannot run {path} ({provider}): {_reason(error)}") from None
     if session.get_providers()[0] != provider:
-        raise DeviceError(
+        raise AbsentDeviceError(
             f"device {device!r} does not start ({provider}): it, or a library that it needs, is missing here; "
             "onnxruntime has printed which"
         )

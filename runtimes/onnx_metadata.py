@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from runtimes.base import METADATA_KEY, ModelFileError
+from runtimes.base import METADATA_KEY, ModelFileError, existing_file
 
 # Field numbers of ModelProto.metadata_props and of StringStringEntryProto, in onnx.proto.
 _METADATA_PROPS, _KEY, _VALUE = 14, 1, 2
@@ -18,7 +18,7 @@ def read_metadata(path: Path) -> str | None:
     Raises ModelFileError if the file is no message of Protocol Buffers.
     """
     try:
-        for number, entry in _fields(memoryview(path.read_bytes())):
+        for number, entry in _fields(memoryview(existing_file(path).read_bytes())):
             if number == _METADATA_PROPS:
                 pair = {name: bytes(value).decode() for name, value in _fields(entry)}
                 if pair.get(_KEY) == METADATA_KEY:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from runtimes import quirks
 from runtimes.base import (
     METADATA_KEY,
+    AbsentDeviceError,
     ClosedError,
     Description,
     Device,
@@ -189,7 +190,7 @@ def _device(core: Any, device: str | None) -> str:
     present = list(core.available_devices)
     if kind == "AUTO" or name in present or f"{name}.0" in present:
         return name
-    raise DeviceError(f"device {device!r} is not present; OpenVINO finds here: {', '.join(present).lower()}")
+    raise AbsentDeviceError(f"device {device!r} is not present; OpenVINO finds here: {', '.join(present).lower()}")
 
 
 def _device_name(core: Any, name: str) -> str:
@@ -205,13 +206,18 @@ def devices() -> list[Device]:
     core = _openvino().Core()
     present = list(core.available_devices)
     found = [
-        Device(name.lower(), _device_name(core, name), {key: _shown(core.get_property(name, key)) for key in _TOLD})
+        Device(name.lower(), _device_name(core, name), {key: _told(core, name, key) for key in _TOLD})
         for name in present
     ]
     return [*found, Device("auto", f"chooses among {', '.join(present).lower()}")]
 
 
-def _shown(value: Any) -> str:
+def _told(core: Any, name: str, key: str) -> str:
+    """A property for people, empty where the device has no such thing."""
+    try:
+        value = core.get_property(name, key)
+    except RuntimeError:
+        return ""
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 

@@ -1,6 +1,6 @@
 """What engines are known to get wrong, and what is done about it unless told otherwise: a table.
 
-Rows with settings are what the engine is given; the others say where the answer is built in. Printed by ``edgehrnet
+What a row holds as settings is what the engine is told; the others are answered in the code. Printed by ``edgehrnet
 info --quirks``.
 """
 
@@ -55,8 +55,9 @@ QUIRKS = (
     Quirk(
         "openvino", ("AUTO",),
         "AUTO answers from the CPU at first and from another device later, which may be wrong",
-        "AUTO is used when asked for by name, and info() says which device runs",
+        "AUTO is used when asked for by name, and no CPU stands in while another device compiles",
         "https://github.com/open-edge-platform/geti/issues/6417",
+        {"ENABLE_STARTUP_FALLBACK": "NO"},
     ),
     Quirk(
         "openvino", ("CPU",),

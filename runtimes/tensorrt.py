@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtimes import cuda
-from runtimes.base import ClosedError, Description, Device, DeviceError, ModelFileError, check_batch
+from runtimes.base import ClosedError, Description, Device, DeviceError, ModelFileError, check_batch, existing_file
 from runtimes.tensorrt_build import ENGINES, RTX, build, engine_name, installed, logger
 from runtimes.tensorrt_plan import REBUILD, Sidecar, sha256, sidecar_path
 
-__all__ = ["TensorRTRuntime", "build", "devices", "engine_name", "sidecar_path"]
+__all__ = ["TensorRTRuntime", "build", "devices", "engine_name", "is_current", "sidecar_path"]
 
 _CLOSED = "this runtime is closed; load the file again"
 
@@ -185,6 +185,21 @@ class TensorRTRuntime:
             raise ModelFileError(f"{self._path} fails on {self._device}: {error}") from None
 
 
+def is_current(plan: Path, source: Path) -> bool:
+    """Whether ``plan`` was built from the ONNX file ``source`` by the engine and for the GPU that are here.
+
+    Raises DeviceError where there is no GPU, MissingFileError without ``source``.
+    """
+    try:
+        sidecar = Sidecar.read(plan)
+    except ModelFileError:
+        return False
+    made_by = sidecar.engine, sidecar.version, sidecar.compute_capability, sidecar.source
+    trt = installed(*ENGINES)
+    here = trt.__name__, trt.__version__, cuda.compute_capability(0), sha256(existing_file(source).read_bytes())
+    return plan.is_file() and made_by == here
+
+
 def _device_index(device: str | None) -> int:
     match = re.fullmatch(r"(?:cuda|gpu)(?:[:.](\d+))?", "cuda" if device is None else str(device).lower())
     if match is None:
@@ -220,10 +235,7 @@ def _engine_of(path: Path, sidecar: Sidecar) -> Any:
 def _cache_file(path: Path, sidecar: Sidecar, cache_dir: str | Path | None) -> Path | None:
     if cache_dir is None:
         return None
-    folder = Path(cache_dir)
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise ModelFileError(f"cache_dir {str(folder)!r} is not a writable folder; create it first")
-    return folder / f"{path.stem}-{sidecar.plan[:16]}.cache" if sidecar.engine == RTX else None
+    return Path(cache_dir) / f"{path.stem}-{sidecar.plan[:16]}.cache" if sidecar.engine == RTX else None
 
 
 def _replace(path: Path, content: bytes) -> None:

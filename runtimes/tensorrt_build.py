@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from runtimes import cuda
-from runtimes.base import DeviceError, Layer, MissingExtraError, ModelFileError
+from runtimes.base import AbsentDeviceError, DeviceError, Layer, MissingExtraError, ModelFileError, existing_file
 from runtimes.onnx_metadata import read_metadata
 from runtimes.tensorrt_plan import REBUILD, Sidecar, inspected_layers, plan_layers, sha256
 
@@ -45,8 +45,9 @@ def build(
     Raises:
         ModelFileError: TensorRT cannot take the file; the text names the node.
         DeviceError: no plan can be built for this GPU here.
+        MissingFileError: there is no such ONNX file.
     """
-    trt = installed(*ENGINES)
+    onnx_path, trt = existing_file(onnx_path), installed(*ENGINES)
     if timing_cache is not None and trt.__name__ == RTX:
         raise ModelFileError("TensorRT-RTX measures nothing when it builds; leave out timing_cache")
     capability = _target(trt, compute_capability)
@@ -63,8 +64,9 @@ def build(
     layers = plan_layers(plan) if trt.__name__ == RTX else _inspect(trt, log, plan)
     made_by = trt.__name__, trt.__version__, capability
     metadata = read_metadata(onnx_path) if metadata is None else metadata
-    out.write_bytes(plan)
+    # The plan last: without what lies beside it, it would be of no use.
     Sidecar(*made_by, shape, sha256(source), sha256(plan), metadata, layers).save(out)
+    out.write_bytes(plan)
     return layers
 
 
@@ -106,12 +108,15 @@ def _target(trt: Any, wanted: tuple[int, int] | None) -> tuple[int, int]:
     if wanted is None:
         try:
             wanted = cuda.compute_capability(0)
-        except DeviceError as error:
-            raise DeviceError(f"{error}; or say for which GPU, as in compute_capability=(8, 6)") from None
+        except AbsentDeviceError as error:
+            raise AbsentDeviceError(f"{error}; or say for which GPU, as in compute_capability=(8, 6)") from None
     known = [name for name in trt.ComputeCapability.__members__ if name.startswith("SM")]
     if _member(wanted) not in known:
         accepted = ", ".join(f"({name[2:-1]}, {name[-1]})" for name in known)
-        raise DeviceError(f"compute_capability={wanted!r}: TensorRT-RTX {trt.__version__} builds for {accepted}")
+        raise DeviceError(
+            f"compute_capability={wanted!r}: TensorRT-RTX {trt.__version__} builds for {accepted}; "
+            "for others, install edgehrnet[tensorrt] in its place"
+        )
     return wanted
 
 

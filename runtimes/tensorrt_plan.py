@@ -28,6 +28,7 @@ _SOURCE = re.compile(r"\[ONNX Layer: ([^\]]*)\]")
 # Order between streams, and the sum of a part that has its own text.
 _NO_WORK = ("signal", "wait", "runtime_fusion")
 _PRECISIONS = {"float": "f32", "half": "f16", "int8": "i8", "uint8": "u8", "bfloat16": "bf16"}
+_INSPECTED = re.compile(r"\b(uint8|int8|bfloat16|half|fp16|float|fp32)\b")  # of the inspector's sentences
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,7 @@ def _inspected(layer: Mapping[str, Any]) -> Layer:
     convolution = "conv" in f"{layer['LayerType']} {layer.get('ParameterType', '')}".lower()
     tensors = layer["Inputs" if convolution else "Outputs"]
     said = str(tensors[0]["Format/Datatype"]).lower() if tensors else ""
-    precision = next((short for word, short in _PRECISIONS.items() if word in said), said or "unknown")
+    word = _INSPECTED.search(said)
+    precision = _PRECISIONS[word[0].replace("fp32", "float").replace("fp16", "half")] if word else said or "unknown"
     kind = "Convolution" if convolution else str(layer["LayerType"])
     return Layer(str(layer["Name"]), kind, precision, tuple(_SOURCE.findall(layer.get("Metadata", ""))))

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtimes.base import (
+    AbsentDeviceError,
     ClosedError,
     Description,
     DeviceError,
@@ -139,7 +140,9 @@ def _device(device: str | None) -> torch.device:
         raise DeviceError(f"device {device!r}: a .pt file runs on cpu, cuda or cuda:1 (or gpu, gpu.1)")
     index, count = int(match[1] or 0), torch.cuda.device_count()
     if index >= count:
-        raise DeviceError(f"device {device!r} is not present: torch sees {count} CUDA devices here, counted from 0")
+        raise AbsentDeviceError(
+            f"device {device!r} is not present: torch sees {count} CUDA devices here, counted from 0"
+        )
     return torch.device("cuda", index)
 
 

@@ -22,7 +22,7 @@ cache = Path(tempfile.gettempdir()) / "edgehrnet-cache"
 cache.mkdir(exist_ok=True)
 
 try:
-    if not plan.exists():  # a plan is for one kind of GPU and one version of TensorRT
+    if not tensorrt.is_current(plan, source):  # it is for one ONNX file, one kind of GPU, one version of TensorRT
         layers = tensorrt.build(source, plan)
         convolutions = [layer.precision for layer in layers if layer.type == "Convolution"]
         print(f"{plan}: {convolutions.count('i8')} of {len(convolutions)} convolutions take INT8")

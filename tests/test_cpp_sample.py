@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +14,19 @@ from edgehrnet import Predictor, sample_picture, shipped_model
 from edgehrnet.letterbox import letterbox
 
 SOURCE = Path(__file__).parent.parent / "samples" / "cpp" / "corners.cpp"
+STRIP = (900, 40)  # too flat a picture for its corners to be found
 PACKAGE = Path(openvino.__path__[0])
-pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux" or shutil.which("g++") is None, reason="built with g++ on Linux"
+)
 
 
 @pytest.fixture(scope="module")
 def corners(tmp_path_factory):
     program = tmp_path_factory.mktemp("cpp") / "corners"
     (library,) = PACKAGE.glob("libs/libopenvino.so.*")
-    command = ["g++", "-std=c++17", "-O2", "-Wall", "-Werror", SOURCE, f"-isystem{PACKAGE / 'include'}", library]
+    command = ["g++", "-std=c++17", "-O2", "-ffp-contract=off", "-Wall", "-Werror", SOURCE]
+    command += [f"-isystem{PACKAGE / 'include'}", library]
     subprocess.run([*command, f"-Wl,-rpath,{PACKAGE / 'libs'}", "-o", program], check=True, timeout=300)
     return program
 
@@ -39,7 +44,7 @@ def resized(size):
 
 # Shrunk by 5 with a rest, by 2 exactly, by a little, upright, across, enlarged, and a strip.
 @pytest.mark.parametrize(
-    "size", [(1203, 1607), (512, 512), (300, 280), (960, 1280), (1280, 960), (100, 90), (900, 40)], ids=str
+    "size", [(1203, 1607), (512, 512), (300, 280), (960, 1280), (1280, 960), (100, 90), STRIP], ids=str
 )
 def test_equals_python(corners, predictor, tmp_path, size):
     image = resized(size)
@@ -55,13 +60,14 @@ def test_equals_python(corners, predictor, tmp_path, size):
     result = predictor.predict(image)
     peaks = result.heatmaps[0].max(axis=(1, 2))
     assert len(ours) == 4
-    if peaks.min() >= 0.25:  # where a corner is not found, which cell is the highest is a matter of the last bit
+    if size != STRIP:  # where a corner is not found, which cell is the highest is a matter of the last bit
+        assert peaks.min() > 0.5
         # Printed with six digits, 0.005 of a thousand; the engine's answer to equal bytes is equal.
         np.testing.assert_allclose(ours[:, :2], result.keypoints.xy[0], atol=0.006)
     np.testing.assert_allclose(ours[:, 2], peaks, atol=1e-5)
 
 
-@pytest.mark.parametrize("content", [b"P5 2 2 255\n1234", b"P6 9 9 255\n12", b""])
+@pytest.mark.parametrize("content", [b"P5 2 2 255\n1234", b"P6 9 9 255\n12", b"", b"P6 0 0 255\n", b"P6 -2 -2 255\n"])
 def test_a_bad_picture_ends_with_one_line(corners, tmp_path, content):
     (tmp_path / "bad.ppm").write_bytes(content)
     command = [corners, shipped_model("document-corners"), tmp_path / "bad.ppm"]
@@ -69,3 +75,15 @@ def test_a_bad_picture_ends_with_one_line(corners, tmp_path, content):
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_comments_in_a_picture_are_skipped(corners, tmp_path):
+    Image.fromarray(resized((120, 90))).save(tmp_path / "a.ppm")
+    content = (tmp_path / "a.ppm").read_bytes()
+    assert content.startswith(b"P6\n")
+    (tmp_path / "b.ppm").write_bytes(content.replace(b"P6\n", b"P6\n# made by hand\n", 1))
+    command = [corners, shipped_model("document-corners")]
+    printed = [
+        subprocess.run([*command, tmp_path / name], capture_output=True, check=True) for name in ("a.ppm", "b.ppm")
+    ]
+    assert printed[0].stdout == printed[1].stdout

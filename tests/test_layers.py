@@ -40,12 +40,13 @@ def test_imports_go_left_only(path):
     assert others <= ALLOWED[layer]
 
 
-HEAVY = {"torch", "onnx", "onnxruntime", "openvino", "tensorrt", "tensorrt_rtx", "tqdm", "matplotlib", "cv2"}
+HEAVY = {"torch", "onnx", "onnxruntime", "openvino", "tensorrt", "tensorrt_rtx", "cuda", "tqdm", "matplotlib", "cv2"}
 # What a file of the edge may import besides, and only inside a function: its own engine; and a checkpoint's network.
 ON_DEMAND = {
     "runtimes/openvino.py": {"openvino"},
     "runtimes/onnx.py": {"onnxruntime"},
     "runtimes/onnx_graph.py": {"onnx"},
+    "runtimes/cuda.py": {"cuda"},
     "runtimes/torch.py": {"torch"},
     "edgehrnet/predictor.py": {"edgehrnet.models"},
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from edgehrnet.letterbox import check_input_size
@@ -19,6 +20,16 @@ QUANTIZATION = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
 TRAINING_HEADS = ("auxiliary",)
 
 
+# What a file computes in where that is not float32: TensorRT's INT8 files have float16 between the integers, and their
+# scales are rounded to it.
+HALF = {("onnx", "fp16"), ("tensorrt", "fp16"), ("tensorrt", "int8")}
+
+
+def computes_in(target: str, precision: str) -> torch.dtype:
+    """The floating type that a target's files of a precision compute in; OpenVINO chooses its own."""
+    return torch.float16 if (target, precision) in HALF else torch.float32
+
+
 def load_deployed(path: Path, target: str | None = None) -> tuple[nn.Module, str, tuple[int, int]]:
     """Read a checkpoint as ``runtimes.torch`` takes it: the `Deployed` network, its spec as JSON, (height, width).
 
@@ -28,9 +39,10 @@ def load_deployed(path: Path, target: str | None = None) -> tuple[nn.Module, str
     checkpoint = load_checkpoint(path)
     network = deployable(checkpoint)
     spec = deployed_spec(checkpoint, network, "fp32" if target is None else "int8", None)
+    dtype = torch.float32 if target is None else computes_in(target, "int8")
     if target is not None:
-        network = freeze(network, checkpoint.table(target))
-    return Deployed(network, spec.mean, spec.std).eval(), spec.to_json(), spec.input_size
+        network = freeze(network, checkpoint.table(target), dtype)
+    return Deployed(network, spec.mean, spec.std, dtype).eval(), spec.to_json(), spec.input_size
 
 
 def deployable(checkpoint: Checkpoint) -> EdgeHRNet:

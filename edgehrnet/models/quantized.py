@@ -124,7 +124,7 @@ def plain_state(network: nn.Module) -> dict[str, Tensor]:
 
 
 ONNX_VERSION: Mapping[torch.dtype, int] = {torch.float32: 13, torch.float16: 21}
-"""Of QuantizeLinear and DequantizeLinear: the first one that takes scales of this type, and weights int8."""
+"""Of QuantizeLinear and DequantizeLinear, for scales of this type."""
 
 
 class QuantizeDequantize(nn.Module):

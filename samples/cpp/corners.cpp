@@ -2,7 +2,8 @@
 //
 // Install:  pip install openvino; the compiler finds headers and libraries in the package
 // Build:    P=$(python -c "import openvino; print(openvino.__path__[0])")
-//           g++ -std=c++17 -O2 samples/cpp/corners.cpp -I$P/include $P/libs/libopenvino.so.* -Wl,-rpath,$P/libs -o corners
+//           g++ -std=c++17 -O2 -ffp-contract=off samples/cpp/corners.cpp -I$P/include $P/libs/libopenvino.so.* \
+//               -Wl,-rpath,$P/libs -o corners
 // Run:      ./corners MODEL.xml PICTURE.ppm [INPUT]   (a picture as binary PPM; INPUT gets the letterboxed bytes)
 // Prints:   a line for each corner: x, y in pixels of the picture, and the height of its peak.
 
@@ -18,7 +19,12 @@ static Picture read_ppm(const char* path) {
     std::string kind;
     Picture picture;
     int most = 0;
-    if (!(file >> kind >> picture.width >> picture.height >> most) || kind != "P6" || most != 255)
+    file >> kind;
+    for (int* number : {&picture.width, &picture.height, &most}) {
+        for (std::string comment; (file >> std::ws).peek() == '#';) std::getline(file, comment);
+        file >> *number;
+    }
+    if (!file || kind != "P6" || most != 255 || picture.width < 1 || picture.height < 1)
         throw std::runtime_error(std::string(path) + " is no binary PPM with 8 bits");
     file.get();  // the one character before the pixels
     picture.rgb.resize(std::size_t(3) * picture.width * picture.height);
@@ -42,7 +48,8 @@ int main(int argc, char** argv) try {
     request.infer();
     const ov::Tensor maps = request.get_tensor("heatmaps"), offsets = request.get_tensor("offsets");
     const auto size = maps.get_shape();  // 1, corners, height / 4, width / 4
-    auto points = decode(maps.data<float>(), offsets.data<float>(), int(size[1]), int(size[2]), int(size[3]), box);
+    auto points =
+        decode(maps.data<float>(), offsets.data<float>(), int(size[1]), int(size[2]), int(size[3]), box);
     order(points, box);
     for (const Point& p : points) std::cout << p.x << ' ' << p.y << ' ' << p.peak << '\n';
 } catch (const std::exception& error) {

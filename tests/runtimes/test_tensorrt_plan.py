@@ -100,6 +100,14 @@ class TestInspectedLayers:
         expected = (Layer("c", "Convolution", "i8", ("conv",)), Layer("r", "Resize", "f16"))
         assert inspected_layers(json.dumps({"Layers": layers})) == expected
 
+    @pytest.mark.parametrize(
+        ("said", "precision"),
+        [("UInt8", "u8"), ("BFloat16", "bf16"), ("Row major linear FP32", "f32"), ("Channel major FP16", "f16")],
+    )
+    def test_whole_words_count(self, said, precision):
+        layer = {"Name": "c", "LayerType": "CaskConvolution", "Inputs": [{"Format/Datatype": said}], "Outputs": []}
+        assert inspected_layers(json.dumps({"Layers": [layer]}))[0].precision == precision
+
     @pytest.mark.parametrize("text", ["", "{}", '{"Layers": ["conv1", "conv2"]}', '{"Layers": [{"Name": "a"}]}'])
     def test_no_types(self, text):
         with pytest.raises(ModelFileError, match="inspector does not list"):

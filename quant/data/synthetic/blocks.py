@@ -196,7 +196,8 @@ def barcode(pen: Pen, box: Box) -> None:
     unit = max(1.0, (right - left) / 150)
     while x < right - 4 * unit:
         wide = pen.count(1, 4) * unit
-        pen.draw.rectangle((x, top, x + wide - 1, bottom - digits), (15, 15, 18))
+        last = max(x, x + wide - 1)  # a sum of a rounded x may come out below it
+        pen.draw.rectangle((x, top, last, bottom - digits), (15, 15, 18))
         x += wide + pen.count(1, 3) * unit
     number = str(pen.count(10**11, 10**12 - 1))
     pen.draw.text(((left + right) / 2, bottom), number, (15, 15, 18), ink.font(max(5, round(digits))), "ms")
