@@ -190,14 +190,13 @@ def is_current(plan: Path, source: Path) -> bool:
 
     Raises DeviceError where there is no GPU, MissingFileError without ``source``.
     """
+    content, trt = existing_file(source).read_bytes(), installed(*ENGINES)
+    here = trt.__name__, trt.__version__, cuda.compute_capability(0), sha256(content)
     try:
         sidecar = Sidecar.read(plan)
     except ModelFileError:
         return False
-    made_by = sidecar.engine, sidecar.version, sidecar.compute_capability, sidecar.source
-    trt = installed(*ENGINES)
-    here = trt.__name__, trt.__version__, cuda.compute_capability(0), sha256(existing_file(source).read_bytes())
-    return plan.is_file() and made_by == here
+    return plan.is_file() and here == (sidecar.engine, sidecar.version, sidecar.compute_capability, sidecar.source)
 
 
 def _device_index(device: str | None) -> int:

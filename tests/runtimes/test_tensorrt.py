@@ -25,9 +25,10 @@ from runtimes.base import (
     DeviceError,
     Layer,
     MissingExtraError,
+    MissingFileError,
     ModelFileError,
 )
-from runtimes.tensorrt import TensorRTRuntime, build, devices, engine_name
+from runtimes.tensorrt import TensorRTRuntime, build, devices, engine_name, is_current
 from runtimes.tensorrt_build import _timings
 from runtimes.tensorrt_plan import Sidecar, sha256, sidecar_path
 
@@ -518,3 +519,42 @@ def test_no_engine_at_all(tmp_path, monkeypatch):
     text = r"pip install 'edgehrnet\[tensorrt-rtx\]' or pip install 'edgehrnet\[tensorrt\]'"
     with pytest.raises(MissingExtraError, match=text):
         build(Path("a.onnx"), tmp_path / "a.engine", "{}")
+
+
+class TestIsCurrent:
+    """A plan is for one ONNX file, one engine and one kind of GPU."""
+
+    @pytest.fixture
+    def source(self, tmp_path):
+        path = tmp_path / "corners.tensorrt.onnx"
+        path.write_bytes(b"graph")
+        return path
+
+    def test_of_the_same_source(self, tensorrt, source, tmp_path):
+        assert is_current(store(tmp_path, tensorrt.__version__, source=sha256(b"graph")), source)
+
+    @pytest.mark.parametrize(
+        "change",
+        [{"source": "0" * 64}, {"version": "0.1"}, {"compute_capability": (7, 5)}, {"engine": "tensorrt"}],
+        ids=str,
+    )
+    def test_of_another(self, tensorrt, source, tmp_path, change):
+        given = {"version": tensorrt.__version__, "source": sha256(b"graph"), **change}
+        assert not is_current(store(tmp_path, given.pop("version"), **given), source)
+
+    def test_no_plan_or_nothing_beside_it(self, tensorrt, source, tmp_path):
+        assert not is_current(tmp_path / "none.engine", source)
+        plan = store(tmp_path, tensorrt.__version__, source=sha256(b"graph"))
+        plan.unlink()
+        assert not is_current(plan, source)
+
+    def test_no_source(self, tensorrt, tmp_path):
+        plan = store(tmp_path, tensorrt.__version__)
+        with pytest.raises(MissingFileError):
+            is_current(plan, tmp_path / "none.onnx")
+
+
+def test_a_missing_onnx_file_is_named(tmp_path):
+    pytest.importorskip("tensorrt_rtx")
+    with pytest.raises(MissingFileError, match=r"none\.onnx"):
+        build(tmp_path / "none.onnx", tmp_path / "a.engine", "{}")

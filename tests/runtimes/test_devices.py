@@ -1,0 +1,46 @@
+"""What is here, engine by engine; one that is missing or broken does not hide the others."""
+
+import sys
+
+import openvino
+import pytest
+
+from runtimes import tensorrt
+from runtimes.base import AbsentDeviceError, MissingExtraError
+from runtimes.devices import devices
+
+
+def test_every_engine_has_an_entry():
+    found = devices()
+    assert list(found) == ["openvino", "onnxruntime", "tensorrt"]
+    assert {device.name for device in found["openvino"]} >= {"cpu", "auto"}
+    assert "INT8" in found["openvino"][0].properties["OPTIMIZATION_CAPABILITIES"]
+
+
+def test_one_that_is_not_installed_says_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    found = devices()
+    assert "pip install 'edgehrnet[onnx]'" in found["onnxruntime"]
+    assert found["openvino"]
+
+
+@pytest.mark.parametrize("error", [AbsentDeviceError("no driver"), MissingExtraError("no package")])
+def test_one_that_fails_says_why(monkeypatch, error):
+    def fail():
+        raise error
+
+    monkeypatch.setattr(tensorrt, "devices", fail)
+    assert devices()["tensorrt"] == str(error)
+
+
+def test_a_device_that_lacks_a_property(monkeypatch):
+    class Core:
+        available_devices = ("NPU",)
+
+        def get_property(self, name, key):
+            raise RuntimeError(f"{name} has no {key}")
+
+    monkeypatch.setattr(openvino, "Core", Core)
+    npu, auto = devices()["openvino"]
+    assert (npu.name, npu.title, set(npu.properties.values())) == ("npu", "", {""})
+    assert auto.title == "chooses among npu"
