@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -16,8 +18,8 @@ from edgehrnet.models.quantized import freeze
 from edgehrnet.spec import ModelSpec
 
 QUANTIZATION = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
-# Heads that serve training only; a deployed file leaves them out.
-TRAINING_HEADS = ("auxiliary",)
+# Option -> how the names of its head's weights begin.
+HEADS = {"auxiliary": "auxiliary.", "boundary": "heads.boundary.", "sdf": "heads.sdf."}
 
 
 # What a file computes in where that is not float32: TensorRT's INT8 files have float16 between the integers, and their
@@ -45,13 +47,19 @@ def load_deployed(path: Path, target: str | None = None) -> tuple[nn.Module, str
     return Deployed(network, spec.mean, spec.std, dtype).eval(), spec.to_json(), spec.input_size
 
 
+def without_heads(checkpoint: Checkpoint, heads: Collection[str]) -> Checkpoint:
+    """Return the checkpoint without some of ``auxiliary``, ``boundary`` and ``sdf``, whether it has them or not."""
+    left_out = tuple(HEADS[head] for head in heads)
+    return replace(
+        checkpoint,
+        options={name: value for name, value in checkpoint.options.items() if name not in heads},
+        state={name: value for name, value in checkpoint.state.items() if not name.startswith(left_out)},
+    )
+
+
 def deployable(checkpoint: Checkpoint) -> EdgeHRNet:
-    """Return the float network in eval mode, BatchNorm folded, without the heads that serve training only."""
-    options = {name: value for name, value in checkpoint.options.items() if name not in TRAINING_HEADS}
-    kept = [name for name in checkpoint.state if not name.startswith("auxiliary.")]
-    state = {name: checkpoint.state[name] for name in kept}
-    slim = Checkpoint(checkpoint.variant, checkpoint.keypoints, options, state, checkpoint.spec, checkpoint.training)
-    return fold_batchnorm(build_model(slim))
+    """Return the float network in eval mode, BatchNorm folded, without the head that serves training only."""
+    return fold_batchnorm(build_model(without_heads(checkpoint, ("auxiliary",))))
 
 
 def deployed_spec(
