@@ -2,8 +2,8 @@
 //
 // Install:  pip install openvino; the compiler finds headers and libraries in the package
 // Build:    P=$(python -c "import openvino; print(openvino.__path__[0])")
-//           g++ -std=c++17 -O2 -ffp-contract=off samples/cpp/corners.cpp -I$P/include $P/libs/libopenvino.so.* \
-//               -Wl,-rpath,$P/libs -o corners
+//           F="-std=c++17 -O2 -ffp-contract=off -I$P/include -Wl,-rpath,$P/libs"
+//           g++ $F samples/cpp/corners.cpp $P/libs/libopenvino.so.* -o corners
 // Run:      ./corners MODEL.xml PICTURE.ppm [INPUT]   (a picture as binary PPM; INPUT gets the letterboxed bytes)
 // Prints:   a line for each corner: x, y in pixels of the picture, and the height of its peak.
 

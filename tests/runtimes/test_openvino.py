@@ -235,7 +235,7 @@ class TestCache:
             runtimes.load(openvino_model.path, cache_dir=tmp_path / name)
 
     def test_read_only(self, openvino_model, tmp_path, monkeypatch):
-        monkeypatch.setattr("runtimes.openvino.os.access", lambda path, mode: False)
+        monkeypatch.setattr("runtimes.os.access", lambda path, mode: False)
         with pytest.raises(ModelFileError, match="is not a writable folder"):
             runtimes.load(openvino_model.path, cache_dir=tmp_path)
 

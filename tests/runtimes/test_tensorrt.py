@@ -13,6 +13,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+import runtimes
 from edgehrnet.models.checkpoints import load_checkpoint
 from edgehrnet.models.loading import deployable, deployed_spec
 from edgehrnet.models.quantized import freeze
@@ -299,13 +300,13 @@ class TestCache:
         TensorRTRuntime(plan, cache_dir=tmp_path).close()
         assert kept.read_bytes() == b"compiled"
 
-    def test_not_writable(self, plan, tmp_path, monkeypatch):
+    def test_not_writable(self, tensorrt, plan, tmp_path, monkeypatch):
         for folder in (tmp_path / "none", plan):
             with pytest.raises(ModelFileError, match="is not a writable folder; create it first"):
-                TensorRTRuntime(plan, cache_dir=folder)
-        monkeypatch.setattr("runtimes.tensorrt.os.access", lambda path, mode: False)
+                runtimes.load(plan, cache_dir=folder)
+        monkeypatch.setattr("runtimes.os.access", lambda path, mode: False)
         with pytest.raises(ModelFileError, match="is not a writable folder"):
-            TensorRTRuntime(plan, cache_dir=tmp_path)
+            runtimes.load(plan, cache_dir=tmp_path)
 
 
 class TestNames:
