@@ -4,7 +4,6 @@ import sys
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -486,6 +485,7 @@ class TestClassic:
     """`tensorrt`, as far as that goes without a GPU."""
 
     def test_builds_for_the_gpu_that_is_here_alone(self, gpu, tmp_path, monkeypatch):
+        (tmp_path / "a.onnx").write_bytes(b"graph")
         engine = SimpleNamespace(__name__="tensorrt")
         monkeypatch.setattr("runtimes.tensorrt_build.installed", lambda *names: engine)
         text = rf"builds for the GPU that is here, \(8, 6\), not for \(8, 9\); {REBUILD} there"
@@ -518,8 +518,9 @@ def test_no_engine_at_all(tmp_path, monkeypatch):
     for name in ("tensorrt_rtx", "tensorrt"):
         monkeypatch.setitem(sys.modules, name, None)
     text = r"pip install 'edgehrnet\[tensorrt-rtx\]' or pip install 'edgehrnet\[tensorrt\]'"
+    (tmp_path / "a.onnx").write_bytes(b"graph")
     with pytest.raises(MissingExtraError, match=text):
-        build(Path("a.onnx"), tmp_path / "a.engine", "{}")
+        build(tmp_path / "a.onnx", tmp_path / "a.engine", "{}")
 
 
 class TestIsCurrent:
