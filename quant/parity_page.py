@@ -46,7 +46,7 @@ def markdown(parity: Parity, title: str) -> str:
         "",
         *_table(
             (*HEAD, "rms"),
-            [[row.engine, row.precision, *_numbers(row, row.fakequant), _shown(row.distance, 3)] for row in int8],
+            [[row.engine, row.precision, *_numbers(row, row.fakequant), _ratio(row.distance)] for row in int8],
         ),
     ]
     return "\n".join(lines) + "\n"
@@ -63,11 +63,15 @@ def _numbers(row: Row, found: Difference | None) -> list[str]:
     if found is None:
         return [f"not run: {row.not_run}", "", "", ""]
     points = "no labels" if found.pck1_points is None else f"{found.pck1_points:+.2f}"
-    return [_shown(found.max_px, 3), _shown(found.p99_px, 3), points, f"{found.correlation:.5f}"]
+    return [_shown(found.max_px), _shown(found.p99_px), points, f"{found.correlation:.5f}"]
 
 
-def _shown(value: float | None, digits: int) -> str:
-    return "none certain" if value is None else f"{value:.{digits}f}"
+def _ratio(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _shown(value: float | None) -> str:
+    return "none certain" if value is None else f"{value:.3f}"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -130,6 +130,45 @@ class TestWhatDoesNotRun:
             agreement(small_checkpoint, built, [])
 
 
+class TestPlans:
+    """What becomes of TensorRT's plans, with a stand-in for the one who builds them."""
+
+    @pytest.fixture
+    def order(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(export, "export_file", lambda checkpoint, path, **_: "certificate")
+        given = [(7, 5), (8, 6)]
+        return export.Order(tmp_path, "m", ("tensorrt",), ("fp16", "int8"), compute_capability=given)
+
+    def test_one_for_each_gpu_but_int8_on_turing(self, order, monkeypatch):
+        monkeypatch.setattr(export, "export_plan", lambda source, path, capability: (source.name, capability))
+        files = list(export.build_files(None, order))
+        assert [file.path.name for file in files] == [
+            "m-fp16.tensorrt.onnx", "m-fp16.sm75.engine", "m-fp16.sm86.engine",
+            "m-int8.tensorrt.onnx", "m-int8.sm75.engine", "m-int8.sm86.engine",
+        ]  # fmt: skip
+        assert files[1].certificate == ("m-fp16.tensorrt.onnx", (7, 5))
+        assert files[4].certificate is None
+        assert export.report(files[4]).endswith(
+            "not built: TensorRT-RTX has no INT8 for compute capability 7.5; build fp16"
+        )
+
+    @pytest.mark.parametrize("error", [AbsentDeviceError("no GPU here"), MissingExtraError("pip install it")])
+    def test_what_is_missing_is_told(self, order, monkeypatch, error):
+        def fail(*_):
+            raise error
+
+        monkeypatch.setattr(export, "export_plan", fail)
+        assert [file.missing for file in export.build_files(None, order)][1] == str(error)
+
+    def test_what_no_engine_builds_for_is_an_error(self, order, monkeypatch):
+        def fail(*_):
+            raise DeviceError("builds for (8, 6), not for (9, 9)")
+
+        monkeypatch.setattr(export, "export_plan", fail)
+        with pytest.raises(DeviceError, match="not for"):
+            list(export.build_files(None, order))
+
+
 class TestCommand:
     @pytest.mark.parametrize(
         ("arguments", "message"),
