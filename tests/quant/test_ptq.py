@@ -68,9 +68,10 @@ def built(monkeypatch):
 
     def export(checkpoint, out, **settings):
         asked.append((checkpoint, out, settings))
+        return "certificate"
 
-    monkeypatch.setattr("quant.quantize.export_file", export)
-    monkeypatch.setattr("quant.quantize.summary", lambda out, _: f"built {out}")
+    monkeypatch.setattr("quant.export.export_file", export)
+    monkeypatch.setattr("quant.export.summary", lambda out, _: f"built {out}")
     return asked
 
 

@@ -75,8 +75,10 @@ def untrained(tmp_path_factory):
 def built(monkeypatch):
     """Build no engine file: what would be built is noted."""
     asked = []
-    monkeypatch.setattr("quant.quantize.export_file", lambda *args, **settings: asked.append((*args, settings)))
-    monkeypatch.setattr("quant.quantize.summary", lambda out, _: f"built {out}")
+    monkeypatch.setattr(
+        "quant.export.export_file", lambda *args, **settings: asked.append((*args, settings)) or "certificate"
+    )
+    monkeypatch.setattr("quant.export.summary", lambda out, _: f"built {out}")
     return asked
 
 
@@ -359,9 +361,9 @@ def test_two_processes_train_one_network(untrained, data, tmp_path):
     script = tmp_path / "without_files.py"
     # The engine file has a test of its own.
     script.write_text(
-        "import sys, quant.quantize as q, quant.qat\n"
-        "q.export_file = lambda *a, **k: None\n"
-        "q.summary = lambda out, _: f'built {out}'\n"
+        "import sys, quant.export as e, quant.qat\n"
+        "e.export_file = lambda *a, **k: 'certificate'\n"
+        "e.summary = lambda out, _: f'built {out}'\n"
         "sys.exit(quant.qat.main())\n"
     )
     out = tmp_path / "out"
