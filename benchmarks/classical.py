@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from edgehrnet.cli import table
 from edgehrnet.errors import EdgeHRNetError, InputError
+from quant.coco_evaluation import load_pycocotools
 from quant.data.corners import DocumentCorners
 from quant.evaluate import compare, open_model, report
-from quant.evaluation import Evaluation, Prediction, evaluate, load_pycocotools
+from quant.evaluation import Evaluation, Prediction, evaluate
 
 NAME = "OpenCV contours"
 LONG_SIDE = 480  # px at which quadrilaterals are searched; what is finer is texture

@@ -11,8 +11,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgehrnet.errors import InputError, nearest
-from edgehrnet.predictor import Predictor, Report
+from edgehrnet.predictor import Predictor
 from edgehrnet.result import Keypoints, Result
+from edgehrnet.selfcheck import Report
 from edgehrnet.spec import ModelSpec
 
 __version__ = "0.1.0"

@@ -16,6 +16,7 @@ from edgehrnet import Predictor, Result, __version__, sample_picture, shipped_mo
 from edgehrnet.errors import EdgeHRNetError, ImageError, InputError
 from edgehrnet.sources import frames
 from edgehrnet.spec import DECODE_METHODS
+from runtimes.base import Input
 from runtimes.devices import devices
 from runtimes.quirks import QUIRKS
 
@@ -165,13 +166,17 @@ def _info(args: argparse.Namespace) -> int:
         print(json.dumps(info))
         return 0
     spec = info["spec"]
-    height, width = info["input_size"]
+    read = Input(**info["input"])
     rows: list[tuple[str, str]] = [
         ("file", info["file"]),
         ("model", spec["name"]),
         ("numbers", spec["quantization"]),
         ("engine", f"{info['engine']} {info['version']} on {info['device']}"),
-        ("input", f"u8 NHWC 1x{height}x{width}x4, RGB + mask, letterbox version {spec['letterbox']}"),
+        (
+            "input",
+            f"{read.format} {'x'.join(map(str, (1, *read.shape)))}, {'RGB + mask' if read.channels == 4 else 'RGB'}",
+        ),
+        ("a picture becomes it", _preparation(spec)),
         *((f"output {name}", _shape(name, shape, spec)) for name, shape in info["outputs"].items()),
         ("keypoints", ", ".join(spec["keypoints"])),
         ("decode", spec["decode"]),
@@ -239,6 +244,13 @@ def _certificate(values: dict[str, Any]) -> list[tuple[str, str]]:
         ("measured on", f"{values['pictures']} pictures"),
         made_with,
     ]
+
+
+def _preparation(spec: dict[str, Any]) -> str:
+    """How a picture becomes the network's input."""
+    if spec["crop"] is None:
+        return f"letterbox version {spec['letterbox']}"
+    return f"crops of boxes, as {spec['crop']}; without boxes, one of everything"
 
 
 def _shape(name: str, shape: Sequence[int], spec: dict[str, Any]) -> str:

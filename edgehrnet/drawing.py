@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from edgehrnet.decoding import CERTAIN
-from edgehrnet.letterbox import Letterbox
+from edgehrnet.letterbox import CellGrid
+from edgehrnet.preparation import Transform
 
 # Distinct for most colour-blind readers (Okabe and Ito's set, without black).
 PALETTE = (
@@ -64,15 +65,21 @@ def draw_keypoints(
     return canvas
 
 
-def blend_heatmap(picture: Image.Image, heatmap: NDArray[np.floating[Any]], box: Letterbox) -> Image.Image:
+def blend_heatmap(
+    picture: Image.Image, heatmap: NDArray[np.floating[Any]], transform: Transform, grid: CellGrid
+) -> Image.Image:
     """Lay a heatmap ``(h, w)`` of the whole network input over the picture it came from."""
     warm = np.zeros((*heatmap.shape, 4), np.uint8)
     strength = np.clip(heatmap, 0, 1)
     warm[..., 0], warm[..., 1] = 255, np.rint(220 * strength)
     warm[..., 3] = np.rint(200 * strength)
-    large = Image.fromarray(warm).resize((box.input_width, box.input_height), Image.Resampling.BILINEAR)
-    right, bottom = box.left + box.content_width, box.top + box.content_height
-    cut = large.crop((box.left, box.top, right, bottom)).resize(picture.size, Image.Resampling.BILINEAR)
+    # Where three points of the picture lie among the cells tells where all do: the maps in between are affine.
+    origin, right, down = grid.to_cells(transform.forward([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))
+    matrix = np.stack([right - origin, down - origin, origin], axis=1)
+    # Pillow counts from the corner of the first pixel, we from its middle.
+    matrix[:, 2] += 0.5 - matrix[:, :2] @ (0.5, 0.5)
+    layer = Image.fromarray(warm)
+    cut = layer.transform(picture.size, Image.Transform.AFFINE, matrix.ravel().tolist(), Image.Resampling.BILINEAR)
     canvas = picture.convert("RGB")
     canvas.paste(cut, (0, 0), cut)
     return canvas

@@ -92,20 +92,22 @@ class Letterbox:
 
     def cell_mask(self, grid: CellGrid) -> NDArray[np.bool_]:
         """Return ``(h, w)``: True where a heatmap cell contains a part of the picture, False in the padding."""
-        rows = self._inside(self.input_height, grid, self.top, self.content_height)
-        columns = self._inside(self.input_width, grid, self.left, self.content_width)
+        half = grid.stride / 2
+        x, y = grid.centres((self.input_height, self.input_width))
+        rows = self._inside(y, half, self.top, self.content_height)
+        columns = self._inside(x, half, self.left, self.content_width)
         return rows[:, None] & columns[None, :]
 
     @staticmethod
-    def _inside(input_side: int, grid: CellGrid, start: int, length: int) -> NDArray[np.bool_]:
-        centres = grid.to_pixels(np.arange(input_side // grid.stride))
-        half = grid.stride / 2
+    def _inside(centres: NDArray[np.float64], half: float, start: int, length: int) -> NDArray[np.bool_]:
         return (centres + half > start - 0.5) & (centres - half < start + length - 0.5)
 
 
 @dataclass(frozen=True)
 class CellGrid:
-    """Where heatmap cells lie in the network input: ``pixel = stride * cell + offset``, for x and for y.
+    """Where heatmap cells lie in the network input: ``pixel = step * cell + offset``, for x and for y.
+
+    An input has as many cells as it has strides. ``step``: pixels from cell to cell, (x, y); None is the stride.
 
     An offset of ``(stride - 1) / 2`` puts a cell's centre in the middle of the pixels it covers, so a map mirrored
     with its picture stays aligned.
@@ -116,16 +118,36 @@ class CellGrid:
 
     stride: int
     offset: float
+    step: tuple[float, float] | None = None
+
+    @classmethod
+    def corners(cls, stride: int, input_size: tuple[int, int]) -> CellGrid:
+        """Return the grid whose outermost cells lie on the outermost pixels of an input (height, width).
+
+        Source: UDP, Huang, CVPR 2020, which measures pictures and heatmaps alike from first to last pixel.
+
+        >>> CellGrid.corners(4, (256, 192)).to_pixels([[47, 63]]).tolist()
+        [[191.0, 255.0]]
+        """
+        height, width = input_size
+        return cls(stride, 0.0, ((width - 1) / (width // stride - 1), (height - 1) / (height // stride - 1)))
 
     def to_pixels(self, cell: ArrayLike) -> NDArray[np.float64]:
-        """Map cell coordinates (any shape) to input pixels."""
-        pixels: NDArray[np.float64] = np.asarray(cell, np.float64) * self.stride + self.offset
+        """Map cell coordinates, ``(..., 2)`` x and y, to input pixels; any shape where the step is the stride."""
+        pixels: NDArray[np.float64] = np.asarray(cell, np.float64) * (self.step or self.stride) + self.offset
         return pixels
 
     def to_cells(self, pixel: ArrayLike) -> NDArray[np.float64]:
-        """Map input pixels (any shape) to cell coordinates."""
-        cells: NDArray[np.float64] = (np.asarray(pixel, np.float64) - self.offset) / self.stride
+        """Map input pixels to cell coordinates, the inverse of to_pixels."""
+        cells: NDArray[np.float64] = (np.asarray(pixel, np.float64) - self.offset) / (self.step or self.stride)
         return cells
+
+    def centres(self, input_size: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the x of each column of cells and the y of each row, in pixels of an input (height, width)."""
+        height, width = (side // self.stride for side in input_size)
+        step_x, step_y = self.step or (self.stride, self.stride)
+        x = np.arange(width, dtype=np.float64) * step_x + self.offset
+        return x, np.arange(height, dtype=np.float64) * step_y + self.offset
 
 
 def letterbox(image: NDArray[np.uint8], input_size: tuple[int, int]) -> tuple[NDArray[np.uint8], Letterbox]:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, overload
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 import runtimes
 from edgehrnet.certificate import read_certificate
-from edgehrnet.decoding import CERTAIN, locate, sigmoid
+from edgehrnet.decoding import locate, sigmoid
 from edgehrnet.errors import (
     DeviceError,
     EdgeHRNetError,
@@ -25,27 +25,13 @@ from edgehrnet.errors import (
     check_keywords,
     nearest,
 )
-from edgehrnet.letterbox import check_input_size, letterbox
+from edgehrnet.flipping import average, mirror
+from edgehrnet.letterbox import check_input_size
+from edgehrnet.preparation import formatted, prepare
 from edgehrnet.result import Keypoints, Result
+from edgehrnet.selfcheck import Report, compare
 from edgehrnet.sources import frames, read_image
 from edgehrnet.spec import DECODE_METHODS, ModelSpec
-
-GOLDEN_PX = 2.0  # network-input pixels, half a heatmap cell; a wrong device is off by dozens
-GOLDEN_CORRELATION = 0.99
-
-
-@dataclass(frozen=True)
-class Report:
-    """How a file did on the picture it carries, on the device at hand.
-
-    ``max_px``: largest keypoint error in network-input pixels; ``correlation``: of the heatmaps with the float
-    network's, 1 is perfect.
-    """
-
-    passed: bool
-    device: str
-    max_px: float
-    correlation: float
 
 
 class Predictor:
@@ -61,10 +47,12 @@ class Predictor:
     Anything but a CPU first has to answer the picture that the file carries as the float network did, or raises.
 
     ``input_size``: (height, width), multiples of 32; None keeps the file's, and only ``.xml`` and ``.pt`` take another.
-    ``threads``: CPU threads. ``decode``: ``argmax``, ``quarter``, ``dark``, ``offset``, ``softargmax``; None is the
-    file's own. ``cache_dir``: an existing folder for compiled files. ``spec``: for a file that carries none.
-    ``target``: of a ``.pt`` alone: None runs the float network; ``openvino``, ``onnx`` or ``tensorrt`` the one that
-    rounds as INT8 does, with the ranges that the checkpoint has for this engine.
+    ``threads``: CPU threads. ``decode``: one of `spec.DECODE_METHODS`; None is the file's own. ``cache_dir``: an
+    existing folder for compiled files. ``spec``: for a file that carries none, such as one of another project's: what
+    it reads is seen from the file, everything else is the spec's. ``target``: of a ``.pt`` alone: None runs the float
+    network; ``openvino``, ``onnx`` or ``tensorrt`` the one that rounds as INT8 does, with the ranges that the
+    checkpoint has for this engine. ``flip_test``: run the mirrored picture too, and decode the mean of both (twice the
+    time, a little more accurate).
 
     May be shared between threads, whose inferences take turns; pickles as its arguments; ``close()`` or ``with``
     releases everything.
@@ -82,6 +70,7 @@ class Predictor:
         cache_dir: str | Path | None = None,
         spec: ModelSpec | None = None,
         target: str | None = None,
+        flip_test: bool = False,
     ) -> None:
         if not isinstance(path, str | Path):
             raise InputError(f"path={path!r}: a model file's path, as text or Path")
@@ -108,6 +97,7 @@ class Predictor:
             "cache_dir": cache_dir,
             "spec": spec,
             "target": target,
+            "flip_test": flip_test,
         }
         loader = partial(_load_checkpoint, target=target) if self._is_checkpoint else None
         self._runtime = runtimes.load(
@@ -115,28 +105,39 @@ class Predictor:
         )
         described = self._runtime.describe()
         try:
-            self.spec = (spec or _own_spec(self.path, described.metadata)).replace(input_size=described.input_size)
+            read = described.input
+            self.spec = (spec or _own_spec(self.path, described.metadata)).replace(
+                input_size=read.size, channels=read.channels, input_format=read.format
+            )
+            self._only_output = next(iter(described.outputs)) if len(described.outputs) == 1 else None
             _check_outputs(self.path, self.spec, decode or self.spec.decode, described.outputs)
         except EdgeHRNetError:
             self._runtime.close()
             raise
-        self._decode = decode
+        self._decode, self._flip_test = decode, flip_test
         if described.device.upper() != "CPU" and self.spec.golden is not None:
             self._check_device()
 
     @overload
-    def predict(self, image: list[Any], *, color: str = ...) -> list[Result]: ...
+    def predict(self, image: list[Any], *, boxes: Any = ..., color: str = ...) -> list[Result]: ...
     @overload
-    def predict(self, image: Any, *, color: str = ...) -> Result: ...
+    def predict(self, image: Any, *, boxes: Any = ..., color: str = ...) -> Result: ...
     @check_keywords
-    def predict(self, image: Any, *, color: str = "rgb") -> Result | list[Result]:
+    def predict(self, image: Any, *, boxes: Any = None, color: str = "rgb") -> Result | list[Result]:
         """Find the keypoints of one picture, or of each picture of a list.
 
-        See ``sources.read_image`` for what a picture may be; ``color`` is the channel order of arrays.
+        See ``sources.read_image`` for what a picture may be; ``color`` is the channel order of arrays. ``boxes``:
+        ``(N, 4)`` x, y, width, height in pixels of the picture, one for each instance; of a list of pictures, a list
+        of as many. A network for crops takes boxes, and without them looks at the picture as a whole.
         """
-        if isinstance(image, list):
-            return [self._predict_one(item, color) for item in image]
-        return self._predict_one(image, color)
+        if not isinstance(image, list):
+            return self._predict_one(image, boxes, color)
+        if boxes is not None and len(boxes) != len(image):
+            raise InputError(
+                f"boxes for {len(boxes)} pictures, and {len(image)} pictures: of each picture its own (N, 4)"
+            )
+        each = [None] * len(image) if boxes is None else boxes
+        return [self._predict_one(item, own, color) for item, own in zip(image, each, strict=True)]
 
     __call__ = predict
 
@@ -148,11 +149,11 @@ class Predictor:
         ``sources.frames`` and call predict, as ``samples/folder.py`` does.
         """
         for image in frames(source):
-            yield self._predict_one(image, color)
+            yield self._predict_one(image, None, color)
 
     def warmup(self) -> None:
         """Run once on a blank input, so that the first picture takes no longer than the next."""
-        self._runtime.run(np.zeros((1, *self.spec.input_size, 4), np.uint8))
+        self._runtime.run(self._runtime.describe().input.blank())
 
     def info(self) -> dict[str, Any]:
         """Return what is loaded: file, engine, device, sizes, outputs, spec without its golden pair, certificate.
@@ -160,7 +161,8 @@ class Predictor:
         ``certificate`` is what the file's maker read back from the engine, None if none lies beside the file. Raises
         ModelFileError if the one that does belongs to another file.
         """
-        described = asdict(self._runtime.describe())
+        description = self._runtime.describe()
+        described = asdict(description) | {"input_size": description.input_size}
         del described["metadata"]
         spec = self.spec.replace(golden=None).to_dict()
         # What lies beside a checkpoint under its name is that of a file made from it.
@@ -186,20 +188,7 @@ class Predictor:
         if any(self._arguments[name] is not None for name in own):
             with Predictor(self.path, **{**self._arguments, **own}) as checker:  # type: ignore[arg-type]
                 return checker.selfcheck()
-        image, expected, heatmaps = golden.image(), np.array(golden.xy), golden.heatmap_array()
-        result = self.predict(image)
-        if heatmaps.shape != result.heatmaps[0].shape or expected.shape != result.keypoints.xy[0].shape:
-            raise SpecError(f"the golden pair of {self.path} is of another size or number of keypoints than the file")
-        # Two corners may tie for the first of an outline; and where a corner is absent, the last bit places it.
-        sure = np.array(golden.conf) >= CERTAIN
-        shifts = range(len(expected) if self.spec.cyclic else 1)
-        moved = [(np.roll(result.keypoints.xy[0], s, axis=0) - expected) * result.transform.scale for s in shifts]
-        errors = [float(np.linalg.norm(xy[sure], axis=1).max(initial=0.0)) for xy in moved]
-        best = int(np.argmin(errors))
-        max_px = errors[best]
-        alike = correlation(np.roll(result.heatmaps[0], best, axis=0), heatmaps)
-        passed = max_px <= GOLDEN_PX and alike >= GOLDEN_CORRELATION
-        return Report(passed, self._runtime.describe().device, max_px, alike)
+        return compare(golden, self.predict(golden.image()), self._runtime.describe().device)
 
     def close(self) -> None:
         """Release the engine; using the Predictor afterwards raises ClosedError."""
@@ -238,43 +227,54 @@ class Predictor:
                 "use another device, or a file of another precision"
             )
 
-    def _predict_one(self, image: Any, color: str) -> Result:
+    def _predict_one(self, image: Any, boxes: ArrayLike | None, color: str) -> Result:
         clock = _Clock()
         picture = read_image(image, color)
         clock.lap("read")
-        pixels, box = letterbox(picture, self.spec.input_size)
-        clock.lap("letterbox")
-        outputs = self._runtime.run(pixels[None])
+        inputs, transforms = prepare(picture, self.spec, boxes)
+        clock.lap("letterbox" if self.spec.crop is None else "crop")
+        outputs = self._run(inputs)
         clock.lap("inference")
-        heatmaps, offsets = sigmoid(outputs.pop("heatmaps")), outputs.pop("offsets", None)
-        xy, conf, order = locate(heatmaps[0], None if offsets is None else offsets[0], self.spec, box, self._decode)
-        heatmaps = heatmaps[:, order]
-        if offsets is not None:
-            offsets = offsets[:, (2 * order[:, None] + [0, 1]).ravel()]
+        heatmaps, offsets = outputs.pop("heatmaps"), outputs.pop("offsets", None)
+        shape = (len(transforms), len(self.spec.keypoints))
+        xy, conf = np.zeros((*shape, 2)), np.zeros(shape, np.float32)
+        for n, transform in enumerate(transforms):
+            own = None if offsets is None else offsets[n]
+            xy[n], conf[n], order = locate(heatmaps[n], own, self.spec, transform, self._decode)
+            heatmaps[n] = heatmaps[n, order]
+            if own is not None:
+                own[...] = own[(2 * order[:, None] + [0, 1]).ravel()]
         features = outputs.pop("hf", None)
         if features is not None and self.spec.layout("hf") == "NHWC":
             features = features.transpose(0, 3, 1, 2)
         clock.lap("decode")
         return Result(
-            keypoints=Keypoints(xy[None], conf[None], (box.width, box.height), self.spec.keypoints),
+            keypoints=Keypoints(xy, conf, (picture.shape[1], picture.shape[0]), self.spec.keypoints),
             heatmaps=heatmaps,
             offsets=offsets,
             hf=features,
             outputs=outputs,
-            mask=box.cell_mask(self.spec.grid),
-            transform=box,
+            transforms=transforms,
             speed=clock.ms,
             source=str(image) if isinstance(image, str | Path) else None,
             image=picture,
             spec=self.spec,
         )
 
+    def _run(self, inputs: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """Run N inputs; ``heatmaps`` are heights then, the mean with those of mirrored inputs if that is wanted."""
+        outputs = self._named(self._runtime.run(formatted(inputs, self.spec)))
+        if not self._flip_test:
+            return outputs
+        mirrored = self._named(self._runtime.run(formatted(mirror(inputs), self.spec)))
+        return outputs | average(outputs, mirrored, self.spec)
 
-def correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    """Return Pearson's correlation of two arrays of one shape; 0 where one is constant or holds NaN."""
-    if not (np.isfinite(a).all() and np.isfinite(b).all() and np.ptp(a) and np.ptp(b)):
-        return 0.0
-    return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
+    def _named(self, outputs: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+        if self._only_output is not None:
+            outputs = {"heatmaps": outputs[self._only_output]}
+        if self.spec.heatmap_values == "logits":
+            outputs["heatmaps"] = sigmoid(outputs["heatmaps"])
+        return outputs
 
 
 class _Clock:
@@ -309,6 +309,8 @@ def _check_outputs(path: Path, spec: ModelSpec, decode: str, outputs: Mapping[st
         raise SpecError(f"{path} has no offsets, which decode='offset' needs; pass another decode=")
     if "hf" in outputs and (spec.layout("hf") is None or len(outputs["hf"]) != 4):
         raise SpecError(f"{path} has features hf of shape {outputs['hf']}, and its spec no layout for them")
+    if len(outputs) == 1:  # whatever its name
+        outputs = {"heatmaps": next(iter(outputs.values()))}
     for name, channels, needed in (("heatmaps", count, True), ("offsets", 2 * count, False)):
         found = outputs.get(name)
         if found is None and not needed:

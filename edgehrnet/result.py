@@ -15,7 +15,7 @@ from PIL import Image
 from edgehrnet.decoding import CERTAIN, find_peaks
 from edgehrnet.drawing import blend_heatmap, draw_keypoints
 from edgehrnet.errors import InputError, MissingExtraError, UnsupportedError, check_keywords
-from edgehrnet.letterbox import Letterbox
+from edgehrnet.preparation import Transform
 from edgehrnet.rectification import flatten_quadrilateral, sheet_size
 from edgehrnet.sources import MAX_PIXELS, MAX_SIDE
 from edgehrnet.spec import ModelSpec
@@ -57,9 +57,9 @@ class Result:
     ``heatmaps (N, K, h, w)`` float32 probabilities. ``offsets (N, 2K, h, w)`` float32 in cells, or None.
     ``hf (N, C, h, w)`` float32 features, a view of a buffer this Result owns; None where the file has no such
     output. ``outputs``: further outputs as the network gives them (``boundary`` logits, ``sdf`` in cells, negative
-    inside, pyramid features). ``mask (h, w)``: False in the padding. ``transform``: picture pixels <-> network input.
-    ``speed``: ms of each stage. ``source``: the picture's path, None if it came as data. ``image (H, W, 3)``: the
-    picture as read, u8 RGB.
+    inside, pyramid features). ``transforms``: of each instance, picture pixels <-> network input. ``speed``: ms of
+    each stage. ``source``: the picture's path, None if it came as data. ``image (H, W, 3)``: the picture as read, u8
+    RGB.
 
     Keypoint k, ``heatmaps[:, k]`` and ``peaks[k]`` belong together. Of an outline (``spec.cyclic``) the first is the
     one with the smallest x/W + y/H, as long as all are certain; with one missing, only their cyclic order is known.
@@ -70,8 +70,7 @@ class Result:
     offsets: Array | None
     hf: Array | None
     outputs: Mapping[str, Array]
-    mask: NDArray[np.bool_]
-    transform: Letterbox
+    transforms: tuple[Transform, ...]
     speed: Mapping[str, float]
     source: str | None
     image: NDArray[np.uint8] = field(repr=False)
@@ -97,12 +96,24 @@ class Result:
         return scores
 
     @property
+    def transform(self) -> Transform:
+        """Picture pixels <-> network input, of the only instance; UnsupportedError if there are more, or none."""
+        if len(self.transforms) != 1:
+            raise UnsupportedError(f"{len(self.transforms)} instances have one transform each: see .transforms")
+        return self.transforms[0]
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """``(h, w)``: False in the padding, of the only instance, as of `transform`."""
+        return self.transform.cell_mask(self.spec.grid)
+
+    @property
     def peaks(self) -> list[Points]:
         """Many instances of one keypoint: K arrays ``(M, 3)`` of x, y in picture pixels and score, best first."""
-        found = []
+        found, mask = [], self.mask
         for k in range(len(self.keypoints.names)):
             offsets = None if self.offsets is None else self.offsets[0, 2 * k : 2 * k + 2]
-            peaks = find_peaks(self.heatmaps[0, k], offsets, mask=self.mask)
+            peaks = find_peaks(self.heatmaps[0, k], offsets, mask=mask)
             peaks[:, :2] = self.transform.inverse(self.spec.grid.to_pixels(peaks[:, :2]))
             found.append(peaks)
         return found
@@ -112,7 +123,8 @@ class Result:
         """Draw the keypoints, and the heatmaps if asked for, over the picture."""
         picture = Image.fromarray(self.image)
         if heatmaps:
-            picture = blend_heatmap(picture, self.heatmaps.max(axis=(0, 1)), self.transform)
+            for maps, transform in zip(self.heatmaps, self.transforms, strict=True):
+                picture = blend_heatmap(picture, maps.max(axis=0), transform, self.spec.grid)
         return draw_keypoints(picture, self.keypoints.xy, self.keypoints.conf, self.keypoints.names, self.spec.skeleton)
 
     def save(self, path: str | Path) -> Path:

@@ -11,7 +11,7 @@ import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from types import UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,8 @@ from edgehrnet.letterbox import CellGrid, check_input_size
 from edgehrnet.sources import read_image
 
 FORMAT = 1
-DecodeMethod = Literal["argmax", "quarter", "dark", "offset", "softargmax"]
+DecodeMethod = Literal["argmax", "quarter", "quarter-mmpose", "dark", "udp", "udp-offset", "offset", "softargmax"]
+CropConvention = Literal["hrnet", "udp"]
 DECODE_METHODS: tuple[DecodeMethod, ...] = get_args(DecodeMethod)
 GOLDEN_PICTURE_BYTES = 64 * 1024
 
@@ -92,10 +93,14 @@ class ModelSpec:
 
     ``keypoints``: names, in channel order. ``skeleton``: index pairs to draw. ``flip_pairs``: indices that swap in
     a mirrored picture. ``oks_sigmas``: COCO's per-keypoint constants, empty if there are none.
-    ``input_size``: (height, width). Input is u8 RGB + mask; the graph itself computes ``(u8 / 255 - mean) / std``.
+    ``input_size``: (height, width). ``channels``: 4 is RGB + mask, 3 is RGB alone. ``input_format``: of ``u8 NHWC``
+    files, the graph itself computes ``(u8 / 255 - mean) / std``; into ``float NCHW`` files goes what came out of it.
+    ``crop``: how boxes become network inputs, see crops.Crop; None: the whole picture is letterboxed.
     ``letterbox``: version of the letterbox the network was trained with. ``stride``, ``cell_offset``: input
     pixel = stride * cell + cell_offset. ``cyclic``: the keypoints are a closed outline, clockwise, and which
-    comes first is a convention (smallest x/W + y/H). ``outputs``: (name, layout) pairs.
+    comes first is a convention (smallest x/W + y/H). ``outputs``: (name, layout) pairs. ``heatmap_values``: ``logits``
+    go through a sigmoid before they are decoded, ``linear`` ones are heights already. ``kernel``: cells that the decode
+    methods ``dark``, ``udp`` and ``udp-offset`` blur over.
     ``quantization``: how the numbers inside were rounded (``float32``, ``float16``, ...). ``confidence``: what makes
     a peak's height a probability, see decoding.probability; None if nobody measured it.
     """
@@ -106,6 +111,9 @@ class ModelSpec:
     flip_pairs: tuple[tuple[int, int], ...] = ()
     oks_sigmas: tuple[float, ...] = ()
     input_size: tuple[int, int] = (256, 512)
+    channels: Literal[3, 4] = 4
+    input_format: Literal["u8 NHWC", "float NCHW"] = "u8 NHWC"
+    crop: CropConvention | None = None
     colour_order: Literal["rgb"] = "rgb"
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -114,7 +122,9 @@ class ModelSpec:
     letterbox: int = LETTERBOX_VERSION
     stride: int = 4
     cell_offset: float = 1.5
+    heatmap_values: Literal["logits", "linear"] = "logits"
     decode: DecodeMethod = "offset"
+    kernel: int = 11
     cyclic: bool = False
     outputs: tuple[tuple[str, str], ...] = (("heatmaps", "NCHW"), ("offsets", "NCHW"), ("hf", "NHWC"))
     quantization: str = "float32"
@@ -128,6 +138,10 @@ class ModelSpec:
             raise SpecError("a ModelSpec needs at least one keypoint name")
         if self.pad_value != 0:
             raise SpecError(f"pad_value={self.pad_value}: the padding is always 0, the mask tells it from black")
+        if self.input_format == "float NCHW" and self.channels != 3:
+            raise SpecError("a float NCHW file reads RGB: channels=3")
+        if self.kernel < 1 or self.kernel % 2 == 0:
+            raise SpecError(f"kernel={self.kernel}: an odd number of cells, such as 11")
         if self.stride < 1 or 0 in self.std:
             raise SpecError(f"stride={self.stride}, std={self.std}: the one must be at least 1, the other never 0")
         if dict(self.outputs).get("heatmaps") != "NCHW" or dict(self.outputs).get("offsets", "NCHW") != "NCHW":
@@ -153,6 +167,8 @@ class ModelSpec:
     @cached_property
     def grid(self) -> CellGrid:
         """Where the heatmap cells lie in the input."""
+        if self.crop == "udp":
+            return CellGrid.corners(self.stride, self.input_size)
         return CellGrid(self.stride, self.cell_offset)
 
     def layout(self, output: str) -> str | None:
@@ -223,7 +239,7 @@ def _fits(value: Any, hint: Any) -> bool:
     origin, args = get_origin(hint), get_args(hint)
     if origin is Literal:
         return value in args
-    if origin is UnionType:
+    if origin in (Union, UnionType):
         return any(_fits(value, arg) for arg in args)
     if origin is tuple:
         hints = args[:1] * len(value) if isinstance(value, tuple) and args[-1] is ... else args

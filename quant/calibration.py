@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from edgehrnet.errors import InputError, nearest
-from edgehrnet.letterbox import letterbox
 from edgehrnet.models.deploy import network_input
 from edgehrnet.models.folding import fold_batchnorm
 from edgehrnet.models.quantized import RangeTable, attach
+from edgehrnet.preparation import prepare
 from edgehrnet.spec import ModelSpec
 from quant.placement import Placement
 from quant.scheme import Int8Scheme
@@ -48,8 +48,8 @@ class Seen:
 
 
 def network_inputs(pictures: Iterable[NDArray[np.uint8]], spec: ModelSpec) -> list[Tensor]:
-    """Letterbox pictures ``(H, W, 3)`` u8 as the runtime does; a list of u8 ``[1, H, W, 4]``."""
-    return [torch.from_numpy(letterbox(picture, spec.input_size)[0])[None] for picture in pictures]
+    """Prepare pictures ``(H, W, 3)`` u8 as the runtime does; a list of u8 ``[1, H, W, C]``."""
+    return [torch.from_numpy(prepare(picture, spec)[0][..., : spec.channels]) for picture in pictures]
 
 
 @torch.no_grad()
@@ -92,7 +92,7 @@ def range_table(
 
 
 def input_range(spec: ModelSpec) -> tuple[float, float]:
-    """Smallest and largest value that the network's input can hold, the mask included.
+    """Smallest and largest value that the network's input can hold, the mask included if it reads one.
 
     Without mean and std that is 0..1: a byte then is its own whole number, and nothing is rounded.
 
@@ -100,7 +100,8 @@ def input_range(spec: ModelSpec) -> tuple[float, float]:
     (0.0, 1.0)
     """
     ends = [(value - m) / s for m, s in zip(spec.mean, spec.std, strict=True) for value in (0.0, 1.0)]
-    return min(0.0, *ends), max(1.0, *ends)
+    mask = (0.0, 1.0) if spec.channels == 4 else ()
+    return min(*mask, *ends), max(*mask, *ends)
 
 
 def quantization(low: float, high: float, scheme: Int8Scheme) -> tuple[float, int]:

@@ -23,10 +23,10 @@ from torch import nn
 
 import runtimes
 from edgehrnet.certificate import Certificate, digest, parts
-from edgehrnet.decoding import CERTAIN, locate, sigmoid
+from edgehrnet.decoding import CERTAIN, heights, locate
 from edgehrnet.errors import EdgeHRNetError
-from edgehrnet.letterbox import letterbox
 from edgehrnet.models.deploy import network_input
+from edgehrnet.preparation import formatted, prepare
 from edgehrnet.spec import ModelSpec
 from runtimes.base import Layer
 
@@ -150,16 +150,17 @@ def _compare(
     try:
         described = runtime.describe()
         for picture in pictures:
-            pixels, box = letterbox(picture, spec.input_size)
-            engine = runtime.run(pixels[None])
-            image = network_input(torch.from_numpy(pixels)[None], spec.mean, spec.std)
+            inputs, (box,) = prepare(picture, spec)
+            pixels = formatted(inputs, spec)
+            engine = runtime.run(pixels)
+            image = network_input(torch.from_numpy(pixels), spec.mean, spec.std)
             exact = _maps(reference.network, image)
-            heat, true = sigmoid(engine["heatmaps"][0]), sigmoid(exact["heatmaps"][0])
+            heat, true = heights(engine["heatmaps"][0], spec), heights(exact["heatmaps"][0], spec)
             power["signal"] += _power(true)
             power["engine"] += _power(heat - true)
             if reference.quantized is not None:
                 logits = _maps(reference.quantized, image)["heatmaps"]
-                fake = sigmoid(logits[0])
+                fake = heights(logits[0], spec)
                 power["fakequant"] += _power(fake - true)
                 power["between"] += _power(heat - fake)
                 power["engine logits"] += _power(engine["heatmaps"] - exact["heatmaps"])

@@ -18,9 +18,10 @@ from edgehrnet import Predictor, shipped_model
 from edgehrnet.cli import parse_size, table
 from edgehrnet.errors import EdgeHRNetError, InputError
 from edgehrnet.spec import ModelSpec
-from quant.data.examples import DataSet
+from quant.coco_evaluation import NAMES, Annotations, PredictBoxes, coco_scores, detect, load_pycocotools, read_boxes
+from quant.data.examples import Box, DataSet
 from quant.data.sources import ACCEPTED, open_data, parse_fold
-from quant.evaluation import RADII, Evaluation, Prediction, check_radii, evaluate, load_pycocotools
+from quant.evaluation import DEFAULT_SIGMA, RADII, Evaluation, Prediction, check_radii, evaluate
 from quant.metrics import spread
 
 # xy (K, 2) float64 in picture pixels, confidence (K,) float32 and heatmaps (K, h, w) float32, both 0..1.
@@ -34,34 +35,45 @@ class OpenModel:
     """A model ready to run: as it was named, and its spec at the size it runs at.
 
     ``observe`` maps a picture ``(H, W, 3)`` u8 RGB to xy ``(K, 2)`` in its pixels, confidence ``(K,)`` and heatmaps
-    ``(K, h, w)``, both 0..1. ``info`` gives what is loaded, as Predictor.info does.
+    ``(K, h, w)``, both 0..1; with a box x, y, width, height of the picture as well, if the model is for crops.
+    ``instances`` maps a picture and boxes ``(N, 4)`` to xy ``(N, K, 2)`` and confidence ``(N, K)``. ``info`` gives what
+    is loaded, as Predictor.info does.
     """
 
     name: str
     spec: ModelSpec
-    observe: Callable[[NDArray[np.uint8]], Observation]
+    observe: Callable[..., Observation]
+    instances: PredictBoxes
     info: Callable[[], dict[str, Any]]
 
-    def predict(self, image: NDArray[np.uint8]) -> Prediction:
+    def predict(self, image: NDArray[np.uint8], box: Box | None = None) -> Prediction:
         """Return the points and their confidence alone."""
-        return self.observe(image)[:2]
+        return self.observe(image, box)[:2]
 
 
 @contextmanager
-def open_model(name: str, device: str = "cpu", input_size: tuple[int, int] | None = None) -> Iterator[OpenModel]:
+def open_model(
+    name: str, device: str = "cpu", input_size: tuple[int, int] | None = None, *, flip_test: bool = False
+) -> Iterator[OpenModel]:
     """Open a file that Predictor runs, checkpoints among them, or a shipped name such as document-corners.
 
-    ``device`` as of Predictor. ``input_size`` (height, width), None for the model's own.
+    ``device`` and ``flip_test`` as of Predictor. ``input_size`` (height, width), None for the model's own.
     """
     # A bare word without a dot cannot be a model file, so it is the name of a shipped one.
     path = shipped_model(name) if Path(name).name == name and "." not in name else Path(name)
-    with Predictor(path, device=device, input_size=input_size) as predictor:
+    with Predictor(path, device=device, input_size=input_size, flip_test=flip_test) as predictor:
 
-        def observe(image: NDArray[np.uint8]) -> Observation:
-            found = predictor.predict(image)
+        def observe(image: NDArray[np.uint8], box: Box | None = None) -> Observation:
+            found = predictor.predict(image, boxes=None if box is None else [box])
             return found.keypoints.xy[0], found.keypoints.conf[0], found.heatmaps[0]
 
-        yield OpenModel(name, predictor.spec, observe, predictor.info)
+        def instances(
+            image: NDArray[np.uint8], boxes: NDArray[np.float64]
+        ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+            found = predictor.predict(image, boxes=boxes)
+            return found.keypoints.xy, found.keypoints.conf
+
+        yield OpenModel(name, predictor.spec, observe, instances, predictor.info)
 
 
 def compare(
@@ -73,6 +85,8 @@ def compare(
         found = len(model.spec.keypoints)
         if found != expected:
             raise InputError(f"{model.name} finds {found} keypoints, {data.spec.name} has {expected}; they must agree")
+        if model.spec.crop is None and data.spec.crop is not None:
+            raise InputError(f"{model.name} looks at whole pictures, {data.spec.name} has boxes of instances")
     return [evaluate(model.name, model.predict, data, count, progress=progress) for model in models]
 
 
@@ -136,6 +150,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--radii", type=float, nargs="+", default=list(RADII), metavar="PX", help="of PCK, in picture px")
     p.add_argument("--size", type=parse_size, metavar="HxW", help="input height x width (default: each model's own)")
     p.add_argument("--device", default="cpu", help="as of Predictor: cpu, gpu, gpu.1, and others by kind of file")
+    p.add_argument("--flip-test", action="store_true", help="decode the mean with the mirrored picture's heatmaps")
+    p.add_argument("--boxes", type=Path, metavar="FILE", help="of COCO: a detector's boxes (default: the labels' own)")
+    p.add_argument("--results", type=Path, metavar="FILE", help="of COCO: write what one model finds, as COCO results")
     p.add_argument("--json", type=Path, metavar="FILE", help="write everything here, errors of each picture too")
     return p
 
@@ -157,23 +174,59 @@ def _run(args: argparse.Namespace) -> None:
     if args.json is not None and not args.json.parent.is_dir():
         raise InputError(f"--json {args.json}: there is no folder {args.json.parent}")
     check_radii(args.radii)
+    if args.results is not None and len(args.models) > 1:
+        raise InputError("--results holds what one model finds; name one")
     load_pycocotools()  # better now than after an hour's work
     data = open_data(args.data, None if args.fold is None else parse_fold(args.fold))
     with ExitStack() as stack:
-        models = [stack.enter_context(open_model(name, args.device, args.size)) for name in args.models]
+        models = [
+            stack.enter_context(open_model(name, args.device, args.size, flip_test=args.flip_test))
+            for name in args.models
+        ]
         evaluations = compare(models, data, args.count)
+        persons = _by_coco(models, data, args)
     scored = evaluations[0].summary(args.radii)
     part = "" if args.fold is None else f", fold {args.fold}"
     print(f"{args.data}{part}: {scored['pictures']} pictures, {scored['keypoints']} keypoints scored\n")
     print(report(evaluations, args.radii))
+    if persons:
+        boxes = "its labels" if args.boxes is None else args.boxes.name
+        print(f"\nCOCO keypoints, boxes of {boxes}\n")
+        rows = [(_shorten(m.name), *(f"{s[name]:.3f}" for name in NAMES)) for m, s in zip(models, persons, strict=True)]
+        print(table(("model", *NAMES), rows))
     if args.json is not None:
         content = {
             "data": args.data,
             "fold": args.fold,
             "radii": args.radii,
-            "models": [as_json(m, e, args.radii) for m, e in zip(models, evaluations, strict=True)],
+            "models": [
+                {
+                    **as_json(m, e, args.radii),
+                    **({"coco": dict(zip(NAMES, _plain(persons[n].values()), strict=True))} if persons else {}),
+                }
+                for n, (m, e) in enumerate(zip(models, evaluations, strict=True))
+            ],
         }
         args.json.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def _by_coco(models: Sequence[OpenModel], data: DataSet, args: argparse.Namespace) -> list[dict[str, float]]:
+    """Return COCO's scores of each model; nothing for data that is not COCO's."""
+    if data.spec.crop is None:
+        if args.boxes is not None or args.results is not None:
+            raise InputError(f"--boxes and --results are for COCO's keypoints, {args.data} has none")
+        return []
+    annotations = Annotations.read(Path(args.data))
+    boxes = annotations.true_boxes() if args.boxes is None else read_boxes(args.boxes)
+    images = {example.image_id for example in data.held_back(args.count) if example.image_id is not None}
+    sigmas = data.spec.oks_sigmas or (DEFAULT_SIGMA,) * len(data.spec.keypoints)
+    scores = []
+    for model in models:
+        results = detect(model.instances, annotations, boxes, sigmas, images)
+        scores.append(coco_scores(annotations.content, results, sigmas, images))
+        if args.results is not None:
+            args.results.write_text(json.dumps(results) + "\n")
+    return scores
 
 
 if __name__ == "__main__":

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import io
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -15,13 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from edgehrnet.errors import InputError, MissingExtraError
+from edgehrnet.errors import InputError
+from quant.coco_evaluation import coco_scores
 from quant.data.examples import DataSet, Example
 from quant.metrics import Score, auroc, best_shift, expected_calibration_error, keypoint_errors, pck, score, spread
 
 # xy (K, 2) float64 in picture pixels, confidence (K,) float32 in 0..1.
 Prediction = tuple[NDArray[np.float64], NDArray[np.float32]]
-Predict = Callable[[NDArray[np.uint8]], Prediction]
+# Of a picture (H, W, 3) u8 RGB, and of a box of it if the data has boxes.
+Predict = Callable[..., Prediction]
 
 RADII = (2.0, 5.0, 10.0)  # picture pixels
 DEFAULT_SIGMA = 0.05  # of OKS, for keypoints that nobody measured: between COCO's ears and its wrists
@@ -37,7 +37,8 @@ class Evaluation:
     ``areas`` ``(N,)`` of the instances in square px. ``xy`` ``(N, K, 2)`` and ``conf`` ``(N, K)``: what was found,
     of cyclic data in the shift that was scored. ``empty`` ``(N,)``: there is nothing to find. ``truth`` ``(N, K, 2)``,
     ``visible`` ``(N, K)``: the labels. ``conditions``: of each picture, what is known to make it hard. ``sigmas``:
-    COCO's constants of the keypoints, or none.
+    COCO's constants of the keypoints, or none. ``boxed``: the data gave a box of each instance, maybe several in one
+    picture; its AP then is for coco_evaluation to count.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Evaluation:
     visible: NDArray[np.bool_]
     conditions: tuple[frozenset[str], ...] = ()
     sigmas: tuple[float, ...] = ()
+    boxed: bool = False
 
     @property
     def percent(self) -> NDArray[np.float64]:
@@ -111,6 +113,8 @@ class Evaluation:
         models on this data and means nothing beside another's. A picture whose instance has no area or no visible
         keypoint is left out. Raises MissingExtraError without pycocotools.
         """
+        if self.boxed:
+            return float("nan"), float("nan"), float("nan")
         counted = self.empty | ((self.areas > 0) & self.visible.any(axis=1))
         truths = [self._coco_truth(i) for i in np.flatnonzero(counted & ~self.empty).tolist()]
         detections = [self._coco_detection(i) for i in np.flatnonzero(counted).tolist()]
@@ -153,12 +157,13 @@ def evaluate(
         raise InputError(f"{data.spec.name} holds no picture back to score (count={count})")
     conditions = tuple(row.pop("conditions") for row in rows)
     columns = {field: np.array([row[field] for row in rows]) for field in rows[0]}
-    return Evaluation(name=name, conditions=conditions, sigmas=data.spec.oks_sigmas, **columns)
+    boxed = columns.pop("boxed").all()
+    return Evaluation(name=name, conditions=conditions, sigmas=data.spec.oks_sigmas, boxed=bool(boxed), **columns)
 
 
 def _compare(predict: Predict, example: Example, cyclic: bool) -> dict[str, Any]:
     """Return one picture's row of each array of an Evaluation."""
-    xy, conf = predict(example.image)
+    xy, conf = predict(example.image) if example.box is None else predict(example.image, example.box)
     if xy.shape != example.points.shape or conf.shape != example.visible.shape:
         raise InputError(f"the model gives {len(xy)} keypoints, the data has {len(example.points)}")
     if not (np.isfinite(xy).all() and np.isfinite(conf).all()):
@@ -176,6 +181,7 @@ def _compare(predict: Predict, example: Example, cyclic: bool) -> dict[str, Any]
         "truth": example.points,
         "visible": example.visible,
         "conditions": example.conditions,
+        "boxed": example.box is not None,
     }
 
 
@@ -187,44 +193,19 @@ def coco_ap(
     ``truths``: COCO keypoint annotations, ids from 1. ``detections``: ``image_id``, ``category_id``, ``keypoints``
     (x, y and anything, K times) and ``score``. Pictures are those that either names. ``sigmas`` ``(K,)``.
     """
-    coco, evaluator = load_pycocotools()
-    if not truths:
-        return float("nan"), float("nan"), float("nan")
-    kept = ("image_id", "category_id", "keypoints", "score")
-    found = [{key: detection[key] for key in kept} for detection in detections]
-    with contextlib.redirect_stdout(io.StringIO()):
-        true = coco()
-        true.dataset = {
-            "images": [{"id": number} for number in {item["image_id"] for item in (*truths, *found)}],
-            "categories": [{"id": number} for number in {item["category_id"] for item in truths}],
-            "annotations": [dict(item) for item in truths],
-        }
-        true.createIndex()
-        if not found:  # which loadRes cannot read
-            return 0.0, 0.0, 0.0
-        run = evaluator(true, true.loadRes(found), "keypoints")
-        run.params.kpt_oks_sigmas = np.array(sigmas, np.float64)
-        run.evaluate()
-        run.accumulate()
-        run.summarize()
-    ap, ap50, ap75 = (float(value) if value >= 0 else float("nan") for value in run.stats[:3])
-    return ap, ap50, ap75
+    content = {
+        "images": [{"id": number} for number in {item["image_id"] for item in (*truths, *detections)}],
+        "categories": [{"id": number} for number in {item["category_id"] for item in truths}],
+        "annotations": list(truths),
+    }
+    found = coco_scores(content, detections, sigmas)
+    return found["AP"], found["AP50"], found["AP75"]
 
 
 def check_radii(radii: Sequence[float]) -> None:
     """Raise InputError unless each is a distance that a PCK can be counted within."""
     if not all(0 < radius < math.inf for radius in radii):
         raise InputError(f"radii={list(radii)}: each is a distance in px, greater than 0")
-
-
-def load_pycocotools() -> tuple[Any, Any]:
-    """Return the classes COCO and COCOeval, or raise MissingExtraError."""
-    try:
-        from pycocotools.coco import COCO
-        from pycocotools.cocoeval import COCOeval
-    except ImportError:
-        raise MissingExtraError("OKS-AP needs pycocotools: pip install 'edgehrnet[train]'") from None
-    return COCO, COCOeval
 
 
 def _rounded(values: Mapping[str, float]) -> dict[str, float | None]:

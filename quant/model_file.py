@@ -15,7 +15,7 @@ from PIL import Image
 
 from edgehrnet.certificate import Certificate, parts
 from edgehrnet.errors import InputError, MissingSpecError, nearest
-from edgehrnet.models import EdgeHRNet
+from edgehrnet.models import KeypointNetwork
 from edgehrnet.models.checkpoints import Checkpoint
 from edgehrnet.models.loading import QUANTIZATION, computes_in, deployable, deployed_spec
 from edgehrnet.models.quantized import freeze
@@ -116,7 +116,7 @@ def export_plan(source: Path, out: Path, compute_capability: tuple[int, int] | N
     return certificate
 
 
-def golden_pair(network: EdgeHRNet, spec: ModelSpec, picture: NDArray[np.uint8] | None = None) -> Golden:
+def golden_pair(network: KeypointNetwork, spec: ModelSpec, picture: NDArray[np.uint8] | None = None) -> Golden:
     """Run the float network on a picture small enough to travel in the file."""
     image = shrink_to_png(held_back_scene(0).image if picture is None else picture, GOLDEN_PICTURE_BYTES)
     xy, conf, heatmaps = predict_torch(network, image, spec, torch.device("cpu"))

@@ -27,7 +27,7 @@ def write_onnx(network: nn.Module, spec: ModelSpec, path: Path, dtype: torch.dty
     network computes in, float32 or float16; its parameters are of that type.
     """
     height, width = spec.input_size
-    image = torch.zeros((1, height, width, 4), dtype=torch.uint8)
+    image = torch.zeros((1, height, width, spec.channels), dtype=torch.uint8)
     half_scales = dtype == torch.float16 and any(isinstance(m, QuantizeDequantize) for m in network.modules())
     with warnings.catch_warnings(), _quiet(logging.getLogger("torch.onnx")):
         # The exporter's own use of tree specs and of copyreg; nothing that a caller could change.

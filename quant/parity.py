@@ -20,14 +20,14 @@ from torch import nn
 from edgehrnet.certificate import Certificate
 from edgehrnet.decoding import CERTAIN
 from edgehrnet.errors import AbsentDeviceError, DeviceError, InputError, MissingExtraError, ModelFileError
-from edgehrnet.letterbox import Letterbox
 from edgehrnet.models import Output
 from edgehrnet.models.checkpoints import Checkpoint
 from edgehrnet.models.loading import computes_in, deployable, deployed_spec
 from edgehrnet.models.quantized import freeze
-from edgehrnet.predictor import correlation
+from edgehrnet.preparation import prepare
+from edgehrnet.selfcheck import correlation
 from edgehrnet.spec import ModelSpec
-from quant.data.examples import Example
+from quant.data.examples import Box, Example
 from quant.evaluate import Observation, open_model
 from quant.metrics import keypoint_errors
 from quant.validation import predict_torch
@@ -153,7 +153,10 @@ def agreement(
     spec = deployed_spec(checkpoint, network, "fp32", input_size)
 
     def ask(net: nn.Module) -> Answers:
-        return answer(lambda image: predict_torch(net, image, spec, torch.device("cpu")), examples, spec)
+        def observe(image: NDArray[np.uint8], box: Box | None = None) -> Observation:
+            return predict_torch(net, image, spec, torch.device("cpu"), box)
+
+        return answer(observe, examples, spec)
 
     floating = ask(network)
     rows: list[Row] = []
@@ -224,15 +227,15 @@ class _In(nn.Module):
         return output
 
 
-def answer(
-    observe: Callable[[NDArray[np.uint8]], Observation], examples: Sequence[Example], spec: ModelSpec
-) -> Answers:
+def answer(observe: Callable[..., Observation], examples: Sequence[Example], spec: ModelSpec) -> Answers:
     """Ask for each picture, at the spec's input size; labels of other keypoints are left aside."""
     points, maps, errors = [], [], []
     for example in examples:
-        xy, _, heatmaps = observe(example.image)
+        boxes = None if example.box is None else [example.box]
+        xy, _, heatmaps = observe(example.image, *(boxes or ()))
+        _, (transform,) = prepare(example.image, spec, boxes)
         height, width = example.image.shape[:2]
-        points.append(xy * Letterbox.fit(width, height, spec.input_size).scale)
+        points.append(xy * transform.scale)
         maps.append(heatmaps)
         if len(xy) == len(example.points):
             found = keypoint_errors(xy, example.points, example.visible, cyclic=spec.cyclic)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from edgehrnet.errors import InputError, nearest
 from edgehrnet.models.blocks import Add, Convolution
 from edgehrnet.models.heads import Head
+from edgehrnet.models.network import KeypointNetwork
 from edgehrnet.models.quantized import INPUT
 from quant.scheme import Int8Scheme
 
@@ -59,7 +60,7 @@ class Placement:
         return tuple(name for readers in self.sites.values() for name in readers)
 
 
-def place(network: nn.Module, scheme: Int8Scheme, keep_float: Collection[str] = ()) -> Placement:
+def place(network: KeypointNetwork, scheme: Int8Scheme, keep_float: Collection[str] = ()) -> Placement:
     """Decide what to quantize in a float network, BN folded or not.
 
     ``keep_float``: sites that stay float, and with each the convolutions that read it. Every name must be one that
@@ -86,13 +87,13 @@ def place(network: nn.Module, scheme: Int8Scheme, keep_float: Collection[str] = 
     return Placement(sites, frozenset(inputs) & frozenset(sites))
 
 
-def trace(network: nn.Module, size: tuple[int, int] = TRACE_SIZE) -> list[Flow]:
+def trace(network: KeypointNetwork, size: tuple[int, int] = TRACE_SIZE) -> list[Flow]:
     """Watch a blank picture pass; return every tensor that a module returns, or a convolution reads, the input first.
 
     Raises InputError if a module without children is called twice: its quantizer would serve two tensors.
     """
     parameter = next(network.parameters())
-    image = torch.zeros((1, 4, *size), device=parameter.device, dtype=parameter.dtype)
+    image = torch.zeros((1, network.in_channels, *size), device=parameter.device, dtype=parameter.dtype)
     watcher = _Watcher(image)
     units = [module for module in network.modules() if isinstance(module, Convolution)]
     inner = {id(part) for unit in units for part in unit.modules() if part is not unit}
@@ -160,9 +161,10 @@ class _Watcher:
         return flow
 
 
-def _head_convolutions(network: nn.Module) -> set[str]:
+def _head_convolutions(network: KeypointNetwork) -> set[str]:
+    """Those whose output, in the end, leaves the network."""
     heads = {name: head for name, head in network.named_modules() if isinstance(head, Head)}
-    return {
+    return set(network.head_convolutions) | {
         f"{name}.{part}"
         for name, head in heads.items()
         for part, module in head.named_modules()

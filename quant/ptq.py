@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Collection
+from pathlib import Path
 from typing import get_args
 
-from edgehrnet.errors import EdgeHRNetError
-from edgehrnet.models.checkpoints import load_checkpoint
+from edgehrnet.cli import table
+from edgehrnet.errors import EdgeHRNetError, InputError
+from edgehrnet.models.checkpoints import Checkpoint, load_checkpoint
 from edgehrnet.models.quantized import Adds
 from edgehrnet.spec import ModelSpec
 from quant.calibration import network_inputs
+from quant.placement import place
 from quant.quantize import (
     add_arguments,
     bias_corrected,
@@ -19,13 +23,42 @@ from quant.quantize import (
     save_and_build,
     schemes_of,
 )
+from quant.scheme import Int8Scheme
 from quant.sensitivity import choose_float
+from quant.tracing import TracedNetwork, as_checkpoint, import_network, left_float, traced
+
+
+def _read(args: argparse.Namespace) -> Checkpoint:
+    """Open the checkpoint, or call the function that was named in its place."""
+    text = str(args.checkpoint)
+    if ":" not in text or Path(text).exists():
+        return load_checkpoint(args.checkpoint)
+    if args.spec is None:
+        raise InputError(f"{text} does not say how its input is prepared: pass --spec with the JSON of a ModelSpec")
+    try:
+        spec = ModelSpec.from_json(args.spec.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read {args.spec}: {error}") from None
+    network = traced(import_network(text), len(spec.keypoints), spec.channels)
+    return as_checkpoint(network, spec)
+
+
+def _list_float(network: TracedNetwork, schemes: Collection[Int8Scheme], keep: Collection[str]) -> None:
+    """Print what computes in float in the files, and why."""
+    placement = place(network, next(iter(schemes)), keep)
+    print(f"\nin int8: {len(placement.convolutions)} convolutions; in float:\n")
+    print(
+        table(
+            ("module", "what", "why"), [(part.name, part.kind, part.reason) for part in left_float(network, placement)]
+        )
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     p = argparse.ArgumentParser(prog="python -m quant.ptq", description=__doc__)
     add_arguments(p)
+    p.add_argument("--spec", type=Path, metavar="JSON", help="of PACKAGE.MODULE:FUNCTION: how its input and output are")
     p.add_argument("--adds", choices=get_args(Adds),
                    help="summands that are quantized for OpenVINO; all is a little faster")  # fmt: skip
     p.add_argument("--bias-correction", action="store_true", help="take the mean rounding error from each bias")
@@ -35,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
     p.add_argument("--budget", type=float, default=0.25, metavar="PX", help="mean drift of keypoints, for auto")
     args = p.parse_args(arguments)
     try:
-        checkpoint = load_checkpoint(args.checkpoint)
+        checkpoint = _read(args)
         spec = ModelSpec.from_dict(checkpoint.spec)
         pictures = calibration_pictures(args)
         images = network_inputs(pictures, spec)
@@ -51,7 +84,10 @@ def main(arguments: list[str] | None = None) -> int:
         checkpoint = calibrate(checkpoint, images, schemes, method=args.method, keep_float=keep, progress=True)
         if args.bias_correction:
             checkpoint = bias_corrected(checkpoint, args.targets[0], images)
-        save_and_build(checkpoint, args.out, args.name or args.checkpoint.stem, args.targets, pictures)
+        name = args.name or (checkpoint.variant if checkpoint.network else Path(args.checkpoint).stem)
+        save_and_build(checkpoint, args.out, name, args.targets, pictures)
+        if isinstance(checkpoint.network, TracedNetwork):
+            _list_float(checkpoint.network, schemes, keep)
     except EdgeHRNetError as error:
         p.exit(2, f"error: {error}\n")
     return 0

@@ -12,9 +12,8 @@ import torch
 
 from edgehrnet.cli import parse_size
 from edgehrnet.errors import EdgeHRNetError, InputError
-from edgehrnet.models.blocks import ACTIVATIONS
 from edgehrnet.models.checkpoints import Checkpoint, load_checkpoint
-from edgehrnet.models.options import Options
+from edgehrnet.models.options import CHOICES, Options
 from edgehrnet.models.variants import VARIANTS
 from edgehrnet.spec import ModelSpec
 from quant.calibration import network_inputs
@@ -40,7 +39,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--statistics", type=float, default=QatSettings.statistics, help="share after which BN is fixed")
     p.add_argument("--distillation", type=float, default=0.0, help="weight of the float network's heatmaps")
     p.add_argument("--lsq", action="store_true", help="train the ranges too")
-    p.add_argument("--activation", choices=list(ACTIVATIONS), help="swap the activation, and recover in float first")
+    p.add_argument(
+        "--activation", choices=CHOICES["activation"], help="swap the activation, and recover in float first"
+    )
     p.add_argument("--recovery", type=int, help="steps in float before quantizing (default: half, if there is a swap)")
     p.add_argument("--amp", choices=list(AMP_TYPES), default="none")
     p.add_argument("--device", default="cpu")

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from edgehrnet.errors import InputError, nearest
-from edgehrnet.models import EdgeHRNet, Output, create
+from edgehrnet.models import KeypointNetwork, Output, create
 from edgehrnet.models.checkpoints import build_model, load_checkpoint
 from edgehrnet.models.quantized import RangeTable, plain_state
+from edgehrnet.spec import ModelSpec
 from quant.calibration import METHODS, network_inputs, observe, range_table
 from quant.fake_quantize import copy_quantizers, insert, set_ranges, stop_observers
 from quant.placement import place
@@ -81,18 +82,27 @@ class QatTrainer(Trainer):
 
     def __init__(self, settings: QatSettings, out: Path, world: World | None = None) -> None:
         super().__init__(settings, out, world)
-        self.teacher: EdgeHRNet | None = None
+        self.teacher: KeypointNetwork | None = None
         if settings.distillation:
             assert settings.init is not None
             self.teacher = build_model(load_checkpoint(settings.init)).requires_grad_(False).to(self.device)
 
-    def _make_network(self) -> EdgeHRNet:
+    def _make_spec(self) -> ModelSpec:
+        assert self.settings.init is not None
+        spec = ModelSpec.from_dict(load_checkpoint(self.settings.init).spec)
+        return spec.replace(input_size=self.settings.largest_size)
+
+    def _make_network(self) -> KeypointNetwork:
         assert self.settings.init is not None
         keypoints = load_checkpoint(self.settings.init).keypoints
-        if keypoints != len(self.spec.keypoints):
+        if keypoints != len(self.data.spec.keypoints):
             raise InputError(
-                f"{self.settings.init} finds {keypoints} keypoints, {self.settings.data} has {len(self.spec.keypoints)}"
+                f"{self.settings.init} finds {keypoints} keypoints, {self.settings.data} has "
+                f"{len(self.data.spec.keypoints)}"
             )
+        if (self.spec.crop is None) != (self.data.spec.crop is None):
+            looks = "whole pictures" if self.spec.crop is None else "crops of boxes"
+            raise InputError(f"{self.settings.init} looks at {looks}, which {self.settings.data} is not labelled for")
         network = super()._make_network()
         scheme = self.settings.scheme
         self.placement = place(network, scheme)
@@ -118,9 +128,13 @@ class QatTrainer(Trainer):
         if self.teacher is None:
             return {}
         with torch.no_grad():
-            wanted = self.teacher(image).heatmaps.float().sigmoid()
-        difference = output.heatmaps.float().sigmoid() - wanted
+            wanted = self._heights(self.teacher(image))
+        difference = self._heights(output) - wanted
         return {"distillation": self.settings.distillation * difference.square().sum(dim=(1, 2, 3)).mean()}
+
+    def _heights(self, output: Output) -> Tensor:
+        maps = output.heatmaps.float()
+        return maps.sigmoid() if self.spec.heatmap_values == "logits" else maps
 
     def _calibrated(self) -> RangeTable:
         """Ranges of the network as it is now; every process computes the same."""

@@ -65,18 +65,22 @@ def _with_weights(checkpoint: Checkpoint, network: nn.Module) -> Checkpoint:
 def save_and_build(
     checkpoint: Checkpoint, out: Path, name: str, targets: Sequence[str], pictures: Sequence[NDArray[np.uint8]]
 ) -> None:
-    """Write ``out/<name>.pt`` with its range tables, then an INT8 file for each target; print a line for each."""
+    """Write ``out/<name>.pt`` with its range tables, then an INT8 file for each target; print a line for each.
+
+    No ``.pt`` of a network that no variant builds.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    save_checkpoint(
-        out / f"{name}.pt",
-        checkpoint.variant,
-        {"keypoints": checkpoint.keypoints, **checkpoint.options},
-        checkpoint.state,
-        checkpoint.spec,
-        checkpoint.training,
-        quantization=checkpoint.quantization,
-    )
-    print(f"{out / name}.pt: ranges for {', '.join(checkpoint.quantization)}")
+    if checkpoint.network is None:
+        save_checkpoint(
+            out / f"{name}.pt",
+            checkpoint.variant,
+            {"keypoints": checkpoint.keypoints, **checkpoint.options},
+            checkpoint.state,
+            checkpoint.spec,
+            checkpoint.training,
+            quantization=checkpoint.quantization,
+        )
+        print(f"{out / name}.pt: ranges for {', '.join(checkpoint.quantization)}")
     order = Order(out, name, targets, ("int8",), picture=pictures[0], pictures=pictures[:PROOF_PICTURES])
     for file in build_files(checkpoint, order):
         print(report(file))
@@ -84,7 +88,7 @@ def save_and_build(
 
 def add_arguments(p: argparse.ArgumentParser) -> None:
     """Add what every command takes that makes INT8 files."""
-    p.add_argument("checkpoint", type=Path, help="float weights: a .pt file of this project")
+    p.add_argument("checkpoint", type=Path, help="float weights: a .pt file of this project, or a published .pth")
     p.add_argument("--data", required=True, help=f"{ACCEPTED}; to calibrate with, any folder of pictures")
     p.add_argument("--fold", type=parse_fold, metavar="K/N", help="hold back part K of N, counted from 0")
     p.add_argument("--out", type=Path, required=True, metavar="DIR")

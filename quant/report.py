@@ -14,12 +14,13 @@ from tqdm import tqdm
 from edgehrnet.certificate import parts
 from edgehrnet.drawing import blend_heatmap
 from edgehrnet.errors import EdgeHRNetError, InputError
-from edgehrnet.letterbox import Letterbox
+from edgehrnet.preparation import prepare
+from quant.coco_evaluation import load_pycocotools
 from quant.data.corners import NAME
 from quant.data.examples import DataSet, Example
 from quant.data.sources import ACCEPTED, open_data, parse_fold
 from quant.evaluate import OpenModel, compare, open_model
-from quant.evaluation import Evaluation, load_pycocotools
+from quant.evaluation import Evaluation
 from quant.report_page import Shown, page
 
 WORST, BEST = 12, 6  # pictures shown
@@ -69,10 +70,9 @@ def _chosen(data: DataSet, numbers: set[int]) -> Iterator[tuple[int, Example]]:
 
 def _heat(model: OpenModel, example: Example) -> Image.Image:
     """Return the picture under the highest of its heatmaps."""
-    _, _, heatmaps = model.observe(example.image)
-    height, width = example.image.shape[:2]
-    box = Letterbox.fit(width, height, model.spec.input_size)
-    return blend_heatmap(Image.fromarray(example.image), heatmaps.max(axis=0), box)
+    _, _, heatmaps = model.observe(example.image, example.box)
+    _, (transform,) = prepare(example.image, model.spec, None if example.box is None else [example.box])
+    return blend_heatmap(Image.fromarray(example.image), heatmaps.max(axis=0), transform, model.spec.grid)
 
 
 def facts(model: OpenModel) -> dict[str, str]:

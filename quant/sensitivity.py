@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from edgehrnet.cli import table as text_table
-from edgehrnet.decoding import CERTAIN, decode, sigmoid
+from edgehrnet.decoding import CERTAIN, decode, heights
 from edgehrnet.errors import EdgeHRNetError, InputError
-from edgehrnet.models import EdgeHRNet
+from edgehrnet.models import KeypointNetwork
 from edgehrnet.models.checkpoints import Checkpoint, build_model, load_checkpoint
 from edgehrnet.models.deploy import network_input
 from edgehrnet.models.folding import fold_batchnorm
@@ -61,7 +61,7 @@ class Ranked:
 class Probe:
     """A float network on a few letterboxed pictures, u8 ``[1, H, W, 4]``, and what tables do to its answers."""
 
-    def __init__(self, network: EdgeHRNet, images: Sequence[torch.Tensor], spec: ModelSpec) -> None:
+    def __init__(self, network: KeypointNetwork, images: Sequence[torch.Tensor], spec: ModelSpec) -> None:
         self.network, self.images, self.spec = fold_batchnorm(network), images, spec
         self._float = [self._answer(self.network, image) for image in images]
         if not any((conf >= CERTAIN).any() for _, _, conf in self._float):
@@ -84,15 +84,17 @@ class Probe:
 
     @torch.no_grad()
     def _answer(
-        self, network: EdgeHRNet, image: torch.Tensor
+        self, network: KeypointNetwork, image: torch.Tensor
     ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float32]]:
         """Heatmaps ``(K, h, w)`` 0..1, keypoints ``(K, 2)`` in input pixels, confidence ``(K,)``, by channel."""
         output = network(network_input(image, self.spec.mean, self.spec.std))
-        heat = sigmoid(output.heatmaps.numpy())
+        heat = heights(output.heatmaps.numpy(), self.spec)
         offsets = None if output.offsets is None else output.offsets.numpy()
         stride = self.spec.stride
-        mask = image[0, ::stride, ::stride, 3].numpy() > 0
-        cells, conf = decode(heat, offsets, method=self.spec.decode, mask=mask)
+        mask = (
+            image[0, ::stride, ::stride, 3].numpy() > 0 if self.spec.crop is None and self.spec.channels == 4 else None
+        )
+        cells, conf = decode(heat, offsets, method=self.spec.decode, mask=mask, kernel=self.spec.kernel)
         return heat[0], self.spec.grid.to_pixels(cells[0]), conf[0]
 
 

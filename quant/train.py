@@ -16,7 +16,9 @@ from edgehrnet.cli import parse_size
 from edgehrnet.errors import EdgeHRNetError, InputError, nearest
 from edgehrnet.models import available
 from quant.data.sources import ACCEPTED, parse_fold
+from quant.data.targets import CODECS
 from quant.losses import Weights
+from quant.pose_losses import POSE_LOSSES
 from quant.processes import World
 from quant.training import AMP_TYPES, Trainer, TrainSettings
 
@@ -53,6 +55,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--learning-rate", type=float, default=default.learning_rate)
     p.add_argument("--weight", dest="weights", type=option, action="append", default=[], metavar="NAME=VALUE",
                    help=f"factor of the loss: {', '.join(f.name for f in fields(Weights))}; repeatable")  # fmt: skip
+    p.add_argument("--codec", choices=list(CODECS), help="how keypoints become heatmaps (default: the network's usual)")
+    p.add_argument("--loss", choices=list(POSE_LOSSES), help="of heatmaps (default: the network's usual)")
     p.add_argument("--canonical", type=float, default=default.canonical,
                    help="share of the steps with a fixed corner order")  # fmt: skip
     p.add_argument("--ema", type=float, default=default.ema, help="decay of the averaged weights")

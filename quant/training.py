@@ -24,15 +24,20 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from edgehrnet.errors import EdgeHRNetError, InputError
+from edgehrnet.decoding import OFFSET_METHODS
+from edgehrnet.errors import EdgeHRNetError, InputError, nearest
 from edgehrnet.letterbox import check_input_size
-from edgehrnet.models import EdgeHRNet, Output, create
+from edgehrnet.models import KeypointNetwork, Output, create
 from edgehrnet.models.checkpoints import load_checkpoint, save_checkpoint
 from edgehrnet.models.deploy import network_input
 from edgehrnet.models.quantized import plain_state
+from edgehrnet.models.variants import VARIANTS
+from edgehrnet.spec import ModelSpec
 from quant.data.samples import SampleHeads, Samples
 from quant.data.sources import open_data
+from quant.data.targets import CODECS, usual_codec, with_codec
 from quant.losses import Weights, keypoint_loss
+from quant.pose_losses import POSE_LOSSES, pose_loss
 from quant.processes import World
 from quant.validation import validate
 
@@ -46,7 +51,9 @@ class TrainSettings:
     ``data``, ``fold``: see quant.data.sources.open_data.
     ``sizes``: input (height, width), taken in turn by the batches. ``warmup``: share of the steps in which the
     learning rate rises. ``canonical``: share of the steps before the loss may choose the best cyclic shift; until
-    then the labels' own order breaks the symmetry between the channels. ``init``: a checkpoint to start from.
+    then the labels' own order breaks the symmetry between the channels. ``codec``: how keypoints are drawn
+    and decoded, see quant.data.targets; ``loss``: see quant.losses; None for what is usual for the network. ``init``: a
+    checkpoint to start from.
     """
 
     data: str = "synthetic:document-corners"
@@ -67,6 +74,8 @@ class TrainSettings:
     seed: int = 0
     validate_every: int = 500
     validate_count: int = 200
+    codec: str | None = None
+    loss: str | None = None
     init: str | None = None
     weights: Weights = field(default_factory=Weights)
 
@@ -79,6 +88,10 @@ class TrainSettings:
         for name, low in least.items():
             if getattr(self, name) < low:
                 raise InputError(f"{name}={getattr(self, name)}: at least {low}")
+        for name, known in (("codec", CODECS), ("loss", POSE_LOSSES)):
+            value = getattr(self, name)
+            if value is not None and value not in known:
+                raise InputError(f"{name}={value!r}; {nearest(value, known)}")
         try:
             torch.device(self.device)
         except RuntimeError as error:
@@ -129,9 +142,15 @@ class Trainer:
         torch.manual_seed(settings.seed)
         self.device = torch.device(self.world.device)
         self.data = open_data(settings.data, settings.fold)
-        self.spec = self.data.spec.replace(input_size=settings.largest_size)
+        self.spec = self._make_spec()
+        self.codec = CODECS[settings.codec or usual_codec(self.spec)]
         network = self._make_network().to(self.device)
-        self.network: EdgeHRNet = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network: KeypointNetwork = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.network.gives_offsets != (self.codec.decode in OFFSET_METHODS):
+            raise InputError(
+                f"codec {settings.codec!r} and {settings.model} do not agree on offsets; "
+                "choose another codec, or --option offsets=true"
+            )
         self.ema = Ema(self.network, settings.ema)
         self.trained: nn.Module = self.network
         if self.world.size > 1:
@@ -187,12 +206,18 @@ class Trainer:
         bar.close()
         return scores
 
-    def _make_network(self) -> EdgeHRNet:
+    def _make_network(self) -> KeypointNetwork:
         settings = self.settings
         network = create(settings.model, keypoints=len(self.spec.keypoints), **settings.options)
         if settings.init is not None:
             start_from(network, settings.init)
         return network
+
+    def _make_spec(self) -> ModelSpec:
+        """How the trained network will be run: what the data, the network and the codec ask for."""
+        settings, own = self.settings, dict(VARIANTS[self.settings.model].spec)
+        spec = self.data.spec.replace(**{**own, "input_size": settings.largest_size})
+        return with_codec(spec, settings.codec) if settings.codec else spec
 
     def _begin_step(self) -> None:
         """For what a kind of training changes along the way; the network is in training mode."""
@@ -205,16 +230,18 @@ class Trainer:
         return {}
 
     def _batches(self) -> Iterator[dict[str, Tensor]]:
-        settings, options = self.settings, self.network.options
-        heads = SampleHeads(auxiliary=options.auxiliary, outline=options.boundary or options.sdf)
+        settings, extras = self.settings, set(self.network.extra_outputs)
+        heads = SampleHeads(auxiliary="aux_p3" in extras, outline=bool(extras & {"boundary", "sdf"}))
         samples = Samples(
             self.data,
+            self.spec,
             self.step * settings.batch,
             (settings.steps - self.step) * settings.batch,
             batch=settings.batch,
             sizes=settings.sizes,
             seed=settings.seed,
             heads=heads,
+            codec=self.codec,
             rank=self.world.rank,
             world=self.world.size,
         )
@@ -233,7 +260,10 @@ class Trainer:
         with torch.autocast(self.device.type, kind) if kind else nullcontext():
             output = self.trained(image)
         cyclic = self.spec.cyclic and self.step >= settings.canonical * settings.steps
-        terms = keypoint_loss(output, targets, cyclic=cyclic, weights=settings.weights)
+        if settings.loss is None and self.spec.heatmap_values == "logits":
+            terms = keypoint_loss(output, targets, cyclic=cyclic, weights=settings.weights)
+        else:
+            terms = pose_loss(output, targets, settings.loss or "mse")
         terms |= self._extra_loss(image, output)
         values = {name: float(term.detach()) for name, term in terms.items()}
         if not math.isfinite(sum(values.values())):
@@ -250,8 +280,7 @@ class Trainer:
         return values
 
     def _validate(self) -> dict[str, float | None]:
-        count, size = self.settings.validate_count, self.settings.largest_size
-        return validate(self.ema.network, self.data, count, size, self.device).as_dict()
+        return validate(self.ema.network, self.data, self.settings.validate_count, self.spec, self.device).as_dict()
 
     def _save(self, scores: dict[str, float | None]) -> None:
         state = {
@@ -301,7 +330,7 @@ def start_from(network: nn.Module, path: str) -> None:
     given = load_checkpoint(path).state
     fitting = {name: value for name, value in given.items() if name in wanted and value.shape == wanted[name].shape}
     missing, _ = network.load_state_dict(fitting, strict=False)
-    body = [name for name in missing if not name.startswith(("heads.", "auxiliary."))]
+    body = [name for name in missing if not name.startswith(("heads.", "auxiliary.", "head."))]
     if body:
         raise InputError(f"{path} does not fit this network; it has no {', '.join(body[:3])} of the right shape")
 

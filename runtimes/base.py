@@ -21,13 +21,15 @@ Errors
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+Batch: TypeAlias = NDArray[Any]  # u8 or float32, see Input
 
 METADATA_KEY = "edgehrnet"  # under which a file holds its metadata
 INPUT = "image"  # name of a built file's input
@@ -73,21 +75,74 @@ class ClosedError(EdgeHRNetError, RuntimeError):
     """The runtime was used after close()."""
 
 
+U8, FLOAT = "u8 NHWC", "float NCHW"
+
+
+@dataclass(frozen=True)
+class Input:
+    """What a file reads: pictures of ``size`` (height, width) with ``channels`` 3 (RGB) or 4 (and a mask).
+
+    ``format``: `U8`, bytes ``[N, H, W, C]``, of the files that the project builds; `FLOAT`, float32 ``[N, 3, H, W]``.
+    """
+
+    size: tuple[int, int]
+    channels: int = 4
+    format: str = U8
+
+    @classmethod
+    def read(cls, path: Path, kind: str, shape: Sequence[Any]) -> Input:
+        """Understand an input's element type (``u8``, ``f32``) and shape; ModelFileError if it is none of the two."""
+        where = {"u8": (U8, 3, (3, 4), slice(1, 3)), "f32": (FLOAT, 1, (3,), slice(2, 4))}.get(kind)
+        static = len(shape) == 4 and all(isinstance(side, int) and side > 0 for side in shape[1:])
+        if where is None or not static or shape[0] != 1 or shape[where[1]] not in where[2]:
+            raise ModelFileError(
+                f"{path}: expected one static input, u8 [1, H, W, 4] (RGB and mask) or [1, H, W, 3], or float32 "
+                f"[1, 3, H, W]; found {kind} {list(shape)}"
+            )
+        name, channel, _, sides = where
+        return cls((shape[sides][0], shape[sides][1]), shape[channel], name)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of one picture, without N."""
+        return (*self.size, self.channels) if self.format == U8 else (self.channels, *self.size)
+
+    @property
+    def dtype(self) -> type[np.uint8] | type[np.float32]:
+        """Of its numbers."""
+        return np.uint8 if self.format == U8 else np.float32
+
+    def blank(self) -> Batch:
+        """A batch of one, all zero."""
+        return np.zeros((1, *self.shape), self.dtype)
+
+    def check(self, batch: Batch) -> None:
+        """Raise BatchError unless ``batch`` holds such pictures."""
+        if batch.dtype != self.dtype or batch.ndim != 4 or batch.shape[1:] != self.shape:
+            wanted = f"{np.dtype(self.dtype)} [N, {', '.join(map(str, self.shape))}]"
+            raise BatchError(f"expected {wanted}, got {batch.dtype} {list(batch.shape)}")
+
+
 @dataclass(frozen=True)
 class Description:
     """What a loaded file is and where it runs.
 
-    ``input_size`` is (height, width) in pixels; ``outputs`` maps each name to its shape with N=1;
+    ``outputs`` maps each name to its shape with N=1;
     ``device`` is what the engine calls the device that really runs; ``settings`` are the engine's own.
     """
 
     engine: str
     version: str
     device: str
-    input_size: tuple[int, int]
+    input: Input
     outputs: Mapping[str, tuple[int, ...]]
     metadata: str | None
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) of the input, in pixels."""
+        return self.input.size
 
 
 @dataclass(frozen=True)
@@ -121,8 +176,8 @@ class Device:
 class Runtime(Protocol):
     """One loaded file on one device. ``run`` may be called from several threads at once."""
 
-    def run(self, image: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        """Map a u8 batch ``[N, H, W, 4]`` (RGB + mask, 0..255) to named float32 outputs that the caller owns."""
+    def run(self, image: Batch) -> dict[str, NDArray[np.float32]]:
+        """Map a batch of what the file reads, see Input, to named float32 outputs that the caller owns."""
         ...
 
     def describe(self) -> Description:
@@ -142,9 +197,3 @@ def existing_file(path: str | Path) -> Path:
         what = "is a folder" if os.path.isdir(path) else "does not exist"  # noqa: PTH112
         raise MissingFileError(f"model file {str(path)!r} {what}; nothing is downloaded, check the path")
     return path
-
-
-def check_batch(image: NDArray[np.uint8], size: tuple[int, int]) -> None:
-    """Raise BatchError unless ``image`` is u8 ``[N, H, W, 4]`` with ``size`` = (H, W)."""
-    if image.dtype != np.uint8 or image.ndim != 4 or image.shape[1:] != (*size, 4):
-        raise BatchError(f"expected uint8 [N, {size[0]}, {size[1]}, 4], got {image.dtype} {list(image.shape)}")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtimes.base import ClosedError, Description, DeviceError, ModelFileError, check_batch
+from runtimes.base import Batch, ClosedError, Description, DeviceError, Input, ModelFileError
 
 _METADATA, _SIZE, _OUTPUT = "metadata", "input_size", "output_"
 
@@ -53,20 +53,20 @@ class NullRuntime:
             raise ModelFileError(f"{path} is not a null-runtime file: {error}") from None
         if input_size not in (None, (height, width)):
             raise ModelFileError(f"{path} answers at {height}x{width} only; leave out input_size")
-        self._size = (height, width)
+        self._input = Input((height, width))
         self._closed = False
 
-    def run(self, image: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    def run(self, image: Batch) -> dict[str, NDArray[np.float32]]:
         """Return the stored arrays, once for each picture of the batch."""
         self._check_open()
-        check_batch(image, self._size)
+        self._input.check(image)
         return {name: np.repeat(array, len(image), axis=0) for name, array in self._outputs.items()}
 
     def describe(self) -> Description:
         """Say what is loaded."""
         self._check_open()
         shapes = {name: array.shape for name, array in self._outputs.items()}
-        return Description("null", "1", "cpu", self._size, shapes, self._metadata)
+        return Description("null", "1", "cpu", self._input, shapes, self._metadata)
 
     def close(self) -> None:
         """Release the arrays."""

@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 from runtimes.base import (
     METADATA_KEY,
     AbsentDeviceError,
+    Batch,
     ClosedError,
     Description,
     Device,
     DeviceError,
+    Input,
     Layer,
     MissingExtraError,
     ModelFileError,
-    check_batch,
 )
 from runtimes.cpus import thread_limit
 from runtimes.onnx_graph import import_onnx, read_checked, read_layers, remove_notes
@@ -104,27 +105,29 @@ class ONNXRuntime:
         options = _session_options(ort, threads)
         settings = _provider_options(provider, place, path, options.intra_op_num_threads, cache_dir)
         session = _open(ort, path, options, device, provider, settings)
-        self._size = _input_size(session, path)
-        if input_size not in (None, self._size):
-            height, width = self._size
+        if _fix_dimensions(options, session, input_size):
+            session = _open(ort, path, options, device, provider, settings)
+        self._input = _input(session, path)
+        if input_size not in (None, self._input.size):
+            height, width = self._input.size
             raise ModelFileError(
                 f"{path} runs at {height}x{width} only; leave out input_size, "
                 f"or export it with --size {input_size[0]}x{input_size[1]}"
             )
         self._shapes = _output_shapes(session, path)
-        self._input = session.get_inputs()[0].name
+        self._input_name = session.get_inputs()[0].name
         self._path, self._version = path, ort.__version__
         self._device = ":".join(filter(None, (provider.removesuffix("ExecutionProvider"), place)))
         self._session: Any = session
 
-    def run(self, image: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        """Run a u8 batch ``[N, H, W, 4]``, one picture after the other; the outputs belong to the caller."""
+    def run(self, image: Batch) -> dict[str, NDArray[np.float32]]:
+        """Run a batch, one picture after the other; the outputs belong to the caller."""
         session = self._open_session()  # kept until the end, whoever closes the runtime meanwhile
-        check_batch(image, self._size)
+        self._input.check(image)
         image = np.ascontiguousarray(image)
         names = list(self._shapes)
         try:
-            found = [session.run(names, {self._input: image[n : n + 1]}) for n in range(len(image))]
+            found = [session.run(names, {self._input_name: image[n : n + 1]}) for n in range(len(image))]
         except Exception as error:
             raise ModelFileError(f"{self._path} fails on {self._device}: {_reason(error)}") from None
         if len(found) == 1:  # as the engine gave it: no copy of the 4 MB of features
@@ -144,7 +147,7 @@ class ONNXRuntime:
             engine="onnxruntime",
             version=self._version,
             device=self._device,
-            input_size=self._size,
+            input=self._input,
             outputs=self._shapes,
             metadata=session.get_modelmeta().custom_metadata_map.get(METADATA_KEY),
             settings={key: value for key, value in settings.items() if value},
@@ -245,14 +248,22 @@ def _open(
     return session
 
 
-def _input_size(session: Any, path: Path) -> tuple[int, int]:
+def _fix_dimensions(options: Any, session: Any, input_size: tuple[int, int] | None) -> bool:
+    """Give each dimension that a file names rather than numbers its number; return whether there is one."""
+    shape, kind = session.get_inputs()[0].shape, session.get_inputs()[0].type
+    sides = (1, *(input_size or ())) if kind == "tensor(uint8)" else (1, None, *(input_size or ()))
+    named = [(name, side) for name, side in zip(shape, sides, strict=False) if isinstance(name, str) and side]
+    for name, side in named:
+        options.add_free_dimension_override_by_name(name, side)
+    return bool(named)
+
+
+def _input(session: Any, path: Path) -> Input:
     inputs = session.get_inputs()
-    shape, kind = inputs[0].shape, inputs[0].type
-    if len(inputs) != 1 or len(shape) != 4 or not all(isinstance(side, int) for side in shape):
-        raise ModelFileError(f"{path}: expected one static input [1, H, W, 4], found {len(inputs)}, {shape}")
-    if kind != "tensor(uint8)" or (shape[0], shape[3]) != (1, 4):
-        raise ModelFileError(f"{path}: expected u8 [1, H, W, 4], RGB and mask, found {kind} {shape}")
-    return shape[1], shape[2]
+    if len(inputs) != 1:
+        raise ModelFileError(f"{path}: expected one static input, found {len(inputs)}")
+    kind = {"tensor(uint8)": "u8", "tensor(float)": "f32"}.get(inputs[0].type, inputs[0].type)
+    return Input.read(path, kind, inputs[0].shape)
 
 
 def _output_shapes(session: Any, path: Path) -> dict[str, tuple[int, ...]]:

@@ -17,14 +17,15 @@ from runtimes import quirks
 from runtimes.base import (
     METADATA_KEY,
     AbsentDeviceError,
+    Batch,
     ClosedError,
     Description,
     Device,
     DeviceError,
+    Input,
     Layer,
     MissingExtraError,
     ModelFileError,
-    check_batch,
 )
 from runtimes.cpus import thread_limit
 
@@ -92,9 +93,8 @@ class OpenVINORuntime:
         name = _device(core, device)
         model = _read(core, path)
         self._metadata = _metadata(model)
-        if input_size is not None:
-            _reshape(model, path, input_size)
-        self._size = _input_size(model, path)
+        _reshape(model, path, input_size)
+        self._input = _input(model, path)
         quantized = any(op.get_type_name() == "FakeQuantize" for op in model.get_ops())
         settings = _settings(name, threads, cache_dir, quantized=quantized)
         try:
@@ -115,9 +115,9 @@ class OpenVINORuntime:
         self._closed = False
         self._closing = threading.Lock()
 
-    def run(self, image: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        """Run a u8 batch ``[N, H, W, 4]``, one picture after the other; the outputs belong to the caller."""
-        check_batch(image, self._size)
+    def run(self, image: Batch) -> dict[str, NDArray[np.float32]]:
+        """Run a batch, one picture after the other; the outputs belong to the caller."""
+        self._input.check(image)
         # Bound to a name until the end: a tensor does not keep the memory alive that it shares.
         image = np.ascontiguousarray(image)
         outputs = {name: np.empty((len(image), *shape[1:]), np.float32) for name, shape in self._shapes.items()}
@@ -153,7 +153,7 @@ class OpenVINORuntime:
             engine="openvino",
             version=self._version,
             device=",".join(devices) if isinstance(devices, list | tuple) else str(devices),
-            input_size=self._size,
+            input=self._input,
             outputs=self._shapes,
             metadata=self._metadata,
             settings={key: value for key, value in settings.items() if value},
@@ -255,22 +255,27 @@ def _metadata(model: Any) -> str | None:
     return str(model.get_rt_info([METADATA_KEY]).astype(str))
 
 
-def _reshape(model: Any, path: Path, input_size: tuple[int, int]) -> None:
+def _reshape(model: Any, path: Path, input_size: tuple[int, int] | None) -> None:
+    """Fix whatever of the input's shape the file leaves open, and its size to what was asked for."""
+    shape = model.inputs[0].partial_shape
+    if len(model.inputs) != 1 or len(shape) != 4 or (input_size is None and shape.is_static):
+        return
+    shape[0] = 1
+    if input_size is not None:
+        sides = (1, 2) if model.inputs[0].element_type.get_type_name() == "u8" else (2, 3)
+        for index, side in zip(sides, input_size, strict=True):
+            shape[index] = side
     try:
-        model.reshape([1, *input_size, 4])
+        model.reshape(shape)
     except RuntimeError as error:
         raise ModelFileError(f"{path} cannot be reshaped to {input_size}: {_first_line(error)}") from None
 
 
-def _input_size(model: Any, path: Path) -> tuple[int, int]:
-    shape = model.inputs[0].partial_shape
-    if len(model.inputs) != 1 or shape.is_dynamic or len(shape) != 4:
-        raise ModelFileError(f"{path}: expected one static input [1, H, W, 4], found {shape}")
-    _, height, width, channels = shape.to_shape()
-    kind = model.inputs[0].element_type.get_type_name()
-    if channels != 4 or kind != "u8":
-        raise ModelFileError(f"{path}: expected u8 [1, H, W, 4], RGB and mask, found {kind} {shape}")
-    return int(height), int(width)
+def _input(model: Any, path: Path) -> Input:
+    if len(model.inputs) != 1:
+        raise ModelFileError(f"{path}: expected one static input, found {len(model.inputs)}")
+    shape = [side.get_length() if side.is_static else None for side in model.inputs[0].partial_shape]
+    return Input.read(path, model.inputs[0].element_type.get_type_name(), shape)
 
 
 def _check_outputs(compiled: Any, path: Path) -> None:

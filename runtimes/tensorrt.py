@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtimes import cuda
-from runtimes.base import ClosedError, Description, Device, DeviceError, ModelFileError, check_batch, existing_file
+from runtimes.base import Batch, ClosedError, Description, Device, DeviceError, Input, ModelFileError, existing_file
 from runtimes.tensorrt_build import ENGINES, RTX, build, engine_name, installed, logger
 from runtimes.tensorrt_plan import REBUILD, Sidecar, sha256, sidecar_path
 
@@ -58,7 +58,7 @@ class TensorRTRuntime:
             built = self._sidecar.compute_capability
             raise ModelFileError(f"{path} is for compute capability {built}, 'cuda:{index}' has {present}; {REBUILD}")
         self._path, self._device = path, f"cuda:{index}"
-        self._size = self._sidecar.input_shape[1], self._sidecar.input_shape[2]
+        self._reads = Input.read(path, "u8", self._sidecar.input_shape)
         self._lock, self._closed = threading.Lock(), False
         self._context: Any = None
         self._kept: tuple[Any, ...] = ()
@@ -71,9 +71,9 @@ class TensorRTRuntime:
                 self.close()
                 raise
 
-    def run(self, image: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        """Run a u8 batch ``[N, H, W, 4]``, one picture after the other; the outputs belong to the caller."""
-        check_batch(image, self._size)
+    def run(self, image: Batch) -> dict[str, NDArray[np.float32]]:
+        """Run a batch, one picture after the other; the outputs belong to the caller."""
+        self._reads.check(image)
         with self._lock, self._failing():
             if self._closed:
                 raise ClosedError(_CLOSED)
@@ -103,7 +103,7 @@ class TensorRTRuntime:
             "convolutions": dict(Counter(layer.precision for layer in sidecar.layers if layer.type == "Convolution")),
         }
         return Description(
-            sidecar.engine, sidecar.version, self._device, self._size, self._shapes(), sidecar.metadata, settings
+            sidecar.engine, sidecar.version, self._device, self._reads, self._shapes(), sidecar.metadata, settings
         )
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from runtimes import cuda
-from runtimes.base import AbsentDeviceError, DeviceError, Layer, MissingExtraError, ModelFileError, existing_file
+from runtimes.base import AbsentDeviceError, DeviceError, Input, Layer, MissingExtraError, ModelFileError, existing_file
 from runtimes.onnx_metadata import read_metadata
 from runtimes.tensorrt_plan import REBUILD, Sidecar, inspected_layers, plan_layers, sha256
 
@@ -159,10 +159,11 @@ def _check_ends(trt: Any, network: Any, path: Path) -> None:
     inputs = [network.get_input(index) for index in range(network.num_inputs)]
     outputs = [network.get_output(index) for index in range(network.num_outputs)]
     found = [(tensor.dtype, tuple(tensor.shape)) for tensor in inputs]
-    if [(dtype, len(shape), *shape[:1], *shape[3:]) for dtype, shape in found] != [(trt.uint8, 4, 1, 4)]:
-        raise ModelFileError(f"{path.name}: expected one input u8 [1, H, W, 4], found {found}")
+    if len(found) != 1 or found[0][0] != trt.uint8:
+        raise ModelFileError(f"{path.name}: expected one input u8 [1, H, W, C], found {found}")
     if any(-1 in tensor.shape for tensor in (*inputs, *outputs)):
         raise ModelFileError(f"{path.name}: expected static shapes; export with a fixed size")
+    Input.read(path, "u8", found[0][1])
     if any(tensor.dtype not in (trt.float32, trt.float16) for tensor in outputs):
         raise ModelFileError(f"{path.name}: expected outputs of float32 or float16")
 

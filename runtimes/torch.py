@@ -9,6 +9,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -17,21 +18,22 @@ from numpy.typing import NDArray
 
 from runtimes.base import (
     AbsentDeviceError,
+    Batch,
     ClosedError,
     Description,
     DeviceError,
     EdgeHRNetError,
+    Input,
     MissingExtraError,
     ModelFileError,
-    check_batch,
 )
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    # path -> a module in eval mode from u8 [N, H, W, 4] to named float32 tensors, its metadata, and (height, width)
-    Loader: TypeAlias = Callable[[Path], tuple[nn.Module, str, tuple[int, int]]]
+    # path -> a module in eval mode to named float32 tensors, its metadata, and what it reads
+    Loader: TypeAlias = Callable[[Path], tuple[nn.Module, str, Input]]
 
 _THREADS = threading.Lock()  # torch has one number of threads for the whole process
 
@@ -66,20 +68,20 @@ class TorchRuntime:
             raise ModelFileError(f"{path} holds weights, not a network; open it with edgehrnet.Predictor")
         self._path, self._threads = path, threads
         self._device = _device(device)
-        module, self._metadata, size = loader(path)
-        self._size = input_size or size
+        module, self._metadata, own = loader(path)
+        self._input = replace(own, size=input_size or own.size)
         self._module: nn.Module | None = module.to(self._device)
         try:
-            first = self._forward(self._module, np.zeros((1, *self._size, 4), np.uint8))
+            first = self._forward(self._module, self._input.blank())
         except (RuntimeError, EdgeHRNetError) as error:
-            height, width = self._size
+            height, width = self._input.size
             raise ModelFileError(f"{path} cannot run at {height}x{width} on {self._device}: {error}") from None
         self._shapes = {name: array.shape for name, array in first.items()}
 
-    def run(self, image: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        """Run a u8 batch ``[N, H, W, 4]``, one picture after the other; the outputs belong to the caller."""
+    def run(self, image: Batch) -> dict[str, NDArray[np.float32]]:
+        """Run a batch, one picture after the other; the outputs belong to the caller."""
         module = self._open_module()  # kept until the end, whoever closes the runtime meanwhile
-        check_batch(image, self._size)
+        self._input.check(image)
         outputs = {name: np.empty((len(image), *shape[1:]), np.float32) for name, shape in self._shapes.items()}
         try:
             for n in range(len(image)):
@@ -103,7 +105,7 @@ class TorchRuntime:
             engine="torch",
             version=torch.__version__,
             device=str(self._device),
-            input_size=self._size,
+            input=self._input,
             outputs=self._shapes,
             metadata=self._metadata,
             settings={key: value for key, value in settings.items() if value},
@@ -113,7 +115,7 @@ class TorchRuntime:
         """Release the network; calls in flight still end, on what is freed with the last of them."""
         self._module = None
 
-    def _forward(self, module: nn.Module, image: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    def _forward(self, module: nn.Module, image: Batch) -> dict[str, NDArray[np.float32]]:
         import torch
 
         # Copied: torch takes neither negative strides nor, without a warning, an array that it may not write to.

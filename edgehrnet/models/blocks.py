@@ -1,4 +1,4 @@
-"""The blocks EdgeHRNet is built from: convolution + BN + activation, LiteBlock, Down, Up, Smooth.
+"""The blocks the networks are built from: convolution + BN + activation, LiteBlock, Down, Up, Smooth.
 
 Every convolution is followed by a BN (prediction layers and gates aside), so that every BN folds into a
 convolution, and a fake-quantize has one place to sit: after the activation.
@@ -8,43 +8,15 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-ACTIVATIONS: dict[str, type[nn.SiLU] | type[nn.Hardswish]] = {"silu": nn.SiLU, "hardswish": nn.Hardswish}
-DOWNS = ("dw", "avgpool", "blur")
-LINEAR = "linear"
+from edgehrnet.models.style import Style
+
 TINY = 1e-8
-
-
-@dataclass(frozen=True)
-class Style:
-    """The choices that all blocks of one network share.
-
-    Attributes:
-        activation: a key of `ACTIVATIONS`, or `LINEAR` for none.
-        inplace: overwrite tensors that no backward reads: the BN output below an activation, and the
-            first term of a sum. Autograd keeps its own copy of an activation's input, so the gain is
-            in inference and in transient memory.
-        down: how `Down` halves the resolution, one of `DOWNS`.
-    """
-
-    activation: str = "silu"
-    inplace: bool = True
-    down: str = "dw"
-
-    @property
-    def linear(self) -> Style:
-        """The same style without an activation.
-
-        >>> Style("hardswish").linear.activation
-        'linear'
-        """
-        return replace(self, activation=LINEAR)
 
 
 class Convolution(nn.Module):
@@ -86,10 +58,11 @@ class Convolution(nn.Module):
 
 
 class ConvBNAct(Convolution):
-    """Convolution (no bias, 'same' padding for odd kernels) -> BN (eps 1e-5) -> activation.
+    """Convolution ('same' padding for odd kernels) -> BN (eps 1e-5) -> activation.
 
     ``[B, Ci, H, W]`` -> ``[B, Co, ceil(H/stride), ceil(W/stride)]``. The children are ``conv``, ``bn`` and ``act``,
-    the identity where the style is linear.
+    the identity where the style is linear. ``norm`` False: no BN, and ``bn`` is the identity. ``bias``: of the
+    convolution, which BN makes superfluous; some published networks have it all the same.
 
     >>> ConvBNAct(4, 8, 3, Style(), stride=2)(torch.zeros(1, 4, 6, 8)).shape
     torch.Size([1, 8, 3, 4])
@@ -106,12 +79,12 @@ class ConvBNAct(Convolution):
         *,
         stride: int = 1,
         groups: int = 1,
+        bias: bool = False,
+        norm: bool = True,
     ) -> None:
-        linear = style.activation == LINEAR
-        act = nn.Identity() if linear else ACTIVATIONS[style.activation](inplace=style.inplace)
-        super().__init__(stride, kernel // 2, groups, act)
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False)
-        self.bn = nn.BatchNorm2d(out_channels)
+        super().__init__(stride, kernel // 2, groups, style.make_activation())
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=bias)
+        self.bn = nn.BatchNorm2d(out_channels) if norm else nn.Identity()
 
     def folded(self, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor | None]:
         """See `Convolution.folded`.
@@ -124,6 +97,8 @@ class ConvBNAct(Convolution):
             return weight, self.conv.bias
         scale = self._scale(dtype)
         mean = cast("Tensor", self.bn.running_mean).to(scale.dtype)
+        if self.conv.bias is not None:
+            mean = mean - self.conv.bias.to(scale.dtype)
         return weight * scale[:, None, None, None], self.bn.bias.to(scale.dtype) - mean * scale
 
     def forward(self, x: Tensor) -> Tensor:
@@ -138,6 +113,8 @@ class ConvBNAct(Convolution):
             scale = torch.where(scale.abs() < TINY, TINY, scale)
             weight = self.quantize_weight(self.conv.weight * scale[:, None, None, None])
             convolved = self.convolve(x, weight, None) / scale[:, None, None]
+            if self.conv.bias is not None:
+                convolved = convolved + self.conv.bias[:, None, None]
         else:
             convolved = self.conv(x)
         y: Tensor = self.act(self.bn(convolved))
@@ -262,21 +239,21 @@ def down_chain(in_channels: int, out_channels: int, steps: int, style: Style) ->
     return nn.Sequential(*inner, Down(in_channels, out_channels, style.linear))
 
 
-def upsample(factor: int) -> nn.Upsample:
-    """One bilinear interpolation by ``factor``, half-pixel centres (align_corners=False)."""
-    return nn.Upsample(scale_factor=factor, mode="bilinear", align_corners=False)
+def upsample(factor: int, mode: str = "bilinear") -> nn.Upsample:
+    """One interpolation by ``factor``: ``nearest``, or ``bilinear`` with half-pixel centres (align_corners=False)."""
+    return nn.Upsample(scale_factor=factor, mode=mode, align_corners=None if mode == "nearest" else False)
 
 
 class Up(nn.Sequential):
-    """``[B, Ci, H, W]`` -> ``[B, Co, fH, fW]``: 1x1 + BN, then one bilinear interpolation by f.
+    """``[B, Ci, H, W]`` -> ``[B, Co, fH, fW]``: 1x1 + BN, then one interpolation by f, see `upsample`.
 
-    Bilinear weights sum to one, so at inference both orders give the same result; this one costs
+    The weights of an interpolation sum to one, so at inference both orders give the same result; this one costs
     1/f^2 of the MACs.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, factor: int, style: Style) -> None:
+    def __init__(self, in_channels: int, out_channels: int, factor: int, style: Style, mode: str = "bilinear") -> None:
         pointwise = ConvBNAct(in_channels, out_channels, 1, style.linear)
-        super().__init__(OrderedDict(pointwise=pointwise, resize=upsample(factor)))
+        super().__init__(OrderedDict(pointwise=pointwise, resize=upsample(factor, mode)))
 
 
 def smooth(channels: int, style: Style) -> ConvBNAct:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import os
@@ -14,11 +15,21 @@ import torch
 from torch import Tensor
 
 from edgehrnet.errors import EdgeHRNetError, InputError, MissingFileError, ModelFileError
-from edgehrnet.models import EdgeHRNet, create
+from edgehrnet.models.building import create
+from edgehrnet.models.network import KeypointNetwork
+from edgehrnet.models.published import read_published, shorten, tensors_of
 from edgehrnet.models.quantized import RangeTable
 
 FORMAT = "edgehrnet-checkpoint"
 VERSION = 2
+# What torch says of a file that holds more than tensors and plain values, and what helps.
+MORE_THAN_PLAIN = ("Unsupported global", "unsupported GLOBAL", "unrecognized function", "Unsupported class")
+WAY_OUT = (
+    "holds Python objects beside its tensors, and to read those is to run code. Where you trust it, keep its tensors "
+    "alone, and use the file that this writes:\n"
+    """python -c "import torch; c = torch.load('{0}', map_location='cpu', weights_only=False); """
+    """torch.save(c.get('state_dict', c), '{1}-tensors.pth')\""""
+)
 _FIELDS: dict[str, type] = {
     "variant": str,
     "keypoints": int,
@@ -42,6 +53,7 @@ class Checkpoint:
         spec: the ModelSpec as JSON values.
         training: how the weights came about, JSON values.
         quantization: the ranges of activations for each target that the network was calibrated for, by target.
+        network: in memory alone: the network that the state is of, where no variant builds it.
     """
 
     variant: str
@@ -51,6 +63,7 @@ class Checkpoint:
     spec: dict[str, Any]
     training: dict[str, Any]
     quantization: dict[str, RangeTable] = field(default_factory=dict)
+    network: KeypointNetwork | None = None
 
     def table(self, target: str) -> RangeTable:
         """The ranges for ``target``.
@@ -117,21 +130,46 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
-    """Read a checkpoint; only tensors and plain values are unpacked, on the CPU.
+    """Read a checkpoint of this package, or a published one of HRNet or Lite-HRNet, see `models.published`.
+
+    Only tensors and plain values are unpacked, on the CPU. A published file becomes a checkpoint of the network it was
+    recognised as, its weights under our names, and the spec that the network was published with.
 
     Raises:
         MissingFileError: there is no such file.
-        ModelFileError: the file is damaged, is something else, or lacks a part.
+        ModelFileError: the file is damaged, is something else, lacks a part, or holds more than plain values.
     """
     file = Path(path)
+    content = _read(file)
+    if isinstance(content, dict) and content.get("format") == FORMAT:
+        return _own(file, content)
+    state = tensors_of(content)
+    try:
+        found = None if state is None else read_published(state)
+    except ModelFileError as error:
+        raise ModelFileError(f"{file}: {error}") from None
+    if found is None:
+        raise ModelFileError(
+            f"{file} is not a checkpoint of this package (no format {FORMAT!r}), nor a published one of HRNet or "
+            "Lite-HRNet"
+        )
+    spec = _plain("spec", found.spec)
+    return Checkpoint(found.variant, found.keypoints, found.options, found.state, spec, {"published": file.name})
+
+
+def _read(file: Path) -> Any:
     if not file.is_file():
         raise MissingFileError(f"no such checkpoint: {file}")
     try:
-        content = torch.load(file, weights_only=True, map_location="cpu")
+        return torch.load(file, weights_only=True, map_location="cpu")
     except Exception as error:  # Damage surfaces as a dozen types, from zip, pickle and tensor code.
+        if any(hint in str(error) for hint in MORE_THAN_PLAIN):
+            raise ModelFileError(f"{file} {WAY_OUT.format(file.name, file.stem)}") from None
         raise ModelFileError(f"{file} is damaged or no checkpoint: {type(error).__name__}") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ModelFileError(f"{file} is not a checkpoint of this package (no format {FORMAT!r})")
+
+
+def _own(file: Path, content: dict[str, Any]) -> Checkpoint:
+    """Check what `save_checkpoint` wrote, of this version or an older one."""
     if content.get("version") == 1:  # before there were range tables
         content |= {"version": VERSION, "quantization": {}}
     if content.get("version") != VERSION:
@@ -152,7 +190,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     return Checkpoint(**{name: content[name] for name in _FIELDS})
 
 
-def build_model(checkpoint: Checkpoint) -> EdgeHRNet:
+def build_model(checkpoint: Checkpoint) -> KeypointNetwork:
     """The network of a checkpoint with its weights, in float32, on the CPU, in eval mode.
 
     Raises:
@@ -160,7 +198,9 @@ def build_model(checkpoint: Checkpoint) -> EdgeHRNet:
             names what is missing, unexpected, or of another shape.
     """
     try:
-        net = create(checkpoint.variant, keypoints=checkpoint.keypoints, **checkpoint.options)
+        net = copy.deepcopy(checkpoint.network) or create(
+            checkpoint.variant, keypoints=checkpoint.keypoints, **checkpoint.options
+        )
     except EdgeHRNetError as error:
         raise ModelFileError(f"the checkpoint's network cannot be built: {error}") from error
     expected = net.state_dict()
@@ -171,7 +211,7 @@ def build_model(checkpoint: Checkpoint) -> EdgeHRNet:
         "of another shape": [n for n in expected if n in given and expected[n].shape != given[n].shape],
     }
     if any(problems.values()):
-        listed = "; ".join(f"{what}: {_shorten(names)}" for what, names in problems.items() if names)
+        listed = "; ".join(f"{what}: {shorten(names)}" for what, names in problems.items() if names)
         raise ModelFileError(f"the weights do not fit {checkpoint.variant}: {listed}")
     # Copying into the float32 parameters is what widens float16 weights.
     net.load_state_dict(given)
@@ -199,11 +239,6 @@ def _unpack(packed: Mapping[str, Any]) -> dict[str, Tensor]:
     if any(len(left) for left in rest.values()):
         raise ValueError("more values than the table names")
     return state
-
-
-def _shorten(names: list[str], most: int = 5) -> str:
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + rest
 
 
 def _plain(what: str, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,14 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from edgehrnet.errors import InputError
-from edgehrnet.letterbox import check_input_size
 from edgehrnet.models.blocks import (
     Add,
     ConvBNAct,
     Down,
     LiteBlock,
-    Style,
     Up,
     down_chain,
     initialise_convolutions,
@@ -29,8 +26,10 @@ from edgehrnet.models.blocks import (
 )
 from edgehrnet.models.fpn import LiteFPN
 from edgehrnet.models.heads import AuxiliaryHeads, Heads
+from edgehrnet.models.network import KeypointNetwork, check_input
 from edgehrnet.models.options import Options
 from edgehrnet.models.output import Output
+from edgehrnet.models.style import Style
 
 IN_CHANNELS = 4
 BRANCHES = (32, 64, 128, 256)
@@ -133,7 +132,7 @@ class Stage(nn.Module):
         return tuple(maps)
 
 
-class EdgeHRNet(nn.Module):
+class EdgeHRNet(KeypointNetwork):
     """The keypoint network ``edgehrnet18``.
 
     Input: ``[B, 4, H, W]`` float, NCHW, contiguous or channels_last; channels R, G, B in 0..1 and a mask
@@ -149,12 +148,9 @@ class EdgeHRNet(nn.Module):
     """
 
     def __init__(self, keypoints: int = 17, options: Options | None = None) -> None:
-        super().__init__()
-        if isinstance(keypoints, bool) or not isinstance(keypoints, int) or keypoints < 1:
-            raise InputError(f"keypoints is a whole number of at least 1, not {keypoints!r}")
         options = options or Options()
+        super().__init__(keypoints, IN_CHANNELS, gives_offsets=True, extra_outputs=options.extra_outputs)
         style = options.style
-        self.keypoints = keypoints
         self.options = options
         self.stem = Stem(BRANCHES[0], style)
         self.stage2 = Stage(2, options.modules[0], style)
@@ -180,7 +176,7 @@ class EdgeHRNet(nn.Module):
 
     def forward(self, x: Tensor) -> Output:
         """``[B, 4, H, W]`` float -> `Output`; see the class."""
-        check_input(x)
+        check_input(x, self.in_channels)
         branches: tuple[Tensor, ...] = (self.stem(x),)
         for stage in (self.stage2, self.stage3, self.stage4):
             branches = self._run(stage, branches)
@@ -220,21 +216,3 @@ def unchanged_buffers(net: nn.Module) -> Iterator[None]:
     finally:
         for module, name, buffer in kept:
             setattr(module, name, buffer)
-
-
-def check_input(x: Tensor) -> None:
-    """Accept ``[B, 4, H, W]`` float with H and W divisible by 32.
-
-    Raises:
-        InputError: names what was given and the nearest sizes that are accepted.
-
-    >>> check_input(torch.zeros(1, 4, 250, 512))  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-        ...
-    edgehrnet.errors.InputError: input size 250x512 (height x width): ... the nearest are 224x512 and 256x512
-    """
-    if x.dim() != 4 or x.shape[1] != IN_CHANNELS:
-        raise InputError(f"the input is [B, {IN_CHANNELS}, H, W] (RGB + mask), not {list(x.shape)}")
-    if not x.is_floating_point():
-        raise InputError(f"the input is floating point, scaled to 0..1, not {x.dtype}")
-    check_input_size((int(x.shape[2]), int(x.shape[3])))

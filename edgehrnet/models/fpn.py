@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from edgehrnet.models.blocks import ConvBNAct, Style, smooth, upsample
+from edgehrnet.models.blocks import ConvBNAct, smooth, upsample
 from edgehrnet.models.fusion import Concatenate, Fuse
+from edgehrnet.models.style import Style
 
 METHODS = ("A", "B")
 SMOOTH_GAMMA = 0.9

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgehrnet.models.blocks import Add, ConvBNAct, Style
+from edgehrnet.models.blocks import Add, ConvBNAct
+from edgehrnet.models.style import Style
 
 FUSES = ("add", "weighted")
 GATES = ("none", "se", "coord")

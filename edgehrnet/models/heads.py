@@ -6,7 +6,8 @@ from collections import OrderedDict
 
 from torch import Tensor, nn
 
-from edgehrnet.models.blocks import ConvBNAct, Prediction, Style
+from edgehrnet.models.blocks import ConvBNAct, Prediction
+from edgehrnet.models.style import Style
 
 # sigmoid(-2.19) = 0.1: heatmaps are almost empty, so start by predicting little (Lin et al., focal loss,
 # ICCV 2017), or the first steps only push the background down.

@@ -9,13 +9,15 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from edgehrnet.errors import ModelFileError
 from edgehrnet.letterbox import check_input_size
-from edgehrnet.models import EdgeHRNet
 from edgehrnet.models.checkpoints import Checkpoint, build_model, load_checkpoint
 from edgehrnet.models.deploy import Deployed
 from edgehrnet.models.folding import fold_batchnorm
+from edgehrnet.models.network import KeypointNetwork
 from edgehrnet.models.quantized import freeze
 from edgehrnet.spec import ModelSpec
+from runtimes.base import Input
 
 QUANTIZATION = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
 # Option -> how the names of its head's weights begin.
@@ -32,8 +34,8 @@ def computes_in(target: str, precision: str) -> torch.dtype:
     return torch.float16 if (target, precision) in HALF else torch.float32
 
 
-def load_deployed(path: Path, target: str | None = None) -> tuple[nn.Module, str, tuple[int, int]]:
-    """Read a checkpoint as ``runtimes.torch`` takes it: the `Deployed` network, its spec as JSON, (height, width).
+def load_deployed(path: Path, target: str | None = None) -> tuple[nn.Module, str, Input]:
+    """Read a checkpoint as ``runtimes.torch`` takes it: the `Deployed` network, its spec as JSON, and what it reads.
 
     ``target``: None for the float network; ``openvino``, ``onnx`` or ``tensorrt`` for the fake-quantized one, with the
     ranges that the checkpoint has for this engine. Raises InputError if it has none.
@@ -44,7 +46,7 @@ def load_deployed(path: Path, target: str | None = None) -> tuple[nn.Module, str
     dtype = torch.float32 if target is None else computes_in(target, "int8")
     if target is not None:
         network = freeze(network, checkpoint.table(target), dtype)
-    return Deployed(network, spec.mean, spec.std, dtype).eval(), spec.to_json(), spec.input_size
+    return Deployed(network, spec.mean, spec.std, dtype).eval(), spec.to_json(), Input(spec.input_size, spec.channels)
 
 
 def without_heads(checkpoint: Checkpoint, heads: Collection[str]) -> Checkpoint:
@@ -57,26 +59,28 @@ def without_heads(checkpoint: Checkpoint, heads: Collection[str]) -> Checkpoint:
     )
 
 
-def deployable(checkpoint: Checkpoint) -> EdgeHRNet:
+def deployable(checkpoint: Checkpoint) -> KeypointNetwork:
     """Return the float network in eval mode, BatchNorm folded, without the head that serves training only."""
     return fold_batchnorm(build_model(without_heads(checkpoint, ("auxiliary",))))
 
 
 def deployed_spec(
-    checkpoint: Checkpoint, network: EdgeHRNet, precision: str, input_size: tuple[int, int] | None
+    checkpoint: Checkpoint, network: KeypointNetwork, precision: str, input_size: tuple[int, int] | None
 ) -> ModelSpec:
-    """Return the checkpoint's spec as the file will state it, without a golden pair."""
+    """Return the checkpoint's spec as the file will state it, without a golden pair.
+
+    Raises ModelFileError if the spec is for another number of input channels.
+    """
     spec = ModelSpec.from_dict(checkpoint.spec)
     if input_size is not None:
         check_input_size(input_size)
         spec = spec.replace(input_size=input_size)
-    extras = [(name, "NCHW") for name in ("boundary", "sdf", "p3_td", "p4_td", "p5") if _has(network, name)]
+    if spec.channels != network.in_channels:
+        given, wanted = spec.channels, network.in_channels
+        raise ModelFileError(f"{checkpoint.variant} reads {wanted} channels, and the checkpoint's spec says {given}")
+    offsets = [("offsets", "NCHW")] if network.gives_offsets else []
+    extras = [(name, "NCHW") for name in network.extra_outputs]
     return spec.replace(
         quantization=QUANTIZATION[precision],
-        outputs=(("heatmaps", "NCHW"), ("offsets", "NCHW"), ("hf", "NHWC"), *extras),
+        outputs=(("heatmaps", "NCHW"), *offsets, ("hf", "NHWC"), *extras),
     )
-
-
-def _has(network: EdgeHRNet, name: str) -> bool:
-    options = network.options
-    return bool(getattr(options, name) if name in ("boundary", "sdf") else options.pyramid)

@@ -6,16 +6,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 from edgehrnet.errors import InputError, nearest
-from edgehrnet.models.blocks import ACTIVATIONS, DOWNS, Style
 from edgehrnet.models.fpn import METHODS
 from edgehrnet.models.fusion import FUSES, GATES
+from edgehrnet.models.style import DOWNS, Style
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "fuse": FUSES,
     "gate": GATES,
     "fpn": METHODS,
     "down": DOWNS,
-    "activation": tuple(ACTIVATIONS),
+    "activation": ("silu", "hardswish"),
 }
 
 
@@ -70,6 +70,21 @@ class Options:
     def style(self) -> Style:
         """The choices shared by all blocks."""
         return Style(self.activation, self.inplace, self.down)
+
+    @property
+    def extra_outputs(self) -> tuple[str, ...]:
+        """The names that ``Output.extras`` holds, in order.
+
+        >>> Options(pyramid=True, sdf=True).extra_outputs
+        ('sdf', 'p3_td', 'p4_td', 'p5')
+        """
+        given = {
+            "boundary": ("boundary",),
+            "sdf": ("sdf",),
+            "pyramid": ("p3_td", "p4_td", "p5"),
+            "auxiliary": ("aux_p3", "aux_p4"),
+        }
+        return tuple(name for option, names in given.items() if getattr(self, option) for name in names)
 
 
 def option_names() -> list[str]:

@@ -11,8 +11,9 @@ class Output(NamedTuple):
     """Outputs of a network, all NCHW, in the floating dtype of the input.
 
     Attributes:
-        hf: the fused high-resolution features, ``[B, C, H/4, W/4]`` (C = 128 for edgehrnet18).
-        heatmaps: one map per keypoint, ``[B, K, H/4, W/4]``, logits (any real number; sigmoid gives 0..1).
+        hf: the high-resolution features that the last layer reads, ``[B, C, H/4, W/4]`` (C = 128 for edgehrnet18).
+        heatmaps: one map per keypoint, ``[B, K, H/4, W/4]``, any real number: logits in EdgeHRNet (sigmoid gives
+            0..1), in the published networks heights already (1 at a keypoint, 0 far from it).
         offsets: ``[B, 2K, H/4, W/4]`` in heatmap cells, channel 2k = dx and 2k + 1 = dy of keypoint k;
             None where a network has no offset head.
         extras: what was asked for on top, by name: ``boundary`` (logits) and ``sdf``

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgehrnet.spec import ModelSpec
+
+Box: TypeAlias = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,8 @@ class Example:
     integers; always finite. ``visible`` ``(K,)``: whether the point is labelled and lies in the picture. ``empty``:
     there is nothing to find. ``area``: of the instance in square pixels, which OKS measures errors by.
     ``conditions``: what is known to make the picture hard ("shadow", "blur"); errors are reported for each.
+    ``box``: x, y, width, height in pixels of the picture of the one instance that is meant, None if that is all there
+    is; ``rotation`` in degrees and ``scale`` are of its crop, see crops.Crop. ``image_id``: COCO's, of such a picture.
     """
 
     image: NDArray[np.uint8]
@@ -28,6 +32,10 @@ class Example:
     empty: bool = False
     area: float = 0.0
     conditions: frozenset[str] = frozenset()
+    box: Box | None = None
+    rotation: float = 0.0
+    scale: float = 1.0
+    image_id: int | None = None
 
 
 class DataSet(Protocol):

@@ -1,70 +1,70 @@
-"""Labelled photographs on disk: COCO keypoint JSON, and the tables that DeepLabCut and Lightning Pose write.
+"""Labelled photographs on disk, and the tables of them that DeepLabCut and Lightning Pose write; COCO's: coco.py.
 
-Both are read whole (labels only); a picture is opened when it is asked for.
+Labels are read whole; a picture is opened when it is asked for.
 """
 
 from __future__ import annotations
 
 import csv
-import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgehrnet.crops import MARGIN
 from edgehrnet.errors import InputError
 from edgehrnet.sources import read_image
 from edgehrnet.spec import ModelSpec
 from quant.data.augmentation import augment, inside
-from quant.data.examples import Example, drawn
+from quant.data.examples import Box, Example, drawn
+from quant.data.person_augmentation import augment_person
 
 TABLE = "CollectedData.csv"
-BOX_MARGIN = 1.25  # how much larger than an instance's box the cut-out is, as in HRNet's crops
 INPUT_SIZE = (256, 256)
 
 
 @dataclass(frozen=True)
 class Label:
-    """One labelled instance: its picture's path, ``points (K, 2)``, ``visible (K,)``, COCO ``box`` or None, area."""
+    """One labelled instance: its picture's path, ``points (K, 2)``, ``visible (K,)``, COCO ``box`` or None, area.
+
+    ``image_id``: COCO's number of the picture.
+    """
 
     path: Path
     points: NDArray[np.float64]
     visible: NDArray[np.bool_]
-    box: tuple[float, float, float, float] | None
+    box: Box | None
     area: float
+    image_id: int | None = None
 
     def example(self) -> Example:
-        """Open the picture; with a box, cut it out, `BOX_MARGIN` times as large, as far as there is picture.
+        """Open the picture. A labelled point that lies outside it counts as not visible."""
+        image = read_image(self.path)
+        visible = self.visible & inside(self.points, image.shape[1], image.shape[0])
+        return Example(image, self.points, visible, area=self.area, box=self.box, image_id=self.image_id)
 
-        A labelled point that lies outside what is left counts as not visible.
-        """
-        image, points = read_image(self.path), self.points
-        if self.box is not None:
-            rows, columns = self._cut(*image.shape[:2])
-            image, points = np.ascontiguousarray(image[rows, columns]), points - (columns.start, rows.start)
+    def picture(self) -> NDArray[np.uint8]:
+        """Open the picture; with a box, what a crop of it would show, as far as there is picture."""
+        image = read_image(self.path)
+        if self.box is None:
+            return image
         height, width = image.shape[:2]
-        return Example(image, points, self.visible & inside(points, width, height), area=self.area)
-
-    def _cut(self, height: int, width: int) -> tuple[slice, slice]:
-        """Return the rows and columns of a picture that the grown box covers."""
-        assert self.box is not None
         x, y, w, h = self.box
-        grow = (BOX_MARGIN - 1) / 2
+        grow = (MARGIN - 1) / 2
         left, top = max(0, math.floor(x - grow * w)), max(0, math.floor(y - grow * h))
         right, bottom = min(width, math.ceil(x + w + grow * w)), min(height, math.ceil(y + h + grow * h))
         if left >= right or top >= bottom:
             raise InputError(f"{self.path}: box {self.box} covers nothing of {width}x{height} px; boxes are x, y, w, h")
-        return slice(top, bottom), slice(left, right)
+        return np.ascontiguousarray(image[top:bottom, left:right])
 
 
 class Labelled:
     """A data set of labels; ``fold`` (k, n) holds back every n-th picture, beginning with the k-th.
 
-    Instances of one picture stay together, since the cut-outs of neighbours overlap. Without a fold everything is
+    Instances of one picture stay together, since the crops of neighbours overlap. Without a fold everything is
     trained on, and everything is what is scored.
     """
 
@@ -89,12 +89,13 @@ class Labelled:
         epoch, place = divmod(number, len(self._training))
         order = np.random.default_rng((seed, epoch)).permutation(len(self._training))
         example = self._training[order[place]].example()
-        return augment(example, np.random.default_rng((seed, epoch, place)))
+        rng = np.random.default_rng((seed, epoch, place))
+        return augment(example, rng) if example.box is None else augment_person(example, self.spec, rng)
 
     def calibration(self, count: int, seed: int = 0) -> Iterator[NDArray[np.uint8]]:
         """See DataSet; none twice, and not augmented."""
         for index in drawn(len(self._training), count, seed):
-            yield self._training[index].example().image
+            yield self._training[index].picture()
 
     def held_back(self, count: int | None = None) -> Iterator[Example]:
         """See DataSet."""
@@ -137,83 +138,8 @@ def _head(path: Path, rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def read_coco(path: Path, fold: tuple[int, int] | None = None) -> Labelled:
-    """Read COCO keypoint annotations; an example is one instance with at least one labelled point, no crowd.
-
-    Pictures lie beside the JSON file, or in ``images`` beside it. The categories must agree on the keypoints.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        categories = {c["id"]: c for c in content["categories"] if c.get("keypoints")}
-        names = _agreed({tuple(c["keypoints"]) for c in categories.values()})
-        skeletons = {tuple((a - 1, b - 1) for a, b in c.get("skeleton", ())) for c in categories.values()}
-        files = {image["id"]: _beside(path.parent, image["file_name"]) for image in content["images"]}
-        annotations = [a for a in content["annotations"] if a["category_id"] in categories and not a.get("iscrowd")]
-        labels = [_coco_label(a, files, len(names)) for a in annotations if any(a.get("keypoints", ())[2::3])]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} holds no COCO keypoints: {error!r}") from None
-    spec = ModelSpec(
-        name=path.stem,
-        keypoints=names,
-        skeleton=skeletons.pop() if len(skeletons) == 1 else (),
-        flip_pairs=_mirrored(names),
-        oks_sigmas=COCO_SIGMAS if names == COCO_PERSON else (),
-        input_size=INPUT_SIZE,
-    )
-    return Labelled(spec, labels, fold)
-
-
-def _agreed(keypoints: set[tuple[str, ...]]) -> tuple[str, ...]:
-    """Return the one entry."""
-    if len(keypoints) != 1:
-        raise ValueError(f"{len(keypoints)} different lists of keypoints in its categories, where one is accepted")
-    return next(iter(keypoints))
-
-
-COCO_PERSON = (
-    "nose",
-    *(f"{side}_{part}" for part in ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
-      for side in ("left", "right")),
-)  # fmt: skip
-# Of a person's 17 keypoints: how far annotators differ, per square root of area (COCO keypoint evaluation).
-COCO_SIGMAS = (
-    *(0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072),
-    *(0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089),
-)
-
-
 def _label(path: Path, values: NDArray[np.float64], visible: NDArray[np.bool_]) -> Label:
     """Make a label without a box: its area is that of the points' bounding box."""
     points = np.where(visible[:, None], values, 0.0)
     spread = np.ptp(points[visible], axis=0) if visible.any() else np.zeros(2)
     return Label(path, points, visible, None, float(spread.prod()))
-
-
-def _coco_label(annotation: Mapping[str, Any], files: Mapping[int, Path], count: int) -> Label:
-    values = np.array(annotation["keypoints"], np.float64)
-    if values.shape != (3 * count,):
-        raise ValueError(f"annotation {annotation['id']} has {values.size} numbers, {3 * count} for {count} keypoints")
-    values = values.reshape(count, 3)
-    visible = values[:, 2] > 0
-    # COCO counts from a pixel's corner; its own evaluation, and so our scores, take the numbers as they are.
-    points = np.where(visible[:, None], values[:, :2], 0.0)
-    x, y, w, h = annotation["bbox"]
-    return Label(files[annotation["image_id"]], points, visible, (x, y, w, h), float(annotation["area"]))
-
-
-def _beside(folder: Path, name: str) -> Path:
-    return folder / name if (folder / name).is_file() else folder / "images" / name
-
-
-def _mirrored(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
-    """Pair ``left_x`` with ``right_x``.
-
-    >>> _mirrored(["nose", "left_eye", "right_eye"])
-    ((1, 2),)
-    """
-    other = {name: index for index, name in enumerate(names)}
-    return tuple(
-        (index, other[name.replace("left", "right", 1)])
-        for index, name in enumerate(names)
-        if "left" in name and name.replace("left", "right", 1) in other
-    )

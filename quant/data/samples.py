@@ -1,18 +1,22 @@
-"""Examples as training samples: picture -> letterbox -> targets in heatmap cells."""
+"""Examples as training samples: picture -> letterbox or crop -> targets in heatmap cells."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from edgehrnet.crops import crop
 from edgehrnet.letterbox import CellGrid, letterbox
+from edgehrnet.preparation import Transform, fit_crop
 from edgehrnet.spec import ModelSpec
 from quant.data.examples import DataSet, Example
-from quant.data.targets import SDF_CLIP, heatmap_target, offset_target, outline_targets
+from quant.data.targets import CODECS, SDF_CLIP, Codec, heatmap_target, outline_targets
 
 
 @dataclass(frozen=True)
@@ -26,8 +30,8 @@ class SampleHeads:
 class Samples(Dataset[dict[str, Tensor]]):
     """``count`` samples from number ``start`` on; all samples of one batch share an input size.
 
-    A sample holds ``image (H, W, 4)`` u8, ``heatmaps (K, h, w)``, ``offsets (K, 2, h, w)``, ``offset_weight
-    (K, h, w)`` and, if asked for, ``aux_p3``, ``aux_p4``, ``boundary (1, h, w)``, ``sdf (1, h, w)``.
+    A sample holds ``image (H, W, C)`` u8, what the codec draws, and if asked for ``aux_p3``, ``aux_p4``,
+    ``boundary (1, h, w)``, ``sdf (1, h, w)``. ``spec``: of the network that is trained.
     The input size (height, width) of batch b is ``sizes[b % len(sizes)]``. Several processes share one stream:
     process ``rank`` of ``world`` takes every world-th batch.
     """
@@ -35,9 +39,11 @@ class Samples(Dataset[dict[str, Tensor]]):
     def __init__(
         self,
         data: DataSet,
+        spec: ModelSpec,
         start: int,
         count: int,
         *,
+        codec: Codec = CODECS["offset"],
         batch: int,
         sizes: tuple[tuple[int, int], ...],
         seed: int = 0,
@@ -45,8 +51,9 @@ class Samples(Dataset[dict[str, Tensor]]):
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        self.data = data
-        self.start, self.count, self.batch, self.sizes = start, count, batch, sizes
+        self.data, self.codec = data, codec
+        self.specs = [spec.replace(input_size=size) for size in sizes]
+        self.start, self.count, self.batch = start, count, batch
         self.seed, self.heads, self.rank, self.world = seed, heads, rank, world
 
     def __len__(self) -> int:
@@ -58,22 +65,24 @@ class Samples(Dataset[dict[str, Tensor]]):
         step, place = divmod(self.start + index, self.batch)
         number = (step * self.world + self.rank) * self.batch + place
         example = self.data.training(self.seed, number)
-        return sample(example, self.data.spec, self.sizes[step % len(self.sizes)], self.heads)
+        return sample(example, self.specs[step % len(self.specs)], self.heads, self.codec)
 
 
-def sample(example: Example, spec: ModelSpec, input_size: tuple[int, int], heads: SampleHeads) -> dict[str, Tensor]:
-    """Turn an example into network input and targets; see Samples."""
-    image, box = letterbox(example.image, input_size)
-    points = box.forward(example.points)
-    height, width = input_size
+def sample(
+    example: Example, spec: ModelSpec, heads: SampleHeads = SampleHeads(), codec: Codec = CODECS["offset"]
+) -> dict[str, Tensor]:
+    """Turn an example into network input and targets, at the spec's input size; see Samples."""
+    transform: Transform
+    if spec.crop is None:
+        image, transform = letterbox(example.image, spec.input_size)
+    else:
+        transform = fit_crop(example.image, spec, example.box, rotation=example.rotation, scale=example.scale)
+        image = crop(example.image, transform)
+    points = transform.forward(example.points)
+    height, width = spec.input_size
     grid, shape = spec.grid, (height // spec.stride, width // spec.stride)
-    offsets, weight = offset_target(points, example.visible, grid, shape)
-    arrays = {
-        "image": image,
-        "heatmaps": heatmap_target(points, example.visible, grid, shape),
-        "offsets": offsets,
-        "offset_weight": weight,
-    }
+    arrays: dict[str, NDArray[Any]] = {"image": np.ascontiguousarray(image[..., : spec.channels])}
+    arrays |= codec.draw(points, example.visible, grid, shape, codec.sigma(spec.input_size))
     if heads.auxiliary:
         for name, stride in (("aux_p3", 8), ("aux_p4", 16)):
             coarse = CellGrid(stride, (stride - 1) / 2)

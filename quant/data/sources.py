@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from edgehrnet.errors import InputError, nearest
 from edgehrnet.sources import frames, read_image
+from quant.data.coco import read_coco
 from quant.data.corners import NAME, DocumentCorners
 from quant.data.examples import DataSet, drawn
-from quant.data.labelled import TABLE, read_coco, read_table
+from quant.data.labelled import TABLE, read_table
 
 ACCEPTED = f"{NAME!r}, a folder with a {TABLE}, or a COCO keypoint .json"
 

@@ -50,20 +50,20 @@ def test_the_inside_does_not_depend_on_the_direction_of_the_outline():
 
 def test_training_sees_the_bytes_that_the_runtime_sees():
     scene = document_scene(5)
-    sample = make_sample(example(scene), SPEC, (128, 256), SampleHeads())
+    sample = make_sample(example(scene), SPEC.replace(input_size=(128, 256)), SampleHeads())
     np.testing.assert_array_equal(sample["image"].numpy(), letterbox(scene.image, (128, 256))[0])
 
 
 def test_corners_outside_the_picture_have_no_target():
     scene = next(s for s in map(document_scene, range(200)) if "outside" in s.conditions)
-    sample = make_sample(example(scene), SPEC, (128, 256), SampleHeads())
+    sample = make_sample(example(scene), SPEC.replace(input_size=(128, 256)), SampleHeads())
     present = sample["heatmaps"].amax(dim=(1, 2)).numpy() > 0.5
     np.testing.assert_array_equal(present, scene.visible)
 
 
 def test_an_empty_scene_is_outside_everywhere():
     scene = next(s for s in map(document_scene, range(200)) if "empty" in s.conditions)
-    sample = make_sample(example(scene), SPEC, (64, 64), SampleHeads(auxiliary=True, outline=True))
+    sample = make_sample(example(scene), SPEC.replace(input_size=(64, 64)), SampleHeads(auxiliary=True, outline=True))
     for name in ("heatmaps", "offset_weight", "aux_p3", "aux_p4", "boundary"):
         assert not sample[name].any(), name
     assert (sample["sdf"] == SDF_CLIP).all()
@@ -72,7 +72,7 @@ def test_an_empty_scene_is_outside_everywhere():
 def test_coarser_heads_look_at_the_same_place():
     corners = np.array([[40.0, 30.0], [200.0, 35.0], [190.0, 100.0], [45.0, 95.0]])
     scene = Scene(np.zeros((128, 256, 3), np.uint8), corners, np.ones(4, bool), frozenset())
-    sample = make_sample(example(scene), SPEC, (128, 256), SampleHeads(auxiliary=True))
+    sample = make_sample(example(scene), SPEC.replace(input_size=(128, 256)), SampleHeads(auxiliary=True))
     for name, stride in (("heatmaps", 4), ("aux_p3", 8), ("aux_p4", 16)):
         for k, corner in enumerate(corners):
             row, column = divmod(int(sample[name][k].argmax()), 256 // stride)
@@ -83,7 +83,7 @@ def test_coarser_heads_look_at_the_same_place():
 def test_a_batch_has_one_size_and_processes_share_nothing():
     def numbers(**kwargs):
         seen = []
-        data = Samples(DocumentCorners(), 0, 8, batch=4, sizes=((64, 64), (64, 96)), **kwargs)
+        data = Samples(DocumentCorners(), SPEC, 0, 8, batch=4, sizes=((64, 64), (64, 96)), **kwargs)
         shapes = [tuple(data[i]["image"].shape[:2]) for i in range(8)]
         for i in range(8):
             seen.append(data[i]["image"].numpy().tobytes())
@@ -97,8 +97,8 @@ def test_a_batch_has_one_size_and_processes_share_nothing():
 
 
 def test_a_stream_goes_on_where_it_stopped():
-    whole = Samples(DocumentCorners(), 0, 4, batch=2, sizes=((64, 64),), seed=3)
-    rest = Samples(DocumentCorners(), 2, 2, batch=2, sizes=((64, 64),), seed=3)
+    whole = Samples(DocumentCorners(), SPEC, 0, 4, batch=2, sizes=((64, 64),), seed=3)
+    rest = Samples(DocumentCorners(), SPEC, 2, 2, batch=2, sizes=((64, 64),), seed=3)
     np.testing.assert_array_equal(whole[3]["image"], rest[1]["image"])
 
 

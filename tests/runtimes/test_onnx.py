@@ -294,9 +294,10 @@ class TestFiles:
     @pytest.mark.parametrize(
         ("changes", "text"),
         [
-            ({"given": TensorProto.FLOAT}, r"a\.onnx: expected u8 \[1, H, W, 4\], .*found tensor\(float\)"),
-            ({"shape": (1, 64, 96, 3)}, r"a\.onnx: expected u8 \[1, H, W, 4\]"),
-            ({"shape": (2, 64, 96, 4)}, r"a\.onnx: expected u8 \[1, H, W, 4\]"),
+            ({"given": TensorProto.FLOAT}, r"a\.onnx: expected .* u8 \[1, H, W, 4\] .*found f32 \[1, 64, 96, 4\]"),
+            ({"given": TensorProto.INT32}, r"found tensor\(int32\)"),
+            ({"shape": (1, 64, 96, 2)}, r"a\.onnx: expected .* u8 \[1, H, W, 4\]"),
+            ({"shape": (2, 64, 96, 4)}, r"a\.onnx: expected .* u8 \[1, H, W, 4\]"),
             ({"shape": (1, "height", "width", 4)}, r"a\.onnx: expected one static input"),
             ({"shape": (None, 64, 96, 4)}, r"a\.onnx: expected one static input"),
             ({"shape": (1, 64, 96)}, r"a\.onnx: expected one static input"),

@@ -428,9 +428,9 @@ class TestFiles:
     @pytest.mark.parametrize(
         ("kind", "shape", "text"),
         [
-            (TensorProto.FLOAT, (1, 8, 12, 4), r"expected one input u8 \[1, H, W, 4\], found"),
-            (TensorProto.UINT8, (1, 8, 12, 3), r"expected one input u8 \[1, H, W, 4\], found"),
-            (TensorProto.UINT8, (2, 8, 12, 4), r"expected one input u8 \[1, H, W, 4\], found"),
+            (TensorProto.FLOAT, (1, 8, 12, 4), r"expected one input u8 \[1, H, W, C\], found"),
+            (TensorProto.UINT8, (1, 8, 12, 2), r"expected one static input, u8 \[1, H, W, 4\]"),
+            (TensorProto.UINT8, (2, 8, 12, 4), r"expected one static input, u8 \[1, H, W, 4\]"),
             (TensorProto.UINT8, (1, "h", 12, 4), "expected static shapes"),
         ],
     )

@@ -15,7 +15,7 @@ from edgehrnet.models import create
 from edgehrnet.models.blocks import ConvBNAct
 from edgehrnet.models.checkpoints import save_checkpoint
 from edgehrnet.models.loading import load_deployed
-from runtimes.base import DeviceError, MissingExtraError, ModelFileError
+from runtimes.base import DeviceError, Input, MissingExtraError, ModelFileError
 
 SIZE = (8, 12)
 
@@ -35,7 +35,7 @@ def threads_now(count):
 
 
 def load_sums(path):
-    return Sums().eval(), f"metadata of {path.name}", SIZE
+    return Sums().eval(), f"metadata of {path.name}", Input(SIZE)
 
 
 @pytest.fixture
@@ -134,10 +134,10 @@ class TestLoading:
         return tmp_path / "a.pt"
 
     def test_as_it_is_deployed(self, trained):
-        module, metadata, size = load_deployed(trained)
+        module, metadata, read = load_deployed(trained)
         spec = ModelSpec.from_json(metadata)
         runtime = runtimes.load(trained, loader=load_deployed)
-        assert size == runtime.describe().input_size == spec.input_size == (64, 96)
+        assert read.size == runtime.describe().input_size == spec.input_size == (64, 96)
         assert [name for name, _ in spec.outputs] == ["heatmaps", "offsets", "hf", "boundary"]
         assert list(runtime.describe().outputs) == [name for name, _ in spec.outputs]
         assert spec.quantization == "float32"

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from edgehrnet.errors import ModelFileError
-from edgehrnet.models import Output, create
+from edgehrnet.models import KeypointNetwork, Output, create
 from edgehrnet.models.blocks import Add, Blur, ConvBNAct, Down, LiteBlock, Prediction, Style, Up
 from edgehrnet.models.folding import fold_batchnorm
 from edgehrnet.models.quantized import (
@@ -35,11 +35,11 @@ TABLE = RangeTable(
 )
 
 
-class Tiny(nn.Module):
+class Tiny(KeypointNetwork):
     """Every block once; the outputs that a deployed network has."""
 
     def __init__(self):
-        super().__init__()
+        super().__init__(2, 4, gives_offsets=True)
         self.stem = nn.Sequential(ConvBNAct(4, 8, 3, STYLE, stride=2), ConvBNAct(8, 8, 3, STYLE, stride=2))
         self.block = LiteBlock(8, STYLE)
         self.down = Down(8, 16, Style(down="blur"))
