@@ -1,4 +1,4 @@
-"""The ``edgehrnet`` command: demo, predict, info, selfcheck. Plain tables for people, ``--json`` for machines."""
+"""The ``edgehrnet`` command: demo, predict, info, selfcheck, models. Tables for people, ``--json`` for machines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edgehrnet import Predictor, Result, __version__, sample_picture, shipped_model
-from edgehrnet.errors import EdgeHRNetError, ImageError, InputError
+from edgehrnet.errors import EdgeHRNetError, ImageError, InputError, MissingExtraError
 from edgehrnet.sources import frames
 from edgehrnet.spec import DECODE_METHODS
 from runtimes.base import Input
@@ -66,6 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("model", help="model file, or the name of a shipped one")
     _model_options(check)
     check.set_defaults(run=_selfcheck)
+
+    _models_options(commands.add_parser("models", help="the networks, what they cost, and what goes on inside them"))
     return parser
 
 
@@ -77,6 +79,19 @@ def _model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, help="CPU threads")
     parser.add_argument("--decode", choices=DECODE_METHODS, help="how heatmaps become points")
     parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
+
+
+def _models_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("network", nargs="?", metavar="NAME", help="a network, or a checkpoint (.pt, .pth)")
+    parser.add_argument("--size", type=parse_size, metavar="HxW", help="input height x width (default: its own)")
+    parser.add_argument("--table", action="store_true", help="parameters, MACs, activations and time of each part")
+    parser.add_argument("--no-time", action="store_true", help="leave out the time: nothing is computed")
+    parser.add_argument("--statistics", action="store_true", help="BN statistics that look wrong")
+    parser.add_argument("--features", type=Path, metavar="OUT.png", help="draw feature maps; of --picture")
+    parser.add_argument("--picture", help="a photo to draw the feature maps of")
+    parser.add_argument("--layer", help="the strongest channels of one layer, such as stage3 (default: all branches)")
+    parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
+    parser.set_defaults(run=_models)
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -276,6 +291,14 @@ def _selfcheck(args: argparse.Namespace) -> int:
         ]
         print(table(("measure", "value"), rows))
     return 0 if report.passed else 1
+
+
+def _models(args: argparse.Namespace) -> int:
+    try:
+        from edgehrnet.models.command import run
+    except ImportError as error:
+        raise MissingExtraError(f"the networks need torch ({error}); type: pip install 'edgehrnet[train]'") from None
+    return run(args)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -141,11 +141,11 @@ def _own_modules(graph: fx.GraphModule) -> None:
     for node in graph.graph.nodes:
         if node.op == "call_module":
             if node.target in seen:
-                _set(graph, node, copy.deepcopy(graph.get_submodule(node.target)))
+                _call(graph, node, node.name, copy.deepcopy(graph.get_submodule(node.target)))
             seen.add(node.target)
         elif node.op in ("call_function", "call_method") and node.target in ACTIVATIONS:
-            node.op, node.args, node.kwargs = "call_module", node.args[:1], {}
-            _set(graph, node, ACTIVATIONS[node.target]())
+            node.args, node.kwargs = node.args[:1], {}
+            _call(graph, node, node.name, ACTIVATIONS[node.target]())
 
 
 def _units(graph: fx.GraphModule) -> None:
@@ -158,7 +158,7 @@ def _units(graph: fx.GraphModule) -> None:
         act_node = _only_reader(last, lambda reader: isinstance(_module(graph, reader), ACTIVATION_TYPES))
         bn = None if bn_node is None else _module(graph, bn_node)
         act = nn.Identity() if act_node is None else copy.deepcopy(_module(graph, act_node))
-        _set(graph, node, TracedConvolution(conv, bn, act))  # type: ignore[arg-type]
+        graph.set_submodule(str(node.target), TracedConvolution(conv, bn, act))  # type: ignore[arg-type]
         for absorbed in (act_node, bn_node):
             if absorbed is not None:
                 absorbed.replace_all_uses_with(absorbed.all_input_nodes[0])
@@ -169,8 +169,7 @@ def _additions(graph: fx.GraphModule) -> None:
     for node in graph.graph.nodes:
         two = len(node.args) == 2 and all(isinstance(value, fx.Node) for value in node.args)
         if node.op in ("call_function", "call_method") and node.target in ADDITIONS and two and not node.kwargs:
-            node.op = "call_module"
-            _set(graph, node, Add(inplace=False))
+            _call(graph, node, node.name, Add(inplace=False))
 
 
 def _two_outputs(graph: fx.GraphModule) -> None:
@@ -189,10 +188,10 @@ def _last(graph: fx.GraphModule) -> fx.Node:
     return last
 
 
-def _set(graph: fx.GraphModule, node: fx.Node, module: nn.Module) -> None:
-    """Let a node call a module of its own, under a name like the node's."""
-    node.target = f"{node.name}_unit"
-    graph.add_submodule(node.target, module)
+def _call(graph: fx.GraphModule, node: fx.Node, name: str, module: nn.Module) -> None:
+    """Let a node call a module of its own."""
+    node.op, node.target = "call_module", name
+    graph.add_submodule(name, module)
 
 
 def _module(graph: fx.GraphModule, node: fx.Node) -> nn.Module | None:

@@ -55,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--learning-rate", type=float, default=default.learning_rate)
     p.add_argument("--weight", dest="weights", type=option, action="append", default=[], metavar="NAME=VALUE",
                    help=f"factor of the loss: {', '.join(f.name for f in fields(Weights))}; repeatable")  # fmt: skip
+    p.add_argument("--no-augmentation", dest="augment", action="store_false", help="labelled pictures as they are")
     p.add_argument("--codec", choices=list(CODECS), help="how keypoints become heatmaps (default: the network's usual)")
     p.add_argument("--loss", choices=list(POSE_LOSSES), help="of heatmaps (default: the network's usual)")
     p.add_argument("--canonical", type=float, default=default.canonical,

@@ -31,7 +31,7 @@ from edgehrnet.models import KeypointNetwork, Output, create
 from edgehrnet.models.checkpoints import load_checkpoint, save_checkpoint
 from edgehrnet.models.deploy import network_input
 from edgehrnet.models.quantized import plain_state
-from edgehrnet.models.variants import VARIANTS
+from edgehrnet.models.variants import find_variant
 from edgehrnet.spec import ModelSpec
 from quant.data.samples import SampleHeads, Samples
 from quant.data.sources import open_data
@@ -51,9 +51,9 @@ class TrainSettings:
     ``data``, ``fold``: see quant.data.sources.open_data.
     ``sizes``: input (height, width), taken in turn by the batches. ``warmup``: share of the steps in which the
     learning rate rises. ``canonical``: share of the steps before the loss may choose the best cyclic shift; until
-    then the labels' own order breaks the symmetry between the channels. ``codec``: how keypoints are drawn
-    and decoded, see quant.data.targets; ``loss``: see quant.losses; None for what is usual for the network. ``init``: a
-    checkpoint to start from.
+    then the labels' own order breaks the symmetry between the channels. ``augment``: vary labelled
+    pictures. ``codec``: how keypoints are drawn and decoded, see quant.data.targets; ``loss``: see quant.pose_losses;
+    None for what is usual for the network. ``init``: a checkpoint to start from.
     """
 
     data: str = "synthetic:document-corners"
@@ -74,6 +74,7 @@ class TrainSettings:
     seed: int = 0
     validate_every: int = 500
     validate_count: int = 200
+    augment: bool = True
     codec: str | None = None
     loss: str | None = None
     init: str | None = None
@@ -141,7 +142,7 @@ class Trainer:
         self.world = world or World(device=settings.device)
         torch.manual_seed(settings.seed)
         self.device = torch.device(self.world.device)
-        self.data = open_data(settings.data, settings.fold)
+        self.data = open_data(settings.data, settings.fold, augmented=settings.augment)
         self.spec = self._make_spec()
         self.codec = CODECS[settings.codec or usual_codec(self.spec)]
         network = self._make_network().to(self.device)
@@ -215,7 +216,7 @@ class Trainer:
 
     def _make_spec(self) -> ModelSpec:
         """How the trained network will be run: what the data, the network and the codec ask for."""
-        settings, own = self.settings, dict(VARIANTS[self.settings.model].spec)
+        settings, own = self.settings, dict(find_variant(self.settings.model).spec)
         spec = self.data.spec.replace(**{**own, "input_size": settings.largest_size})
         return with_codec(spec, settings.codec) if settings.codec else spec
 

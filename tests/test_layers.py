@@ -49,6 +49,7 @@ ON_DEMAND = {
     "runtimes/cuda.py": {"cuda"},
     "runtimes/torch.py": {"torch"},
     "edgehrnet/predictor.py": {"edgehrnet.models"},
+    "edgehrnet/cli.py": {"edgehrnet.models"},
 }
 
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any
 
-from edgehrnet.errors import InputError, UnknownKeywordError, nearest
-from edgehrnet.models import hrnet, litehrnet
+from edgehrnet.errors import UnknownKeywordError, nearest
 from edgehrnet.models.edgehrnet18 import EdgeHRNet
+from edgehrnet.models.hrnet import HRNETS, HRNet, HRNetOptions
+from edgehrnet.models.litehrnet import LITE_HRNETS, LiteHRNet
 from edgehrnet.models.network import KeypointNetwork
 from edgehrnet.models.options import Options
 from edgehrnet.models.published_network import PublishedOptions
-from edgehrnet.models.variants import VARIANTS
+from edgehrnet.models.variants import VARIANTS, find_variant
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,8 @@ class _Family:
 FAMILIES: Mapping[str, _Family] = MappingProxyType(
     {
         "edgehrnet": _Family(Options, lambda _, k, options: EdgeHRNet(k, options)),
-        "hrnet": _Family(hrnet.HRNetOptions, lambda name, k, options: hrnet.HRNet(hrnet.PLANS[name], k, options)),
-        "litehrnet": _Family(
-            PublishedOptions, lambda name, k, options: litehrnet.LiteHRNet(litehrnet.PLANS[name], k, options)
-        ),
+        "hrnet": _Family(HRNetOptions, lambda name, k, options: HRNet(HRNETS[name], k, options)),
+        "litehrnet": _Family(PublishedOptions, lambda name, k, options: LiteHRNet(LITE_HRNETS[name], k, options)),
     }
 )
 
@@ -67,9 +66,7 @@ def create(name: str, *, keypoints: int = 17, **options: Any) -> KeypointNetwork
         ...
     edgehrnet.errors.UnknownKeywordError: edgehrnet18 has no option 'fusee': did you mean 'fuse'? ...
     """
-    if name not in VARIANTS:
-        raise InputError(f"unknown network {name!r}: {nearest(str(name), VARIANTS)}")
-    variant = VARIANTS[name]
+    variant = find_variant(name)
     family = FAMILIES[variant.family]
     for option in options:
         if option not in family.option_names:

@@ -69,12 +69,13 @@ def count(net: KeypointNetwork, size: tuple[int, int] = (256, 512)) -> dict[str,
 
 
 def torchstat(net: KeypointNetwork, size: tuple[int, int] = (256, 192)) -> int:
-    """What Lite-HRNet's README counts, in networks of its family, for a picture of ``size`` (height, width), before it is divided by 2^20.
+    """What Lite-HRNet's README counts for a picture of ``size`` (height, width), before it is divided by 2^20.
 
-    MACs and the additions of biases; 2 for each value that a BN reads, 1 for each that a ReLU reads; for a mean over a
-    map of C channels, C (H + 1) (W + 1); for a nearest interpolation in a fusion, H W, without the channels. Sums,
-    products, sigmoids and all that the published code calls as a function are free. A module that is called several
-    times counts once, at its last call: the published fusions have one ReLU for all branches.
+    For networks of that family. MACs and the additions of biases; 2 for each value that a BN reads, 1 for each that a
+    ReLU reads; for a mean over a map of C channels, C (H + 1) (W + 1); for a nearest interpolation in a fusion, H W,
+    without the channels. Sums, products, sigmoids and all that the published code calls as a function are free. A
+    module that is called several times counts once, at its last call: the published fusions have one ReLU for all
+    branches.
 
     Raises:
         InputError: from the network, for a size it does not accept.
@@ -99,10 +100,9 @@ def torchstat(net: KeypointNetwork, size: tuple[int, int] = (256, 192)) -> int:
 def _torchstat_of(module: nn.Module, output: Any) -> int:
     """The share of one module, without its children's."""
     if isinstance(module, Convolution):
-        weight, bias = module.folded()
-        normalised = isinstance(module, ConvBNAct) and isinstance(module.bn, nn.BatchNorm2d)
-        extra = 2 if normalised else int(bias is not None)
-        return int(output.numel()) * (weight[0].numel() + extra + isinstance(module.act, nn.ReLU))
+        # A convolution has either a BN or, as do a gate's and the last one, a bias.
+        extra = 2 if isinstance(module, ConvBNAct) and isinstance(module.bn, nn.BatchNorm2d) else 1
+        return int(output.numel()) * (_work(module) + extra + isinstance(module.act, nn.ReLU))
     if isinstance(module, nn.Upsample) and module.mode == "nearest":
         return int(output[0, 0].numel())
     if isinstance(module, SpatialWeighting):
@@ -131,8 +131,13 @@ def convolutions(net: nn.Module) -> list[Convolution | nn.Conv2d]:
 
 def _adder(macs: dict[str, int], part: str) -> Any:
     def add(layer: Convolution | nn.Conv2d, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        kernel = layer.weight if isinstance(layer, nn.Conv2d) else layer.folded()[0]
-        # A kernel is [Co, Ci / groups, kh, kw]: what lies behind Co is the work for one output value.
-        macs[part] += output.numel() * kernel[0].numel()
+        macs[part] += output.numel() * _work(layer)
 
     return add
+
+
+def _work(layer: Convolution | nn.Conv2d) -> int:
+    """MACs for one output value: a kernel is [Co, Ci / groups, kh, kw], and what lies behind Co is the work."""
+    part = layer.conv if isinstance(layer, ConvBNAct) else layer
+    kernel = part.weight if isinstance(part, nn.Conv2d) else part.folded()[0]
+    return int(kernel[0].numel())

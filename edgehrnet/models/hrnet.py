@@ -24,7 +24,7 @@ REFUSED = ("avg", "concat")
 
 
 @dataclass(frozen=True)
-class Plan:
+class HRNetPlan:
     """What distinguishes one HRNet from another.
 
     Attributes:
@@ -48,15 +48,15 @@ class Plan:
         return self.width, 2 * self.width, 4 * self.width, 8 * self.width
 
 
-PLANS: Mapping[str, Plan] = MappingProxyType(
+HRNETS: Mapping[str, HRNetPlan] = MappingProxyType(
     {
-        "hrnet_w16": Plan(16),
-        "hrnet_w18": Plan(18),
-        "hrnet_w32": Plan(32),
-        "hrnet_w48": Plan(48),
-        "hrnet_w18_small_v1": Plan(16, bottlenecks=1, planes=32, modules=(1, 1, 1), blocks=2),
-        "hrnet_w18_small_v2": Plan(18, bottlenecks=2, modules=(1, 3, 2), blocks=2),
-        "hrnetv2_w18": Plan(18, mixed=True),
+        "hrnet_w16": HRNetPlan(16),
+        "hrnet_w18": HRNetPlan(18),
+        "hrnet_w32": HRNetPlan(32),
+        "hrnet_w48": HRNetPlan(48),
+        "hrnet_w18_small_v1": HRNetPlan(16, bottlenecks=1, planes=32, modules=(1, 1, 1), blocks=2),
+        "hrnet_w18_small_v2": HRNetPlan(18, bottlenecks=2, modules=(1, 3, 2), blocks=2),
+        "hrnetv2_w18": HRNetPlan(18, mixed=True),
     }
 )
 
@@ -203,7 +203,7 @@ class Stage(nn.Module):
     """Stage n: a transition from n - 1 to n branches, then modules; the last one gives ``outputs`` branches."""
 
     def __init__(
-        self, sources: Sequence[int], channels: Sequence[int], modules: int, outputs: int, plan: Plan, style: Style
+        self, sources: Sequence[int], channels: Sequence[int], modules: int, outputs: int, plan: HRNetPlan, style: Style
     ) -> None:
         super().__init__()
         mode = "bilinear" if plan.mixed else "nearest"
@@ -238,9 +238,9 @@ class Mix(nn.Module):
 
 
 class HRNet(PublishedNetwork):
-    """A network of the family, as its `Plan` says; see `PublishedNetwork`."""
+    """A network of the family, as its `HRNetPlan` says; see `PublishedNetwork`."""
 
-    def __init__(self, plan: Plan, keypoints: int = 17, options: HRNetOptions | None = None) -> None:
+    def __init__(self, plan: HRNetPlan, keypoints: int = 17, options: HRNetOptions | None = None) -> None:
         options = options or HRNetOptions()
         super().__init__(keypoints, options)
         style, channels = options.style, plan.channels

@@ -21,7 +21,7 @@ BLOCKS = 2
 
 
 @dataclass(frozen=True)
-class Plan:
+class LitePlan:
     """What distinguishes one Lite-HRNet from another.
 
     Attributes:
@@ -41,14 +41,14 @@ class Plan:
 
 
 # The number in a name is 2 for the stem, and 2 blocks for each module.
-PLANS: Mapping[str, Plan] = MappingProxyType(
+LITE_HRNETS: Mapping[str, LitePlan] = MappingProxyType(
     {
-        "litehrnet18": Plan(40, (2, 4, 2)),
-        "litehrnet30": Plan(40, (3, 8, 3)),
-        "naive_litehrnet18": Plan(30, (2, 4, 2), naive=True),
-        "naive_litehrnet30": Plan(30, (3, 8, 3), naive=True),
-        "wider_naive_litehrnet18": Plan(40, (2, 4, 2), naive=True),
-        "wider_naive_litehrnet30": Plan(40, (3, 8, 3), naive=True),
+        "litehrnet18": LitePlan(40, (2, 4, 2)),
+        "litehrnet30": LitePlan(40, (3, 8, 3)),
+        "naive_litehrnet18": LitePlan(30, (2, 4, 2), naive=True),
+        "naive_litehrnet30": LitePlan(30, (3, 8, 3), naive=True),
+        "wider_naive_litehrnet18": LitePlan(40, (2, 4, 2), naive=True),
+        "wider_naive_litehrnet30": LitePlan(40, (3, 8, 3), naive=True),
     }
 )
 
@@ -170,9 +170,9 @@ class IterativeHead(nn.Module):
 
 
 class LiteHRNet(PublishedNetwork):
-    """A network of the family, as its `Plan` says; see `PublishedNetwork`."""
+    """A network of the family, as its `LitePlan` says; see `PublishedNetwork`."""
 
-    def __init__(self, plan: Plan, keypoints: int = 17, options: PublishedOptions | None = None) -> None:
+    def __init__(self, plan: LitePlan, keypoints: int = 17, options: PublishedOptions | None = None) -> None:
         options = options or PublishedOptions()
         super().__init__(keypoints, options)
         style, channels = options.style, plan.channels

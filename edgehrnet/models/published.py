@@ -16,8 +16,9 @@ from torch import Tensor
 
 from edgehrnet.errors import ModelFileError
 from edgehrnet.keypoint_sets import BY_COUNT
-from edgehrnet.models import hrnet, litehrnet
 from edgehrnet.models.building import create
+from edgehrnet.models.hrnet import HRNETS, HRNetPlan
+from edgehrnet.models.litehrnet import LITE_HRNETS, LitePlan
 from edgehrnet.models.published_names import LAST_LAYER, published_name
 from edgehrnet.models.variants import VARIANTS
 from edgehrnet.spec import ModelSpec
@@ -145,7 +146,7 @@ def _variant(shapes: Shapes, mixed: bool) -> str | None:
     ``mixed``: its head has more layers than the last.
     """
     if "stem.conv1.conv.weight" in shapes and "transition0.1.0.2.weight" in shapes:
-        return _planned("a Lite-HRNet", _lite_plan(shapes), litehrnet.PLANS)
+        return _planned("a Lite-HRNet", _lite_plan(shapes), LITE_HRNETS)
     if "layer1.0.conv1.weight" not in shapes or "transition1.0.0.weight" not in shapes:
         return None
     if any(name.startswith(CLASSIFIER) for name in shapes):
@@ -153,7 +154,7 @@ def _variant(shapes: Shapes, mixed: bool) -> str | None:
             "it is a classification network (ImageNet), whose last layers are others; "
             "needed is one that was trained on keypoints"
         )
-    return _planned("an HRNet", _hrnet_plan(shapes, mixed), hrnet.PLANS)
+    return _planned("an HRNet", _hrnet_plan(shapes, mixed), HRNETS)
 
 
 def _planned(what: str, plan: object, plans: Mapping[str, object]) -> str:
@@ -163,8 +164,8 @@ def _planned(what: str, plan: object, plans: Mapping[str, object]) -> str:
     raise ModelFileError(f"it is {what}, but none that is known: {plan}; known: {', '.join(plans)}")
 
 
-def _hrnet_plan(shapes: Shapes, mixed: bool) -> hrnet.Plan:
-    return hrnet.Plan(
+def _hrnet_plan(shapes: Shapes, mixed: bool) -> HRNetPlan:
+    return HRNetPlan(
         width=shapes["transition1.0.0.weight"][0],
         bottlenecks=_numbers(shapes, r"layer1\.(\d+)\."),
         planes=shapes["layer1.0.conv1.weight"][0],
@@ -174,8 +175,8 @@ def _hrnet_plan(shapes: Shapes, mixed: bool) -> hrnet.Plan:
     )
 
 
-def _lite_plan(shapes: Shapes) -> litehrnet.Plan:
-    return litehrnet.Plan(
+def _lite_plan(shapes: Shapes) -> LitePlan:
+    return LitePlan(
         width=shapes["transition0.1.0.2.weight"][0] // 2,
         modules=_modules(shapes, (0, 1, 2)),
         naive=any(".branch2." in name for name in shapes),

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
+from edgehrnet.errors import InputError, nearest
+
 Family = Literal["edgehrnet", "hrnet", "litehrnet"]
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 # How the published networks were trained: RGB alone, ImageNet's scaling, heights from a linear layer, cell c at input
@@ -69,3 +71,10 @@ VARIANTS: Mapping[str, Variant] = MappingProxyType(
         )
     }
 )
+
+
+def find_variant(name: str) -> Variant:
+    """Return the network of this name; InputError, naming the nearest, if there is none."""
+    if name not in VARIANTS:
+        raise InputError(f"unknown network {name!r}: {nearest(str(name), VARIANTS)}")
+    return VARIANTS[name]

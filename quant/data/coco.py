@@ -17,7 +17,7 @@ from quant.data.labelled import Label, Labelled
 INPUT_SIZE = (256, 192)
 
 
-def read_coco(path: Path, fold: tuple[int, int] | None = None) -> Labelled:
+def read_coco(path: Path, fold: tuple[int, int] | None = None, *, augmented: bool = True) -> Labelled:
     """Read COCO keypoint annotations; an example is one instance with at least one labelled point, no crowd.
 
     Pictures lie beside the JSON file, or in ``images`` beside it. The categories must agree on the keypoints. An
@@ -42,7 +42,7 @@ def read_coco(path: Path, fold: tuple[int, int] | None = None) -> Labelled:
         input_size=INPUT_SIZE,
         crop="hrnet",
     )
-    return Labelled(spec, labels, fold)
+    return Labelled(spec, labels, fold, augmented=augmented)
 
 
 def picture_path(folder: Path, name: str) -> Path:

@@ -64,12 +64,14 @@ class Label:
 class Labelled:
     """A data set of labels; ``fold`` (k, n) holds back every n-th picture, beginning with the k-th.
 
-    Instances of one picture stay together, since the crops of neighbours overlap. Without a fold everything is
-    trained on, and everything is what is scored.
+    Instances of one picture stay together, since the crops of neighbours overlap. Without a fold everything is trained
+    on, and everything is what is scored. ``augmented``: training pictures are varied.
     """
 
-    def __init__(self, spec: ModelSpec, labels: Sequence[Label], fold: tuple[int, int] | None = None) -> None:
-        self.spec = spec
+    def __init__(
+        self, spec: ModelSpec, labels: Sequence[Label], fold: tuple[int, int] | None = None, *, augmented: bool = True
+    ) -> None:
+        self.spec, self.augmented = spec, augmented
         self._held_back = list(labels)
         self._training = list(labels)
         if fold is not None:
@@ -89,6 +91,8 @@ class Labelled:
         epoch, place = divmod(number, len(self._training))
         order = np.random.default_rng((seed, epoch)).permutation(len(self._training))
         example = self._training[order[place]].example()
+        if not self.augmented:
+            return example
         rng = np.random.default_rng((seed, epoch, place))
         return augment(example, rng) if example.box is None else augment_person(example, self.spec, rng)
 
@@ -103,7 +107,7 @@ class Labelled:
             yield label.example()
 
 
-def read_table(folder: Path, fold: tuple[int, int] | None = None) -> Labelled:
+def read_table(folder: Path, fold: tuple[int, int] | None = None, *, augmented: bool = True) -> Labelled:
     """Read ``CollectedData.csv``: three head rows (scorer, bodyparts, coords), then a picture's path and x, y pairs.
 
     An empty cell is a point that nobody labelled. Paths are relative to the folder.
@@ -125,7 +129,7 @@ def read_table(folder: Path, fold: tuple[int, int] | None = None) -> Labelled:
             raise InputError(f"{path}, line {number}: expected {2 * len(names)} numbers or empty cells") from None
         labels.append(_label(folder / row[0], values, np.isfinite(values).all(axis=1)))
     spec = ModelSpec(name=folder.resolve().name, keypoints=names, input_size=INPUT_SIZE)
-    return Labelled(spec, labels, fold)
+    return Labelled(spec, labels, fold, augmented=augmented)
 
 
 def _head(path: Path, rows: Sequence[Sequence[str]]) -> tuple[str, ...]:

@@ -18,10 +18,11 @@ from quant.data.labelled import TABLE, read_table
 ACCEPTED = f"{NAME!r}, a folder with a {TABLE}, or a COCO keypoint .json"
 
 
-def open_data(data: str, fold: tuple[int, int] | None = None) -> DataSet:
+def open_data(data: str, fold: tuple[int, int] | None = None, *, augmented: bool = True) -> DataSet:
     """Open a labelled data set: `NAME`, a folder in the layout of DeepLabCut's tables, or a COCO keypoint JSON.
 
-    ``fold`` (k, n) holds back every n-th labelled picture, beginning with the k-th.
+    ``fold`` (k, n) holds back every n-th labelled picture, beginning with the k-th. ``augmented``: labelled pictures
+    are varied in training; what is drawn never comes twice.
 
     Raises InputError for anything else, naming what is accepted.
     """
@@ -33,9 +34,9 @@ def open_data(data: str, fold: tuple[int, int] | None = None) -> DataSet:
         return DocumentCorners()
     path = Path(data)
     if path.is_dir() and (path / TABLE).is_file():
-        return read_table(path, fold)
+        return read_table(path, fold, augmented=augmented)
     if path.is_file() and path.suffix == ".json":
-        return read_coco(path, fold)
+        return read_coco(path, fold, augmented=augmented)
     if path.exists():
         raise InputError(f"{data} has no labels; for this, pass {ACCEPTED}")
     raise InputError(f"no data set {data!r}: pass {ACCEPTED}")

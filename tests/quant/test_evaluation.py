@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from edgehrnet.errors import InputError
+from edgehrnet.keypoint_sets import COCO_PERSON
 from edgehrnet.spec import ModelSpec
 from quant.data.examples import Example
-from quant.data.labelled import COCO_SIGMAS
 from quant.evaluation import DEFAULT_SIGMA, coco_ap, evaluate
 from quant.metrics import best_shift, paired_bootstrap
 from runtimes.base import MissingExtraError
@@ -224,7 +224,7 @@ def test_coco_ap_gives_the_golden_numbers():
     truths = json.loads((COCO / "test_coco.json").read_text())["annotations"]
     detections = json.loads((COCO / "example_coco_preds.json").read_text())
     before = json.dumps([truths, detections])
-    assert coco_ap(truths, detections, COCO_SIGMAS) == pytest.approx((0.86089, 0.993145, 0.910891), abs=1e-6)
+    assert coco_ap(truths, detections, COCO_PERSON.sigmas) == pytest.approx((0.86089, 0.993145, 0.910891), abs=1e-6)
     assert json.dumps([truths, detections]) == before  # pycocotools writes into what it is given
 
 

@@ -15,6 +15,7 @@ from edgehrnet.models import Output, create
 from edgehrnet.models.blocks import Add, ConvBNAct, Convolution, Down, LiteBlock, Style, Up, initialise_convolutions
 from edgehrnet.models.fusion import Concatenate
 from edgehrnet.models.heads import Heads
+from edgehrnet.models.network import KeypointNetwork
 from edgehrnet.models.quantized import QuantizeDequantize, RangeTable, attach, freeze
 from edgehrnet.spec import ModelSpec
 from quant.onnx_file import write_onnx
@@ -297,9 +298,9 @@ def conv(channels=8, *, act=True, into=None):
     return ConvBNAct(into or channels, channels, 3, STYLE if act else STYLE.linear)
 
 
-class Net(nn.Module):
+class Net(KeypointNetwork):
     def __init__(self):
-        super().__init__()
+        super().__init__(2, 4, gives_offsets=False)
         self.first = conv(into=4)
 
 
@@ -372,11 +373,11 @@ class Headed(Net):
         return Output(hf, *self.heads(hf).values(), {})
 
 
-class TwoInputs(nn.Module):
+class TwoInputs(KeypointNetwork):
     """Both convolutions read the picture."""
 
     def __init__(self):
-        super().__init__()
+        super().__init__(2, 4, gives_offsets=False)
         self.left, self.right = conv(into=4), conv(into=4)
         self.add = Add(inplace=False)
 

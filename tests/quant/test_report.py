@@ -63,13 +63,13 @@ def example(number, **rest):
 def model(tmp_path, spec):
     """A model that is as many px off as the picture's grey level, to the right."""
 
-    def observe(image):
+    def observe(image, _box=None):
         return SQUARE + np.array([image[0, 0, 0], 0]), np.full(4, 0.5, np.float32), np.zeros((4, 16, 24), np.float32)
 
     path = tmp_path / "stored.onnx"
     path.write_bytes(bytes(2_500_000))
     info = {"file": str(path), "engine": "none", "version": "1", "device": "<cpu>", "certificate": None}
-    return OpenModel("stored", spec.replace(input_size=(64, 96)), observe, lambda: info)
+    return OpenModel("stored", spec.replace(input_size=(64, 96)), observe, None, lambda: info)
 
 
 def page(tmp_path, examples, **spec):

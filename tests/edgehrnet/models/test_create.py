@@ -1,6 +1,7 @@
 """Names and options."""
 
 import pytest
+import torch
 from torch import nn
 
 from edgehrnet.errors import EdgeHRNetError, InputError, UnknownKeywordError
@@ -14,8 +15,9 @@ def activations(net):
 
 def test_available_names_can_all_be_created():
     assert {"edgehrnet18", "edgehrnet18_hs"} <= set(available())
-    for name in available():
-        assert create(name, keypoints=2).keypoints == 2
+    with torch.device("meta"):
+        for name in available():
+            assert create(name, keypoints=2).keypoints == 2
 
 
 def test_variants_differ_in_activation_only():

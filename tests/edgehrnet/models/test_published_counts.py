@@ -3,13 +3,15 @@
 The numbers were verified against the published code; MACs: each convolution once.
 """
 
+import functools
+
 import pytest
 import torch
 
 from edgehrnet.models import available, create
 from edgehrnet.models.blocks import ConvBNAct
 from edgehrnet.models.counting import Cost, count, torchstat
-from edgehrnet.models.hrnet import PLANS, Fusion
+from edgehrnet.models.hrnet import HRNETS, Fusion
 from edgehrnet.models.style import Style
 
 # name, K, (height, width), parameters, MACs
@@ -17,19 +19,15 @@ TABLE = [
     ("litehrnet18", 17, (256, 192), 1_130_769, 198_626_688),
     ("litehrnet18", 17, (384, 288), 1_130_769, 446_778_048),
     ("litehrnet18", 16, (256, 256), 1_130_728, 264_636_544),
-    ("litehrnet18", 17, (256, 512), 1_130_769, 529_495_168),
     ("litehrnet30", 17, (256, 192), 1_763_717, 309_451_488),
     ("litehrnet30", 17, (384, 288), 1_763_717, 696_046_848),
     ("litehrnet30", 16, (256, 256), 1_763_676, 412_379_744),
-    ("litehrnet30", 17, (256, 512), 1_763_717, 824_911_968),
     ("naive_litehrnet18", 17, (256, 192), 760_365, 185_517_888),
     ("naive_litehrnet18", 17, (384, 288), 760_365, 417_415_248),
     ("naive_litehrnet18", 16, (256, 256), 760_334, 247_234_304),
-    ("naive_litehrnet18", 17, (256, 512), 760_365, 494_714_368),
     ("wider_naive_litehrnet18", 17, (256, 192), 1_318_625, 302_331_648),
     ("wider_naive_litehrnet18", 17, (384, 288), 1_318_625, 680_246_208),
     ("wider_naive_litehrnet18", 16, (256, 256), 1_318_584, 402_945_024),
-    ("wider_naive_litehrnet18", 17, (256, 512), 1_318_625, 806_217_728),
     ("naive_litehrnet30", 17, (256, 192), 1_196_955, 294_576_288),
     ("naive_litehrnet30", 16, (256, 192), 1_196_924, None),
     ("wider_naive_litehrnet30", 17, (256, 192), 2_077_145, 490_827_648),
@@ -63,20 +61,18 @@ README = [
     ("litehrnet30", 17, (384, 288), 752_709_824, 717.8),
     ("litehrnet30", 16, (256, 256), 446_005_976, 425.3),
     ("naive_litehrnet18", 17, (256, 192), 204_217_152, 194.8),
-    ("naive_litehrnet18", 17, (384, 288), 459_488_592, None),
     ("naive_litehrnet18", 16, (256, 256), 272_162_560, 259.6),
     ("wider_naive_litehrnet18", 17, (256, 192), 326_163_072, 311.1),
-    ("wider_naive_litehrnet18", 17, (384, 288), 733_866_912, None),
     ("wider_naive_litehrnet18", 16, (256, 256), 434_716_160, None),  # the README has 418.7 here, which nothing explains
     ("naive_litehrnet30", 17, (256, 192), 323_915_616, None),
     ("wider_naive_litehrnet30", 17, (256, 192), 528_831_936, None),
 ]
 ENTRIES = {
-    **{name: 1754 for name in ("hrnet_w16", "hrnet_w18", "hrnet_w32", "hrnet_w48")},
+    **dict.fromkeys(("hrnet_w16", "hrnet_w18", "hrnet_w32", "hrnet_w48"), 1754),
     "litehrnet18": 1418,
     "litehrnet30": 2360,
-    **{name: 1610 for name in ("naive_litehrnet18", "wider_naive_litehrnet18")},
-    **{name: 2696 for name in ("naive_litehrnet30", "wider_naive_litehrnet30")},
+    **dict.fromkeys(("naive_litehrnet18", "wider_naive_litehrnet18"), 1610),
+    **dict.fromkeys(("naive_litehrnet30", "wider_naive_litehrnet30"), 2696),
 }
 CONVOLUTIONS = {"litehrnet18": 301, "litehrnet30": 506, "naive_litehrnet18": 269, "wider_naive_litehrnet18": 269}
 STATISTICS = {
@@ -87,6 +83,7 @@ STATISTICS = {
 }
 
 
+@functools.cache
 def weightless(name, **options):
     with torch.device("meta"):
         return create(name, **options)
@@ -99,16 +96,20 @@ def test_every_published_network_is_in_a_table():
 
 @pytest.mark.parametrize(("name", "keypoints", "size", "parameters", "macs"), TABLE)
 def test_parameters_and_macs(name, keypoints, size, parameters, macs):
-    total = count(weightless(name, keypoints=keypoints), size)["total"]
-    assert total == Cost(parameters, macs or total.macs)
+    net = weightless(name, keypoints=keypoints)
+    if macs is None:  # not in the table
+        assert sum(p.numel() for p in net.parameters()) == parameters
+    else:
+        assert count(net, size)["total"] == Cost(parameters, macs)
 
 
 @pytest.mark.parametrize(("name", "published"), WITH_UNUSED)
 def test_small_networks_lack_only_what_leads_nowhere(name, published):
     ours = count(weightless(name), (256, 192))["total"]
-    channels, cells = PLANS[name].channels, [64 * 48 // 4**i for i in range(4)]
+    channels, cells = HRNETS[name].channels, [64 * 48 // 4**i for i in range(4)]
     with torch.device("meta"):
-        unused = {path: part for path, part in Fusion(channels, 4, "nearest", Style("relu")).paths.items() if path[0] != "0"}
+        paths = Fusion(channels, 4, "nearest", Style("relu")).paths
+    unused = {path: part for path, part in paths.items() if path[0] != "0"}
     parameters = sum(p.numel() for part in unused.values() for p in part.parameters())
     macs = 0
     for path, part in unused.items():

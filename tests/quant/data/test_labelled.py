@@ -10,9 +10,11 @@ import pytest
 from PIL import Image
 
 from edgehrnet.errors import InputError, MissingImageError
+from edgehrnet.keypoint_sets import COCO_PERSON
 from quant.data import labelled
+from quant.data.coco import read_coco
 from quant.data.examples import Example
-from quant.data.labelled import COCO_PERSON, COCO_SIGMAS, Labelled, read_coco, read_table
+from quant.data.labelled import Labelled, read_table
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 HEAD = "scorer,me,me,me,me\nbodyparts,nose,nose,tail,tail\ncoords,x,y,x,y\n"
@@ -81,6 +83,7 @@ def epoch(data: Labelled, count: int, number: int = 0, seed: int = 0) -> list[Ex
 def as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """Training pictures that are not augmented, so that their numbers can be read."""
     monkeypatch.setattr(labelled, "augment", lambda example, rng: example)
+    monkeypatch.setattr(labelled, "augment_person", lambda example, spec, rng: example)
 
 
 def test_a_table_is_read_with_its_gaps(tmp_path: Path) -> None:
@@ -221,36 +224,50 @@ def test_calibration_pictures_are_drawn_once_each_and_not_augmented(tmp_path: Pa
     assert list(data.calibration(0)) == []
 
 
-def test_a_box_is_cut_out_and_its_points_move_exactly(tmp_path: Path) -> None:
-    (example,) = read_coco(write_coco(tmp_path, [annotation(1, 7)])).held_back()
-    # The box 24..64 x 16..48, an eighth more on each side: 19..69 x 12..52.
-    assert example.image.shape == (40, 50, 3)
-    assert example.image[0, 0].tolist() == [19, 12, 7]
-    assert example.points[:2].tolist() == [[30.5 - 19, 20.25 - 12], [50 - 19, 40 - 12]]
-    x, y = example.points[1].astype(int)
-    assert example.image[y, x].tolist() == [50, 40, 7]
+def test_an_instance_is_a_box_of_its_whole_picture(tmp_path: Path) -> None:
+    data = read_coco(write_coco(tmp_path, [annotation(1, 7)]))
+    (example,) = data.held_back()
+    assert example.image.shape == (HEIGHT, WIDTH, 3)
+    assert example.box == (24, 16, 40, 32)
+    assert example.points[:2].tolist() == [[30.5, 20.25], [50, 40]]
     assert example.visible.tolist() == [True, True, False]
-    assert example.area == 640
+    assert (example.area, example.image_id) == (640, 7)
+    assert (data.spec.crop, data.spec.input_size) == ("hrnet", (256, 192))
+
+
+def test_without_an_area_it_is_the_box_s(tmp_path: Path) -> None:
+    plain = {name: value for name, value in annotation(1, 7).items() if name != "area"}
+    (example,) = read_coco(write_coco(tmp_path, [plain])).held_back()
+    assert example.area == 40 * 32
+
+
+def test_to_calibrate_with_a_box_is_cut_out(tmp_path: Path) -> None:
+    (picture,) = read_coco(write_coco(tmp_path, [annotation(1, 7)])).calibration(1)
+    # The box 24..64 x 16..48, an eighth more on each side: 19..69 x 12..52.
+    assert picture.shape == (40, 50, 3)
+    assert picture[0, 0].tolist() == [19, 12, 7]
 
 
 def test_a_box_at_the_border_is_cut_as_far_as_there_is_picture(tmp_path: Path) -> None:
-    path = write_coco(tmp_path, [annotation(1, 7, bbox=[0, 1, 99, 58])])
-    (example,) = read_coco(path).held_back()
-    assert example.image.shape == (HEIGHT, WIDTH, 3)
-    assert example.points[1].tolist() == [50, 40]
-
-
-def test_a_point_outside_the_cut_is_not_visible(tmp_path: Path) -> None:
-    path = write_coco(tmp_path, [annotation(1, 7, bbox=[24, 16, 16, 16])])
-    (example,) = read_coco(path).held_back()
-    assert example.visible.tolist() == [True, False, False]
+    (picture,) = read_coco(write_coco(tmp_path, [annotation(1, 7, bbox=[0, 1, 99, 58])])).calibration(1)
+    assert picture.shape == (HEIGHT, WIDTH, 3)
 
 
 @pytest.mark.parametrize("box", [[24, 16, 0, 0], [500, 16, 20, 20], [24, 16, -9, 10]])
 def test_a_box_without_pixels_is_refused(tmp_path: Path, box: list[int]) -> None:
     data = read_coco(write_coco(tmp_path, [annotation(1, 7, bbox=box)]))
     with pytest.raises(InputError, match=r"7\.png: box .* covers nothing of 100x60 px"):
-        list(data.held_back())
+        list(data.calibration(1))
+
+
+def test_persons_are_varied_unless_told_otherwise(tmp_path: Path) -> None:
+    path = write_coco(tmp_path, [annotation(1, 7)])
+    varied = [read_coco(path).training(0, number) for number in range(8)]
+    assert len({(example.scale, example.rotation) for example in varied}) == 8
+    (example,) = read_coco(path).held_back()
+    plain = read_coco(path, augmented=False).training(0, 3)
+    assert np.array_equal(plain.points, example.points)
+    assert (plain.scale, plain.rotation, plain.box) == (1, 0, example.box)
 
 
 def test_instances_without_points_and_crowds_are_left_out(tmp_path: Path) -> None:
@@ -269,7 +286,7 @@ def test_what_coco_says_of_the_keypoints_is_kept(tmp_path: Path) -> None:
 
 def test_sigmas_are_for_persons_only(tmp_path: Path) -> None:
     points = [annotation(1, 7, keypoints=[30, 20, 2] * 17)]
-    assert read_coco(write_coco(tmp_path, points, keypoints=COCO_PERSON)).spec.oks_sigmas == COCO_SIGMAS
+    assert read_coco(write_coco(tmp_path, points, keypoints=COCO_PERSON.names)).spec.oks_sigmas == COCO_PERSON.sigmas
     animal = [f"part-{index}" for index in range(17)]
     assert read_coco(write_coco(tmp_path, points, keypoints=animal)).spec.oks_sigmas == ()
 
@@ -340,17 +357,14 @@ def test_the_mouse_is_read_whole() -> None:
 
 
 @pytest.mark.skipif(not (SHARED / "coco-sample").is_dir(), reason="not here: ../shared/data/coco-sample")
-def test_the_persons_of_coco_are_cut_out() -> None:
+def test_the_persons_of_coco_are_read() -> None:
     data = read_coco(SHARED / "coco-sample" / "test_coco.json")
     examples = list(data.held_back())
     assert len(examples) == 12
     assert sum(int(example.visible.sum()) for example in examples) == 181
-    assert data.spec.oks_sigmas == COCO_SIGMAS
-    assert data.spec.keypoints == COCO_PERSON
-    assert len(data.spec.flip_pairs) == 8
-    assert len(data.spec.skeleton) == 19
-    whole = np.array(Image.open(SHARED / "coco-sample" / "000000000785.jpg").convert("RGB"))
-    x, y = 280.79 - 218.7 / 8, 44.73 - 346.68 / 8
-    rows, columns = slice(int(y), 425), slice(int(x), 527)
-    assert np.array_equal(examples[0].image, whole[rows, columns])
-    assert (examples[0].points[0] + (int(x), int(y))).tolist() == [367, 81]
+    assert data.spec.oks_sigmas == COCO_PERSON.sigmas
+    assert data.spec.keypoints == COCO_PERSON.names
+    assert data.spec.flip_pairs == COCO_PERSON.flip_pairs
+    assert sorted(map(sorted, data.spec.skeleton)) == sorted(map(sorted, COCO_PERSON.skeleton))
+    assert examples[0].points[0].tolist() == [367, 81]
+    assert examples[0].box == (280.79, 44.73, 218.7, 346.68)
