@@ -8,7 +8,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -32,6 +32,9 @@ from edgehrnet.result import Keypoints, Result
 from edgehrnet.selfcheck import Report, compare
 from edgehrnet.sources import frames, read_image
 from edgehrnet.spec import DECODE_METHODS, ModelSpec
+
+
+T = TypeVar("T")
 
 
 class Predictor:
@@ -109,8 +112,9 @@ class Predictor:
             self.spec = (spec or _own_spec(self.path, described.metadata)).replace(
                 input_size=read.size, channels=read.channels, input_format=read.format
             )
-            self._only_output = next(iter(described.outputs)) if len(described.outputs) == 1 else None
-            _check_outputs(self.path, self.spec, decode or self.spec.decode, described.outputs)
+            self._heatmaps = _heatmaps_name(described.outputs, self.spec)
+            shapes = _renamed(described.outputs, self._heatmaps)
+            _check_outputs(self.path, self.spec, decode or self.spec.decode, shapes)
         except EdgeHRNetError:
             self._runtime.close()
             raise
@@ -270,8 +274,7 @@ class Predictor:
         return outputs | average(outputs, mirrored, self.spec)
 
     def _named(self, outputs: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
-        if self._only_output is not None:
-            outputs = {"heatmaps": outputs[self._only_output]}
+        outputs = _renamed(outputs, self._heatmaps)
         if self.spec.heatmap_values == "logits":
             outputs["heatmaps"] = sigmoid(outputs["heatmaps"])
         return outputs
@@ -301,6 +304,16 @@ def _reopen(path: Path, arguments: dict[str, Any]) -> Predictor:
     return Predictor(path, **arguments)
 
 
+def _heatmaps_name(outputs: Mapping[str, Any], spec: ModelSpec) -> str:
+    """Return what the file calls its heatmaps: another project's only output may have any name."""
+    only = next(iter(outputs)) if len(outputs) == 1 else "heatmaps"
+    return "heatmaps" if only in dict(spec.outputs) else only
+
+
+def _renamed(outputs: Mapping[str, T], heatmaps: str) -> dict[str, T]:
+    return {"heatmaps" if name == heatmaps else name: value for name, value in outputs.items()}
+
+
 def _check_outputs(path: Path, spec: ModelSpec, decode: str, outputs: Mapping[str, tuple[int, ...]]) -> None:
     """Raise SpecError if the file does not give what the spec says, which would be decoded into nonsense."""
     cells = tuple(side // spec.stride for side in spec.input_size)
@@ -309,8 +322,6 @@ def _check_outputs(path: Path, spec: ModelSpec, decode: str, outputs: Mapping[st
         raise SpecError(f"{path} has no offsets, which decode='offset' needs; pass another decode=")
     if "hf" in outputs and (spec.layout("hf") is None or len(outputs["hf"]) != 4):
         raise SpecError(f"{path} has features hf of shape {outputs['hf']}, and its spec no layout for them")
-    if len(outputs) == 1:  # whatever its name
-        outputs = {"heatmaps": next(iter(outputs.values()))}
     for name, channels, needed in (("heatmaps", count, True), ("offsets", 2 * count, False)):
         found = outputs.get(name)
         if found is None and not needed:

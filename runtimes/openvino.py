@@ -105,7 +105,8 @@ class OpenVINORuntime:
         self._path, self._device, self._device_name = path, name, _device_name(core, name)
         self._tensor = ov.Tensor
         self._version = ov.__version__.split("-")[0]
-        self._names = [port.get_any_name() for port in self._compiled.outputs]
+        # The only output may have no name: another project's file.
+        self._names = [port.get_any_name() if port.names else "output" for port in self._compiled.outputs]
         self._shapes = {n: tuple(p.shape) for n, p in zip(self._names, self._compiled.outputs, strict=True)}
         # A bounded pool of plain requests: callers beyond it wait, and nothing runs in the background.
         self._requests = max(1, int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")))
@@ -281,7 +282,8 @@ def _input(model: Any, path: Path) -> Input:
 def _check_outputs(compiled: Any, path: Path) -> None:
     for port in compiled.outputs:
         kind = port.element_type.get_type_name()
-        if kind != "f32" or port.partial_shape.is_dynamic or not port.names:
+        unnamed = not port.names and len(compiled.outputs) > 1
+        if kind != "f32" or port.partial_shape.is_dynamic or unnamed:
             raise ModelFileError(f"{path}: expected named, static f32 outputs, found {port}")
 
 

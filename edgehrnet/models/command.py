@@ -83,7 +83,8 @@ def _list(as_json: bool) -> int:
     for variant in VARIANTS.values():
         size = _spec(variant.name).input_size
         with torch.device("meta"):  # shapes are enough
-            cost = count(create(variant.name), size)[TOTAL]
+            network = create(variant.name)
+        cost = count(network, size)[TOTAL]
         if as_json:
             row = {"name": variant.name, "summary": variant.summary, "input_size": size, **asdict(cost)}
             print(json.dumps(row))
@@ -103,7 +104,7 @@ def _list(as_json: bool) -> int:
 
 def _open(name: str, size: tuple[int, int] | None) -> _Subject:
     """Build the network of a name, or read a checkpoint; InputError and ModelFileError as these say it."""
-    if name in VARIANTS or not (Path(name).suffix or Path(name).name != name):
+    if Path(name).name == name and "." not in name:  # a bare word is no file
         torch.manual_seed(0)  # the same features each time
         network, spec, variant, trained = create(name).eval(), _spec(name), name, False
     else:

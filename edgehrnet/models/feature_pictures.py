@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TypeAlias
 
 import numpy as np
@@ -20,7 +19,7 @@ STRIDE = 4  # of the first branch, whose cells get a whole number of pixels each
 TILE = 256  # px, the longer side of a tile at most, as long as a cell has a pixel
 COLUMNS = 4
 CHANNELS = 15
-NOTE = "brightness: from the 1st to the 99th percentile of each tile"
+NOTE = "brightness: from the 1st to the 99th percentile of each tile, without the padding"
 
 
 def overview_picture(net: KeypointNetwork, x: Tensor, pixels: Pixels, title: str = "") -> Image.Image:
@@ -32,7 +31,7 @@ def overview_picture(net: KeypointNetwork, x: Tensor, pixels: Pixels, title: str
     Args:
         net: stays as it is.
         x: ``[1, C, H, W]``, what it reads.
-        pixels: ``(H, W, 3)`` or ``(H, W, 4)`` u8, the same for people.
+        pixels: ``(H, W, 3)`` or ``(H, W, 4)`` u8, the same for people; where the fourth channel is 0, there is padding.
         title: the first line.
 
     Raises:
@@ -43,10 +42,10 @@ def overview_picture(net: KeypointNetwork, x: Tensor, pixels: Pixels, title: str
     rows = []
     for heading, layers in headings.items():
         maps = {name: values for layer in layers for name, values in found[layer].items()}
-        tiles = [mean_tile(name, values) for name, values in maps.items()]
+        tiles = [mean_tile(name, values, pixels) for name, values in maps.items()]
         if len(maps) == 1:
             [(name, values)] = maps.items()
-            tiles += channel_tiles(name, values, COLUMNS - 1)
+            tiles += channel_tiles(name, values, pixels, COLUMNS - 1)
         rows.append(Row(heading, tuple(tiles)))
     text = (f"the mean of the channels of every map; {NOTE}", "a stage: its branches before the last fusion, and after")
     return _sheet(title, text, pixels, rows)
@@ -57,39 +56,45 @@ def layer_picture(
 ) -> Image.Image:
     """Draw the maps of one layer: of each the mean of its channels, and its strongest ``channels``.
 
-    See `overview_picture`; the strongest channels are those of the largest deviation over the picture.
+    See `overview_picture`; the strongest channels are those of the largest deviation, padding aside.
 
     Raises:
         InputError: for a layer that the network does not have, or an input that it does not accept.
     """
     maps = maps_by_layer(net, x, [layer])[layer]
     rows = [
-        Row(name, (mean_tile("mean of the channels", values), *channel_tiles("", values, channels)))
+        Row(name, (mean_tile("mean of the channels", values, pixels), *channel_tiles("", values, pixels, channels)))
         for name, values in maps.items()
     ]
     return _sheet(title, (f"the strongest channels of {layer}, which vary most", NOTE), pixels, rows)
 
 
-def mean_tile(caption: str, values: Tensor) -> Tile:
+def mean_tile(caption: str, values: Tensor, pixels: Pixels) -> Tile:
     """Show the mean over the channels of the first picture of ``[B, C, h, w]``; the range is that of all channels."""
     maps = _maps(values)
-    return Tile(caption, f"{' x '.join(map(str, maps.shape))}    {_range(maps)}", maps.mean(axis=0))
+    mean = maps.mean(axis=0)
+    return Tile(caption, f"{' x '.join(map(str, maps.shape))}    {_range(maps)}", mean, _inside(pixels, mean.shape))
 
 
-def channel_tiles(name: str, values: Tensor, count: int) -> list[Tile]:
+def channel_tiles(name: str, values: Tensor, pixels: Pixels, count: int) -> list[Tile]:
     """Show at most ``count`` channels of the first picture of ``[B, C, h, w]``, the one of the largest deviation first.
 
     Channels with values that are not finite come before all others.
     """
     maps = _maps(values)
-    # Where one value is none, neither is the deviation, which would have no place in an order.
-    deviation = [np.inf if math.isnan(value) else value for value in _deviations(maps)]
-    order = np.argsort(deviation, kind="stable")[::-1][: min(count, len(maps))]
-    return [Tile(f"{name} channel {channel}".strip(), _range(maps[channel]), maps[channel]) for channel in order]
+    inside = _inside(pixels, maps.shape[1:])
+    deviations = [float(one[inside].std()) if np.isfinite(one).all() else np.inf for one in maps]
+    order = np.argsort(deviations, kind="stable")[::-1][:count]
+    return [Tile(f"{name} channel {index}".strip(), _range(maps[index]), maps[index], inside) for index in order]
 
 
-def _deviations(maps: NDArray[np.float32]) -> list[float]:
-    return [float(one.std()) if np.isfinite(one).all() else math.nan for one in maps]
+def _inside(pixels: Pixels, cells: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Which of ``(h, w)`` cells lie at least half in the picture; all, if none do."""
+    if pixels.shape[2] < 4:
+        return np.ones(cells, np.bool_)
+    mask = Image.fromarray(pixels[..., 3]).resize(cells[::-1], Image.Resampling.BOX)
+    inside = np.asarray(mask) >= 128
+    return inside if inside.any() else np.ones(cells, np.bool_)
 
 
 def _maps(values: Tensor) -> NDArray[np.float32]:

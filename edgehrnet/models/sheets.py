@@ -23,11 +23,12 @@ LEGEND = (220, 10)  # px
 
 @dataclass(frozen=True)
 class Tile:
-    """A map ``(h, w)`` of any real numbers, and two lines of text below it."""
+    """A map ``(h, w)`` of any real numbers, and two lines of text below it; ``inside`` as `colours` takes it."""
 
     caption: str
     note: str
     cells: NDArray[np.floating[Any]]
+    inside: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -38,17 +39,19 @@ class Row:
     tiles: tuple[Tile, ...]
 
 
-def colours(cells: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
+def colours(cells: NDArray[np.floating[Any]], inside: NDArray[np.bool_] | None = None) -> NDArray[np.uint8]:
     """Map numbers ``(h, w)`` to colours ``(h, w, 3)`` u8, between the percentiles `LOW` and `HIGH` of the finite ones.
 
-    A constant map is dark; what is not finite has a colour of its own.
+    ``inside`` ``(h, w)``: of these alone, the others are clipped. A constant map is dark; what is not finite has a
+    colour of its own.
 
     >>> colours(np.array([[0.0, 1.0, np.nan]]))[0].tolist()
     [[10, 10, 30], [253, 240, 190], [255, 0, 255]]
     """
     finite = np.isfinite(cells)
     values = np.where(finite, cells, 0.0).astype(np.float64)
-    low, high = np.percentile(values[finite], (LOW, HIGH)) if finite.any() else (0.0, 0.0)
+    seen = finite if inside is None else finite & inside
+    low, high = np.percentile(values[seen], (LOW, HIGH)) if seen.any() else (0.0, 0.0)
     strength = np.clip((values - low) / (high - low), 0, 1) if high > low else np.zeros_like(values)
     stops = np.linspace(0, 1, len(RAMP))
     painted = np.stack([np.interp(strength, stops, channel) for channel in zip(*RAMP, strict=True)], axis=-1)
@@ -114,7 +117,7 @@ class Sheet:
     def _tile(self, sheet: Image.Image, pen: ImageDraw.ImageDraw, tile: Tile, at: tuple[int, int]) -> None:
         x, y = at
         # Cells stay cells: what is smooth in a picture of a map is the map.
-        picture = Image.fromarray(colours(tile.cells)).resize(self.tile, Image.Resampling.NEAREST)
+        picture = Image.fromarray(colours(tile.cells, tile.inside)).resize(self.tile, Image.Resampling.NEAREST)
         sheet.paste(picture, at)
         self._frame(pen, at)
         below = y + self.tile[1] + 6

@@ -210,7 +210,7 @@ class TestOpening:
             ("threads", "2", "threads='2'"),
             ("threads", True, "threads=True"),
             ("decode", "offsets", "did you mean 'offset'"),
-            ("decode", "", "accepted: argmax, dark, offset, quarter, softargmax"),
+            ("decode", "", "accepted: argmax, dark, offset, quarter, quarter-mmpose, softargmax, udp, udp-offset"),
             ("decode", 5, "accepted: argmax"),
             ("input_size", (60, 96), "the nearest are 32x96 and 64x96"),
             ("input_size", (0, 96), "multiples of 32"),

@@ -8,7 +8,7 @@ from PIL import Image
 from edgehrnet import Keypoints, Predictor, Result
 from edgehrnet.drawing import FAR, blend_heatmap, draw_keypoints
 from edgehrnet.errors import InputError, MissingExtraError, UnsupportedError
-from edgehrnet.letterbox import Letterbox
+from edgehrnet.letterbox import CellGrid, Letterbox
 from edgehrnet.rectification import flatten_quadrilateral, homography
 
 RED, GREEN, BLUE, WHITE = (200, 30, 30), (30, 180, 40), (40, 50, 220), (240, 240, 240)
@@ -130,7 +130,7 @@ class TestPlot:
         box = Letterbox.fit(192, 32, (64, 96))
         heatmap = np.zeros((16, 24), np.float32)
         heatmap[:6] = heatmap[10:] = 1  # the padding, rows 6 to 9 hold the picture
-        blended = np.array(blend_heatmap(Image.new("RGB", (192, 32)), heatmap, box))
+        blended = np.array(blend_heatmap(Image.new("RGB", (192, 32)), heatmap, box, CellGrid(4, 1.5)))
         assert blended[16].max() == 0
 
     @pytest.mark.parametrize("far", [1e4, 1e7, 1e12, 1e300])

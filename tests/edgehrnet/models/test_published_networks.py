@@ -12,7 +12,7 @@ from edgehrnet.errors import InputError, UnknownKeywordError
 from edgehrnet.models import KeypointNetwork, available, create
 from edgehrnet.models import hrnet as high
 from edgehrnet.models import litehrnet as lite
-from edgehrnet.models.blocks import initialise_convolutions
+from edgehrnet.models.blocks import ConvBNAct, initialise_convolutions
 from edgehrnet.models.deploy import Deployed, network_input
 from edgehrnet.models.folding import fold_batchnorm
 from edgehrnet.models.litehrnet_blocks import ConditionalChannelWeighting, CrossResolutionWeighting, SpatialWeighting
@@ -43,6 +43,8 @@ def alive(module, seed=0):
             nn.init.normal_(part.bias, 0, 0.2)
             nn.init.normal_(part.running_mean, 0, 0.2)
             nn.init.uniform_(part.running_var, 0.8, 1.5)
+        elif isinstance(part, nn.Conv2d) and part.bias is not None:
+            nn.init.normal_(part.bias, 0, 0.2)
     return module
 
 
@@ -194,6 +196,16 @@ def test_three_channels_are_scaled_without_a_mask_padding_too():
     assert torch.equal(network_input(image, (0, 0, 0), (1, 1, 1))[0, :, 0, 1] * 255, torch.tensor([255.0, 51, 204]))
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_a_bias_before_a_norm_is_kept_while_weights_are_rounded(training):
+    unit = alive(ConvBNAct(4, 6, 1, STYLE, bias=True)).train(training)
+    rounded = alive(ConvBNAct(4, 6, 1, STYLE, bias=True)).train(training)
+    rounded.quantize_weight = nn.Identity()
+    x = maps((4,))[0]
+    torch.testing.assert_close(rounded(x), unit(x))
+    assert unit.conv.bias.abs().max() > 0.1
+
+
 class TestQuantizers:
     @pytest.mark.parametrize("name", ["hrnet_w18_small_v1", "hrnetv2_w18", "litehrnet18", "naive_litehrnet18"])
     @pytest.mark.parametrize("adds", ["identity", "all"])
@@ -329,8 +341,6 @@ class TestLiteHRNet:
 
     def test_spatial_weighting_has_biases_and_no_norm(self):
         weighting = alive(SpatialWeighting(8, STYLE))
-        nn.init.normal_(weighting.conv1.conv.bias)
-        nn.init.normal_(weighting.conv2.conv.bias)
         x = maps((8,))[0]
         with torch.no_grad():
             hidden = F.conv2d(F.adaptive_avg_pool2d(x, 1), weighting.conv1.conv.weight, weighting.conv1.conv.bias)

@@ -1,0 +1,144 @@
+"""Boxes -> crops -> keypoints: the whole way through Predictor, without an engine."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import runtimes.null
+from edgehrnet import ModelSpec, Predictor
+from edgehrnet.crops import Crop
+from edgehrnet.errors import InputError, UnsupportedError
+from edgehrnet.preparation import check_boxes, formatted, prepare
+from edgehrnet.selfcheck import correlation
+
+SIZE, CELLS = (64, 96), (16, 24)
+PEAKS = np.array([[5, 7], [18, 3]])  # x, y in cells
+SPEC = ModelSpec(
+    "person",
+    ("left_hand", "right_hand"),
+    skeleton=((0, 1),),
+    flip_pairs=((0, 1),),
+    input_size=SIZE,
+    crop="hrnet",
+    cell_offset=0.0,
+    heatmap_values="linear",
+    decode="argmax",
+    outputs=(("heatmaps", "NCHW"),),
+)
+BOXES = [[20.0, 30.0, 60.0, 40.0], [90.0, 10.0, 45.0, 80.0]]
+
+
+@pytest.fixture(scope="module")
+def picture():
+    small = np.random.default_rng(0).integers(0, 256, (8, 12, 3), dtype=np.uint8)
+    return np.array(Image.fromarray(small).resize((192, 128)))
+
+
+def write(folder, spec=SPEC):
+    """A file that answers a peak for each keypoint, whatever it is shown."""
+    heatmaps = np.zeros((1, 2, *CELLS), np.float32)
+    heatmaps[0, [0, 1], PEAKS[:, 1], PEAKS[:, 0]] = 0.5, 0.75
+    runtimes.null.build(folder / "person.null", spec.to_json(), SIZE, {"heatmaps": heatmaps})
+    return folder / "person.null"
+
+
+@pytest.mark.parametrize("convention", ["hrnet", "udp"])
+def test_each_box_is_an_instance(tmp_path, picture, convention):
+    spec = SPEC.replace(crop=convention)
+    with Predictor(write(tmp_path, spec)) as predictor:
+        result = predictor.predict(picture, boxes=BOXES)
+    assert result.keypoints.xy.shape == (2, 2, 2)
+    assert result.keypoints.conf.tolist() == [[0.5, 0.75]] * 2
+    assert result.score.tolist() == [0.625] * 2
+    assert result.heatmaps.shape == (2, 2, *CELLS)
+    for n, box in enumerate(BOXES):
+        crop = Crop.fit(tuple(box), (192, 128), SIZE, convention)
+        assert result.transforms[n] == crop
+        np.testing.assert_allclose(result.keypoints.xy[n], crop.inverse(spec.grid.to_pixels(PEAKS)), atol=1e-9)
+    with pytest.raises(UnsupportedError, match=r"2 instances have one transform each: see \.transforms"):
+        _ = result.transform
+    assert len(result.to_dict()["instances"]) == len(result.to_coco()) == 2
+
+
+def test_without_boxes_it_looks_at_everything(tmp_path, picture):
+    with Predictor(write(tmp_path)) as predictor:
+        result = predictor(picture)
+    inside = result.transform.forward([[0, 0], [191, 127]])
+    assert (inside > -1).all()
+    assert (inside < (97, 65)).all()
+    assert len(result.keypoints) == 1
+    assert result.mask.all()
+    assert result.peaks[0][0].tolist() == pytest.approx([*result.keypoints.xy[0, 0], 0.5])
+
+
+def test_no_box_no_instance(tmp_path, picture):
+    with Predictor(write(tmp_path)) as predictor:
+        result = predictor.predict(picture, boxes=[])
+        assert result.keypoints.xy.shape == (0, 2, 2)
+        assert result.to_dict()["instances"] == result.to_coco() == []
+        assert result.plot(heatmaps=True).size == (192, 128)
+        many = predictor.predict([picture, picture], boxes=[BOXES, BOXES[:1]])
+    assert [len(result.keypoints) for result in many] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("boxes", "said"),
+    [
+        ([1, 2, 3, 4], r"one box is \[\[x, y, w, h\]\]"),
+        ([[1, 2, 3]], r"one box is"),
+        ("all", r"one box is"),
+        ([[1, 2, 3, 4], [1, 2, 0, 4]], r"boxes\[1\] = \[1.0, 2.0, 0.0, 4.0\]: .* larger than 0"),
+        ([[1, 2, 3, float("nan")]], r"boxes\[0\]"),
+    ],
+)
+def test_what_is_no_box(tmp_path, picture, boxes, said):
+    with pytest.raises(InputError, match=said):
+        check_boxes(boxes)
+    with Predictor(write(tmp_path)) as predictor, pytest.raises(InputError, match=said):
+        predictor.predict(picture, boxes=boxes)
+
+
+def test_each_picture_needs_its_own_boxes(tmp_path, picture):
+    with Predictor(write(tmp_path)) as predictor, pytest.raises(InputError, match="boxes for 1 pictures, and 2 pict"):
+        predictor.predict([picture, picture], boxes=[BOXES])
+
+
+def test_whole_picture_networks_take_no_boxes(null_model):
+    with Predictor(null_model.path) as predictor, pytest.raises(UnsupportedError, match="looks at whole pictures"):
+        predictor.predict(null_model.picture, boxes=BOXES)
+
+
+def test_the_flip_test_is_the_mean_with_the_mirrored_picture(tmp_path, picture):
+    with Predictor(write(tmp_path), flip_test=True) as predictor:
+        heatmaps = predictor.predict(picture, boxes=BOXES[:1]).heatmaps[0]
+    # The file answers the mirrored crop alike; turned back, with left and right swapped and one column further.
+    found = {(k, int(y), int(x)): float(heatmaps[k, y, x]) for k, y, x in np.argwhere(heatmaps)}
+    mirrored = 24 - 1 - PEAKS[:, 0] + 1
+    assert found == {
+        (0, 7, 5): 0.25, (1, 3, 18): 0.375,
+        (1, 7, int(mirrored[0])): 0.25, (0, 3, int(mirrored[1])): 0.375,
+    }  # fmt: skip
+
+
+def test_the_overlay_lies_where_the_points_are(tmp_path, picture):
+    with Predictor(write(tmp_path)) as predictor:
+        result = predictor.predict(np.zeros_like(picture), boxes=BOXES)
+    blended = np.array(result.plot(heatmaps=True)).astype(int)
+    plain = np.array(result.plot()).astype(int)
+    rows, columns = np.nonzero(np.abs(blended - plain).sum(axis=2))
+    for x, y in result.keypoints.xy.reshape(-1, 2):
+        # Half a cell is at most 60 * 1.25 / 24 / 2 px wide here, and a bilinear blob reaches one and a half.
+        assert np.hypot(columns - x, rows - y).min() < 6
+
+
+def test_one_function_makes_every_input(picture):
+    inputs, crops = prepare(picture, SPEC, BOXES)
+    assert inputs.shape == (2, *SIZE, 4)
+    rgb = SPEC.replace(channels=3)
+    assert formatted(inputs, rgb).shape == (2, *SIZE, 3)
+    scaled = formatted(inputs, rgb.replace(input_format="float NCHW", mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.5)))
+    assert (scaled.dtype, scaled.shape) == (np.float32, (2, 3, *SIZE))
+    expected = (inputs[1, 9, 8, :3] / 255 - (0.5, 0.4, 0.3)) / (0.2, 0.25, 0.5)
+    np.testing.assert_allclose(scaled[1, :, 9, 8], expected, atol=1e-6)
+    assert correlation(inputs[0, ..., 0], inputs[1, ..., 0]) < 0.99
+    assert crops[0].forward([[50.0, 50.0]]).tolist() == [[48.0, 32.0]]  # the middle of the first box
