@@ -28,6 +28,7 @@ from quant.torch_ao import HistogramObserver, MinMaxObserver, MovingAverageMinMa
 PICTURES = 300
 BATCH = 4
 CUT = 1e-4  # share that `percentile` cuts off at each end
+WIDER = 1 + 2**-8
 STEPS = 64  # candidates for either end of a range
 OBSERVERS: Mapping[str, type[nn.Module]] = {
     "histogram": HistogramObserver,
@@ -94,14 +95,18 @@ def range_table(
 def input_range(spec: ModelSpec) -> tuple[float, float]:
     """Smallest and largest value that the network's input can hold, the mask included if it reads one.
 
-    Without mean and std that is 0..1: a byte then is its own whole number, and nothing is rounded.
+    Without mean and std that is 0..1: a byte then is its own whole number, and nothing is rounded. With a mean it is a
+    little wider than that: with a mean of 0.5, every byte would lie in the middle between two whole numbers, and engines
+    round such a tie either way.
 
     >>> input_range(ModelSpec("corners", ("a",)))
     (0.0, 1.0)
     """
     ends = [(value - m) / s for m, s in zip(spec.mean, spec.std, strict=True) for value in (0.0, 1.0)]
     mask = (0.0, 1.0) if spec.channels == 4 else ()
-    return min(*mask, *ends), max(*mask, *ends)
+    low, high = min(*mask, *ends), max(*mask, *ends)
+    wider = WIDER if any(spec.mean) else 1.0
+    return low * wider, high * wider
 
 
 def quantization(low: float, high: float, scheme: Int8Scheme) -> tuple[float, int]:

@@ -87,7 +87,7 @@ def import_network(text: str) -> nn.Module:
     where, _, name = text.partition(":")
     try:
         network = operator.attrgetter(name)(importlib.import_module(where))()
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise InputError(f"{text!r} cannot be called: {error}; write PACKAGE.MODULE:FUNCTION") from None
     if not isinstance(network, nn.Module):
         raise InputError(f"{text!r} gives {type(network).__name__}, not a torch network")

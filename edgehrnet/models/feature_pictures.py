@@ -92,7 +92,8 @@ def _inside(pixels: Pixels, cells: tuple[int, ...]) -> NDArray[np.bool_]:
     """Which of ``(h, w)`` cells lie at least half in the picture; all, if none do."""
     if pixels.shape[2] < 4:
         return np.ones(cells, np.bool_)
-    mask = Image.fromarray(pixels[..., 3]).resize(cells[::-1], Image.Resampling.BOX)
+    height, width = cells
+    mask = Image.fromarray(pixels[..., 3]).resize((width, height), Image.Resampling.BOX)
     inside = np.asarray(mask) >= 128
     return inside if inside.any() else np.ones(cells, np.bool_)
 

@@ -16,7 +16,7 @@ NOT_FINITE = (255, 0, 255)
 RAMP = ((10, 10, 30), (64, 28, 110), (152, 40, 110), (222, 78, 72), (250, 152, 62), (253, 240, 190))
 MARGIN, GAP = 28, 14  # px around the sheet, and between tiles
 HEADING, CAPTION, NOTE = 16, 13, 12  # px, sizes of type
-SMALLEST = 8
+SMALLEST, ELLIPSIS = 9, "..."
 LOW, HIGH = 1.0, 99.0  # percentiles of a map that become black and white
 LEGEND = (220, 10)  # px
 
@@ -132,9 +132,12 @@ class Sheet:
 def _write(
     pen: ImageDraw.ImageDraw, at: tuple[float, float], text: str, size: int, fill: tuple[int, int, int], room: float
 ) -> float:
-    """Write a line, smaller where there is not enough room; return the x where it ends."""
+    """Write a line, smaller where there is not enough room, then without its beginning; return the x where it ends."""
     while size > SMALLEST and pen.textlength(text, font=ImageFont.load_default(size)) > room:
         size -= 1
     font = ImageFont.load_default(size)
+    # The end of a layer's name, or of a file's, tells more than its beginning.
+    while len(text) > len(ELLIPSIS) and pen.textlength(text, font=font) > room:
+        text = ELLIPSIS + text[len(ELLIPSIS) + 1 :]
     pen.text(at, text, font=font, fill=fill)
     return at[0] + pen.textlength(text, font=font)

@@ -90,7 +90,7 @@ class Labelled:
         """See DataSet: each instance once an epoch, in an order of the epoch's own."""
         epoch, place = divmod(number, len(self._training))
         order = np.random.default_rng((seed, epoch)).permutation(len(self._training))
-        example = self._training[order[place]].example()
+        example: Example = self._training[order[place]].example()
         if not self.augmented:
             return example
         rng = np.random.default_rng((seed, epoch, place))

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from edgehrnet.errors import InputError
 from edgehrnet.letterbox import letterbox
@@ -11,10 +10,12 @@ from edgehrnet.models import create
 from edgehrnet.models.blocks import ConvBNAct, Style, initialise_convolutions
 from edgehrnet.models.deploy import network_input
 from edgehrnet.models.folding import fold_batchnorm
+from edgehrnet.models.network import KeypointNetwork
 from edgehrnet.spec import ModelSpec
 from quant.calibration import (
     BATCH,
     METHODS,
+    WIDER,
     Seen,
     choose_range,
     input_range,
@@ -32,9 +33,9 @@ SPEC = ModelSpec("corners", ("a", "b"), input_size=(64, 96))
 UNSIGNED, SIGNED = SCHEMES["openvino"], SCHEMES["tensorrt"]
 
 
-class Two(nn.Module):
+class Two(KeypointNetwork):
     def __init__(self):
-        super().__init__()
+        super().__init__(2, 4, gives_offsets=False)
         self.first, self.second = ConvBNAct(4, 8, 3, Style(), stride=2), ConvBNAct(8, 8, 3, Style())
         initialise_convolutions(self)
 
@@ -212,9 +213,19 @@ class TestInput:
     def test_signed_and_scaled_inputs(self):
         assert quantization(*input_range(SPEC), SIGNED) == (1 / 127, 0)
         spec = SPEC.replace(mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.5))
-        assert input_range(spec) == pytest.approx((-2.5, 2.5))
+        assert input_range(spec) == pytest.approx((-2.5 * WIDER, 2.5 * WIDER))
         spec = SPEC.replace(mean=(0.5, 0.5, 0.5), std=(1.0, 1.0, 1.0))
-        assert input_range(spec) == (-0.5, 1.0)  # the mask
+        assert input_range(spec) == (-0.5 * WIDER, WIDER)  # the mask
+        assert input_range(spec.replace(channels=3)) == (-0.5 * WIDER, 0.5 * WIDER)
+
+    @pytest.mark.parametrize("scheme", [UNSIGNED, SIGNED])
+    def test_no_byte_is_a_tie(self, scheme):
+        """With a mean of 0.5, all 256 would lie in the middle between two whole numbers."""
+        spec = SPEC.replace(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), channels=3)
+        scale, zero = quantization(*input_range(spec), scheme)
+        places = (np.arange(256) / 255 - 0.5) / 0.25 / scale + zero
+        # float32 rounds a place of up to 255 by 2^-17 at most.
+        assert np.abs(places % 1 - 0.5).min() > 2**-10
 
     @pytest.mark.parametrize("size", [(64, 96), (96, 64), (128, 128)])
     def test_pictures_are_letterboxed_as_the_runtime_does(self, size):

@@ -28,7 +28,7 @@ def annotations(tmp_path):
         "images": pictures,
         "categories": [{"id": 1, "name": "person", "keypoints": ["head", "foot"], "skeleton": []}],
         "annotations": [
-            {"id": n + 1, "image_id": image, "category_id": 1, "iscrowd": 0, "bbox": [x, 5, 20, 50], "area": 1000.0,
+            {"id": n + 1, "image_id": image, "category_id": 1, "iscrowd": 0, "bbox": [x, 5, 20, 50], "area": 2000.0,
              "num_keypoints": 2, "keypoints": [x + 10, 10, 2, x + 12, 50, 2]}
             for n, (image, x) in enumerate(persons)
         ] + [{"id": 9, "image_id": 4, "category_id": 1, "iscrowd": 1, "bbox": [0, 0, 9, 9], "area": 81.0,

@@ -112,7 +112,9 @@ def test_a_checkpoint_is_run_as_the_float_network(checkpoint, labelled, null_mod
     assert found["picture_mean_px"] == pytest.approx(expected, abs=1e-3)
     assert min(expected) > 5
     assert found["input_size"] == [64, 96]
-    assert validate(network, data, 9, data.spec.replace(input_size=(64, 96)), CPU).mean_percent == pytest.approx(found["mean_percent"], abs=1e-3)
+    assert validate(network, data, 9, data.spec.replace(input_size=(64, 96)), CPU).mean_percent == pytest.approx(
+        found["mean_percent"], abs=1e-3
+    )
 
 
 def test_files_and_checkpoints_run_at_the_size_asked_for(checkpoint, openvino_model, labelled, tmp_path):
