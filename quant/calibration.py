@@ -96,8 +96,8 @@ def input_range(spec: ModelSpec) -> tuple[float, float]:
     """Smallest and largest value that the network's input can hold, the mask included if it reads one.
 
     Without mean and std that is 0..1: a byte then is its own whole number, and nothing is rounded. With a mean it is a
-    little wider than that: with a mean of 0.5, every byte would lie in the middle between two whole numbers, and engines
-    round such a tie either way.
+    little wider than need be: with a mean of 0.5, every byte would lie in the middle between two whole numbers, and
+    engines round such a tie either way.
 
     >>> input_range(ModelSpec("corners", ("a",)))
     (0.0, 1.0)

@@ -15,7 +15,6 @@ from edgehrnet.errors import InputError
 from edgehrnet.models.blocks import ConvBNAct
 from edgehrnet.models.deploy import network_input
 from edgehrnet.models.folding import fold_batchnorm
-from edgehrnet.models.network import KeypointNetwork
 from edgehrnet.models.quantized import RangeTable, freeze
 from edgehrnet.spec import ModelSpec
 from quant.placement import trace
@@ -24,7 +23,7 @@ MOST = 10.0  # by how much a channel may be scaled; a dead one would be scaled w
 
 
 @torch.no_grad()
-def equalise(network: KeypointNetwork) -> list[tuple[str, str]]:
+def equalise(network: nn.Module) -> list[tuple[str, str]]:
     """Give the channels between two convolutions equal ranges in both, in place; return the pairs.
 
     Legal where the first has no activation, which would not scale along, and the second alone reads it: the depthwise

@@ -25,6 +25,7 @@ from edgehrnet.models.quantized import INPUT
 from quant.scheme import Int8Scheme
 
 TRACE_SIZE = (64, 64)
+RGB_AND_MASK = 4  # what a network reads that does not say
 
 
 @dataclass
@@ -60,7 +61,7 @@ class Placement:
         return tuple(name for readers in self.sites.values() for name in readers)
 
 
-def place(network: KeypointNetwork, scheme: Int8Scheme, keep_float: Collection[str] = ()) -> Placement:
+def place(network: nn.Module, scheme: Int8Scheme, keep_float: Collection[str] = ()) -> Placement:
     """Decide what to quantize in a float network, BN folded or not.
 
     ``keep_float``: sites that stay float, and with each the convolutions that read it. Every name must be one that
@@ -87,13 +88,14 @@ def place(network: KeypointNetwork, scheme: Int8Scheme, keep_float: Collection[s
     return Placement(sites, frozenset(inputs) & frozenset(sites))
 
 
-def trace(network: KeypointNetwork, size: tuple[int, int] = TRACE_SIZE) -> list[Flow]:
+def trace(network: nn.Module, size: tuple[int, int] = TRACE_SIZE) -> list[Flow]:
     """Watch a blank picture pass; return every tensor that a module returns, or a convolution reads, the input first.
 
     Raises InputError if a module without children is called twice: its quantizer would serve two tensors.
     """
     parameter = next(network.parameters())
-    image = torch.zeros((1, network.in_channels, *size), device=parameter.device, dtype=parameter.dtype)
+    channels = network.in_channels if isinstance(network, KeypointNetwork) else RGB_AND_MASK
+    image = torch.zeros((1, channels, *size), device=parameter.device, dtype=parameter.dtype)
     watcher = _Watcher(image)
     units = [module for module in network.modules() if isinstance(module, Convolution)]
     inner = {id(part) for unit in units for part in unit.modules() if part is not unit}
@@ -161,10 +163,11 @@ class _Watcher:
         return flow
 
 
-def _head_convolutions(network: KeypointNetwork) -> set[str]:
+def _head_convolutions(network: nn.Module) -> set[str]:
     """Those whose output, in the end, leaves the network."""
     heads = {name: head for name, head in network.named_modules() if isinstance(head, Head)}
-    return set(network.head_convolutions) | {
+    others = network.head_convolutions if isinstance(network, KeypointNetwork) else frozenset[str]()
+    return set(others) | {
         f"{name}.{part}"
         for name, head in heads.items()
         for part, module in head.named_modules()

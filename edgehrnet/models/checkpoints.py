@@ -17,6 +17,7 @@ from torch import Tensor
 from edgehrnet.errors import EdgeHRNetError, InputError, MissingFileError, ModelFileError
 from edgehrnet.models.building import create
 from edgehrnet.models.network import KeypointNetwork
+from edgehrnet.models.plain_arrays import plain_arrays
 from edgehrnet.models.published import read_published, shorten, tensors_of
 from edgehrnet.models.quantized import RangeTable
 
@@ -132,8 +133,9 @@ def save_checkpoint(
 def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     """Read a checkpoint of this package, or a published one of HRNet or Lite-HRNet, see `models.published`.
 
-    Only tensors and plain values are unpacked, on the CPU. A published file becomes a checkpoint of the network it was
-    recognised as, its weights under our names, and the spec that the network was published with.
+    Only tensors and plain values are unpacked, on the CPU; numpy's arrays of numbers become lists. A published file
+    becomes a checkpoint of the network it was recognised as, its weights under our names, and the spec that the network
+    was published with.
 
     Raises:
         MissingFileError: there is no such file.
@@ -145,7 +147,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         return _own(file, content)
     state = tensors_of(content)
     try:
-        found = None if state is None else read_published(state)
+        found = None if state is None else read_published(state, content.get("meta"))
     except ModelFileError as error:
         raise ModelFileError(f"{file}: {error}") from None
     if found is None:
@@ -161,7 +163,8 @@ def _read(file: Path) -> Any:
     if not file.is_file():
         raise MissingFileError(f"no such checkpoint: {file}")
     try:
-        return torch.load(file, weights_only=True, map_location="cpu")
+        with plain_arrays():
+            return torch.load(file, weights_only=True, map_location="cpu")
     except Exception as error:  # Damage surfaces as a dozen types, from zip, pickle and tensor code.
         if any(hint in str(error) for hint in MORE_THAN_PLAIN):
             raise ModelFileError(f"{file} {WAY_OUT.format(file.name, file.stem)}") from None

@@ -20,7 +20,6 @@ from edgehrnet.models.bn_statistics import Finding, bn_findings
 from edgehrnet.models.building import create
 from edgehrnet.models.checkpoints import build_model, load_checkpoint
 from edgehrnet.models.costs import REPEATS, Costs, CostTable, cost_table
-from edgehrnet.models.counting import TOTAL, count
 from edgehrnet.models.deploy import network_input
 from edgehrnet.models.dimensions import check_dimensions
 from edgehrnet.models.feature_pictures import layer_picture, overview_picture
@@ -84,22 +83,19 @@ def _list(as_json: bool) -> int:
         size = _spec(variant.name).input_size
         with torch.device("meta"):  # shapes are enough
             network = create(variant.name)
-        cost = count(network, size)[TOTAL]
+        cost = _total(network, size)
         if as_json:
-            row = {"name": variant.name, "summary": variant.summary, "input_size": size, **asdict(cost)}
-            print(json.dumps(row))
-        rows.append(
-            (
-                variant.name,
-                f"{cost.parameters / MILLION:.2f}",
-                f"{cost.macs / MILLION:.0f}",
-                _hxw(size),
-                variant.summary,
-            )
-        )
+            print(json.dumps({"name": variant.name, "summary": variant.summary, "input_size": size, **cost}))
+        millions = f"{cost['parameters'] / MILLION:.2f}", f"{cost['macs'] / MILLION:.0f}"
+        rows.append((variant.name, *millions, _hxw(size), variant.summary))
     if not as_json:
         print(table(("network", "M parameters", "M MACs", "input", ""), rows))
     return 0
+
+
+def _total(network: KeypointNetwork, size: tuple[int, int]) -> dict[str, int]:
+    total = cost_table(network, size, repeats=0).total
+    return {"parameters": total.parameters, "macs": total.macs}
 
 
 def _open(name: str, size: tuple[int, int] | None) -> _Subject:
@@ -127,7 +123,7 @@ def _summary(subject: _Subject, shapes: dict[str, tuple[int, ...]]) -> dict[str,
         "trained": subject.trained,
         "keypoints": network.keypoints,
         "input": [1, network.in_channels, *size],
-        **asdict(count(network, size)[TOTAL]),
+        **_total(network, size),
         "outputs": {name[1:]: list(shape) for name, shape in shapes.items() if name.startswith(".")},
     }
 

@@ -123,9 +123,10 @@ class _Counted:
         meta = shadow(net)
         units = {id(unit) for unit in convolutions(meta)}
         inner = {id(part) for unit in meta.modules() if isinstance(unit, Convolution) for part in unit.modules()}
+        for name, module in net.named_modules():
+            self.parameters[part_of(name)] += sum(p.numel() for p in module.parameters(recurse=False))
         for name, module in meta.named_modules():
             part = part_of(name)
-            self.parameters[part] += sum(p.numel() for p in module.parameters(recurse=False))
             if name and (id(module) in units or id(module) not in inner):
                 module.register_forward_hook(self._hook(part, id(module) in units))
         image = torch.zeros(1, net.in_channels, *size, device="meta")

@@ -73,6 +73,28 @@ def named_tensors(value: Any) -> dict[str, Tensor]:
     return {name + inner: tensor for name, item in items for inner, tensor in named_tensors(item).items()}
 
 
+class _Unscaled(nn.Identity):
+    """Stands in for a BN where there is no data, for which torch would take longer than for all else."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, C, H, W]`` -> the same; RuntimeError unless C is that of the BN."""
+        if x.shape[1] != self.channels:
+            raise RuntimeError(f"this BN is for {self.channels} channels, not {x.shape[1]}")
+        return x
+
+
 def shadow(net: Network) -> Network:
-    """Return a copy of a network in eval mode without its data, which computes shapes and nothing else."""
-    return copy.deepcopy(net).to("meta").eval()
+    """Return a copy of a network in eval mode without its data, which computes shapes and nothing else.
+
+    Every BN is replaced by something that keeps the shape, so that the parameters are not all there.
+    """
+    meta = copy.deepcopy(net).to("meta").eval()
+    for module in list(meta.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.BatchNorm2d):
+                setattr(module, name, _Unscaled(child.num_features))
+    return meta

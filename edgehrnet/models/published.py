@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -19,12 +20,13 @@ from edgehrnet.keypoint_sets import BY_COUNT
 from edgehrnet.models.building import create
 from edgehrnet.models.hrnet import HRNETS, HRNetPlan
 from edgehrnet.models.litehrnet import LITE_HRNETS, LitePlan
+from edgehrnet.models.published_meta import stated_fields
 from edgehrnet.models.published_names import LAST_LAYER, published_name
 from edgehrnet.models.variants import VARIANTS
 from edgehrnet.spec import ModelSpec
 
 Shapes = Mapping[str, tuple[int, ...]]
-COMBINED = 51  # channels of UDP's "combined" head for COCO's 17 keypoints; no published network has 51 keypoints
+COCO, OFFSETS = 17, 3  # keypoints; channels of each in UDP's "combined" head. No published network has 51 keypoints
 # Parts of a classification network, before and in its last layer.
 CLASSIFIER = ("classifier.", "incre_modules.", "downsamp_modules.")
 COUNTER = "num_batches_tracked"
@@ -92,8 +94,10 @@ def tensors_of(content: object) -> dict[str, Tensor] | None:
     return {name: value for name, value in plain.items() if not name.startswith("data_preprocessor.")}
 
 
-def read_published(state: Mapping[str, Tensor]) -> Published | None:
+def read_published(state: Mapping[str, Tensor], meta: object = None) -> Published | None:
     """Recognise the network that `tensors_of` a file belong to, and rename them; None if it is of neither family.
+
+    ``meta``: what else the file says of itself, see `published_meta`; None where it has no such part.
 
     Raises:
         ModelFileError: it is of one of the families, but none of our networks, or its weights are not complete.
@@ -107,9 +111,9 @@ def read_published(state: Mapping[str, Tensor]) -> Published | None:
     last = naming(f"{LAST_LAYER}.weight")
     if last not in shapes:
         raise ModelFileError(f"it is a {variant} without a keypoint head (no {last})")
-    channels = shapes[last][0]
-    combined = channels == COMBINED
-    keypoints, options = (COMBINED // 3, {"offsets": True}) if combined else (channels, {})
+    said = stated_fields(meta)
+    keypoints, combined = _channels(shapes[last][0], len(said.get("keypoints", ())))
+    options = {"offsets": True} if combined else {}
     with torch.device("meta"):
         ours = create(variant, keypoints=keypoints, **options).state_dict()
     theirs = {name: naming(published_name(name, VARIANTS[variant].family)) for name in ours}
@@ -117,13 +121,31 @@ def read_published(state: Mapping[str, Tensor]) -> Published | None:
     # Very old files have no such counters; nothing depends on them.
     zero = torch.zeros((), dtype=torch.int64)
     renamed = {name: state[theirs[name]] if theirs[name] in state else zero.clone() for name in ours}
-    return Published(variant, keypoints, options, renamed, published_spec(variant, keypoints, combined).to_dict())
+    spec = published_spec(variant, keypoints, combined, said)
+    return Published(variant, keypoints, options, renamed, spec.to_dict())
 
 
-def published_spec(variant: str, keypoints: int, offsets: bool = False) -> ModelSpec:
+def _channels(channels: int, named: int) -> tuple[int, bool]:
+    """Return how many keypoints a head of so many channels has, and whether it gives offsets too.
+
+    ``named``: how many the file names, 0 if it does not say.
+    """
+    expected = named or (COCO if channels == OFFSETS * COCO else channels)
+    if channels not in (expected, OFFSETS * expected):
+        raise ModelFileError(
+            f"its head gives {channels} maps for {named} keypoints; needed is a network for crops of boxes, with one "
+            f"map for each keypoint, or {OFFSETS} (UDP's offsets)"
+        )
+    return expected, channels != expected
+
+
+def published_spec(
+    variant: str, keypoints: int, offsets: bool = False, said: Mapping[str, Any] = MappingProxyType({})
+) -> ModelSpec:
     """Return the spec of a published network: 17 keypoints are COCO's, 16 are MPII's, others have no names.
 
-    Networks for persons see crops around boxes, as HRNet cuts them, or UDP where the head gives offsets.
+    Networks for persons see crops around boxes, as HRNet cuts them, or UDP where the head gives offsets. What the file
+    itself ``said``, see `published_meta`, goes over these.
 
     >>> published_spec("litehrnet18", 16).keypoints[:2], published_spec("hrnetv2_w18", 98).keypoints[:2]
     (('right_ankle', 'right_knee'), ('keypoint-0', 'keypoint-1'))
@@ -132,11 +154,13 @@ def published_spec(variant: str, keypoints: int, offsets: bool = False) -> Model
     if keypoints in BY_COUNT:
         found = BY_COUNT[keypoints]
         fields |= {"skeleton": found.skeleton, "flip_pairs": found.flip_pairs, "oks_sigmas": found.sigmas}
-        fields |= {"keypoints": found.names, "crop": "udp" if offsets else "hrnet"}
+        fields |= {"keypoints": found.names, "crop": "hrnet"}
     else:
         fields["keypoints"] = tuple(f"keypoint-{index}" for index in range(keypoints))
+    fields |= said
     if offsets:
-        fields |= {"decode": "udp-offset", "outputs": (("heatmaps", "NCHW"), ("offsets", "NCHW"), ("hf", "NHWC"))}
+        fields |= {"crop": "udp", "decode": "udp-offset"}
+        fields["outputs"] = (("heatmaps", "NCHW"), ("offsets", "NCHW"), ("hf", "NHWC"))
     return ModelSpec(variant, **fields)
 
 

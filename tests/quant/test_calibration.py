@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from edgehrnet.errors import InputError
 from edgehrnet.letterbox import letterbox
@@ -10,7 +11,6 @@ from edgehrnet.models import create
 from edgehrnet.models.blocks import ConvBNAct, Style, initialise_convolutions
 from edgehrnet.models.deploy import network_input
 from edgehrnet.models.folding import fold_batchnorm
-from edgehrnet.models.network import KeypointNetwork
 from edgehrnet.spec import ModelSpec
 from quant.calibration import (
     BATCH,
@@ -33,9 +33,9 @@ SPEC = ModelSpec("corners", ("a", "b"), input_size=(64, 96))
 UNSIGNED, SIGNED = SCHEMES["openvino"], SCHEMES["tensorrt"]
 
 
-class Two(KeypointNetwork):
+class Two(nn.Module):
     def __init__(self):
-        super().__init__(2, 4, gives_offsets=False)
+        super().__init__()
         self.first, self.second = ConvBNAct(4, 8, 3, Style(), stride=2), ConvBNAct(8, 8, 3, Style())
         initialise_convolutions(self)
 
@@ -218,7 +218,7 @@ class TestInput:
         assert input_range(spec) == (-0.5 * WIDER, WIDER)  # the mask
         assert input_range(spec.replace(channels=3)) == (-0.5 * WIDER, 0.5 * WIDER)
 
-    @pytest.mark.parametrize("scheme", [UNSIGNED, SIGNED])
+    @pytest.mark.parametrize("scheme", [UNSIGNED, SIGNED], ids=["unsigned", "signed"])
     def test_no_byte_is_a_tie(self, scheme):
         """With a mean of 0.5, all 256 would lie in the middle between two whole numbers."""
         spec = SPEC.replace(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), channels=3)

@@ -22,7 +22,6 @@ from edgehrnet.models.deploy import Deployed, network_input
 from edgehrnet.models.edgehrnet18 import Stem
 from edgehrnet.models.folding import fold_batchnorm
 from edgehrnet.models.heads import Heads
-from edgehrnet.models.network import KeypointNetwork
 from edgehrnet.models.quantized import QuantizeDequantize, freeze
 from edgehrnet.spec import ModelSpec
 from quant.calibration import network_inputs, observe, range_table
@@ -46,11 +45,11 @@ SPEC = ModelSpec(
 COUNT = 12  # convolutions of `Tiny` outside its heads
 
 
-class Tiny(KeypointNetwork):
+class Tiny(nn.Module):
     """A stem, one step down and up again, heads: what goes wrong in the large network goes wrong in this."""
 
     def __init__(self, seed):
-        super().__init__(2, 4, gives_offsets=False)
+        super().__init__()
         torch.manual_seed(seed)
         self.stem = Stem(16, STYLE)
         self.down, self.up = Down(16, 32, STYLE), Up(32, 16, 2, STYLE)
@@ -186,11 +185,11 @@ class TestIssued:
         assert certificate.sqnr_db == pytest.approx(20 * math.log10(signal / rms(engine, exact)), abs=0.01)
 
 
-class Narrow(KeypointNetwork):
+class Narrow(nn.Module):
     """Activations in [-127, 127]: 255 levels, one less than there are."""
 
     def __init__(self, scale):
-        super().__init__(2, 4, gives_offsets=False)
+        super().__init__()
         self.scale = scale
 
     def forward(self, x):

@@ -8,7 +8,6 @@ from edgehrnet.errors import InputError, ModelFileError
 from edgehrnet.models import create
 from edgehrnet.models.blocks import Blur, ConvBNAct, Down, Prediction, Style, initialise_convolutions
 from edgehrnet.models.folding import fold_batchnorm
-from edgehrnet.models.network import KeypointNetwork
 from edgehrnet.models.quantized import RangeTable, freeze
 from edgehrnet.spec import ModelSpec
 from quant.calibration import network_inputs, observe, range_table
@@ -40,9 +39,9 @@ def ranges(network, first, second):
     return network.get_submodule(first).folded()[0].detach().abs().amax(dim=(1, 2, 3)), into
 
 
-class Net(KeypointNetwork):
+class Net(nn.Module):
     def __init__(self):
-        super().__init__(2, 4, gives_offsets=False)
+        super().__init__()
         torch.manual_seed(1)
         self.first = ConvBNAct(4, 8, 3, STYLE)
         self.down = Down(8, 16, STYLE)
@@ -115,9 +114,9 @@ class TestEqualise:
 
     @pytest.mark.parametrize("reader", ["convolution", "upsample", "depthwise", "activation"])
     def test_no_pair_where_it_would_change_the_function(self, reader):
-        class Illegal(KeypointNetwork):
+        class Illegal(nn.Module):
             def __init__(self):
-                super().__init__(2, 4, gives_offsets=False)
+                super().__init__()
                 self.first = ConvBNAct(4, 8, 3, STYLE if reader == "activation" else STYLE.linear)
                 self.second = ConvBNAct(8, 8, 3, STYLE, groups=8 if reader == "depthwise" else 1)
                 self.other = ConvBNAct(8, 8, 3, STYLE) if reader == "convolution" else nn.Identity()

@@ -21,7 +21,6 @@ from edgehrnet.models.blocks import (
     initialise_convolutions,
 )
 from edgehrnet.models.folding import fold_batchnorm
-from edgehrnet.models.network import KeypointNetwork
 from edgehrnet.models.quantized import attach, freeze, integer_weights, plain_state
 from edgehrnet.spec import ModelSpec
 from quant.calibration import network_inputs, observe, range_table
@@ -46,9 +45,9 @@ UNSIGNED, SIGNED = SCHEMES["openvino"], SCHEMES["tensorrt"]
 SPEC = ModelSpec("corners", ("a", "b"), input_size=(64, 64))
 
 
-class Net(KeypointNetwork):
+class Net(nn.Module):
     def __init__(self):
-        super().__init__(2, 4, gives_offsets=False)
+        super().__init__()
         self.first = ConvBNAct(4, 8, 3, STYLE, stride=2)
         self.block = LiteBlock(8, STYLE)
         self.down, self.up = Down(8, 16, STYLE), Up(16, 8, 2, STYLE)

@@ -104,3 +104,10 @@ def test_the_network_stays_as_it_is():
     assert net.training
     assert next(net.parameters()).device.type == "cpu"
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in net.modules())
+
+
+def test_a_normalisation_for_other_channels():
+    net = create("edgehrnet18")
+    net.stem.conv2.bn = nn.BatchNorm2d(31)
+    with pytest.raises(InputError, match=r"^stem.conv2.bn, given 1x32x16x24: this BN is for 31 channels, not 32$"):
+        check_dimensions(net, SIZE)

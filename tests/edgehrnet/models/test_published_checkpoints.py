@@ -2,7 +2,10 @@
 
 import argparse
 import functools
+import os
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -12,7 +15,9 @@ from edgehrnet.models import create, load_checkpoint
 from edgehrnet.models.blocks import ConvBNAct, initialise_convolutions
 from edgehrnet.models.checkpoints import build_model, save_checkpoint
 from edgehrnet.models.loading import deployable, deployed_spec
+from edgehrnet.models.plain_arrays import plain_arrays
 from edgehrnet.models.published import Naming, read_published
+from edgehrnet.models.published_meta import stated_fields
 from edgehrnet.models.published_names import RULES, published_name
 from edgehrnet.models.variants import VARIANTS
 from edgehrnet.spec import ModelSpec
@@ -76,6 +81,40 @@ NAIVE18 = {
     "stage1.3.layers.2.1.branch2.2.bn.running_mean": (60,),
     "transition0.0.2.weight": (30, 32, 1, 1),
 }
+
+
+# What mmpose 1.x makes of a data set's description, here of a hand's four keypoints.
+DATA_SET = {
+    "dataset_name": "hand",
+    "num_keypoints": 4,
+    "keypoint_id2name": {0: "wrist", 1: "left_tip", 2: "right_tip", 3: "palm"},
+    "keypoint_name2id": {"wrist": 0, "left_tip": 1, "right_tip": 2, "palm": 3},
+    "flip_indices": [0, 2, 1, 3],
+    "flip_pairs": [[2, 1], [1, 2]],
+    "keypoint_colors": np.array([[255, 128, 0]] * 4, np.uint8),
+    "skeleton_links": [[0, 3], [3, 1], (3, 2)],
+    "dataset_keypoint_weights": np.array([1, 1.5, 1.5, 1], np.float32),
+    "sigmas": np.array([0.5, 0.25, 0.25, 0.125], np.float32),
+    "stats_info": {"bbox_center": np.array([528.0, 427.0], np.float32)},
+}
+# As mmengine writes it: parts by name, each from the beginning of a line.
+CONFIG = """auto_scale_lr = dict(base_batch_size=512)
+backend_args = dict(backend='local')
+codec = dict(
+    {more}heatmap_size=(
+        72,
+        96,
+    ),
+    input_size=(
+        288,
+        384,
+    ),
+    sigma=3,
+    type='{kind}')
+custom_hooks = [
+    dict(type='SyncBuffersHook', unbiased=True, input_size=(1, 1)),
+]
+"""
 
 
 @functools.cache
@@ -300,3 +339,179 @@ class TestAccepted:
         read = load_checkpoint(path)
         assert read.state["stem.conv1.bn.num_batches_tracked"] == 0
         build_model(read)
+
+
+class TestNumbersOfNumpy:
+    """What mmpose 1.x writes into ``meta``: torch reads none of it by itself."""
+
+    ARRAYS = (
+        np.float64(0.5),
+        np.arange(6, dtype=np.int64).reshape(2, 3),
+        np.asfortranarray(np.arange(6, dtype=">i2").reshape(2, 3)),
+        np.array([True, False]),
+        np.array(3, np.uint8),
+        np.zeros((0, 2), np.float32),
+    )
+    READ = (0.5, [[0, 1, 2], [3, 4, 5]], [[0, 1, 2], [3, 4, 5]], [True, False], [3], [])
+
+    def with_meta(self, **meta):
+        return content(SMALL, "mmpose 1.x", 4) | {"meta": meta}
+
+    @pytest.mark.parametrize("module", ["numpy._core.multiarray", "numpy.core.multiarray"])
+    def test_they_become_lists_whichever_numpy_wrote_them(self, saved, module):
+        path = saved({"meta": self.ARRAYS}, _use_new_zipfile_serialization=False)
+        written = path.read_bytes().replace(b"numpy.core.multiarray", b"numpy._core.multiarray")
+        path.write_bytes(written.replace(b"numpy._core.multiarray", module.encode()))
+        with pytest.raises(Exception, match=r"numpy\._?core\.multiarray"):
+            torch.load(path, weights_only=True)
+        with plain_arrays():
+            found = torch.load(path, weights_only=True)["meta"]
+        assert found == self.READ
+        with pytest.raises(Exception, match=r"numpy\._?core\.multiarray"):
+            torch.load(path, weights_only=True)
+
+    def test_a_file_of_mmpose_1_says_what_its_keypoints_are(self, saved):
+        read = load_checkpoint(saved(self.with_meta(dataset_meta=DATA_SET, epoch=210)))
+        spec = ModelSpec.from_dict(read.spec)
+        assert (read.keypoints, spec.keypoints) == (4, ("wrist", "left_tip", "right_tip", "palm"))
+        assert (spec.skeleton, spec.flip_pairs) == (((0, 3), (3, 1), (3, 2)), ((1, 2),))
+        assert (spec.oks_sigmas, spec.crop) == ((0.5, 0.25, 0.25, 0.125), "hrnet")
+        assert (spec.decode, spec.input_size) == ("quarter", (256, 192))
+
+    def test_17_keypoints_need_not_be_coco_s(self, saved):
+        names = {index: f"paw-{index}" for index in range(17)}
+        meta = DATA_SET | {"keypoint_id2name": names, "flip_indices": list(range(17)), "sigmas": np.full(17, 0.5)}
+        read = load_checkpoint(saved(content(SMALL, "mmpose 1.x", 17) | {"meta": {"dataset_meta": meta}}))
+        spec = ModelSpec.from_dict(read.spec)
+        assert (spec.keypoints[16], spec.flip_pairs, spec.oks_sigmas[0]) == ("paw-16", (), 0.5)
+
+    def test_offsets_of_any_number_of_keypoints(self, saved):
+        value = content(SMALL, "mmpose 1.x", 4, offsets=True) | {"meta": {"dataset_meta": DATA_SET}}
+        read = load_checkpoint(saved(value))
+        assert (read.keypoints, read.options, read.spec["decode"]) == (4, {"offsets": True}, "udp-offset")
+        assert read.spec["crop"] == "udp"
+
+    def test_a_head_of_other_maps_is_refused(self, saved):
+        value = content(SMALL, "mmpose 1.x", 8) | {"meta": {"dataset_meta": DATA_SET}}
+        with pytest.raises(ModelFileError, match=r"net\.pth: its head gives 8 maps for 4 keypoints"):
+            load_checkpoint(saved(value))
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            argparse.Namespace(loss=1),
+            np.array([argparse.Namespace(loss=1)], object),
+            np.array([1, "a"], object),
+            np.array(["text"]),
+            np.zeros(2, [("a", "f4")]),
+            np.datetime64("2024-01-01"),
+            np.random.default_rng(0),
+            np.float32,
+        ],
+        ids=["object", "object array", "array of Python's", "text", "records", "date", "generator", "type"],
+    )
+    def test_all_else_is_refused_with_the_way_out(self, saved, value):
+        with pytest.raises(ModelFileError, match=r"holds Python objects .* Where you trust it"):
+            load_checkpoint(saved(self.with_meta(dataset_meta=DATA_SET, other=value)))
+
+    @pytest.mark.parametrize("wrapped", [lambda v: v, lambda v: np.array([v], object), lambda v: {"a": [v]}])
+    def test_nothing_that_a_file_names_is_called(self, saved, tmp_path, wrapped):
+        class Hostile:
+            def __reduce__(self):
+                return os.mkdir, (str(tmp_path / "ran"),)
+
+        with pytest.raises(ModelFileError, match="holds Python objects"):
+            load_checkpoint(saved(self.with_meta(value=wrapped(Hostile()))))
+        assert not (tmp_path / "ran").exists()
+
+    @pytest.mark.parametrize(
+        "state",
+        [
+            (1, (9,), "kind", False, bytes(8)),  # more numbers than bytes
+            (1, (1,), "kind", False, [1.0]),
+            (1, (1,), bytes(8), False, bytes(8)),
+            (1,),
+        ],
+    )
+    def test_an_array_that_does_not_fit_its_bytes_is_damage(self, saved, state):
+        kind = np.dtype(np.float64)
+
+        class Array:
+            def __reduce__(self):
+                function, arguments, _ = np.zeros(0).__reduce__()
+                return function, arguments, tuple(kind if item == "kind" else item for item in state)
+
+        with pytest.raises(ModelFileError, match="is damaged or no checkpoint"):
+            load_checkpoint(saved(self.with_meta(value=Array())))
+
+    def test_several_threads_read_at_once(self, saved):
+        path = saved(self.with_meta(dataset_meta=DATA_SET))
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(load_checkpoint, [path] * 8))
+        assert {read.spec["keypoints"][0] for read in found} == {"wrist"}
+
+
+class TestStated:
+    """What is malformed in ``meta`` states nothing, and the number of keypoints decides."""
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"keypoint_id2name": {1: "one", 2: "two"}},
+            {"keypoint_id2name": {0: "a", 1: "a", 2: "b", 3: "c"}},
+            {"keypoint_id2name": {0: 0, 1: 1, 2: 2, 3: 3}},
+            {"keypoint_id2name": None},
+            {"flip_indices": [0, 1]},
+            {"flip_indices": [1, 2, 0, 3]},
+            {"flip_indices": ["a", "b", "c", "d"]},
+            {"skeleton_links": [[0, 9]]},
+            {"skeleton_links": [[0]]},
+            {"skeleton_links": 1},
+            {"sigmas": [0.5]},
+            {"sigmas": [0.5, 0.5, 0.5, 0.0]},
+            {"sigmas": ["a", "b", "c", "d"]},
+        ],
+    )
+    def test_malformed_data_sets(self, saved, changes):
+        assert stated_fields({"dataset_meta": DATA_SET | changes}) == {}
+        value = content(SMALL, "mmpose 1.x", 17) | {"meta": {"dataset_meta": DATA_SET | changes}}
+        assert load_checkpoint(saved(value)).spec["keypoints"][0] == "nose"
+
+    @pytest.mark.parametrize("meta", [None, 3, [], torch.zeros(2), {"dataset_meta": 3}, {"dataset_meta": {}, "cfg": 3}])
+    def test_no_meta_at_all(self, meta):
+        assert stated_fields(meta) == {}
+
+    @pytest.mark.parametrize(
+        ("kind", "more", "expected"),
+        [
+            ("MSRAHeatmap", "", ("hrnet", "quarter-mmpose", 11)),
+            ("MSRAHeatmap", "blur_kernel_size=17,\n    unbiased=True,\n    ", ("hrnet", "dark", 17)),
+            ("UDPHeatmap", "", ("udp", "udp", 11)),
+        ],
+    )
+    def test_the_codec(self, saved, kind, more, expected):
+        config = CONFIG.format(kind=kind, more=more)
+        read = load_checkpoint(saved(content(SMALL, "mmpose 1.x") | {"meta": {"cfg": config}}))
+        spec = ModelSpec.from_dict(read.spec)
+        assert (spec.crop, spec.decode, spec.kernel) == expected
+        assert (spec.input_size, spec.keypoints[0], len(spec.oks_sigmas)) == ((384, 288), "nose", 17)
+
+    def test_a_combined_codec(self, saved):
+        config = CONFIG.format(kind="UDPHeatmap", more="blur_kernel_size=17,\n    heatmap_type='combined',\n    ")
+        read = load_checkpoint(saved(content(SMALL, "mmpose 1.x", offsets=True) | {"meta": {"cfg": config}}))
+        assert (read.spec["crop"], read.spec["decode"], read.spec["kernel"]) == ("udp", "udp-offset", 17)
+
+    @pytest.mark.parametrize(
+        "config",
+        [
+            "",
+            "codec = 3",
+            "codec = dict(type='MSRAHeatmap')\ninput_size=(192, 256)",
+            "codec = dict(type='SimCCLabel', input_size=(192, 256))",
+            "codec = dict(type='MSRAHeatmap', input_size=(190, 250))",  # of no network of these families
+            "codec = dict(type='MSRAHeatmap', input_size=(192, 256), blur_kernel_size=4)",
+            "model = dict(\n    codec = dict(type='MSRAHeatmap', input_size=(192, 256)))",
+        ],
+    )
+    def test_other_configurations(self, config):
+        assert stated_fields({"cfg": config}) == {}
