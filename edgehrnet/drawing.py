@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 from edgehrnet.decoding import CERTAIN
 from edgehrnet.letterbox import CellGrid
 from edgehrnet.preparation import Transform
+
+Colour: TypeAlias = tuple[int, int, int]
 
 # Distinct for most colour-blind readers (Okabe and Ito's set, without black).
 PALETTE = (
@@ -23,7 +26,11 @@ PALETTE = (
     (213, 94, 0),
     (204, 121, 167),
 )
-OUTLINE = (20, 20, 20)
+OUTLINE, WHITE = (20, 20, 20), (255, 255, 255)
+SIDES = ("", "left", "right")  # how names of keypoints begin; neither is in the middle
+ALONE = (WHITE, PALETTE[1], PALETTE[0])  # colours of the sides, of the only instance
+NAMED = 8  # keypoints that leave room for their names
+EXTENT, SMALLEST = 150, 0.6  # dots that fit along an instance, beside which there are no names; px of a dot at least
 FAR = 1e6  # px; a point beyond is drawn as if it were here, lest it overflow Pillow's integers
 # Pillow draws hard edges; drawing twice as large and shrinking softens them. Of a picture this large nobody sees them.
 SUPERSAMPLE, HARD_EDGED = 2, 4_000_000
@@ -38,31 +45,86 @@ def draw_keypoints(
     *,
     threshold: float = CERTAIN,
 ) -> Image.Image:
-    """Draw N instances: skeleton, a disc for each keypoint, its name and confidence.
+    """Draw N instances: skeleton, a disc for each keypoint, and while these are few, its name and confidence.
 
-    ``xy (N, K, 2)`` picture pixels, ``conf (N, K)``. What is under ``threshold`` is not drawn.
+    ``xy (N, K, 2)`` picture pixels, ``conf (N, K)``. What is under ``threshold`` is not drawn. Where there are several
+    instances, each has a colour; of names that begin with left and right, the left one's is lighter. Without names
+    beside them, marks are as large as suits their instance.
     """
     canvas = picture.convert("RGB")
-    xy = np.clip(xy, -FAR, FAR)
+    xy, sure = np.clip(xy, -FAR, FAR), conf >= threshold
     unit = max(1.0, max(canvas.size) / 320)  # one "dot" on a picture of any size
+    named = int(sure.sum()) <= NAMED
+    units = [unit if named else min(unit, _own_unit(points[seen])) for points, seen in zip(xy, sure, strict=True)]
     scale = SUPERSAMPLE if canvas.width * canvas.height <= HARD_EDGED else 1
     layer = Image.new("RGBA", (canvas.width * scale, canvas.height * scale))
     pen = ImageDraw.Draw(layer)
-    for points, sure in zip((np.asarray(xy) + 0.5) * scale, conf >= threshold, strict=True):
-        for a, b in skeleton:
-            if sure[a] and sure[b]:
-                ends = [tuple(points[a]), tuple(points[b])]
-                pen.line(ends, fill=OUTLINE, width=round(2.4 * unit * scale))
-                pen.line(ends, fill=(255, 255, 255), width=round(1.2 * unit * scale))
-        for k, (x, y) in enumerate(points):
-            if sure[k]:
-                _disc(pen, x, y, 4.0 * unit * scale, OUTLINE)
-                _disc(pen, x, y, 3.0 * unit * scale, PALETTE[k % len(PALETTE)])
+    for n in np.argsort(units, kind="stable")[::-1]:  # small ones over large ones
+        style = _Style.of(names, int(n), len(xy), units[n] * scale)
+        _draw_instance(pen, (np.asarray(xy[n]) + 0.5) * scale, sure[n], skeleton, style)
     # Premultiplied shrinking, or the transparent black around each stroke would darken its edge.
     layer = layer.convert("RGBa").resize(canvas.size, Image.Resampling.BOX).convert("RGBA")
     canvas.paste(layer, (0, 0), layer)
-    _draw_labels(canvas, xy, conf, names, threshold, unit)
+    if named:
+        _draw_labels(canvas, xy, conf, names, threshold, unit)
     return canvas
+
+
+@dataclass(frozen=True)
+class _Style:
+    """How an instance is drawn: ``sides`` (K,) of SIDES, their colours, those of keypoints, and a dot's size."""
+
+    sides: tuple[int, ...]
+    lines: tuple[Colour, ...]
+    discs: tuple[Colour, ...]
+    unit: float
+    widths: tuple[float, float]  # of a line and of its inner part, in units
+
+    @classmethod
+    def of(cls, names: Sequence[str], index: int, count: int, unit: float) -> _Style:
+        """Of instance ``index`` of ``count``."""
+        sides = tuple(next((s for s, word in enumerate(SIDES) if word and name.startswith(word)), 0) for name in names)
+        if count == 1 and not any(sides):
+            discs = tuple(PALETTE[k % len(PALETTE)] for k in range(len(names)))
+            return cls(sides, (WHITE,), discs, unit, (2.4, 1.2))
+        own = PALETTE[index % len(PALETTE)]
+        lines = ALONE if count == 1 else (own, _mixed(own, WHITE, 0.55), _mixed(own, OUTLINE, 0.3))
+        return cls(sides, lines, tuple(lines[side] for side in sides), unit, (3.4, 2.0))
+
+    def colour(self, a: int, b: int) -> Colour:
+        """Return the colour of a line: that of its side, or that of the middle where it joins both or none."""
+        first, second = self.sides[a], self.sides[b]
+        return self.lines[max(first, second) if first == second or not first or not second else 0]
+
+
+def _draw_instance(
+    pen: ImageDraw.ImageDraw,
+    points: NDArray[np.floating[Any]],
+    sure: NDArray[np.bool_],
+    skeleton: Sequence[tuple[int, int]],
+    style: _Style,
+) -> None:
+    """Draw lines, then discs; ``points (K, 2)`` in the layer's pixels."""
+    outer, inner = (round(width * style.unit) for width in style.widths)
+    for a, b in skeleton:
+        if sure[a] and sure[b]:
+            ends = [tuple(points[a]), tuple(points[b])]
+            pen.line(ends, fill=OUTLINE, width=outer)
+            pen.line(ends, fill=style.colour(a, b), width=inner)
+    for k, (x, y) in enumerate(points):
+        if sure[k]:
+            _disc(pen, x, y, 4.0 * style.unit, OUTLINE)
+            _disc(pen, x, y, 3.0 * style.unit, style.discs[k])
+
+
+def _own_unit(points: NDArray[np.floating[Any]]) -> float:
+    """Return a dot's size in picture pixels for an instance of these ``(M, 2)`` points."""
+    return max(SMALLEST, float(np.ptp(points, axis=0).max()) / EXTENT) if len(points) else SMALLEST
+
+
+def _mixed(colour: Colour, other: Colour, share: float) -> Colour:
+    red, green, blue = (round(a + share * (b - a)) for a, b in zip(colour, other, strict=True))
+    return red, green, blue
 
 
 def blend_heatmap(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar, overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,14 +27,12 @@ from edgehrnet.errors import (
 )
 from edgehrnet.flipping import average, mirror
 from edgehrnet.letterbox import check_input_size
+from edgehrnet.outputs import check_outputs, heatmaps_name, renamed
 from edgehrnet.preparation import formatted, prepare
 from edgehrnet.result import Keypoints, Result
 from edgehrnet.selfcheck import Report, compare
 from edgehrnet.sources import frames, read_image
 from edgehrnet.spec import DECODE_METHODS, ModelSpec
-
-
-T = TypeVar("T")
 
 
 class Predictor:
@@ -112,9 +110,9 @@ class Predictor:
             self.spec = (spec or _own_spec(self.path, described.metadata)).replace(
                 input_size=read.size, channels=read.channels, input_format=read.format
             )
-            self._heatmaps = _heatmaps_name(described.outputs, self.spec)
-            shapes = _renamed(described.outputs, self._heatmaps)
-            _check_outputs(self.path, self.spec, decode or self.spec.decode, shapes)
+            self._heatmaps = heatmaps_name(described.outputs, self.spec)
+            shapes = renamed(described.outputs, self._heatmaps)
+            check_outputs(self.path, self.spec, decode or self.spec.decode, shapes)
         except EdgeHRNetError:
             self._runtime.close()
             raise
@@ -274,7 +272,7 @@ class Predictor:
         return outputs | average(outputs, mirrored, self.spec)
 
     def _named(self, outputs: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
-        outputs = _renamed(outputs, self._heatmaps)
+        outputs = renamed(outputs, self._heatmaps)
         if self.spec.heatmap_values == "logits":
             outputs["heatmaps"] = sigmoid(outputs["heatmaps"])
         return outputs
@@ -302,35 +300,6 @@ def _load_checkpoint(path: Path, target: str | None) -> Any:
 
 def _reopen(path: Path, arguments: dict[str, Any]) -> Predictor:
     return Predictor(path, **arguments)
-
-
-def _heatmaps_name(outputs: Mapping[str, Any], spec: ModelSpec) -> str:
-    """Return what the file calls its heatmaps: another project's only output may have any name."""
-    only = next(iter(outputs)) if len(outputs) == 1 else "heatmaps"
-    return "heatmaps" if only in dict(spec.outputs) else only
-
-
-def _renamed(outputs: Mapping[str, T], heatmaps: str) -> dict[str, T]:
-    return {"heatmaps" if name == heatmaps else name: value for name, value in outputs.items()}
-
-
-def _check_outputs(path: Path, spec: ModelSpec, decode: str, outputs: Mapping[str, tuple[int, ...]]) -> None:
-    """Raise SpecError if the file does not give what the spec says, which would be decoded into nonsense."""
-    cells = tuple(side // spec.stride for side in spec.input_size)
-    count = len(spec.keypoints)
-    if decode == "offset" and "offsets" not in outputs:
-        raise SpecError(f"{path} has no offsets, which decode='offset' needs; pass another decode=")
-    if "hf" in outputs and (spec.layout("hf") is None or len(outputs["hf"]) != 4):
-        raise SpecError(f"{path} has features hf of shape {outputs['hf']}, and its spec no layout for them")
-    for name, channels, needed in (("heatmaps", count, True), ("offsets", 2 * count, False)):
-        found = outputs.get(name)
-        if found is None and not needed:
-            continue
-        if found != (1, channels, *cells):
-            raise SpecError(
-                f"{path} does not fit its spec: {name} must be {(1, channels, *cells)} for {count} keypoints at "
-                f"stride {spec.stride}, the file gives {found or f'only {sorted(outputs)}'}"
-            )
 
 
 def _own_spec(path: Path, metadata: str | None) -> ModelSpec:

@@ -22,7 +22,7 @@ from edgehrnet.crops import MARGIN
 from edgehrnet.errors import InputError, MissingExtraError
 from edgehrnet.preparation import check_boxes
 from edgehrnet.sources import read_image
-from quant.data.coco import picture_path
+from quant.data.coco import labelled_box, picture_path
 from quant.pose_metrics import oks_nms, rescore
 
 NAMES = ("AP", "AP50", "AP75", "APm", "APl", "AR", "AR50", "AR75", "ARm", "ARl")
@@ -54,8 +54,14 @@ class Annotations:
 
     def true_boxes(self) -> list[dict[str, Any]]:
         """Return the boxes of labelled persons as a detector would give them, all with score 1."""
+        images = {image["id"]: image for image in self.content["images"]}
         return [
-            {"image_id": a["image_id"], "category_id": a["category_id"], "bbox": a["bbox"], "score": 1.0}
+            {
+                "image_id": a["image_id"],
+                "category_id": a["category_id"],
+                "bbox": labelled_box(a, images[a["image_id"]]),
+                "score": 1.0,
+            }
             for a in self.content["annotations"]
             if not a.get("iscrowd") and any(a.get("keypoints", ())[2::3])
         ]

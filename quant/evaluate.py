@@ -90,8 +90,10 @@ def compare(
     return [evaluate(model.name, model.predict, data, count, progress=progress) for model in models]
 
 
-def report(evaluations: Sequence[Evaluation], radii: Sequence[float] = RADII) -> str:
-    """Lay out one row a model; a column that no model has a value for is left out."""
+def report(
+    evaluations: Sequence[Evaluation], radii: Sequence[float] = RADII, nmes: Sequence[float] | None = None
+) -> str:
+    """Lay out one row a model; a column that no model has a value for is left out. ``nmes``: of each, a column more."""
     columns = {
         "mean px": ("mean_px", ".2f"),
         "median px": ("median_px", ".2f"),
@@ -108,6 +110,10 @@ def report(evaluations: Sequence[Evaluation], radii: Sequence[float] = RADII) ->
         (_shorten(evaluation.name), *(_cell(summary[key], style) for key, style in shown.values()))
         for evaluation, summary in zip(evaluations, summaries, strict=True)
     ]
+    if nmes is not None:
+        return table(
+            ("model", *shown, "NME %"), [(*row, f"{value:.2f}") for row, value in zip(rows, nmes, strict=True)]
+        )
     return table(("model", *shown), rows)
 
 
@@ -148,6 +154,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--fold", metavar="K/N", help="score part K of N, counted from 0 (default: everything)")
     p.add_argument("--count", type=int, help="pictures to score (default: all, or as many as is usual)")
     p.add_argument("--radii", type=float, nargs="+", default=list(RADII), metavar="PX", help="of PCK, in picture px")
+    p.add_argument("--nme", nargs=2, metavar="NAME", help="keypoints whose distance is what errors are divided by, too")
     p.add_argument("--size", type=parse_size, metavar="HxW", help="input height x width (default: each model's own)")
     p.add_argument("--device", default="cpu", help="as of Predictor: cpu, gpu, gpu.1, and others by kind of file")
     p.add_argument("--flip-test", action="store_true", help="decode the mean with the mirrored picture's heatmaps")
@@ -188,7 +195,9 @@ def _run(args: argparse.Namespace) -> None:
     scored = evaluations[0].summary(args.radii)
     part = "" if args.fold is None else f", fold {args.fold}"
     print(f"{args.data}{part}: {scored['pictures']} pictures, {scored['keypoints']} keypoints scored\n")
-    print(report(evaluations, args.radii))
+    names = data.spec.keypoints
+    nmes = None if args.nme is None else [evaluation.nme(*args.nme, names) for evaluation in evaluations]
+    print(report(evaluations, args.radii, nmes))
     if persons:
         boxes = "its labels" if args.boxes is None else args.boxes.name
         print(f"\nCOCO keypoints, boxes of {boxes}\n")

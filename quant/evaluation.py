@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from edgehrnet.errors import InputError
+from edgehrnet.errors import InputError, nearest
 from quant.coco_evaluation import coco_scores
 from quant.data.examples import DataSet, Example
 from quant.metrics import Score, auroc, best_shift, expected_calibration_error, keypoint_errors, pck, score, spread
+from quant.pose_metrics import nme
 
 # xy (K, 2) float64 in picture pixels, confidence (K,) float32 in 0..1.
 Prediction = tuple[NDArray[np.float64], NDArray[np.float32]]
@@ -104,6 +105,19 @@ class Evaluation:
         counts = {name: relative.pop(name) for name in ("pictures", "keypoints")}
         found = dict(zip(("oks_ap", "oks_ap50", "oks_ap75"), self.oks_ap(), strict=True))
         return {**counts, **_rounded(pixels), **relative, **_rounded(found)}
+
+    def nme(self, first: str, second: str, names: Sequence[str]) -> float:
+        """Return the mean error in percent of the true distance of two keypoints, averaged over pictures.
+
+        ``names`` ``(K,)`` of all keypoints. Pictures in which not both are visible are left out; NaN if all are.
+        Raises InputError for a name that there is not.
+        """
+        for name in (first, second):
+            if name not in names:
+                raise InputError(f"no keypoint {name!r}; {nearest(name, names)}")
+        pair = names.index(first), names.index(second)
+        part = self.part(self.visible[:, pair].all(axis=1))
+        return nme(part.xy, part.truth, part.visible, pair=pair) if len(part.xy) else float("nan")
 
     def oks_ap(self) -> tuple[float, float, float]:
         """Return COCO's AP over the OKS of 0.50 to 0.95, AP at 0.50 and at 0.75, each 0..1; NaN if not applicable.

@@ -155,7 +155,8 @@ class Trainer:
         self.ema = Ema(self.network, settings.ema)
         self.trained: nn.Module = self.network
         if self.world.size > 1:
-            self.trained = DistributedDataParallel(self.network)
+            # The small HRNets end in fusions that no head reads.
+            self.trained = DistributedDataParallel(self.network, find_unused_parameters=True)
         self.optimizer = torch.optim.AdamW(_parameter_groups(self.network, settings.weight_decay))
         self.scaler = torch.amp.GradScaler(enabled=settings.amp == "fp16" and self.device.type == "cuda")
         self.step = 0

@@ -7,11 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import openvino
 import pytest
 from PIL import Image
 
+import runtimes.null
 from edgehrnet import sample_picture
+from edgehrnet.models.published import published_spec
 from quant.model_file import export_file
 from runtimes import cuda
 
@@ -67,6 +70,44 @@ def test_folder(tmp_path):
     rows = json.loads((tmp_path / "corners.json").read_text())
     assert [Path(row["source"]).name for row in rows] == ["a.jpg"]
     assert len(rows[0]["instances"][0]["keypoints"]) == 4
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory):
+    """A folder with a network for persons, three pictures of which one is broken, and boxes on the first."""
+    folder = tmp_path_factory.mktemp("people")
+    spec = published_spec("hrnet_w18_small_v1", 17).replace(input_size=(64, 64))
+    heatmaps = np.zeros((1, 17, 16, 16), np.float32)
+    heatmaps[0, range(17), [k % 16 for k in range(17)], 8] = 0.9
+    features = np.zeros((1, 16, 16, 1), np.float32)
+    runtimes.null.build(folder / "person.null", spec.to_json(), (64, 64), {"heatmaps": heatmaps, "hf": features})
+    (folder / "pictures").mkdir()
+    for name in ("000000000007.jpg", "street.jpg"):
+        shutil.copy(sample_picture(), folder / "pictures" / name)
+    (folder / "pictures" / "000000000008.jpg").write_bytes(b"")
+    found = [(7, 1, 0.9), (7, 1, 0.6), (7, 1, 0.2), (7, 3, 0.9), (9, 1, 0.9)]
+    box = [20, 30, 100, 200]
+    rows = [{"image_id": n, "category_id": c, "bbox": box, "score": score} for n, c, score in found]
+    (folder / "detections.json").write_text(json.dumps(rows))
+    return folder
+
+
+def test_people(people, tmp_path):
+    arguments = ROOT / "samples" / "people.py", people / "person.null", people / "pictures"
+    lines = run(*arguments, people / "detections.json", folder=tmp_path).splitlines()
+    assert [line.split(",")[0] for line in lines[::2]] == [
+        "people/000000000007.png: 2 people",  # a weak box and one of another category left out
+        "people/street.png: 0 people",
+    ]
+    assert "skipped" in lines[1]
+    with Image.open(tmp_path / "people" / "000000000007.png") as drawn, Image.open(sample_picture()) as picture:
+        assert drawn.size == picture.size
+    whole = run(*arguments, folder=tmp_path)
+    assert whole.count(": 1 people") == 2
+
+
+def test_people_says_what_is_wrong(people, tmp_path):
+    assert "typo.xml" in fails(ROOT / "samples" / "people.py", "typo.xml", people / "pictures", folder=tmp_path)
 
 
 def test_intel_cpu():

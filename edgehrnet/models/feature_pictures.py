@@ -72,7 +72,8 @@ def layer_picture(
 def mean_tile(caption: str, values: Tensor, pixels: Pixels) -> Tile:
     """Show the mean over the channels of the first picture of ``[B, C, h, w]``; the range is that of all channels."""
     maps = _maps(values)
-    mean = maps.mean(axis=0)
+    with np.errstate(invalid="ignore"):  # of values that are not finite, and shown as such
+        mean = maps.mean(axis=0)
     return Tile(caption, f"{' x '.join(map(str, maps.shape))}    {_range(maps)}", mean, _inside(pixels, mean.shape))
 
 

@@ -33,6 +33,7 @@ class HRNetPlan:
         modules: of stages 2, 3 and 4.
         blocks: on each branch of a module.
         mixed: HRNetV2's end, on all branches.
+        whole: the last module fuses all branches though the head reads one, as in the trunks for classification.
     """
 
     width: int
@@ -41,6 +42,7 @@ class HRNetPlan:
     modules: tuple[int, int, int] = (1, 4, 3)
     blocks: int = 4
     mixed: bool = False
+    whole: bool = False
 
     @property
     def channels(self) -> tuple[int, int, int, int]:
@@ -54,8 +56,8 @@ HRNETS: Mapping[str, HRNetPlan] = MappingProxyType(
         "hrnet_w18": HRNetPlan(18),
         "hrnet_w32": HRNetPlan(32),
         "hrnet_w48": HRNetPlan(48),
-        "hrnet_w18_small_v1": HRNetPlan(16, bottlenecks=1, planes=32, modules=(1, 1, 1), blocks=2),
-        "hrnet_w18_small_v2": HRNetPlan(18, bottlenecks=2, modules=(1, 3, 2), blocks=2),
+        "hrnet_w18_small_v1": HRNetPlan(16, bottlenecks=1, planes=32, modules=(1, 1, 1), blocks=2, whole=True),
+        "hrnet_w18_small_v2": HRNetPlan(18, bottlenecks=2, modules=(1, 3, 2), blocks=2, whole=True),
         "hrnetv2_w18": HRNetPlan(18, mixed=True),
     }
 )
@@ -253,7 +255,7 @@ class HRNet(PublishedNetwork):
         first, second, third = plan.modules
         self.stage2 = Stage([wide], channels[:2], first, 2, plan, style)
         self.stage3 = Stage(channels[:2], channels[:3], second, 3, plan, style)
-        self.stage4 = Stage(channels[:3], channels, third, 4 if plan.mixed else 1, plan, style)
+        self.stage4 = Stage(channels[:3], channels, third, 4 if plan.mixed or plan.whole else 1, plan, style)
         self.mix = Mix(channels, style) if plan.mixed else None
         self._finish(sum(channels) if plan.mixed else plan.width)
 

@@ -189,13 +189,16 @@ def _planned(what: str, plan: object, plans: Mapping[str, object]) -> str:
 
 
 def _hrnet_plan(shapes: Shapes, mixed: bool) -> HRNetPlan:
+    modules = _modules(shapes, (2, 3, 4))
+    last = [name for name in shapes if name.startswith(f"stage4.{modules[2] - 1}.")]
     return HRNetPlan(
         width=shapes["transition1.0.0.weight"][0],
         bottlenecks=_numbers(shapes, r"layer1\.(\d+)\."),
         planes=shapes["layer1.0.conv1.weight"][0],
-        modules=_modules(shapes, (2, 3, 4)),
+        modules=modules,
         blocks=_numbers(shapes, r"stage2\.0\.branches\.0\.(\d+)\."),
         mixed=mixed,
+        whole=not mixed and any(re.match(r"stage4\.\d+\.fuse_layers\.3\.0\.2\.", name) for name in last),
     )
 
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from edgehrnet.crops import clip_box
 from edgehrnet.errors import InputError
 from edgehrnet.keypoint_sets import COCO_PERSON
 from edgehrnet.spec import ModelSpec
+from quant.data.examples import Box
 from quant.data.labelled import Label, Labelled
 
 INPUT_SIZE = (256, 192)
@@ -28,9 +30,13 @@ def read_coco(path: Path, fold: tuple[int, int] | None = None, *, augmented: boo
         categories = {c["id"]: c for c in content["categories"] if c.get("keypoints")}
         names = _agreed({tuple(c["keypoints"]) for c in categories.values()})
         skeletons = {tuple((a - 1, b - 1) for a, b in c.get("skeleton", ())) for c in categories.values()}
-        files = {image["id"]: picture_path(path.parent, image["file_name"]) for image in content["images"]}
+        images = {image["id"]: image for image in content["images"]}
         annotations = [a for a in content["annotations"] if a["category_id"] in categories and not a.get("iscrowd")]
-        labels = [_label(a, files, len(names)) for a in annotations if any(a.get("keypoints", ())[2::3])]
+        labels = [
+            _label(a, images[a["image_id"]], path.parent, len(names))
+            for a in annotations
+            if any(a.get("keypoints", ())[2::3])
+        ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} holds no COCO keypoints: {error!r}") from None
     spec = ModelSpec(
@@ -45,6 +51,12 @@ def read_coco(path: Path, fold: tuple[int, int] | None = None, *, augmented: boo
     return Labelled(spec, labels, fold, augmented=augmented)
 
 
+def labelled_box(annotation: Mapping[str, Any], image: Mapping[str, Any]) -> Box:
+    """Return an instance's box x, y, width, height, clipped as HRNet's training does if the picture's size is given."""
+    x, y, w, h = annotation["bbox"]
+    return clip_box((x, y, w, h), image["width"], image["height"]) if "width" in image else (x, y, w, h)
+
+
 def picture_path(folder: Path, name: str) -> Path:
     """Return where a picture of this name lies: beside the annotations, or in ``images`` beside them."""
     return folder / name if (folder / name).is_file() else folder / "images" / name
@@ -57,7 +69,7 @@ def _agreed(keypoints: set[tuple[str, ...]]) -> tuple[str, ...]:
     return next(iter(keypoints))
 
 
-def _label(annotation: Mapping[str, Any], files: Mapping[int, Path], count: int) -> Label:
+def _label(annotation: Mapping[str, Any], image: Mapping[str, Any], folder: Path, count: int) -> Label:
     values = np.array(annotation["keypoints"], np.float64)
     if values.shape != (3 * count,):
         raise ValueError(f"annotation {annotation['id']} has {values.size} numbers, {3 * count} for {count} keypoints")
@@ -65,9 +77,9 @@ def _label(annotation: Mapping[str, Any], files: Mapping[int, Path], count: int)
     visible = values[:, 2] > 0
     # COCO counts from a pixel's corner; its own evaluation, and so our scores, take the numbers as they are.
     points = np.where(visible[:, None], values[:, :2], 0.0)
-    x, y, w, h = annotation["bbox"]
-    area = float(annotation.get("area", w * h))
-    return Label(files[annotation["image_id"]], points, visible, (x, y, w, h), area, annotation["image_id"])
+    box = labelled_box(annotation, image)
+    area = float(annotation.get("area", box[2] * box[3]))
+    return Label(picture_path(folder, image["file_name"]), points, visible, box, area, image["id"])
 
 
 def _mirrored(names: Sequence[str]) -> tuple[tuple[int, int], ...]:

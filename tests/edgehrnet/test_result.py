@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from edgehrnet import Keypoints, Predictor, Result
-from edgehrnet.drawing import FAR, blend_heatmap, draw_keypoints
+from edgehrnet.drawing import FAR, PALETTE, blend_heatmap, draw_keypoints
 from edgehrnet.errors import InputError, MissingExtraError, UnsupportedError
 from edgehrnet.letterbox import CellGrid, Letterbox
 from edgehrnet.rectification import flatten_quadrilateral, homography
@@ -111,6 +111,41 @@ class TestPlot:
         assert rows.mean() + 75 == pytest.approx(80, abs=0.25)  # a quarter of a pixel: drawn at twice the size
         assert columns.mean() + 90 == pytest.approx(100, abs=0.25)
         assert columns.min() + 90 == 97  # a radius of three
+
+    def draw(self, count, names, conf=1.0, skeleton=(), size=(320, 200), step=24):
+        """``count`` instances, each a vertical line of keypoints, in columns of the picture."""
+        k = len(names)
+        xy = np.stack([np.stack([np.full(k, 40.0 + 60 * n), 20 + step * np.arange(k)], axis=1) for n in range(count)])
+        return np.array(draw_keypoints(Image.new("RGB", size), xy, np.full((count, k), conf), names, skeleton), int)
+
+    def test_names_while_there_are_few(self):
+        names = ["nose", "left_eye", "right_eye", "left_ear"]
+        beside = slice(0, None), slice(110, 140)  # right of the second instance's marks, where its names end
+        assert self.draw(2, names)[beside].any()
+        assert not self.draw(3, names)[:, 52:88].any()  # between the first instance and the next
+        assert not self.draw(2, names, conf=0.1).any()
+
+    def test_several_have_their_colours_and_left_is_lighter(self):
+        names = ["left_a", "left_b", "right_a", "right_b", "nose"]
+        drawn = self.draw(2, names, skeleton=[(0, 1), (2, 3), (1, 2)])
+        colours = {(n, k): drawn[20 + 24 * k, 40 + 60 * n] for n in range(2) for k in range(5)}
+        for n in range(2):
+            assert colours[n, 4].tolist() == list(PALETTE[n])
+            assert (colours[n, 0] == colours[n, 1]).all()
+            assert colours[n, 0].sum() > colours[n, 4].sum() > colours[n, 2].sum()
+        lines = drawn[[32, 56, 80], 40]  # on the left, across, on the right
+        assert [line.tolist() for line in lines] == [colours[0, k].tolist() for k in (0, 4, 2)]
+
+    def test_the_only_one_has_a_colour_for_each_side(self):
+        drawn = self.draw(1, ["left_a", "right_a", "nose"])
+        assert [drawn[20 + 24 * k, 40].tolist() for k in range(3)] == [list(PALETTE[1]), list(PALETTE[0]), [255] * 3]
+
+    def test_marks_without_names_are_as_large_as_suits_their_instance(self):
+        names = [f"left_{k}" for k in range(9)]
+        small, large = (self.draw(1, names, step=step, size=(960, 600)).any(axis=2) for step in (10, 40))
+        widths = small.any(axis=0).sum(), large.any(axis=0).sum()
+        assert widths[0] < 0.5 * widths[1]
+        assert widths[1] <= 2 * 4.0 * 960 / 320 + 1
 
     def test_what_is_not_certain_is_not_drawn(self, result):
         unsure = Keypoints(result.keypoints.xy, np.full((1, 4), 0.1, np.float32), (192, 128), result.keypoints.names)

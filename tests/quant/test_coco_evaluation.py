@@ -41,7 +41,7 @@ def annotations(tmp_path):
 
 def right(_image, boxes):
     """What the labels say, from the boxes they lie in."""
-    xy = np.stack([boxes[:, :2] + (10, 5), boxes[:, :2] + (12, 45)], axis=1)
+    xy = np.stack([boxes[:, :2] + (10, 5), boxes[:, :2] + (12, 45)], axis=1)  # the top left corner is not clipped
     return xy, np.full((len(boxes), 2), 0.8, np.float32)
 
 

@@ -183,3 +183,36 @@ def test_a_long_name_keeps_its_end():
     assert len(short) == evaluate.NAME_WIDTH
     assert short.startswith("...")
     assert name.endswith(short[3:])
+
+
+SAMPLE = Path(__file__).parents[3] / "shared" / "data" / "coco-sample"
+
+
+@pytest.mark.skipif(not SAMPLE.is_dir(), reason="not here: ../shared/data/coco-sample")
+def test_persons_are_scored_as_coco_does(tmp_path, capsys):
+    torch.manual_seed(0)
+    spec = ModelSpec("person", COCO_PERSON.names, flip_pairs=COCO_PERSON.flip_pairs, crop="hrnet", input_size=(64, 64),
+                     decode="quarter", oks_sigmas=COCO_PERSON.sigmas)  # fmt: skip
+    net = create("edgehrnet18", keypoints=17)
+    save_checkpoint(tmp_path / "a.pt", "edgehrnet18", {"keypoints": 17}, net.state_dict(), spec.to_dict(), {})
+    found, given = tmp_path / "found.json", [str(tmp_path / "a.pt"), "--data", str(SAMPLE / "test_coco.json")]
+    boxes = ["--boxes", str(SAMPLE / "test_coco_det_AP_H_56.json"), "--flip-test", "--nme", "left_hip", "right_hip"]
+    assert evaluate.main([*given, *boxes, "--results", str(found), "--json", str(tmp_path / "all.json")]) == 0
+    printed = capsys.readouterr().out
+    assert "COCO keypoints, boxes of test_coco_det_AP_H_56.json" in printed
+    assert "NME %" in printed
+    results = json.loads(found.read_text())
+    # Boxes on one person whose points agree are one, and nobody has more points than names.
+    assert 4 <= len(results) <= 118
+    assert all(len(result["keypoints"]) == 51 for result in results)
+    (row,) = json.loads((tmp_path / "all.json").read_text())["models"]
+    assert set(row["coco"]) == set(NAMES)
+    assert row["coco"]["AP"] < 0.05  # it was never trained
+
+
+def test_boxes_are_for_coco(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        evaluate.main(
+            ["document-corners", "--data", "synthetic:document-corners", "--count", "1", "--results", "a.json"]
+        )
+    assert "--boxes and --results are for COCO's keypoints" in capsys.readouterr().err

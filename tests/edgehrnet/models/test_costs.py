@@ -71,6 +71,9 @@ class TestSums:
             assert branches == [f"stage{n} branch {i}" for i in range(1, n + 1)]
         assert [row.part.name for row in tabled(name)[1].by_branch()][:4] == [f"branch {i}" for i in range(1, 5)]
 
+    def test_every_row_holds_something(self, name):
+        assert all(row.parameters or row.activations for row in tabled(name)[1].rows)
+
     def test_every_convolution_has_a_row(self, name):
         net = created(name)
         units = {id(unit) for unit in convolutions(net)}

@@ -113,9 +113,12 @@ class TestTiles:
 
     def test_what_is_not_finite_comes_first_and_is_counted(self, pixels):
         values = torch.rand(1, 3, 16, 24)
-        values[0, 1, 0, :5] = torch.nan
-        assert channel_tiles("", values, pixels, 1)[0].note == "5 values not finite"
-        assert mean_tile("a", values, pixels).note.endswith("5 values not finite")
+        values[0, 1, 0, :5] = torch.inf
+        values[0, 0, 0, 0] = -torch.inf
+        tiles = channel_tiles("", values, pixels, 3)
+        assert [tile.note.endswith("not finite") for tile in tiles] == [True, True, False]
+        assert {tile.note for tile in tiles[:2]} == {"5 values not finite", "1 values not finite"}
+        assert mean_tile("a", values, pixels).note.endswith("6 values not finite")
 
     def test_mean_has_shape_and_range_of_all_channels(self, pixels):
         tile = mean_tile("a", torch.tensor([-1.0, 2.0])[None, :, None, None].expand(1, 2, 4, 6), pixels)

@@ -1,0 +1,103 @@
+"""How fast each published network is in float and in INT8 on this CPU, and how much of it runs on integers.
+
+    python benchmarks/networks.py [NAME ...] --threads 2        on an idle machine; all of them take half an hour
+
+Speed does not depend on the weights, so they are drawn at random; the files are timed in turn, at the size that each
+network's own checkpoints have.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+import runtimes
+import runtimes.openvino
+from edgehrnet.cli import table
+from edgehrnet.models import available, create
+from edgehrnet.models.blocks import initialise_convolutions
+from edgehrnet.models.checkpoints import Checkpoint
+from edgehrnet.models.counting import TOTAL, count
+from edgehrnet.models.loading import deployable, deployed_spec
+from edgehrnet.models.quantized import freeze
+from edgehrnet.models.variants import VARIANTS
+from edgehrnet.spec import ModelSpec
+from quant.calibration import network_inputs
+from quant.data.corners import held_back_scene
+from quant.onnx_file import write_onnx
+from quant.quantize import calibrate
+from quant.scheme import SCHEMES
+
+KEYPOINTS = 17
+PICTURES = 4  # to calibrate with
+ROUNDS = 40  # of one inference of each file in turn
+WARM = 5  # rounds that are not counted
+
+
+def build(name: str, folder: Path) -> tuple[Path, Path, str]:
+    """Write a float and an INT8 file of a network with random weights; return them, and what runs on integers."""
+    torch.manual_seed(0)
+    network = create(name, keypoints=KEYPOINTS)
+    initialise_convolutions(network)
+    spec = ModelSpec("speed", tuple(f"keypoint-{k}" for k in range(KEYPOINTS))).replace(**VARIANTS[name].spec)
+    checkpoint = Checkpoint(name, KEYPOINTS, {}, network.state_dict(), spec.to_dict(), {})
+    scheme = SCHEMES["openvino"]
+    images = network_inputs([held_back_scene(index).image for index in range(PICTURES)], spec)
+    table_ = calibrate(checkpoint, images, [scheme], method="minmax").table(scheme.target)
+    plain = deployable(checkpoint)
+    files = {"float": plain, "int8": freeze(plain, table_)}
+    for kind, net in files.items():
+        precision = "fp32" if kind == "float" else "int8"
+        own = deployed_spec(checkpoint, plain, precision, None)
+        write_onnx(net, own, folder / f"{name}-{kind}.onnx")
+        out = folder / f"{name}-{kind}.xml"
+        layers = runtimes.openvino.build(folder / f"{name}-{kind}.onnx", out, own.to_json(), half=kind == "int8")
+    convolutions = [layer for layer in layers if layer.type == "Convolution"]
+    integer = [layer for layer in convolutions if layer.precision in ("u8", "i8")]
+    share = sum(layer.macs for layer in integer) / sum(layer.macs for layer in convolutions)
+    return folder / f"{name}-float.xml", folder / f"{name}-int8.xml", f"{100 * share:.1f}"
+
+
+def milliseconds(files: tuple[Path, ...], threads: int | None) -> list[list[float]]:
+    """Time one inference of each file in turn, round after round."""
+    loaded = [runtimes.load(file, "cpu", threads=threads) for file in files]
+    times: list[list[float]] = [[] for _ in loaded]
+    for turn in range(ROUNDS + WARM):
+        for own, runtime in zip(times, loaded, strict=True):
+            batch = runtime.describe().input.blank()
+            runtime.run(batch)  # alone on a device, a network finds its weights in the cache
+            started = time.perf_counter()
+            runtime.run(batch)
+            if turn >= WARM:
+                own.append(1000 * (time.perf_counter() - started))
+    return times
+
+
+def main() -> None:
+    """Run the benchmark and print a row for each network."""
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(available())} (default: all)")
+    p.add_argument("--threads", type=int, help="CPU threads")
+    args = p.parse_args()
+    rows = []
+    for name in args.names or available():
+        with tempfile.TemporaryDirectory() as folder:
+            plain, quantized, share = build(name, Path(folder))
+            slow, fast = milliseconds((plain, quantized), args.threads)
+        size = ModelSpec("size", ("a",)).replace(**VARIANTS[name].spec).input_size
+        cost = count(create(name, keypoints=KEYPOINTS), size)[TOTAL]
+        ratio = statistics.median(a / b for a, b in zip(slow, fast, strict=True))
+        ms = (f"{statistics.median(times):.1f}" for times in (slow, fast))
+        millions = (f"{value / 1e6:.2f}" for value in (cost.parameters, cost.macs))
+        rows.append((name, "x".join(map(str, size)), *millions, *ms, f"{ratio:.2f}", share))
+        print(f"{name}: {ratio:.2f} times as fast", flush=True)
+    print(table(("network", "input", "M params", "M MACs", "float ms", "INT8 ms", "ratio", "% of MACs in INT8"), rows))
+
+
+if __name__ == "__main__":
+    main()
