@@ -110,11 +110,10 @@ def report(
         (_shorten(evaluation.name), *(_cell(summary[key], style) for key, style in shown.values()))
         for evaluation, summary in zip(evaluations, summaries, strict=True)
     ]
-    if nmes is not None:
-        return table(
-            ("model", *shown, "NME %"), [(*row, f"{value:.2f}") for row, value in zip(rows, nmes, strict=True)]
-        )
-    return table(("model", *shown), rows)
+    if nmes is None:
+        return table(("model", *shown), rows)
+    wider = [(*row, f"{value:.2f}") for row, value in zip(rows, nmes, strict=True)]
+    return table(("model", *shown, "NME %"), wider)
 
 
 def _cell(value: float | None, style: str) -> str:
@@ -196,7 +195,7 @@ def _run(args: argparse.Namespace) -> None:
     part = "" if args.fold is None else f", fold {args.fold}"
     print(f"{args.data}{part}: {scored['pictures']} pictures, {scored['keypoints']} keypoints scored\n")
     names = data.spec.keypoints
-    nmes = None if args.nme is None else [evaluation.nme(*args.nme, names) for evaluation in evaluations]
+    nmes = None if args.nme is None else [evaluation.nme(args.nme, names) for evaluation in evaluations]
     print(report(evaluations, args.radii, nmes))
     if persons:
         boxes = "its labels" if args.boxes is None else args.boxes.name

@@ -106,18 +106,18 @@ class Evaluation:
         found = dict(zip(("oks_ap", "oks_ap50", "oks_ap75"), self.oks_ap(), strict=True))
         return {**counts, **_rounded(pixels), **relative, **_rounded(found)}
 
-    def nme(self, first: str, second: str, names: Sequence[str]) -> float:
+    def nme(self, pair: Sequence[str], names: Sequence[str]) -> float:
         """Return the mean error in percent of the true distance of two keypoints, averaged over pictures.
 
-        ``names`` ``(K,)`` of all keypoints. Pictures in which not both are visible are left out; NaN if all are.
+        ``pair``: their names, ``names`` ``(K,)`` those of all keypoints. Pictures in which not both are visible are left out; NaN if all are.
         Raises InputError for a name that there is not.
         """
-        for name in (first, second):
+        for name in pair:
             if name not in names:
                 raise InputError(f"no keypoint {name!r}; {nearest(name, names)}")
-        pair = names.index(first), names.index(second)
-        part = self.part(self.visible[:, pair].all(axis=1))
-        return nme(part.xy, part.truth, part.visible, pair=pair) if len(part.xy) else float("nan")
+        first, second = (names.index(name) for name in pair)
+        part = self.part(self.visible[:, first] & self.visible[:, second])
+        return nme(part.xy, part.truth, part.visible, pair=(first, second)) if len(part.xy) else float("nan")
 
     def oks_ap(self) -> tuple[float, float, float]:
         """Return COCO's AP over the OKS of 0.50 to 0.95, AP at 0.50 and at 0.75, each 0..1; NaN if not applicable.

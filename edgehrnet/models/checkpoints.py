@@ -27,9 +27,9 @@ VERSION = 2
 MORE_THAN_PLAIN = ("Unsupported global", "unsupported GLOBAL", "unrecognized function", "Unsupported class")
 WAY_OUT = (
     "holds Python objects beside its tensors, and to read those is to run code. Where you trust it, keep its tensors "
-    "alone, and use the file that this writes:\n"
+    "and what it says of itself alone, and use the file that this writes:\n"
     """python -c "import torch; c = torch.load('{0}', map_location='cpu', weights_only=False); """
-    """torch.save(c.get('state_dict', c), '{1}-tensors.pth')\""""
+    """k = ('meta', 'state_dict'); torch.save({{n: c[n] for n in k if n in c}} or c, '{1}-tensors.pth')\""""
 )
 _FIELDS: dict[str, type] = {
     "variant": str,

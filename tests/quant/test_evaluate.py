@@ -1,6 +1,7 @@
 """The command: what it opens, what it prints, what it refuses."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,10 +9,12 @@ import torch
 from PIL import Image
 
 from edgehrnet.errors import DeviceError
+from edgehrnet.keypoint_sets import COCO_PERSON
 from edgehrnet.models import create
 from edgehrnet.models.checkpoints import save_checkpoint
 from edgehrnet.spec import ModelSpec
 from quant import evaluate
+from quant.coco_evaluation import NAMES
 from quant.data.sources import open_data
 from quant.validation import predict_torch, validate
 

@@ -278,10 +278,10 @@ def test_paired_bootstrap_leaves_out_pictures_that_one_side_lacks():
 
 def test_nme_is_in_parts_of_a_distance():
     data = Fixed([example(0), example(1, visible=np.array([False, True, True, True]))])
-    found = evaluate("off", model({0: (SQUARE + (3.0, 4.0), 0.9), 1: (SQUARE + 50.0, 0.9)}), data)
+    found = evaluate("off", model({0: (SQUARE + np.array([3.0, 4.0]), 0.9), 1: (SQUARE + 50.0, 0.9)}), data)
     names = ("a", "b", "c", "d")
     side = float(np.linalg.norm(SQUARE[0] - SQUARE[1]))
-    assert found.nme("a", "b", names) == pytest.approx(100 * 5 / side)  # the second picture does not show a
-    assert np.isnan(found.part(np.array([False, True])).nme("a", "b", names))
+    assert found.nme(("a", "b"), names) == pytest.approx(100 * 5 / side)  # the second picture does not show a
+    assert np.isnan(found.part(np.array([False, True])).nme(("a", "b"), names))
     with pytest.raises(InputError, match="no keypoint 'e'"):
-        found.nme("a", "e", names)
+        found.nme(("a", "e"), names)

@@ -325,6 +325,18 @@ class TestRefused:
         monkeypatch.chdir(tmp_path)
         exec(code, {})
         assert load_checkpoint(tmp_path / "net-tensors.pth").variant == SMALL
+        assert "message_hub" not in torch.load(tmp_path / "net-tensors.pth", weights_only=True)
+
+    def test_the_way_out_keeps_what_a_file_of_mmpose_1_says_of_itself(self, saved, tmp_path, monkeypatch):
+        value = content(SMALL, "mmpose 1.x", 4) | {
+            "meta": {"dataset_meta": DATA_SET},
+            "message_hub": argparse.Namespace(),
+        }
+        with pytest.raises(ModelFileError, match="Where you trust it") as caught:
+            load_checkpoint(saved(value))
+        monkeypatch.chdir(tmp_path)
+        exec(str(caught.value).split('python -c "')[1].removesuffix('"'), {})
+        assert load_checkpoint(tmp_path / "net-tensors.pth").spec["keypoints"][0] == "wrist"
 
 
 class TestAccepted:
