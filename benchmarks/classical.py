@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgehrnet.cli import table
 from edgehrnet.errors import EdgeHRNetError, InputError
+from edgehrnet.tables import table
 from quant.coco_evaluation import load_pycocotools
 from quant.data.corners import DocumentCorners
 from quant.evaluate import compare, open_model, report

@@ -27,10 +27,10 @@ from numpy.typing import NDArray
 import runtimes
 import runtimes.openvino
 from edgehrnet import Predictor
-from edgehrnet.cli import table
 from edgehrnet.models.checkpoints import Checkpoint, load_checkpoint
 from edgehrnet.models.loading import deployable
 from edgehrnet.spec import ModelSpec
+from edgehrnet.tables import table
 from quant.calibration import PICTURES, network_inputs
 from quant.certificate import Reference, certify
 from quant.data.examples import DataSet, Example

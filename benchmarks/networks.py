@@ -18,7 +18,6 @@ import torch
 
 import runtimes
 import runtimes.openvino
-from edgehrnet.cli import table
 from edgehrnet.models import available, create
 from edgehrnet.models.blocks import initialise_convolutions
 from edgehrnet.models.checkpoints import Checkpoint
@@ -27,6 +26,7 @@ from edgehrnet.models.loading import deployable, deployed_spec
 from edgehrnet.models.quantized import freeze
 from edgehrnet.models.variants import VARIANTS
 from edgehrnet.spec import ModelSpec
+from edgehrnet.tables import table
 from quant.calibration import network_inputs
 from quant.data.corners import held_back_scene
 from quant.onnx_file import write_onnx

@@ -5,20 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import textwrap
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from edgehrnet import Predictor, Result, __version__, sample_picture, shipped_model
 from edgehrnet.errors import EdgeHRNetError, ImageError, InputError, MissingExtraError
+from edgehrnet.information import print_devices, print_model, print_quirks
 from edgehrnet.sources import frames
 from edgehrnet.spec import DECODE_METHODS
-from runtimes.base import Input
-from runtimes.devices import devices
-from runtimes.quirks import QUIRKS
+from edgehrnet.tables import table
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -172,108 +168,13 @@ def _print_result(result: Result) -> None:
 
 def _info(args: argparse.Namespace) -> int:
     if args.quirks:
-        return _quirks(args.json)
-    if args.model is None:
-        return _devices(args.json)
-    with _open(args) as predictor:
-        info = predictor.info()
-    if args.json:
-        print(json.dumps(info))
-        return 0
-    spec = info["spec"]
-    read = Input(**info["input"])
-    rows: list[tuple[str, str]] = [
-        ("file", info["file"]),
-        ("model", spec["name"]),
-        ("numbers", spec["quantization"]),
-        ("engine", f"{info['engine']} {info['version']} on {info['device']}"),
-        (
-            "input",
-            f"{read.format} {'x'.join(map(str, (1, *read.shape)))}, {'RGB + mask' if read.channels == 4 else 'RGB'}",
-        ),
-        ("a picture becomes it", _preparation(spec)),
-        *((f"output {name}", _shape(name, shape, spec)) for name, shape in info["outputs"].items()),
-        ("keypoints", ", ".join(spec["keypoints"])),
-        ("decode", spec["decode"]),
-        ("golden pair", "yes, see selfcheck" if info["golden"] else "no"),
-        *((name.replace("_", " "), _plain(value)) for name, value in info["settings"].items()),
-    ]
-    print(table(("", ""), rows).partition("\n")[2])
-    if info["certificate"] is not None:
-        print("\ncertificate, from when the file was built\n")
-        print(table(("", ""), _certificate(info["certificate"])).partition("\n")[2])
+        print_quirks(args.json)
+    elif args.model is None:
+        print_devices(args.json)
+    else:
+        with _open(args) as predictor:
+            print_model(predictor, args.json)
     return 0
-
-
-def _devices(as_json: bool) -> int:
-    """Print which engines are here, and what each of them finds."""
-    found = devices()
-    if as_json:
-        plain = {engine: here if isinstance(here, str) else [asdict(d) for d in here] for engine, here in found.items()}
-        print(json.dumps(plain))
-        return 0
-    for engine, here in found.items():
-        print(f"{engine}\n")
-        if isinstance(here, str) or not here:
-            print(f"  {here or 'no device'}\n")
-            continue
-        names = list(dict.fromkeys(name for device in here for name in device.properties))
-        rows = [(d.name, d.title, *(d.properties.get(name, "") for name in names)) for d in here]
-        head = ("device", "what it is", *(name.lower().replace("_", " ") for name in names))
-        print(textwrap.indent(table(head, rows), "  ") + "\n")
-    return 0
-
-
-def _quirks(as_json: bool) -> int:
-    """Print the table of known troubles."""
-    if as_json:
-        print(json.dumps([{**vars(quirk), "settings": dict(quirk.settings)} for quirk in QUIRKS]))
-        return 0
-    for quirk in QUIRKS:
-        print(f"{quirk.engine} on {', '.join(quirk.devices).lower()}{', INT8 files' if quirk.quantized else ''}")
-        told = ", ".join(f"{name}={value}" for name, value in quirk.settings.items())
-        lines = [("trouble", quirk.trouble), ("answer", quirk.answer), ("engine is told", told), ("see", quirk.link)]
-        print(textwrap.indent(table(("", ""), [line for line in lines if line[1]]).partition("\n")[2], "  ") + "\n")
-    return 0
-
-
-def _certificate(values: dict[str, Any]) -> list[tuple[str, str]]:
-    """Lay out what the maker of a file read back from the engine."""
-    expected = f", {values['convolutions_expected']} expected" if values["convolutions_expected"] else ""
-    rows = [
-        ("engine", f"{values['engine']} on {values['device']}"),
-        ("convolutions in int8", f"{values['convolutions_int8']} of {values['convolutions']}{expected}"),
-        ("multiply-accumulates", f"{values['macs_int8'] / max(1, values['macs']):.1%} in int8"),
-    ]
-    made_with = ("made with", ", ".join(f"{name} {version}" for name, version in values["versions"].items()))
-    if not values["pictures"]:
-        return [*rows, ("agreement with torch", "not measured: this rests on what the file itself lists"), made_with]
-    drifts = [values[f"drift_{kind}_px"] for kind in ("median", "mean", "max")]
-    if values["parity"] is not None:
-        rows.append(("engine's error", f"{values['parity']:.3f} of the fake-quantized network's"))
-        rows.append(("engine to fake-quantized", f"{values['distance']:.3f} of the quantization error"))
-    return [
-        *rows,
-        ("heatmaps to float", f"{values['sqnr_db']:.1f} dB"),
-        ("keypoints to float", "{} px median, {} mean, {} at most".format(*(f"{px:.3f}" for px in drifts))),
-        ("measured on", f"{values['pictures']} pictures"),
-        made_with,
-    ]
-
-
-def _preparation(spec: dict[str, Any]) -> str:
-    """How a picture becomes the network's input."""
-    if spec["crop"] is None:
-        return f"letterbox version {spec['letterbox']}"
-    return f"crops of boxes, as {spec['crop']}; without boxes, one of everything"
-
-
-def _shape(name: str, shape: Sequence[int], spec: dict[str, Any]) -> str:
-    return f"{'x'.join(map(str, shape))} {dict(spec['outputs']).get(name, '')}"
-
-
-def _plain(value: Any) -> str:
-    return ", ".join(f"{count} in {kind}" for kind, count in value.items()) if isinstance(value, dict) else str(value)
 
 
 def _selfcheck(args: argparse.Namespace) -> int:
@@ -299,32 +200,3 @@ def _models(args: argparse.Namespace) -> int:
     except ImportError as error:
         raise MissingExtraError(f"the networks need torch ({error}); type: pip install 'edgehrnet[train]'") from None
     return run(args)
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Lay rows out in columns; numbers to the right, words to the left.
-
-    >>> print(table(("name", "ms"), [("read", "1.50"), ("inference", "20.25")]))
-    name          ms
-    read        1.50
-    inference  20.25
-    """
-    columns = list(zip(head, *rows, strict=True))
-    widths = [max(map(len, column)) for column in columns]
-    right = [all(_is_number(cell) for cell in column[1:]) for column in columns]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if to_right else cell.ljust(width)
-            for cell, width, to_right in zip(row, widths, right, strict=True)
-        ).rstrip()
-        for row in (head, *rows)
-    ]
-    return "\n".join(lines)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgehrnet import Predictor, shipped_model
-from edgehrnet.cli import parse_size, table
+from edgehrnet.cli import parse_size
 from edgehrnet.errors import EdgeHRNetError, InputError
 from edgehrnet.spec import ModelSpec
+from edgehrnet.tables import table
 from quant.coco_evaluation import NAMES, Annotations, PredictBoxes, coco_scores, detect, load_pycocotools, read_boxes
 from quant.data.examples import Box, DataSet
 from quant.data.sources import ACCEPTED, open_data, parse_fold

@@ -109,8 +109,8 @@ class Evaluation:
     def nme(self, pair: Sequence[str], names: Sequence[str]) -> float:
         """Return the mean error in percent of the true distance of two keypoints, averaged over pictures.
 
-        ``pair``: their names, ``names`` ``(K,)`` those of all keypoints. Pictures in which not both are visible are left out; NaN if all are.
-        Raises InputError for a name that there is not.
+        ``pair``: their names, ``names`` ``(K,)`` those of all keypoints. Pictures in which not both are visible are
+        left out; NaN if all are. Raises InputError for a name that there is not.
         """
         for name in pair:
             if name not in names:

@@ -7,11 +7,11 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import get_args
 
-from edgehrnet.cli import table
 from edgehrnet.errors import EdgeHRNetError, InputError
 from edgehrnet.models.checkpoints import Checkpoint, load_checkpoint
 from edgehrnet.models.quantized import Adds
 from edgehrnet.spec import ModelSpec
+from edgehrnet.tables import table
 from quant.calibration import network_inputs
 from quant.placement import place
 from quant.quantize import (

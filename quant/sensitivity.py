@@ -19,7 +19,6 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from edgehrnet.cli import table as text_table
 from edgehrnet.decoding import CERTAIN, decode, heights
 from edgehrnet.errors import EdgeHRNetError, InputError
 from edgehrnet.models import KeypointNetwork
@@ -28,6 +27,7 @@ from edgehrnet.models.deploy import network_input
 from edgehrnet.models.folding import fold_batchnorm
 from edgehrnet.models.quantized import RangeTable, freeze
 from edgehrnet.spec import ModelSpec
+from edgehrnet.tables import table as text_table
 from quant.calibration import network_inputs
 from quant.placement import place
 from quant.quantize import add_arguments, calibrate, calibration_pictures, schemes_of

@@ -20,8 +20,8 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper, shape_inference
 
-from edgehrnet.cli import table
 from edgehrnet.errors import EdgeHRNetError, ModelFileError
+from edgehrnet.tables import table
 from runtimes.base import existing_file
 
 Severity = Literal["error", "note"]

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from PIL import Image
 
-from edgehrnet.cli import table
 from edgehrnet.errors import InputError
 from edgehrnet.keypoint_sets import COCO_PERSON
 from edgehrnet.models.bn_statistics import Finding, bn_findings
@@ -28,6 +27,7 @@ from edgehrnet.models.variants import VARIANTS
 from edgehrnet.preparation import prepare
 from edgehrnet.sources import read_image
 from edgehrnet.spec import ModelSpec
+from edgehrnet.tables import table
 
 MILLION, MEBIBYTE = 1e6, 2**20
 

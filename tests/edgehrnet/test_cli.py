@@ -8,7 +8,8 @@ from PIL import Image
 
 import runtimes.null
 from edgehrnet import __version__
-from edgehrnet.cli import main, table
+from edgehrnet.cli import main
+from edgehrnet.tables import table
 
 
 @pytest.fixture
