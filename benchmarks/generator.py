@@ -17,7 +17,8 @@ from torch.utils.data import DataLoader
 from edgehrnet.cli import parse_size
 from quant.data.corners import DocumentCorners
 from quant.data.samples import Samples
-from quant.training import Trainer, TrainSettings
+from quant.train_settings import TrainSettings
+from quant.training import Trainer
 
 WARM = 400  # pictures, after which most pages and surfaces of the pool are in the cache, as in all but a run's start
 

@@ -22,7 +22,7 @@ from quant.fake_quantize import learned_table
 from quant.processes import World
 from quant.qat_training import QatSettings, QatTrainer
 from quant.quantize import add_arguments, calibrate, calibration_pictures, save_and_build, schemes_of
-from quant.training import AMP_TYPES
+from quant.train_settings import AMP_TYPES
 
 
 def parser() -> argparse.ArgumentParser:

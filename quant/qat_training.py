@@ -23,7 +23,8 @@ from quant.fake_quantize import copy_quantizers, insert, set_ranges, stop_observ
 from quant.placement import place
 from quant.processes import World
 from quant.scheme import SCHEMES, Int8Scheme
-from quant.training import Trainer, TrainSettings
+from quant.train_settings import TrainSettings
+from quant.training import Trainer
 
 
 @dataclass(frozen=True)

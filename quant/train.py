@@ -20,7 +20,8 @@ from quant.data.targets import CODECS
 from quant.losses import Weights
 from quant.pose_losses import POSE_LOSSES
 from quant.processes import World
-from quant.training import AMP_TYPES, Trainer, TrainSettings
+from quant.train_settings import AMP_TYPES, TrainSettings
+from quant.training import Trainer
 
 
 def option(text: str) -> tuple[str, Any]:

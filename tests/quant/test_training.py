@@ -11,7 +11,8 @@ from edgehrnet.errors import InputError
 from edgehrnet.models.checkpoints import build_model, load_checkpoint
 from quant import train
 from quant.processes import World
-from quant.training import DivergedError, Ema, Trainer, TrainSettings
+from quant.train_settings import TrainSettings
+from quant.training import DivergedError, Ema, Trainer
 
 TINY = {"steps": 4, "batch": 2, "sizes": ((64, 64), (64, 96)), "workers": 0, "validate_every": 2, "validate_count": 3}
 
