@@ -29,7 +29,8 @@ class Keypoints:
     """Keypoints of N instances with K names each.
 
     ``xy (N, K, 2)``: x, y in pixels of the picture, always finite, perhaps a little outside it; pixel centres are
-    integers. ``conf (N, K)``: 0..1; absence shows here alone. ``size``: (width, height) of the picture. ``names``: K.
+    integers. ``conf (N, K)``: 0..1, of linear heatmaps (ModelSpec.heatmap_values) any height from 0; absence shows here
+    alone. ``size``: (width, height) of the picture. ``names``: K.
 
     >>> k = Keypoints(np.array([[[9.0, 4.0]]]), np.array([[0.9]], np.float32), (10, 5), ("tip",))
     >>> k.xyn.tolist(), len(k)
@@ -81,6 +82,8 @@ class Result:
 
     def __repr__(self) -> str:
         width, height = self.keypoints.size
+        if len(self.keypoints) != 1:
+            return f"Result({width}x{height}: {len(self.keypoints)} instances)"
         points = ", ".join(
             f"{name} ({x:.1f}, {y:.1f}) {conf:.2f}"
             for name, (x, y), conf in zip(

@@ -77,6 +77,7 @@ def test_no_box_no_instance(tmp_path, picture):
         result = predictor.predict(picture, boxes=[])
         assert result.keypoints.xy.shape == (0, 2, 2)
         assert result.to_dict()["instances"] == result.to_coco() == []
+        assert repr(result) == "Result(192x128: 0 instances)"
         assert result.plot(heatmaps=True).size == (192, 128)
         many = predictor.predict([picture, picture], boxes=[BOXES, BOXES[:1]])
     assert [len(result.keypoints) for result in many] == [2, 1]
