@@ -55,12 +55,12 @@ class Keypoints:
 class Result:
     """One picture's answer. ``xy, conf = result`` unpacks the keypoints.
 
-    ``heatmaps (N, K, h, w)`` float32 probabilities. ``offsets (N, 2K, h, w)`` float32 in cells, or None.
-    ``hf (N, C, h, w)`` float32 features, a view of a buffer this Result owns; None where the file has no such
-    output. ``outputs``: further outputs as the network gives them (``boundary`` logits, ``sdf`` in cells, negative
-    inside, pyramid features). ``transforms``: of each instance, picture pixels <-> network input. ``speed``: ms of
-    each stage. ``source``: the picture's path, None if it came as data. ``image (H, W, 3)``: the picture as read, u8
-    RGB.
+    ``heatmaps (N, K, h, w)`` float32 probabilities, or the heights of a linear layer. ``offsets (N, 2K, h, w)`` float32
+    in cells, or None. ``hf (N, C, h, w)`` float32 features, a view of a buffer this Result owns; None where the file
+    has no such output. ``outputs``: further outputs as the network gives them (``boundary`` logits, ``sdf`` in cells,
+    negative inside, pyramid features). ``transforms``: of each instance, picture pixels <-> network input. ``speed``:
+    ms of each stage. ``source``: the picture's path, None if it came as data. ``image (H, W, 3)``: the picture as read,
+    u8 RGB.
 
     Keypoint k, ``heatmaps[:, k]`` and ``peaks[k]`` belong together. Of an outline (``spec.cyclic``) the first is the
     one with the smallest x/W + y/H, as long as all are certain; with one missing, only their cyclic order is known.

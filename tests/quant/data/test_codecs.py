@@ -15,10 +15,10 @@ from quant.data.targets import CODECS, usual_codec, with_codec
 
 NAMES = tuple("abcdef")
 BOX = (60.0, 40.0, 90.0, 150.0)
-# Of a cell. msra rounds to the nearest cell, half of one away at most, and a rounded blob has no higher neighbour to step
-# towards. What keeps a point's exact place loses float32's rounding, or to the three sigma at which blobs are cut. The
-# published udp-offset decoder blurs offsets over the rim of the disc, beyond which a trained network goes on and the
-# target is 0: over 3.5 cells, a sigma of 2 blurs in a quarter of a cell.
+# Of a cell. msra rounds to the nearest cell, half of one away at most, and a rounded blob has no higher neighbour to
+# step towards. What keeps a point's exact place loses float32's rounding, or to the three sigma at which blobs are cut.
+# The published udp-offset decoder blurs offsets over the rim of the disc, beyond which a trained network goes on and
+# the target is 0: over 3.5 cells, a sigma of 2 blurs in a quarter of a cell.
 LARGEST = {"offset": 1e-5, "msra": 0.501, "dark": 0.01, "udp": 0.01, "udp-offset": 0.26}
 
 
