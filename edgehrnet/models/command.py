@@ -157,7 +157,7 @@ def _table_text(measured: CostTable) -> str:
         "in float32 (an engine, which uses memory again, needs less)",
     ]
     if total.ms is not None:
-        notes[-1] += f"; ms: plain forwards of torch on the CPU, threads: {measured.threads},"
+        notes[-1] += f"; ms: torch.profiler over plain forwards on the CPU, threads: {measured.threads},"
         notes.append(f"float32, BN not folded, the median of {REPEATS}; the total has what is between the parts too")
     return "\n\n".join([*texts, "\n".join(notes)])
 
@@ -179,7 +179,7 @@ def _plain_table(measured: CostTable) -> dict[str, Any]:
 
     return {
         "input_size": measured.size,
-        "timing": None if measured.ms is None else "forwards of torch on the CPU, the run of median length",
+        "timing": None if measured.ms is None else "torch.profiler over forwards on the CPU, the run of median length",
         "threads": measured.threads,
         "parts": plain(measured.rows),
         "stages": plain(measured.by_stage()),

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
-import time
+import os
+import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile, record_function
 
 from edgehrnet.errors import InputError
 from edgehrnet.models.blocks import Convolution
@@ -20,6 +23,8 @@ from edgehrnet.models.parts import Part, named_tensors, part_of, shadow
 
 FLOAT32 = 4  # bytes
 REPEATS = 5
+STDERR = 2
+MARK, RUN = "edgehrnet part: ", "edgehrnet run"  # in the profiler's record
 
 
 @dataclass(frozen=True)
@@ -82,8 +87,8 @@ class CostTable:
 def cost_table(net: KeypointNetwork, size: tuple[int, int] = (256, 512), *, repeats: int = REPEATS) -> CostTable:
     """Tell what each part of ``net`` costs for one picture of ``size`` (height, width); ``net`` stays as it is.
 
-    Time is that of plain forwards of torch in float32, on the CPU, BN not folded: ``repeats`` of them after one to warm
-    up, of which the one of median length counts. With ``repeats=0``, nothing is computed.
+    Time is what torch.profiler records of plain forwards in float32, on the CPU, BN not folded: ``repeats`` of them
+    after one to warm up, of which the one of median length counts. With ``repeats=0``, nothing is computed.
 
     Raises:
         InputError: for a size that the network does not accept, or negative ``repeats``.
@@ -161,54 +166,73 @@ def kernel_of(layer: nn.Module) -> Tensor:
 def _measure(net: KeypointNetwork, size: tuple[int, int], repeats: int) -> dict[Part, float]:
     """Milliseconds by part, of the run of median length; what is between the parts belongs to the network itself."""
     runnable = copy.deepcopy(net).to("cpu", torch.float32).eval()
-    clock = _Clock()
+    marks = _Marks()
     for name, module in runnable.named_modules():
-        # Inside a part nothing is hooked, so that what is measured is not the measuring.
+        # Inside a part nothing is marked, so that what is measured is not the measuring.
         if not name or part_of(name) != part_of(name.rpartition(".")[0]):
-            module.register_forward_pre_hook(clock.entering(part_of(name)))
-            module.register_forward_hook(clock.leaving)
+            module.register_forward_pre_hook(marks.entering(part_of(name)))
+            module.register_forward_hook(marks.leaving)
     image = torch.rand(1, net.in_channels, *size)
-    runs = []
     with torch.no_grad():
-        for _ in range(repeats + 1):
-            clock.restart()
-            runnable(image)
-            runs.append(clock.ms)
-    return sorted(runs[1:], key=lambda run: sum(run.values()))[repeats // 2]
+        runnable(image)
+        with _quiet(), profile(activities=[ProfilerActivity.CPU], acc_events=True) as profiler:
+            for _ in range(repeats):
+                with record_function(RUN):
+                    runnable(image)
+    return sorted(marks.runs(profiler.events() or ()), key=lambda run: sum(run.values()))[repeats // 2]
 
 
-class _Clock:
-    """Charges time to the innermost part that runs."""
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Within, nothing reaches stderr: some builds of torch's profiler write there when they start and stop."""
+    sys.stderr.flush()
+    kept = os.dup(STDERR)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, STDERR)
+        yield
+    finally:
+        os.dup2(kept, STDERR)
+        os.close(kept)
+        os.close(nowhere)
+
+
+class _Marks:
+    """Marks in the profiler's record which part an operation belongs to: the innermost that runs."""
 
     def __init__(self) -> None:
-        self.restart()
-
-    def restart(self) -> None:
-        """Begin a new run."""
-        self.ms: dict[Part, float] = {}
-        self._running: list[Part] = []
-        self._last = 0.0
+        self._parts: dict[str, Part] = {}
+        self._running: list[record_function] = []
 
     def entering(self, part: Part) -> Callable[..., None]:
         """Make the hook that runs before a module."""
+        name = f"{MARK}{part}"
+        self._parts[name] = part
 
         def enter(_module: nn.Module, _inputs: tuple[Any, ...]) -> None:
-            self._charge()
-            self._running.append(part)
+            self._running.append(record_function(name))
+            self._running[-1].__enter__()  # type: ignore[no-untyped-call]
 
         return enter
 
     def leaving(self, _module: nn.Module, _inputs: tuple[Any, ...], _output: Any) -> None:
         """Serve as the hook that runs after a module."""
-        self._charge()
-        self._running.pop()
+        self._running.pop().__exit__(None, None, None)
 
-    def _charge(self) -> None:
-        now = time.perf_counter()
-        if self._running:
-            part = self._running[-1]
-            self.ms[part] = self.ms.get(part, 0.0) + 1000 * (now - self._last)
-        self._last = now
+    def runs(self, events: Iterable[Any]) -> list[dict[Part, float]]:
+        """Milliseconds by part of each run, from the profiler's events."""
+        found: dict[int, dict[Part, float]] = {}
+        for event in events:
+            above = event
+            while above is not None and above.name not in self._parts:
+                above = above.cpu_parent
+            run = above
+            while run is not None and run.name != RUN:
+                run = run.cpu_parent
+            if above is not None and run is not None:
+                times, part = found.setdefault(run.id, {}), self._parts[above.name]
+                times[part] = times.get(part, 0.0) + event.self_cpu_time_total / 1000
+        return list(found.values())
 
 
 def _alone(part: Part) -> bool:
