@@ -18,7 +18,7 @@ from edgehrnet.errors import InputError, MissingSpecError, nearest
 from edgehrnet.models import KeypointNetwork
 from edgehrnet.models.checkpoints import Checkpoint
 from edgehrnet.models.loading import QUANTIZATION, computes_in, deployable, deployed_spec
-from edgehrnet.models.quantized import RangeTable, freeze
+from edgehrnet.models.quantized import freeze
 from edgehrnet.spec import GOLDEN_PICTURE_BYTES, Golden, ModelSpec
 from quant.certificate import CertificateError, Reference, certify
 from quant.data.corners import held_back_scene
@@ -29,7 +29,7 @@ from runtimes import onnx, openvino, tensorrt
 from runtimes.onnx_metadata import read_metadata
 
 PRECISIONS = tuple(QUANTIZATION)
-SUFFIX = {"openvino": ".xml", "onnx": ".onnx", "tensorrt": ".tensorrt.onnx"}
+SUFFIX = {"openvino": ".xml", "onnx": ".onnx", "tensorrt": onnx.FOR_TENSORRT}
 TARGETS = tuple(SUFFIX)
 PROOF_PICTURES = 8
 
@@ -80,23 +80,13 @@ def export_file(
             network,
             quantized,
             integer_convolutions(onnx_path),
-            strict=table is not None and _is_comparable(target, table, spec) and dtype == torch.float32,
+            strict=table is not None and table.adds == "identity" and dtype == torch.float32,
             obliged=target == "openvino",
         )
         certificate = certify(built, layers, reference, spec, proof)
         for part in (*parts(built), certificate.save(built)):
             shutil.copyfile(part, out.with_name(part.name))
     return certificate
-
-
-def _is_comparable(target: str, table: RangeTable, spec: ModelSpec) -> bool:
-    """Whether the engine's distance from the fake-quantized network is a measure, and not rounding flips alone.
-
-    ONNX Runtime makes a convolution, the ReLU and the quantizer behind it one, whose bias it rounds too. Of an HRNet
-    it fuses half, and is then 0.70 of the quantization error away, 0.34 with the fusing switched off; equally far from
-    the float network in both. It fuses few of an EdgeHRNet, whose activations it cannot.
-    """
-    return table.adds == "identity" and (target == "openvino" or spec.heatmap_values == "logits")
 
 
 def _check_for_tensorrt(path: Path) -> None:

@@ -38,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--observers", type=float, default=QatSettings.observers, help="share after which ranges are fixed")
     p.add_argument("--statistics", type=float, default=QatSettings.statistics, help="share after which BN is fixed")
     p.add_argument("--distillation", type=float, default=0.0, help="weight of the float network's heatmaps")
+    p.add_argument("--no-augmentation", dest="augment", action="store_false", help="labelled pictures as they are")
     p.add_argument("--lsq", action="store_true", help="train the ranges too")
     p.add_argument(
         "--activation", choices=CHOICES["activation"], help="swap the activation, and recover in float first"
