@@ -10,7 +10,6 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 
-
 # Of a legend, where it hides no line.
 BELOW: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14), "frameon": False}
 

@@ -204,18 +204,10 @@ def _run(args: argparse.Namespace) -> None:
         rows = [(_shorten(m.name), *(f"{s[name]:.3f}" for name in NAMES)) for m, s in zip(models, persons, strict=True)]
         print(table(("model", *NAMES), rows))
     if args.json is not None:
-        content = {
-            "data": args.data,
-            "fold": args.fold,
-            "radii": args.radii,
-            "models": [
-                {
-                    **as_json(m, e, args.radii),
-                    **({"coco": dict(zip(NAMES, _plain(persons[n].values()), strict=True))} if persons else {}),
-                }
-                for n, (m, e) in enumerate(zip(models, evaluations, strict=True))
-            ],
-        }
+        each = [as_json(m, e, args.radii) for m, e in zip(models, evaluations, strict=True)]
+        for row, scores in zip(each, persons, strict=False):
+            row["coco"] = dict(zip(NAMES, _plain(scores.values()), strict=True))
+        content = {"data": args.data, "fold": args.fold, "radii": args.radii, "models": each}
         args.json.write_text(json.dumps(content, indent=1) + "\n")
 
 
@@ -227,7 +219,10 @@ def _by_coco(models: Sequence[OpenModel], data: DataSet, args: argparse.Namespac
         return []
     annotations = Annotations.read(Path(args.data))
     boxes = annotations.true_boxes() if args.boxes is None else read_boxes(args.boxes)
-    images = {example.image_id for example in data.held_back(args.count) if example.image_id is not None}
+    images = None
+    if args.fold is not None or args.count is not None:
+        # A part of the data; all of it has pictures without a labelled person, too, where whoever is found is wrong.
+        images = {example.image_id for example in data.held_back(args.count) if example.image_id is not None}
     sigmas = data.spec.oks_sigmas or (DEFAULT_SIGMA,) * len(data.spec.keypoints)
     scores = []
     for model in models:

@@ -47,11 +47,8 @@ def _list_float(network: TracedNetwork, schemes: Collection[Int8Scheme], keep: C
     """Print what computes in float in the files, and why."""
     placement = place(network, next(iter(schemes)), keep)
     print(f"\nin int8: {len(placement.convolutions)} convolutions; in float:\n")
-    print(
-        table(
-            ("module", "what", "why"), [(part.name, part.kind, part.reason) for part in left_float(network, placement)]
-        )
-    )
+    rows = [(part.name, part.kind, part.reason) for part in left_float(network, placement)]
+    print(table(("module", "what", "why"), rows))
 
 
 def main(arguments: list[str] | None = None) -> int:

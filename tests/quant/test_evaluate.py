@@ -219,3 +219,29 @@ def test_boxes_are_for_coco(tmp_path, capsys):
             ["document-corners", "--data", "synthetic:document-corners", "--count", "1", "--results", "a.json"]
         )
     assert "--boxes and --results are for COCO's keypoints" in capsys.readouterr().err
+
+
+def test_whoever_is_found_in_a_picture_without_people_is_wrong(tmp_path, capsys):
+    """COCO counts every picture, not those with labels alone."""
+    person = {"id": 1, "image_id": 1, "category_id": 1, "iscrowd": 0, "bbox": [10, 10, 40, 40], "area": 1600.0,
+              "num_keypoints": 2, "keypoints": [20, 20, 2, 40, 40, 2]}  # fmt: skip
+    content = {
+        "images": [{"id": n, "file_name": f"{n}.png"} for n in (1, 2)],
+        "categories": [{"id": 1, "name": "person", "keypoints": ["a", "b"], "skeleton": []}],
+        "annotations": [person],
+    }
+    for n in (1, 2):
+        Image.new("RGB", (64, 64)).save(tmp_path / f"{n}.png")
+    (tmp_path / "people.json").write_text(json.dumps(content))
+    boxes = [{"image_id": n, "bbox": [10, 10, 40, 40], "score": 1.0} for n in (1, 2)]
+    (tmp_path / "boxes.json").write_text(json.dumps(boxes))
+    torch.manual_seed(0)
+    spec = ModelSpec("person", ("a", "b"), crop="hrnet", input_size=(32, 32))
+    net = create("edgehrnet18", keypoints=2)
+    save_checkpoint(tmp_path / "a.pt", "edgehrnet18", {"keypoints": 2}, net.state_dict(), spec.to_dict(), {})
+    given = [str(tmp_path / "a.pt"), "--data", str(tmp_path / "people.json"), "--boxes", str(tmp_path / "boxes.json")]
+    found = tmp_path / "found.json"
+    assert evaluate.main([*given, "--results", str(found)]) == 0
+    assert [result["image_id"] for result in json.loads(found.read_text())] == [1, 2]
+    assert evaluate.main([*given, "--results", str(found), "--count", "1"]) == 0
+    assert [result["image_id"] for result in json.loads(found.read_text())] == [1]
