@@ -17,4 +17,4 @@ def test_runs_follow_each_other_and_become_one_picture(tmp_path):
     assert [line["step"] for line in curve.read_logs(logs)] == [10, 20, 25, 35]
     assert curve.main([*map(str, logs), "--out", str(tmp_path / "curve.png")]) == 0
     with Image.open(tmp_path / "curve.png") as picture:
-        assert picture.size == pytest.approx((1210, 440), abs=2)
+        assert picture.size == pytest.approx((1210, 506), abs=2)
