@@ -46,7 +46,8 @@ def test_a_perfect_network_finds_every_point(name, rotation):
     xy, conf, _ = locate(maps["heatmaps"], offsets, spec, crop)
     cells = spec.grid.to_cells(crop.forward(xy)) - spec.grid.to_cells(crop.forward(example.points))
     assert np.abs(cells).max() <= LARGEST[name], cells
-    assert conf.min() > 0.8
+    # A disc of 3.5 cells is blurred over 23 before its top is taken, as published.
+    assert conf.min() > (0.3 if name == "udp-offset" else 0.8)
     assert maps["weight"].tolist() == [1] * 6
     assert maps["image"].shape == (256, 192, 3)
 
