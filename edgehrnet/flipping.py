@@ -55,13 +55,16 @@ def unmirror_offsets(offsets: Array, flip_pairs: Pairs) -> Array:
 
 
 def average(outputs: Mapping[str, Array], mirrored: Mapping[str, Array], spec: ModelSpec) -> dict[str, Array]:
-    """Return the mean of ``heatmaps (N, K, h, w)``, and ``offsets`` if there are any, with those of mirrored inputs.
+    """Return the mean of ``heatmaps (N, K, h, w)``, of ``offsets`` and of ``sdf`` with those of mirrored inputs.
 
-    ``outputs`` by name, ``mirrored`` as the network gave them for the mirrored inputs; both hold heights, not logits.
+    The last two if there are any. ``outputs`` by name, ``mirrored`` as the network gave them for the mirrored inputs;
+    both hold heights, not logits.
     """
     turned = {"heatmaps": unmirror(mirrored["heatmaps"], spec.flip_pairs, shift=needs_shift(spec))}
     if "offsets" in outputs:
         turned["offsets"] = unmirror_offsets(mirrored["offsets"], spec.flip_pairs)
+    if "sdf" in outputs:
+        turned["sdf"] = unmirror(mirrored["sdf"], (), shift=needs_shift(spec))
     return {name: np.float32(0.5) * (outputs[name] + back) for name, back in turned.items()}
 
 

@@ -32,7 +32,8 @@ def check_outputs(path: Path, spec: ModelSpec, decode: str, outputs: Mapping[str
         raise SpecError(f"{path} has no offsets, which decode={decode!r} needs; pass another decode=")
     if "hf" in outputs and (spec.layout("hf") is None or len(outputs["hf"]) != 4):
         raise SpecError(f"{path} has features hf of shape {outputs['hf']}, and its spec no layout for them")
-    for name, channels, needed in (("heatmaps", count, True), ("offsets", 2 * count, False)):
+    read = [("heatmaps", count, True), ("offsets", 2 * count, False), *([("sdf", 1, False)] if spec.cyclic else [])]
+    for name, channels, needed in read:
         found = outputs.get(name)
         if found is None and not needed:
             continue

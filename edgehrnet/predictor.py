@@ -242,7 +242,8 @@ class Predictor:
         xy, conf = np.zeros((*shape, 2)), np.zeros(shape, np.float32)
         for n, transform in enumerate(transforms):
             own = None if offsets is None else offsets[n]
-            xy[n], conf[n], order = locate(heatmaps[n], own, self.spec, transform, self._decode)
+            sdf = outputs["sdf"][n] if "sdf" in outputs else None
+            xy[n], conf[n], order = locate(heatmaps[n], own, self.spec, transform, self._decode, sdf=sdf)
             heatmaps[n] = heatmaps[n, order]
             if own is not None:
                 own[...] = own[(2 * order[:, None] + [0, 1]).ravel()]

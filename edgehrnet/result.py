@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgehrnet.decoding import CERTAIN, find_peaks
+from edgehrnet.decoding import CERTAIN
 from edgehrnet.drawing import blend_heatmap, draw_keypoints
 from edgehrnet.errors import InputError, MissingExtraError, UnsupportedError, check_keywords
+from edgehrnet.peaks import find_peaks
 from edgehrnet.preparation import Transform
 from edgehrnet.rectification import flatten_quadrilateral, sheet_size
 from edgehrnet.sources import MAX_PIXELS, MAX_SIDE

@@ -202,8 +202,8 @@ def _compare(
                 power["between"] += _power(heat - fake)
                 power["engine logits"] += _power(engine["heatmaps"] - exact["heatmaps"])
                 power["fakequant logits"] += _power(logits - exact["heatmaps"])
-            xy, _, found_order = locate(heat, _first(engine, "offsets"), spec, box)
-            goal, conf, order = locate(true, _first(exact, "offsets"), spec, box)
+            xy, _, found_order = locate(heat, _first(engine, "offsets"), spec, box, sdf=_first(engine, "sdf"))
+            goal, conf, order = locate(true, _first(exact, "offsets"), spec, box, sdf=_first(exact, "sdf"))
             # Compared channel by channel: which corner is called the first may tie.
             moved = (xy[found_order.argsort()] - goal[order.argsort()]) * box.scale
             drifts += np.linalg.norm(moved, axis=1)[conf[order.argsort()] >= CERTAIN].tolist()
@@ -226,8 +226,8 @@ def _compare(
 def _maps(network: nn.Module, image: torch.Tensor) -> Maps:
     tensors = (*network.parameters(), *network.buffers())
     output = network(image.to(next(tensor.dtype for tensor in tensors if tensor.is_floating_point())))
-    maps = {"heatmaps": output.heatmaps.float().numpy()}
-    return maps if output.offsets is None else {**maps, "offsets": output.offsets.float().numpy()}
+    maps = {"heatmaps": output.heatmaps, "offsets": output.offsets, "sdf": output.extras.get("sdf")}
+    return {name: values.float().numpy() for name, values in maps.items() if values is not None}
 
 
 def _first(maps: Maps, name: str) -> NDArray[np.float32] | None:

@@ -17,7 +17,7 @@ from PIL import Image
 
 from edgehrnet import Predictor, sample_picture
 from edgehrnet.models.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
-from edgehrnet.models.loading import HEADS, without_heads
+from edgehrnet.models.loading import without_heads
 from edgehrnet.models.variants import VARIANTS
 from edgehrnet.sources import read_image
 from edgehrnet.spec import ModelSpec
@@ -48,8 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
         Image.fromarray(sample_scene(name).image).save(sample_picture(name), quality=90)
     trained, scores = {}, {}
     for path in args.checkpoints:
-        # The other heads are there to train by; what ships answers with corners alone.
-        checkpoint = _calibrated(without_heads(load_checkpoint(path), HEADS))
+        # These heads are there to train by; the signed distance is what corners are chosen with.
+        checkpoint = _calibrated(without_heads(load_checkpoint(path), ("auxiliary", "boundary")))
         name = f"{NAME}-{SHORT[_activation(checkpoint)]}"
         trained[name] = _with_confidence(checkpoint, _asset(name))
         _export(trained[name], _asset(name), "int8")

@@ -29,7 +29,8 @@ def predict_torch(
     output = network(network_input(pixels, spec.mean, spec.std))
     heatmaps = heights(output.heatmaps[0].float().cpu().numpy(), spec)
     offsets = None if output.offsets is None else output.offsets[0].float().cpu().numpy()
-    xy, conf, order = locate(heatmaps, offsets, spec, transform)
+    sdf = output.extras["sdf"][0].float().cpu().numpy() if "sdf" in output.extras else None
+    xy, conf, order = locate(heatmaps, offsets, spec, transform, sdf=sdf)
     return xy, conf, heatmaps[order]
 
 

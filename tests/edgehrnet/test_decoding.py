@@ -7,9 +7,7 @@ from edgehrnet.crops import Crop
 from edgehrnet.decoding import (
     CERTAIN,
     OFFSET_METHODS,
-    cyclic_order,
     decode,
-    find_peaks,
     heights,
     locate,
     probability,
@@ -192,7 +190,6 @@ def test_peaks_in_the_padding_do_not_count():
     xy, conf = decode(heat, method="argmax", mask=mask)
     assert xy[0, 0].tolist() == [6, 6]
     assert conf[0, 0] == np.float32(0.4)
-    assert len(find_peaks(heat[0, 0], mask=mask)) == 1
 
 
 @pytest.mark.parametrize("blank", [0.0, np.nan])
@@ -211,27 +208,6 @@ def test_one_broken_cell_does_not_hide_a_peak():
     xy, conf = decode(heat, method="argmax")
     assert xy[0, 0].tolist() == [6, 5]
     assert conf[0, 0] == np.float32(0.7)
-
-
-def test_many_instances_in_one_channel():
-    cells = np.array([(5.3, 6.2), (30.8, 10.1), (20.0, 33.4)])
-    heat, offsets = encode(cells)
-    merged = heat[0].max(axis=0)
-    nearest = heat[0].argmax(axis=0)
-    pair = offsets[0].reshape(3, 2, *SHAPE)
-    field = np.take_along_axis(pair, nearest[None, None], axis=0)[0]
-    peaks = find_peaks(merged, field)
-    found = peaks[np.lexsort((peaks[:, 1], peaks[:, 0]))][:, :2]
-    np.testing.assert_allclose(found, cells[[0, 2, 1]], atol=1e-5)
-    assert (np.diff(peaks[:, 2]) <= 0).all()
-    assert len(find_peaks(merged, field, limit=2)) == 2
-    assert len(find_peaks(merged, field, threshold=1.1)) == 0
-
-
-def test_equal_neighbours_are_one_peak():
-    heat = np.zeros((9, 9), np.float32)
-    heat[4, 4:6] = 0.8
-    assert len(find_peaks(heat)) == 1
 
 
 def test_missing_offsets_and_unknown_methods_raise():
@@ -258,19 +234,6 @@ def test_heights_are_logits_or_what_the_network_says():
 def test_sigmoid_matches_its_definition():
     x = np.linspace(-20, 20, 401, dtype=np.float32)
     np.testing.assert_allclose(sigmoid(x), 1 / (1 + np.exp(-x.astype(float))), atol=1e-7)
-
-
-def test_an_outline_is_only_rolled_to_its_start():
-    square = np.array([(10.0, 10.0), (90.0, 12.0), (88.0, 80.0), (9.0, 79.0)])
-    for shift in range(4):
-        rolled = np.roll(square, shift, axis=0)
-        np.testing.assert_array_equal(rolled[cyclic_order(rolled, (100, 100))], square)
-
-
-def test_the_start_of_an_outline_counts_in_shares_of_the_picture():
-    # In pixels the first corner is nearer to the top left; in shares of a 1000 x 100 picture the last one is.
-    corners = np.array([(10.0, 60.0), (600.0, 60.0), (600.0, 90.0), (100.0, 20.0)])
-    assert corners[cyclic_order(corners, (1000, 100))][0].tolist() == [100.0, 20.0]
 
 
 class TestLocate:

@@ -77,6 +77,13 @@ def test_the_shift_leaves_a_quarter_of_a_cell():
     np.testing.assert_allclose(centroid - POINTS[:, 0] / 4, -0.75, atol=2e-3)
 
 
+def test_the_signed_distance_is_turned_back_too():
+    heat = np.zeros((1, 3, *SHAPE), np.float32)
+    sdf = np.random.default_rng(0).random((1, 1, *SHAPE), np.float32)
+    mean = average({"heatmaps": heat, "sdf": sdf}, {"heatmaps": heat, "sdf": sdf[..., ::-1]}, spec())
+    np.testing.assert_array_equal(mean["sdf"], sdf)
+
+
 def test_maps_without_offsets_are_averaged_alone():
     heat = {"heatmaps": np.ones((1, 3, *SHAPE), np.float32)}
     mean = average(heat, {"heatmaps": np.zeros((1, 3, *SHAPE), np.float32)}, spec())

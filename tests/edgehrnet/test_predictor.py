@@ -27,6 +27,7 @@ from edgehrnet.errors import (
     UnknownKeywordError,
     UnknownSuffixError,
 )
+from quant.data.targets import outline_targets
 from runtimes.null import NullRuntime
 
 # The file's offsets are float32 of up to 24 cells, exact to 24 * 2^-24 cells; a cell is 8 px of the picture.
@@ -276,6 +277,12 @@ class TestSpec:
         with pytest.raises(SpecError, match=r"heatmaps must be .*the file gives only \['offsets'\]"):
             Predictor(path)
 
+    def test_a_signed_distance_of_another_shape(self, null_model, tmp_path):
+        outputs = {**null_model.outputs, "sdf": np.zeros((1, 1, 8, 12), np.float32)}
+        path = write_null(tmp_path / "a.null", null_model.spec, outputs)
+        with pytest.raises(SpecError, match=r"sdf must be \(1, 1, 16, 24\)"):
+            Predictor(path)
+
     def test_decode(self, null_model):
         def decoded(decode):
             with Predictor(null_model.path, decode=decode) as predictor:
@@ -293,6 +300,23 @@ class TestSpec:
 
 
 class TestOutlineOrder:
+    def test_corners_are_chosen_on_the_outline(self, null_model, tmp_path):
+        outputs = {name: array.copy() for name, array in null_model.outputs.items()}
+        second = outputs["heatmaps"][0, 1]
+        second[12, 5], outputs["offsets"][0, 2:4, 12, 5] = second.max() + 0.1, 0
+        spec = null_model.spec
+        with Predictor(null_model.path) as predictor:
+            transform = predictor(null_model.picture).transform
+        outline = outline_targets(transform.forward(null_model.corners), spec.grid, (16, 24))[1]
+        errors = {}
+        for name, extra in (("alone", {}), ("together", {"sdf": outline[None, None]})):
+            path = write_null(tmp_path / f"{name}.null", spec, {**outputs, **extra})
+            with Predictor(path) as predictor:
+                found = predictor(null_model.picture).keypoints.xy[0]
+            errors[name] = np.abs(found - null_model.corners).max()
+        assert errors["together"] <= EXACT
+        assert errors["alone"] > 10
+
     def test_maps_and_peaks_follow_the_keypoints(self, null_model, tmp_path):
         roll = {"heatmaps": 1, "offsets": 2, "hf": 0}
         outputs = {name: np.roll(array, roll[name], axis=1) for name, array in null_model.outputs.items()}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgehrnet.decoding import cyclic_order
+from edgehrnet.outline import cyclic_order
 from quant.data.synthetic import bends, camera, poses
 from quant.data.synthetic.difficulty import USUAL, Difficulty
 from quant.data.synthetic.framing import draw_framing, draw_size
