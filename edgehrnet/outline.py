@@ -19,6 +19,8 @@ Points = NDArray[np.float64]
 
 LOWEST = 0.05  # height from which on a second peak may be the corner
 COMBINATIONS = 256  # at most so many outlines are compared: four peaks of each of four corners
+APART = 2.0  # cells between two corners at least: a side of no length lies on any outline
+FAR = 100.0  # cells; what the sides of corners that are nearer count as
 ALONG = np.linspace(0.02, 0.98, 25)  # where a side is looked at, in shares of its length
 
 
@@ -97,7 +99,10 @@ def _steps(offsets: Array | None, k: int, cells: NDArray[np.intp]) -> Points:
 
 
 def _distances(sdf: Array, starts: Points, ends: Points) -> Points:
-    """Mean distance from the outline along the side from each of ``starts (A, 2)`` to each of ``ends (B, 2)``."""
+    """Mean distance from the outline along the side from each of ``starts (A, 2)`` to each of ``ends (B, 2)``.
+
+    FAR for a side that is not APART long.
+    """
     start = starts[:, None, None]
     x, y = np.moveaxis(start + ALONG[:, None] * (ends[:, None] - start), -1, 0)
     height, width = sdf.shape
@@ -106,5 +111,5 @@ def _distances(sdf: Array, starts: Points, ends: Points) -> Points:
     right, down = x - left, y - top
     upper = sdf[top, left] * (1 - right) + sdf[top, left + 1] * right
     lower = sdf[top + 1, left] * (1 - right) + sdf[top + 1, left + 1] * right
-    mean: Points = np.abs(upper * (1 - down) + lower * down).mean(axis=-1)
-    return mean
+    mean = np.abs(upper * (1 - down) + lower * down).mean(axis=-1)
+    return np.where(np.linalg.norm(ends - starts[:, None], axis=-1) < APART, FAR, mean)

@@ -57,6 +57,16 @@ class TestChoose:
         heat, offsets, sdf = self.maps((0.7, 0.0, 0.7, 0.0))
         assert self.error(heat, offsets, sdf)[0].max() < 1e-3
 
+    def test_no_corner_is_found_twice(self):
+        # A page on its tip: whether the channels begin at its top or beside it is open, and each has two peaks.
+        heat, offsets, sdf = self.maps(own=(0.57, 0.96, 0.93, 0.42))
+        heat[3], offsets[6:] = (
+            np.maximum(heat[3], heat[0] * 0.95 / heat[0].max()),
+            np.where(heat[0] > 0, offsets[:2], offsets[6:]),
+        )
+        assert self.error(heat, offsets, None)[0][3] > 10
+        assert self.error(heat, offsets, sdf)[0].max() < 1e-3
+
     def test_a_peak_that_is_all_but_certain_stays(self):
         heat, offsets, sdf = self.maps((0.99, 0, 0, 0), own=(0.06, 0.6, 0.6, 0.6))
         assert self.error(heat, offsets, sdf)[0][0] > 10
