@@ -65,6 +65,7 @@ class Result:
 
     Keypoint k, ``heatmaps[:, k]`` and ``peaks[k]`` belong together. Of an outline (``spec.cyclic``) the first is the
     one with the smallest x/W + y/H, as long as all are certain; with one missing, only their cyclic order is known.
+    With ``sdf`` among the outputs they were chosen together (see `outline`), which may pass over the highest peak.
     """
 
     keypoints: Keypoints

@@ -5,7 +5,7 @@
 //           F="-std=c++17 -O2 -ffp-contract=off -I$P/include -Wl,-rpath,$P/libs"
 //           g++ $F samples/cpp/corners.cpp $P/libs/libopenvino.so.* -o corners
 // Run:      ./corners MODEL.xml PICTURE.ppm [INPUT]   (a picture as binary PPM; INPUT gets the letterboxed bytes)
-// Prints:   a line for each corner: x, y in pixels of the picture, and the height of its peak.
+// Prints:   a line for each corner: x, y in pixels of the picture, and what its peak is worth.
 
 #include <fstream>
 #include <iostream>
@@ -47,9 +47,10 @@ int main(int argc, char** argv) try {
     if (argc > 3) std::ofstream(argv[3], std::ios::binary).write(static_cast<char*>(input.data()), input.get_byte_size());
     request.infer();
     const ov::Tensor maps = request.get_tensor("heatmaps"), offsets = request.get_tensor("offsets");
+    const ov::Tensor sdf = request.get_tensor("sdf");
     const auto size = maps.get_shape();  // 1, corners, height / 4, width / 4
-    auto points =
-        decode(maps.data<float>(), offsets.data<float>(), int(size[1]), int(size[2]), int(size[3]), box);
+    auto points = decode(maps.data<float>(), offsets.data<float>(), sdf.data<float>(), int(size[1]), int(size[2]),
+                         int(size[3]), box);
     order(points, box);
     for (const Point& p : points) std::cout << p.x << ' ' << p.y << ' ' << p.peak << '\n';
 } catch (const std::exception& error) {

@@ -1,4 +1,4 @@
-// Heatmaps and offsets -> points in picture pixels, as edgehrnet/decoding.py does it with decode="offset".
+// Heatmaps, offsets and signed distances -> points in picture pixels, as edgehrnet/decoding.py does it with decode="offset".
 #pragma once
 
 #include <algorithm>
@@ -6,10 +6,11 @@
 #include <vector>
 
 #include "letterbox.hpp"
+#include "outline.hpp"
 
 struct Point {
     double x, y;   // picture pixels
-    double peak;   // 0..1, the height of the heatmap
+    double peak;   // 0..1, what the peak of the heatmap is worth
 };
 
 constexpr int kStride = 4;           // input pixels per heatmap cell
@@ -22,23 +23,43 @@ inline bool inside(int cell, int start, int length) {
     return centre + kStride / 2.0 > start - 0.5 && centre - kStride / 2.0 < start + length - 0.5;
 }
 
-// `logits` [count, height, width], `offsets` [2 * count, height, width] in cells, dx before dy.
-inline std::vector<Point> decode(const float* logits, const float* offsets, int count, int height, int width,
-                                 const Letterbox& box) {
-    std::vector<Point> points;
-    for (int k = 0; k < count; ++k) {
-        int best = -1;
-        for (int cell = 0; cell < height * width; ++cell) {
-            const bool counts = inside(cell / width, box.top, box.content_height) &&
-                                inside(cell % width, box.left, box.content_width);
-            if (counts && (best < 0 || logits[k * height * width + cell] > logits[k * height * width + best]))
-                best = cell;
+// The highest cell of `logits` [height, width], whatever its height, and the other local maxima, highest first.
+inline std::vector<Peak> find_peaks(const float* logits, const float* offsets, int height, int width,
+                                    const Letterbox& box) {
+    std::vector<Peak> cells, peaks;
+    for (int row = 0; row < height; ++row)
+        for (int column = 0; column < width; ++column) {
+            const bool counts = inside(row, box.top, box.content_height) && inside(column, box.left, box.content_width);
+            if (!counts) continue;
+            const int cell = row * width + column;
+            const float* offset = offsets + cell;
+            cells.push_back({column, row, column + double(offset[0]), row + double(offset[height * width]),
+                             1 / (1 + std::exp(-double(logits[cell])))});
         }
-        const float* offset = offsets + 2 * k * height * width + best;
-        const double x = best % width + offset[0], y = best / width + offset[height * width];
-        points.push_back({box.to_picture_x(kStride * x + kCellOffset), box.to_picture_y(kStride * y + kCellOffset),
-                          1 / (1 + std::exp(-double(logits[k * height * width + best])))});
+    const auto higher = [](const Peak& a, const Peak& b) { return a.height > b.height; };
+    std::stable_sort(cells.begin(), cells.end(), higher);
+    for (std::size_t i = 0; i < cells.size() && peaks.size() < kPeaks && (i == 0 || cells[i].height >= kLowest); ++i) {
+        // A cell on the slope of a higher one is no peak, though that one may itself be on a slope.
+        const bool covered = std::any_of(cells.begin(), cells.begin() + i, [&](const Peak& other) {
+            const int away = std::max(std::abs(other.column - cells[i].column), std::abs(other.row - cells[i].row));
+            return away <= kRadius;
+        });
+        if (!covered) peaks.push_back(cells[i]);
     }
+    return peaks;
+}
+
+// `logits` [count, height, width], `offsets` [2 * count, height, width] in cells, dx before dy, `sdf` [height, width].
+inline std::vector<Point> decode(const float* logits, const float* offsets, const float* sdf, int count, int height,
+                                 int width, const Letterbox& box) {
+    const int cells = height * width;
+    std::vector<std::vector<Peak>> peaks;
+    for (int k = 0; k < count; ++k)
+        peaks.push_back(find_peaks(logits + k * cells, offsets + 2 * k * cells, height, width, box));
+    std::vector<Point> points;
+    for (const Peak& p : choose(peaks, sdf, height, width))
+        points.push_back(
+            {box.to_picture_x(kStride * p.x + kCellOffset), box.to_picture_y(kStride * p.y + kCellOffset), p.height});
     return points;
 }
 
