@@ -7,6 +7,7 @@ and three right corners show where the fourth is not: sides that end there leave
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -48,7 +49,7 @@ def choose(
     following = [*points[1:], points[0]]
     sides = [_distances(sdf, a, b) for a, b in zip(points, following, strict=True)]
     # Row k: which of its peaks corner k has in each combination.
-    choices = np.indices([len(at) for at in cells]).reshape(len(cells), -1)
+    choices = np.array(list(itertools.product(*(range(len(at)) for at in cells)))).T
     after = np.roll(choices, -1, axis=0)
     side = np.stack([matrix[a, b] for matrix, a, b in zip(sides, choices, after, strict=True)])
     heights = np.stack([own[a] for own, a in zip(peaks, choices, strict=True)])

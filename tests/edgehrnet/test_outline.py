@@ -112,8 +112,9 @@ class TestChoose:
             assert cells.tolist() == [[0, 3]] * 4
             assert worth.tolist() == [0] * 4
 
-    def test_outlines_of_many_corners_are_tried_with_fewer_peaks(self):
-        heat = np.random.default_rng(0).uniform(0, 1, (9, 16, 16)).astype(np.float32)
+    @pytest.mark.parametrize("count", [1, 2, 9, 200])
+    def test_outlines_of_many_corners_are_tried_with_fewer_peaks(self, count):
+        heat = np.random.default_rng(0).uniform(0, 1, (count, 16, 16)).astype(np.float32)
         cells, _ = choose(heat, None, np.zeros((16, 16), np.float32))
         assert [heat[k, y, x] for k, (x, y) in enumerate(cells)] == heat.max(axis=(1, 2)).tolist()
 
