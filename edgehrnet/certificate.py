@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgehrnet.errors import ModelFileError
+from edgehrnet.errors import MissingFileError, ModelFileError
 
 SUFFIX = ".certificate.json"
 
@@ -93,9 +93,11 @@ def read_certificate(model: Path) -> Certificate | None:
 
 
 def digest(model: Path) -> str:
-    """SHA-256 of a model file and, of an OpenVINO file, of the weights beside it."""
+    """SHA-256 of a model file and, of an OpenVINO file, of the weights beside it; MissingFileError without a part."""
     total = hashlib.sha256()
     for part in parts(model):
+        if not part.is_file():
+            raise MissingFileError(f"{part} is not there; copy or build {model.name} again")
         total.update(part.read_bytes())
     return total.hexdigest()
 

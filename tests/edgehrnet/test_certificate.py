@@ -7,7 +7,7 @@ import json
 import pytest
 
 from edgehrnet.certificate import Certificate, certificate_path, digest, parts, read_certificate
-from edgehrnet.errors import ModelFileError
+from edgehrnet.errors import MissingFileError, ModelFileError
 
 VALUES = {
     "str": "openvino 2026.1",
@@ -62,6 +62,14 @@ def test_that_of_another_file_is_refused(model):
             read_certificate(model)
         part.write_bytes(before)
     assert read_certificate(model) is not None
+
+
+def test_a_part_that_is_missing_is_named(model):
+    certificate(model).save(model)
+    last = parts(model)[-1]
+    last.unlink()
+    with pytest.raises(MissingFileError, match=f"{last.name} is not there"):
+        read_certificate(model)
 
 
 @pytest.mark.parametrize(
