@@ -63,7 +63,7 @@ def keypoint_loss(
     """Return the loss's weighted terms by name; their sum is what to minimise.
 
     ``targets``: ``heatmaps (B, K, h, w)``, ``offsets (B, K, 2, h, w)``, ``offset_weight (B, K, h, w)``, and where
-    the network has them ``aux_p3``, ``aux_p4``, ``boundary``, ``sdf``.
+    the network has them ``aux_p3``, ``aux_p4``, ``boundary``, ``sdf``; the last two with ``outline_weight (B,)``.
     """
     cost = pairwise_heatmap_loss(output.heatmaps.float(), targets["heatmaps"], weights.peak)
     with torch.no_grad():
@@ -77,10 +77,19 @@ def keypoint_loss(
             terms[name] = weights.auxiliary * _at(coarse, order)
     if "boundary" in output.extras:
         logits = output.extras["boundary"].float()
-        terms["boundary"] = weights.boundary * F.binary_cross_entropy_with_logits(logits, targets["boundary"])
+        costs = F.binary_cross_entropy_with_logits(logits, targets["boundary"], reduction="none")
+        terms["boundary"] = weights.boundary * _where_outlined(costs, targets)
     if "sdf" in output.extras:
-        terms["sdf"] = weights.sdf * F.smooth_l1_loss(output.extras["sdf"].float(), targets["sdf"])
+        costs = F.smooth_l1_loss(output.extras["sdf"].float(), targets["sdf"], reduction="none")
+        terms["sdf"] = weights.sdf * _where_outlined(costs, targets)
     return terms
+
+
+def _where_outlined(costs: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+    """The mean of ``costs (B, 1, h, w)`` over the pictures whose outline is known."""
+    weight = targets["outline_weight"]
+    mean: Tensor = (costs.mean(dim=(1, 2, 3)) * weight).sum() / weight.sum().clamp(min=1)
+    return mean
 
 
 def _at(cost: Tensor, order: Tensor) -> Tensor:

@@ -20,7 +20,8 @@ class Example:
 
     ``image`` ``(H, W, 3)`` u8 RGB. ``points`` ``(K, 2)`` float64, x and y in pixels of the picture, pixel centres at
     integers; always finite. ``visible`` ``(K,)``: whether the point is labelled and lies in the picture. ``empty``:
-    there is nothing to find. ``area``: of the instance in square pixels, which OKS measures errors by.
+    there is nothing to find. ``outlined``: every point is known, those outside the picture too, so that the outline
+    through them is. ``area``: of the instance in square pixels, which OKS measures errors by.
     ``conditions``: what is known to make the picture hard ("shadow", "blur"); errors are reported for each.
     ``box``: x, y, width, height in pixels of the picture of the one instance that is meant, None if that is all there
     is; ``rotation`` in degrees and ``scale`` are of its crop, see crops.Crop. ``image_id``: COCO's, of such a picture.
@@ -30,6 +31,7 @@ class Example:
     points: NDArray[np.float64]
     visible: NDArray[np.bool_]
     empty: bool = False
+    outlined: bool = True
     area: float = 0.0
     conditions: frozenset[str] = frozenset()
     box: Box | None = None

@@ -44,7 +44,10 @@ class Label:
         """Open the picture. A labelled point that lies outside it counts as not visible."""
         image = read_image(self.path)
         visible = self.visible & inside(self.points, image.shape[1], image.shape[0])
-        return Example(image, self.points, visible, area=self.area, box=self.box, image_id=self.image_id)
+        known = bool(self.visible.all())
+        return Example(
+            image, self.points, visible, outlined=known, area=self.area, box=self.box, image_id=self.image_id
+        )
 
     def picture(self) -> NDArray[np.uint8]:
         """Open the picture; with a box, what a crop of it would show, as far as there is picture."""

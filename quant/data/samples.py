@@ -31,7 +31,8 @@ class Samples(Dataset[dict[str, Tensor]]):
     """``count`` samples from number ``start`` on; all samples of one batch share an input size.
 
     A sample holds ``image (H, W, C)`` u8, what the codec draws, and if asked for ``aux_p3``, ``aux_p4``,
-    ``boundary (1, h, w)``, ``sdf (1, h, w)``. ``spec``: of the network that is trained.
+    ``boundary (1, h, w)``, ``sdf (1, h, w)`` and ``outline_weight ()``, 0 where no outline is known. ``spec``: of the
+    network that is trained.
     The input size (height, width) of batch b is ``sizes[b % len(sizes)]``. Several processes share one stream:
     process ``rank`` of ``world`` takes every world-th batch.
     """
@@ -94,4 +95,5 @@ def sample(
         if not example.empty:
             boundary, distance = outline_targets(points, grid, shape)
         arrays["boundary"], arrays["sdf"] = boundary[None], distance[None]
+        arrays["outline_weight"] = np.array(example.empty or example.outlined, np.float32)
     return {name: torch.from_numpy(array) for name, array in arrays.items()}

@@ -78,6 +78,7 @@ def test_exact_answers_cost_nothing():
 def test_extra_heads_are_trained_where_present():
     logits, targets = sample()
     targets |= {"boundary": torch.rand(2, 1, 6, 8), "sdf": torch.randn(2, 1, 6, 8), "aux_p3": targets["heatmaps"]}
+    targets["outline_weight"] = torch.ones(2)
     extras = {
         "boundary": torch.zeros(2, 1, 6, 8, requires_grad=True),
         "sdf": torch.zeros(2, 1, 6, 8, requires_grad=True),
@@ -87,6 +88,21 @@ def test_extra_heads_are_trained_where_present():
     assert set(terms) == {"heatmaps", "offsets", "boundary", "sdf", "aux_p3"}
     sum(terms.values()).backward()
     assert all(extra.grad.abs().sum() > 0 for extra in extras.values())
+
+
+def test_an_outline_that_nobody_knows_costs_nothing():
+    logits, targets = sample()
+    targets |= {"boundary": torch.rand(2, 1, 6, 8), "sdf": torch.randn(2, 1, 6, 8)}
+    answered = output(logits, torch.zeros(2, 8, 6, 8), **{n: torch.randn(2, 1, 6, 8) for n in ("boundary", "sdf")})
+
+    def costs(*known):
+        given = {**targets, "outline_weight": torch.tensor(known)}
+        terms = keypoint_loss(answered, given, cyclic=True, weights=Weights())
+        return torch.stack([terms["boundary"], terms["sdf"]])
+
+    torch.testing.assert_close(costs(1.0, 1.0), (costs(1.0, 0.0) + costs(0.0, 1.0)) / 2)
+    assert (costs(1.0, 0.0) != costs(0.0, 1.0)).all()
+    assert costs(0.0, 0.0).tolist() == [0, 0]
 
 
 def test_pictures_without_keypoints_cost_no_offset():

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -67,6 +69,15 @@ def test_an_empty_scene_is_outside_everywhere():
     for name in ("heatmaps", "offset_weight", "aux_p3", "aux_p4", "boundary"):
         assert not sample[name].any(), name
     assert (sample["sdf"] == SDF_CLIP).all()
+    assert sample["outline_weight"] == 1
+
+
+def test_an_outline_with_an_unlabelled_corner_is_not_learned():
+    scene = document_scene(3)
+    for known in (True, False):
+        given = replace(example(scene), outlined=known)
+        sample = make_sample(given, SPEC.replace(input_size=(64, 64)), SampleHeads(outline=True))
+        assert sample["outline_weight"] == known
 
 
 def test_coarser_heads_look_at_the_same_place():

@@ -103,6 +103,7 @@ def test_a_table_is_read_with_its_gaps(tmp_path: Path) -> None:
     assert second.visible.tolist() == [False, False]  # half a point is none
     assert np.isfinite(second.points).all()
     assert second.area == 0
+    assert (first.outlined, second.outlined) == (True, False)
 
 
 def test_a_label_outside_the_picture_is_not_visible(tmp_path: Path) -> None:
@@ -110,6 +111,7 @@ def test_a_label_outside_the_picture_is_not_visible(tmp_path: Path) -> None:
     (tmp_path / "CollectedData.csv").write_text(HEAD + f"a.png,{WIDTH},10,{WIDTH - 1},10\n")
     (example,) = read_table(tmp_path).held_back()
     assert example.visible.tolist() == [False, True]
+    assert example.outlined
 
 
 @pytest.mark.parametrize(
