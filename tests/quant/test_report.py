@@ -214,7 +214,7 @@ def test_the_command_writes_a_page_about_the_shipped_model(tmp_path, capsys):
     Balance(text)
     assert capsys.readouterr().out == f"{out}: {out.stat().st_size / 1e6:.1f} MB\n"
     assert "<h1>document-corners on document-corners</h1>" in text
-    assert "126 of 128 convolutions" in text
+    assert "126 of 129 convolutions" in text
     assert "int8" in text
 
 
