@@ -151,7 +151,7 @@ def locate(
     at = worth = None
     if sdf is not None and spec.cyclic:
         at, worth = choose(heatmaps, offsets, sdf[0], mask)
-    cells, heights = decode(
+    cells, found = decode(
         heatmaps[None],
         None if offsets is None else offsets[None],
         method=method or spec.decode,
@@ -159,7 +159,7 @@ def locate(
         kernel=spec.kernel,
         at=None if at is None else at[None],
     )
-    peaks = heights[0] if worth is None else worth
+    peaks = found[0] if worth is None else worth
     xy, conf = box.inverse(spec.grid.to_pixels(cells[0])), probability(peaks, spec.confidence)
     order = np.arange(len(xy))
     if spec.cyclic and peaks.min() >= CERTAIN:
