@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
-from edgehrnet import Predictor, Result, __version__, sample_picture, shipped_model
+from edgehrnet import Predictor, Result, __version__, sample_picture
 from edgehrnet.errors import EdgeHRNetError, ImageError, InputError, MissingExtraError
 from edgehrnet.information import print_devices, print_model, print_quirks
 from edgehrnet.sources import frames
@@ -104,9 +104,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def _open(args: argparse.Namespace) -> Predictor:
-    # A bare word without a dot cannot be a model file, so it is the name of a shipped one.
-    path = shipped_model(args.model) if Path(args.model).name == args.model and "." not in args.model else args.model
-    return Predictor(path, device=args.device, input_size=args.size, threads=args.threads, decode=args.decode)
+    return Predictor(args.model, device=args.device, input_size=args.size, threads=args.threads, decode=args.decode)
 
 
 def _demo(args: argparse.Namespace) -> int:

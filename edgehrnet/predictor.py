@@ -31,6 +31,7 @@ from edgehrnet.outputs import check_outputs, heatmaps_name, renamed
 from edgehrnet.preparation import formatted, prepare
 from edgehrnet.result import Keypoints, Result
 from edgehrnet.selfcheck import Report, compare
+from edgehrnet.shipped import model_path
 from edgehrnet.sources import frames, read_image
 from edgehrnet.spec import DECODE_METHODS, ModelSpec
 
@@ -38,7 +39,8 @@ from edgehrnet.spec import DECODE_METHODS, ModelSpec
 class Predictor:
     """Runs one model file.
 
-    ``path`` and ``device``, where None is the first one named; an absent one raises:
+    ``path``: the file, or the name of a model that ships, such as ``document-corners``. ``device``, by what the file
+    is; None is the first one named, and an absent one raises:
 
     - OpenVINO ``.xml``: ``cpu``, ``gpu``, ``gpu.1``, ``npu``, ``auto``
     - ONNX ``.onnx``: ``cpu``, ``cuda``, ``cuda:1``, ``tensorrt``, ``openvino``, ``openvino:gpu``
@@ -74,7 +76,7 @@ class Predictor:
         flip_test: bool = False,
     ) -> None:
         if not isinstance(path, str | Path):
-            raise InputError(f"path={path!r}: a model file's path, as text or Path")
+            raise InputError(f"path={path!r}: a model file's path, as text or Path, or a shipped model's name")
         if input_size is not None:
             check_input_size(input_size)
             input_size = (int(input_size[0]), int(input_size[1]))
@@ -84,7 +86,7 @@ class Predictor:
             raise InputError(f"threads={threads!r}; a whole number of at least 1, or None")
         if decode is not None and decode not in DECODE_METHODS:
             raise InputError(f"decode={decode!r}; {nearest(decode, DECODE_METHODS)}")
-        self.path = Path(path)
+        self.path = model_path(path)
         self._is_checkpoint = self.path.suffix.lower() == ".pt"
         if target is not None and not self._is_checkpoint:
             raise InputError(
@@ -102,7 +104,7 @@ class Predictor:
         }
         loader = partial(_load_checkpoint, target=target) if self._is_checkpoint else None
         self._runtime = runtimes.load(
-            path, device, input_size=input_size, threads=threads, cache_dir=cache_dir, loader=loader
+            self.path, device, input_size=input_size, threads=threads, cache_dir=cache_dir, loader=loader
         )
         described = self._runtime.describe()
         try:

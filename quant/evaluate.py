@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgehrnet import Predictor, shipped_model
+from edgehrnet import Predictor
 from edgehrnet.cli import parse_size
 from edgehrnet.errors import EdgeHRNetError, InputError
 from edgehrnet.spec import ModelSpec
@@ -60,9 +60,7 @@ def open_model(
 
     ``device`` and ``flip_test`` as of Predictor. ``input_size`` (height, width), None for the model's own.
     """
-    # A bare word without a dot cannot be a model file, so it is the name of a shipped one.
-    path = shipped_model(name) if Path(name).name == name and "." not in name else Path(name)
-    with Predictor(path, device=device, input_size=input_size, flip_test=flip_test) as predictor:
+    with Predictor(name, device=device, input_size=input_size, flip_test=flip_test) as predictor:
 
         def observe(image: NDArray[np.uint8], box: Box | None = None) -> Observation:
             found = predictor.predict(image, boxes=None if box is None else [box])

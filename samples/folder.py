@@ -9,13 +9,13 @@ import json
 import sys
 from pathlib import Path
 
-from edgehrnet import Predictor, shipped_model
+from edgehrnet import Predictor
 from edgehrnet.errors import ImageError
 from edgehrnet.sources import frames
 
 folder, out = Path(sys.argv[1]), Path(sys.argv[2])
 rows = []
-with Predictor(shipped_model("document-corners")) as predictor:
+with Predictor("document-corners") as predictor:
     for path in frames(folder):
         try:
             result = predictor.predict(path)

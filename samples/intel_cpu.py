@@ -8,11 +8,11 @@ Prints:   what runs in which precision, milliseconds for each stage, and where t
 import statistics
 import sys
 
-from edgehrnet import Predictor, sample_picture, shipped_model
+from edgehrnet import Predictor, sample_picture
 
 threads = int(sys.argv[1]) if len(sys.argv) > 1 else None
 
-with Predictor(shipped_model("document-corners"), threads=threads) as predictor:
+with Predictor("document-corners", threads=threads) as predictor:
     info = predictor.info()
     print(f"{info['engine']} {info['version']} on {info['settings']['device_name']}")
     for precision, count in info["settings"]["convolutions"].items():

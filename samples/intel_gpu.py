@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from edgehrnet import Predictor, sample_picture, shipped_model
+from edgehrnet import Predictor, sample_picture
 from edgehrnet.errors import DeviceError
 
 device = sys.argv[1] if len(sys.argv) > 1 else "gpu"
@@ -18,7 +18,7 @@ cache = Path(tempfile.gettempdir()) / "edgehrnet-cache"
 cache.mkdir(exist_ok=True)
 
 try:
-    predictor = Predictor(shipped_model("document-corners"), device=device, cache_dir=cache)
+    predictor = Predictor("document-corners", device=device, cache_dir=cache)
 except DeviceError as error:
     sys.exit(f"{error}; the fp16 file may do where the INT8 one does not: document-corners-fp16")
 

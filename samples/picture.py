@@ -8,12 +8,12 @@ Prints:   one line a corner, then the two files written.
 import sys
 from pathlib import Path
 
-from edgehrnet import Predictor, sample_picture, shipped_model
+from edgehrnet import Predictor, sample_picture
 
 picture = Path(sys.argv[1]) if len(sys.argv) > 1 else sample_picture()
 out = Path(sys.argv[2]) if len(sys.argv) > 2 else Path()
 
-with Predictor(shipped_model("document-corners")) as predictor:
+with Predictor("document-corners") as predictor:
     result = predictor.predict(picture)
 
 for name, (x, y), conf in zip(result.keypoints.names, result.keypoints.xy[0], result.keypoints.conf[0], strict=True):

@@ -8,7 +8,7 @@ from PIL import Image
 
 import edgehrnet
 from edgehrnet import Predictor, sample_picture, shipped_model
-from edgehrnet.errors import InputError
+from edgehrnet.errors import InputError, ModelFileError, UnknownSuffixError
 from edgehrnet.models.checkpoints import load_checkpoint
 from edgehrnet.rectification import flatten_quadrilateral, sheet_size
 from edgehrnet.sources import read_image
@@ -36,6 +36,20 @@ def test_the_version_is_written_once_more_only():
 def result():
     with Predictor(shipped_model("document-corners")) as predictor:
         return predictor.predict(sample_picture())
+
+
+def test_a_shipped_name_opens_its_file_and_a_misspelt_one_names_it():
+    with Predictor("document-corners-fp16") as predictor:
+        assert predictor.path == shipped_model("document-corners-fp16")
+    with pytest.raises(InputError, match=r"did you mean 'document-corners'.*a file has a suffix"):
+        Predictor("document-corner")
+
+
+def test_a_path_is_never_taken_for_a_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for path in (Path("document-corners"), "./document-corners", "document-corners.xml"):
+        with pytest.raises(UnknownSuffixError if Path(path).suffix == "" else ModelFileError):
+            Predictor(path)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -118,7 +132,7 @@ def test_the_shipped_checkpoint_rebuilds_the_shipped_file_without_pictures(tmp_p
 
 
 def test_an_unknown_name_lists_the_known():
-    with pytest.raises(InputError, match="did you mean 'document-corners'"):
+    with pytest.raises(InputError, match=r"did you mean 'document-corners'"):
         shipped_model("documents-corners")
     with pytest.raises(InputError, match=r"did you mean 'receipt'.* accepted: book, card, document, receipt"):
         sample_picture("reciept")
