@@ -58,14 +58,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     p = argparse.ArgumentParser(prog="python -m quant.contact", description=__doc__)
     p.add_argument("--data", default="synthetic:document-corners", help=f"{ACCEPTED} (default: the first)")
-    p.add_argument("--fold", metavar="K/N", help="leave out part K of N, as training would")
+    p.add_argument("--fold", type=parse_fold, metavar="K/N", help="leave out part K of N, as training would")
     p.add_argument("--out", type=Path, required=True, metavar="PICTURE")
     p.add_argument("--count", type=int, default=100)
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--cell", type=int, default=240, help="longest side of a picture on the sheet, px")
     args = p.parse_args(arguments)
     try:
-        data = open_data(args.data, None if args.fold is None else parse_fold(args.fold))
+        data = open_data(args.data, args.fold)
         sheet = contact_sheet(data, args.count, seed=args.seed, cell=args.cell)
         try:
             sheet.save(args.out)

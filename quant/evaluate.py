@@ -54,7 +54,7 @@ class OpenModel:
 
 @contextmanager
 def open_model(
-    name: str, device: str = "cpu", input_size: tuple[int, int] | None = None, *, flip_test: bool = False
+    name: str, device: str | None = None, input_size: tuple[int, int] | None = None, *, flip_test: bool = False
 ) -> Iterator[OpenModel]:
     """Open a file that Predictor runs, checkpoints among them, or a shipped name such as document-corners.
 
@@ -149,12 +149,12 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m quant.evaluate", description=__doc__)
     p.add_argument("models", nargs="+", metavar="MODEL", help="model file, shipped name, or .pt checkpoint")
     p.add_argument("--data", required=True, help=ACCEPTED)
-    p.add_argument("--fold", metavar="K/N", help="score part K of N, counted from 0 (default: everything)")
+    p.add_argument("--fold", type=parse_fold, metavar="K/N", help="score part K of N, from 0 (default: everything)")
     p.add_argument("--count", type=int, help="pictures to score (default: all, or as many as is usual)")
     p.add_argument("--radii", type=float, nargs="+", default=list(RADII), metavar="PX", help="of PCK, in picture px")
     p.add_argument("--nme", nargs=2, metavar="NAME", help="keypoints whose distance is what errors are divided by, too")
     p.add_argument("--size", type=parse_size, metavar="HxW", help="input height x width (default: each model's own)")
-    p.add_argument("--device", default="cpu", help="as of Predictor: cpu, gpu, gpu.1, and others by kind of file")
+    p.add_argument("--device", help="as of Predictor, by kind of file: cpu, gpu, gpu.1, ... (default: its usual one)")
     p.add_argument("--flip-test", action="store_true", help="decode the mean with the mirrored picture's heatmaps")
     p.add_argument("--boxes", type=Path, metavar="FILE", help="of COCO: a detector's boxes (default: the labels' own)")
     p.add_argument("--results", type=Path, metavar="FILE", help="of COCO: write what one model finds, as COCO results")
@@ -182,7 +182,7 @@ def _run(args: argparse.Namespace) -> None:
     if args.results is not None and len(args.models) > 1:
         raise InputError("--results holds what one model finds; name one")
     load_pycocotools()  # better now than after an hour's work
-    data = open_data(args.data, None if args.fold is None else parse_fold(args.fold))
+    data = open_data(args.data, args.fold)
     with ExitStack() as stack:
         models = [
             stack.enter_context(open_model(name, args.device, args.size, flip_test=args.flip_test))
@@ -191,7 +191,8 @@ def _run(args: argparse.Namespace) -> None:
         evaluations = compare(models, data, args.count)
         persons = _by_coco(models, data, args)
     scored = evaluations[0].summary(args.radii)
-    part = "" if args.fold is None else f", fold {args.fold}"
+    fold = None if args.fold is None else "{}/{}".format(*args.fold)
+    part = "" if fold is None else f", fold {fold}"
     print(f"{args.data}{part}: {scored['pictures']} pictures, {scored['keypoints']} keypoints scored\n")
     names = data.spec.keypoints
     nmes = None if args.nme is None else [evaluation.nme(args.nme, names) for evaluation in evaluations]
@@ -205,7 +206,7 @@ def _run(args: argparse.Namespace) -> None:
         each = [as_json(m, e, args.radii) for m, e in zip(models, evaluations, strict=True)]
         for row, scores in zip(each, persons, strict=False):
             row["coco"] = dict(zip(NAMES, _plain(scores.values()), strict=True))
-        content = {"data": args.data, "fold": args.fold, "radii": args.radii, "models": each}
+        content = {"data": args.data, "fold": fold, "radii": args.radii, "models": each}
         args.json.write_text(json.dumps(content, indent=1) + "\n")
 
 

@@ -104,10 +104,10 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m quant.report", description=__doc__)
     p.add_argument("model", metavar="MODEL", help="model file, shipped name, or .pt checkpoint")
     p.add_argument("--data", default=NAME, help=f"{ACCEPTED} (default: %(default)s)")
-    p.add_argument("--fold", metavar="K/N", help="score part K of N, counted from 0 (default: everything)")
+    p.add_argument("--fold", type=parse_fold, metavar="K/N", help="score part K of N, from 0 (default: everything)")
     p.add_argument("--count", type=int, help="pictures to score (default: all, or as many as is usual)")
     p.add_argument("--out", type=Path, default=Path("report.html"), help="page to write (default: %(default)s)")
-    p.add_argument("--device", default="cpu", help="cpu, gpu or gpu.1; for a model file also npu or auto")
+    p.add_argument("--device", help="as of Predictor, by kind of file: cpu, gpu, gpu.1, ... (default: its usual one)")
     return p
 
 
@@ -128,7 +128,7 @@ def _run(args: argparse.Namespace) -> None:
     if not args.out.parent.is_dir():
         raise InputError(f"--out {args.out}: there is no folder {args.out.parent}")
     load_pycocotools()  # better now than after an hour's work
-    data = open_data(args.data, None if args.fold is None else parse_fold(args.fold))
+    data = open_data(args.data, args.fold)
     with open_model(args.model, args.device) as model:
         text = make_report(model, data, args.count, progress=True)
     args.out.write_text(text, encoding="utf-8")

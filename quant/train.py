@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
     default = TrainSettings()
     p = argparse.ArgumentParser(prog="python -m quant.train", description=__doc__)
     p.add_argument("--data", default=default.data, help=f"{ACCEPTED} (default: the first)")
-    p.add_argument("--fold", metavar="K/N", help="hold back part K of N, counted from 0")
+    p.add_argument("--fold", type=parse_fold, metavar="K/N", help="hold back part K of N, counted from 0")
     p.add_argument("--out", type=Path, required=True, metavar="DIR", help="where checkpoints and the log go")
     p.add_argument("--model", default=default.model, help=f"one of {', '.join(available())}")
     p.add_argument("--option", dest="options", type=option, action="append", default=[], metavar="NAME=VALUE",
@@ -100,7 +100,6 @@ def main(arguments: list[str] | None = None) -> int:
     world = World.join(args.device)
     try:
         given["weights"] = loss_weights(args.weights)
-        given["fold"] = None if args.fold is None else parse_fold(args.fold)
         trainer = Trainer(TrainSettings(**given), args.out, world)
         if args.resume:
             trainer.resume()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def open_pictures(
 
 
 def parse_fold(text: str) -> tuple[int, int]:
-    """Read ``K/N``: hold back part K of N, counted from 0.
+    """Read the ``K/N`` of a command line: hold back part K of N, counted from 0.
 
     >>> parse_fold("0/5")
     (0, 5)
@@ -68,7 +69,7 @@ def parse_fold(text: str) -> tuple[int, int]:
     try:
         k, n = int(first), int(second)
     except ValueError:
-        raise InputError(f"fold {text!r}: write K/N, such as 0/5") from None
+        raise argparse.ArgumentTypeError(f"fold {text!r}: write K/N, such as 0/5") from None
     if not 0 <= k < n or n < 2:
-        raise InputError(f"fold {text!r}: K runs from 0 to N - 1, and N is at least 2")
+        raise argparse.ArgumentTypeError(f"fold {text!r}: K runs from 0 to N - 1, and N is at least 2")
     return k, n

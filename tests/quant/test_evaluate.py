@@ -13,7 +13,7 @@ from edgehrnet.keypoint_sets import COCO_PERSON
 from edgehrnet.models import create
 from edgehrnet.models.checkpoints import save_checkpoint
 from edgehrnet.spec import ModelSpec
-from quant import evaluate
+from quant import contact, evaluate, ptq, qat, report, train
 from quant.coco_evaluation import NAMES
 from quant.data.sources import open_data
 from quant.validation import predict_torch, validate
@@ -157,7 +157,6 @@ def test_keypoints_must_agree_in_number(null_model, tmp_path, capsys):
         (["document-corner"], "did you mean 'document-corners'"),
         (["missing.pt"], "missing.pt"),
         (["document-corners", "--count", "0"], "--count 0: at least 1"),
-        (["document-corners", "--fold", "2/2"], "K runs from 0 to N - 1"),
         (["document-corners", "--fold", "0/2"], "has no folds"),
         (["document-corners", "--size", "100x100"], "32"),
         (["document-corners", "--count", "1", "--radii", "-1"], "greater than 0"),
@@ -167,6 +166,14 @@ def test_keypoints_must_agree_in_number(null_model, tmp_path, capsys):
 )
 def test_bad_input_ends_with_one_line(arguments, said, capsys):
     assert said in refusal(capsys, *arguments, "--data", "synthetic:document-corners")
+
+
+@pytest.mark.parametrize("command", [evaluate, report, contact, ptq, qat, train])
+def test_a_fold_that_is_none_says_so(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        command.main(["document-corners", "--fold", "2/2"])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.endswith("--fold: fold '2/2': K runs from 0 to N - 1, and N is at least 2\n")
 
 
 def test_unknown_data_names_what_is_accepted(capsys):

@@ -1,5 +1,6 @@
 """``--data``: what is opened, and what is refused with what is accepted."""
 
+import argparse
 import json
 from pathlib import Path
 
@@ -125,7 +126,7 @@ def test_folds_are_read(text: str, fold: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("text", ["", "1", "5/5", "0/1", "-1/5", "a/b", "1/2/3", "0/0", "1.0/3"])
 def test_other_folds_are_refused(text: str) -> None:
-    with pytest.raises(InputError, match=f"fold {text!r}"):
+    with pytest.raises(argparse.ArgumentTypeError, match=f"fold {text!r}"):
         parse_fold(text)
 
 
