@@ -54,6 +54,23 @@ def test_there_is_a_sample_for_a_picture_and_for_a_folder():
     assert {path.name for path in SAMPLES} >= {"picture.py", "folder.py"}
 
 
+def test_gallery(tmp_path):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number in range(6):
+        shutil.copy(sample_picture("card"), pictures / f"{number}.jpg")
+    Image.new("RGB", (320, 240)).save(pictures / "night.png")
+    printed = run(ROOT / "samples" / "gallery.py", pictures, tmp_path / "gallery.png").splitlines()
+    assert len(printed) == 7
+    assert "rectify() needs all four corners" in printed[-1]
+    with Image.open(tmp_path / "gallery.png") as sheet:
+        assert sheet.size == (6 * 332 + 12, 4 * 332 + 12)
+        ground = np.array(sheet.crop((332 + 12, 2 * 332 + 12, *sheet.size)))  # right of the seventh
+        page = np.array(sheet.crop((12, 3 * 332 + 12, 332, 4 * 332)))  # it has no page
+    assert (ground == 244).all()
+    assert (page == 244).all()
+
+
 def test_picture(tmp_path):
     printed = run(ROOT / "samples" / "picture.py", sample_picture(), tmp_path)
     assert printed.count("confidence") == 4
