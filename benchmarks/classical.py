@@ -1,6 +1,7 @@
-"""Document corners the classical way, with OpenCV, beside models: the same held-back pictures, the same scores.
+"""Document corners the classical way, with OpenCV, beside models: the same pictures, the same scores.
 
     python benchmarks/classical.py [MODEL ...] --count 500
+    python benchmarks/classical.py [MODEL ...] --data benchmarks/photographs
 
 Canny's edges at several scales and thresholds, and Otsu's and a local threshold, give contours; of the convex
 quadrilaterals among them wins the one that is large and has edges all along its sides. Lines fitted to the picture
@@ -18,9 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgehrnet.errors import EdgeHRNetError, InputError
+from edgehrnet.outline import cyclic_order
 from edgehrnet.tables import table
 from quant.coco_evaluation import load_pycocotools
-from quant.data.corners import DocumentCorners
+from quant.data.corners import NAME as CORNERS
+from quant.data.examples import DataSet
+from quant.data.sources import ACCEPTED, open_data
 from quant.evaluate import compare, open_model, report
 from quant.evaluation import Evaluation, Prediction, evaluate
 
@@ -167,7 +171,8 @@ def predict(image: Picture) -> Prediction:
     """Answer as a model does: the corners with confidence 1; or, with confidence 0, four times the picture's centre."""
     quad = find_quadrilateral(image)
     if quad is not None:
-        return quad, np.ones(4, np.float32)
+        height, width = image.shape[:2]
+        return quad[cyclic_order(quad, (width, height))], np.ones(4, np.float32)
     centre = (np.array(image.shape[1::-1]) - 1) / 2
     return np.tile(centre, (4, 1)), np.zeros(4, np.float32)
 
@@ -187,20 +192,20 @@ def main(arguments: list[str] | None = None) -> int:
     """Print the tables; returns the exit status."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("models", nargs="*", metavar="MODEL", help="model file, shipped name, or .pt checkpoint")
-    p.add_argument("--count", type=int, default=500, help="held-back pictures (default: %(default)s)")
+    p.add_argument("--data", default=CORNERS, help=f"{ACCEPTED} (default: %(default)s)")
+    p.add_argument("--count", type=int, help="pictures to score (default: all, or as many as is usual)")
     args = p.parse_args(arguments)
     try:
-        _run(args.models, args.count)
+        _run(args.models, open_data(args.data), args.count)
     except (EdgeHRNetError, OSError) as error:
         p.exit(2, f"error: {error}\n")
     return 0
 
 
-def _run(names: Sequence[str], count: int) -> None:
-    if count < 1:
+def _run(names: Sequence[str], data: DataSet, count: int | None) -> None:
+    if count is not None and count < 1:
         raise InputError(f"--count {count}: at least 1 picture")
     load_pycocotools()
-    data = DocumentCorners()
     with ExitStack() as stack:
         models = [stack.enter_context(open_model(name)) for name in names]
         found = [evaluate(NAME, predict, data, count, progress=True), *compare(models, data, count, progress=True)]

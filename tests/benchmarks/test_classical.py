@@ -5,6 +5,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from benchmarks import classical
+from quant.data.corners import DocumentCorners
 from quant.data.examples import Example
 from quant.evaluation import Evaluation
 from quant.metrics import best_shift
@@ -85,7 +86,7 @@ def test_the_command_prints_both_tables(monkeypatch, capsys):
         Example(sheet(QUAD), QUAD, np.ones(4, bool), area=1e4),
         Example(sheet(QUAD, light=70), QUAD, np.ones(4, bool)),
     ]
-    monkeypatch.setattr(classical.DocumentCorners, "held_back", lambda self, count: iter(scenes[:count]))
+    monkeypatch.setattr(DocumentCorners, "held_back", lambda self, count: iter(scenes[:count]))
     assert classical.main(["--count", "2"]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert rows[0][:3] == ["model", "mean", "px"]
@@ -94,6 +95,17 @@ def test_the_command_prints_both_tables(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         classical.main(["--count", "0"])
     assert "--count 0: at least 1" in capsys.readouterr().err
+
+
+def test_a_labelled_folder_is_scored_too(tmp_path, capsys):
+    Image.fromarray(sheet(QUAD)).save(tmp_path / "sheet.png")
+    rows = ["scorer" + ",me" * 8, "bodyparts,a,a,b,b,c,c,d,d", "coords" + ",x,y" * 4]
+    values = ",".join(map(str, QUAD.ravel()))
+    (tmp_path / "CollectedData.csv").write_text("\n".join([*rows, f"sheet.png,{values}"]))
+    assert classical.main(["--data", str(tmp_path)]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert float(rows[1][2]) < 0.5  # px: the corners come in the order of the labels
+    assert rows[-1][-3:] == ["0", "0", "1"]
 
 
 def test_a_side_follows_its_steeper_places():
