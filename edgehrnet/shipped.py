@@ -8,7 +8,7 @@ from edgehrnet.errors import InputError, nearest
 
 _ASSETS = Path(__file__).parent / "assets"
 _MODELS = {
-    "document-corners": "document-corners-hs.xml",
+    "document-corners": "document-corners-silu.xml",
     "document-corners-hs": "document-corners-hs.xml",
     "document-corners-silu": "document-corners-silu.xml",
     "document-corners-fp16": "document-corners-fp16.xml",
@@ -36,7 +36,7 @@ def model_path(model: str | Path) -> Path:
     A bare word, neither folder nor suffix, is a name: no model file is without a suffix.
 
     >>> model_path("document-corners").name, model_path("runs/model.xml").name
-    ('document-corners-hs.xml', 'model.xml')
+    ('document-corners-silu.xml', 'model.xml')
     """
     path = Path(model)
     is_name = isinstance(model, str) and path.name == model and not path.suffix
