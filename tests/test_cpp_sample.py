@@ -51,7 +51,7 @@ def turned(name, degrees):
 # Shrunk by 5 with a rest, by 2 exactly, by a little, upright, across, enlarged, and a strip.
 SIZES = [(1203, 1607), (512, 512), (300, 280), (960, 1280), (1280, 960), (100, 90), STRIP]
 # Where the highest peaks are not the corners, of the model that ships.
-TURNED = [("book", 15), ("book", 195), ("card", 3), ("receipt", 33)]
+TURNED = [("book", 15), ("book", 195), ("card", 216), ("receipt", 33)]
 
 
 @pytest.mark.parametrize("change", [*SIZES, *TURNED], ids=str)
@@ -68,6 +68,10 @@ def test_equals_python(corners, predictor, tmp_path, change):
 
     result = predictor.predict(image)
     assert len(ours) == 4
+    if change in TURNED:
+        highest = [np.unravel_index(heat.argmax(), heat.shape)[::-1] for heat in result.heatmaps[0]]
+        cells = result.spec.grid.to_cells(result.transforms[0].forward(result.keypoints.xy[0]))
+        assert np.abs(cells - highest).max() > 4  # cells: or the sample would pass that chooses nothing
     if change != STRIP:  # where a corner is not found, which cell is the highest is a matter of the last bit
         # Printed with six digits, 0.005 of a thousand; the engine's answer to equal bytes is equal.
         np.testing.assert_allclose(ours[:, :2], result.keypoints.xy[0], atol=0.006)
