@@ -77,19 +77,19 @@ USUAL = Difficulty(
     sharpened=0.15,
 )
 
-# More of what networks fail at: no document, things and hands over one, other sheets, little contrast.
+# More of what networks fail at: no document, large ones, things and hands over one, other sheets, little contrast.
 TRAINING = Difficulty(
     empty=0.2,
     outside=0.12,
     touching=0.12,
     small=0.14,
-    large=0.1,
+    large=0.16,
     tilted=0.2,
     curled=0.2,
     clutter=0.45,
     devices=0.6,
     sheets=0.2,
-    stack=0.2,
+    stack=0.26,
     hand=0.24,
     covered=0.22,
     held=0.12,
