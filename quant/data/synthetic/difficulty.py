@@ -11,7 +11,8 @@ class Difficulty:
 
     ``empty``: no document. Where it lies: ``outside`` (a corner beyond the picture), ``touching`` (a side along the
     picture's border), ``small`` (at most 30 % of the picture's width or height), ``large`` (93 % and more),
-    ``tilted`` (more than 0.5 rad). What it is: ``curled``. Around it: ``clutter``, ``devices`` (clutter that is
+    ``tilted`` (more than 0.5 rad). What it is: ``curled``, ``graphic`` (covered by bold
+    shapes). Around it: ``clutter``, ``devices`` (clutter that is
     rectangular: a laptop, a tray), ``sheets`` (others beside it), ``stack`` (others under it), ``hand``, ``covered``
     (by a thing), ``held`` (before a room out of focus), ``edge`` (two surfaces meet), ``low_contrast``. The camera:
     ``lens`` (distortion), ``shadow``, ``glare``, ``flash``, ``dark``, ``white_balance``, ``defocus``, ``motion``,
@@ -29,6 +30,7 @@ class Difficulty:
     devices: float
     sheets: float
     stack: float
+    graphic: float
     hand: float
     covered: float
     held: float
@@ -59,6 +61,7 @@ USUAL = Difficulty(
     devices=0.35,
     sheets=0.12,
     stack=0.1,
+    graphic=0.0,
     hand=0.12,
     covered=0.1,
     held=0.06,
@@ -90,6 +93,7 @@ TRAINING = Difficulty(
     devices=0.6,
     sheets=0.2,
     stack=0.26,
+    graphic=0.12,
     hand=0.24,
     covered=0.22,
     held=0.12,
@@ -121,6 +125,7 @@ HARD = Difficulty(
     devices=0.35,
     sheets=0.16,
     stack=0.14,
+    graphic=0.0,
     hand=0.17,
     covered=0.15,
     held=0.14,

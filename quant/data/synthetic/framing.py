@@ -37,7 +37,9 @@ def draw_size(rng: np.random.Generator) -> Size:
 
 def draw_framing(rng: np.random.Generator, props: Props, size: Size, hard: Difficulty) -> Framing:
     """Draw a page and its place in a picture of (width, height) px."""
-    page = props.page(rng)
+    # No number is drawn at a rate of 0: the scored pictures are older than such pages and stay what they were.
+    graphic = hard.graphic > 0 and rng.random() < hard.graphic
+    page = props.graphic(rng) if graphic else props.page(rng)
     outside, touching, tilted = (bool(rng.random() < rate) for rate in (hard.outside, hard.touching, hard.tilted))
     draw = rng.random()
     small, large = draw < hard.small, draw > 1 - hard.large

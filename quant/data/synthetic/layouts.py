@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from quant.data.synthetic import blocks, cards, ink, leaves, pictures, scripts
+from quant.data.synthetic import blocks, cards, graphics, ink, leaves, pictures, scripts
 from quant.data.synthetic.ink import Box, Pen
 
 Layout = Callable[[Pen], None]
@@ -198,5 +198,13 @@ LAYOUTS: dict[str, tuple[tuple[float, Layout], ...]] = {
     "notebook": ((1.0, leaves.notebook),),
     "note": ((0.72, leaves.note), (0.1, leaves.childs_drawing), (0.18, blank)),
     "photo": ((0.75, leaves.photo_print), (0.25, leaves.postcard_back)),
+    "graphic": (
+        (0.22, graphics.board),
+        (0.12, graphics.puzzle),
+        (0.2, graphics.chart),
+        (0.22, graphics.poster),
+        (0.16, graphics.plan),
+        (0.08, graphics.music),
+    ),
 }
 """Layouts of each kind of page with their rates, which sum to 1."""

@@ -19,6 +19,9 @@ MARGIN = 16
 POOL = 240
 """Number of different pages; all stay cached, 1 MB each on average, 1.8 MB at most."""
 
+GRAPHIC_POOL = 40
+"""Number of different pages of kind graphic, cached beside the others."""
+
 MARKS = frozenset(
     (
         "text",
@@ -32,6 +35,7 @@ MARKS = frozenset(
         "coloured-paper",
         "dark-paper",
         "ruled",
+        "graphic",
     )
 )
 """What `Page.marks` may hold."""
@@ -70,6 +74,7 @@ _KINDS = {
     "notebook": _Kind(0.068, (0.65, 0.8), 0.85, (8, 13)),
     "note": _Kind(0.057, (0.7, 1.0), 0.6, (12, 20)),
     "photo": _Kind(0.06, (0.65, 0.8), 0.35, (10, 16)),
+    "graphic": _Kind(0.0, (0.6, 1.0), 0.65, (8, 16)),  # drawn by `graphic` alone
 }
 
 
@@ -80,8 +85,8 @@ class Page:
     image: RGB, the page with `MARGIN` px around it. size: (width, height) of the page without margin, px.
     cutout: L like `image`, 255 where there is paper; None for a sheet with straight edges and sharp corners.
     kind: a4, letter, form, invoice, receipt, card, id-card, business-card, book, spread, notebook, note, photo,
-    or blank for `plain_page`. marks: what is on it, a part of `MARKS`: "script" is other than Latin, "coloured-paper"
-    and "dark-paper" tell of the paper, or of a photo or artwork that covers most of it.
+    graphic, or blank for `plain_page`. marks: what is on it, a part of `MARKS`: "script" is other than Latin,
+    "coloured-paper" and "dark-paper" tell of the paper, or of a photo or artwork that covers most of it.
     """
 
     image: Image.Image
@@ -93,8 +98,12 @@ class Page:
 
 def page(index: int) -> Page:
     """Return page number `index` of the pool (any integer >= 0 is valid; equal index, equal bytes)."""
-    pixels, size, cutout, kind, marks = _render(index)
-    return Page(Image.fromarray(pixels), size, cutout, kind, marks)
+    return _page(index, _kind(index))
+
+
+def graphic(index: int) -> Page:
+    """Return page number `index` of those that bold shapes cover: charts, posters, puzzles, maps; as `page`."""
+    return _page(index, "graphic")
 
 
 def plain_page(size: Size, colour: Colour = (255, 255, 255)) -> Page:
@@ -104,11 +113,15 @@ def plain_page(size: Size, colour: Colour = (255, 255, 255)) -> Page:
     return Page(image, size, None, "blank", frozenset({"blank"}) | _tones(image))
 
 
-@lru_cache(maxsize=POOL)
-def _render(index: int) -> tuple[NDArray[np.uint8], Size, Image.Image | None, str, frozenset[str]]:
+def _page(index: int, kind: str) -> Page:
+    pixels, size, cutout, marks = _render(index, kind)
+    return Page(Image.fromarray(pixels), size, cutout, kind, marks)
+
+
+@lru_cache(maxsize=POOL + GRAPHIC_POOL)
+def _render(index: int, kind: str) -> tuple[NDArray[np.uint8], Size, Image.Image | None, frozenset[str]]:
     # Cached as an array: Pillow spends four bytes on an RGB pixel.
     rng = np.random.default_rng([index, 0x9A6E])
-    kind = _kind(index)
     size = _page_size(rng, _KINDS[kind])
     pen = _pen(rng, kind, size, papers.colour(rng, kind, _spaced(index, 1)))
     _print(pen, kind)
@@ -116,7 +129,7 @@ def _render(index: int) -> tuple[NDArray[np.uint8], Size, Image.Image | None, st
     if rng.random() < 0.1 and "card" not in kind and kind not in ("book", "spread", "note"):
         _fasten(rng, image)
     cutout = _cutout(rng, size, kind)
-    return _with_margin(image), size, cutout, kind, frozenset(pen.marks) | _tones(image)
+    return _with_margin(image), size, cutout, frozenset(pen.marks) | _tones(image)
 
 
 def _spaced(index: int, axis: int) -> float:

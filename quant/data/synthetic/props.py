@@ -24,6 +24,10 @@ class Props:
         """Draw a page."""
         return pages.page(self._number(rng, pages.POOL))
 
+    def graphic(self, rng: np.random.Generator) -> Page:
+        """Draw a page that bold shapes cover."""
+        return pages.graphic(self._number(rng, pages.GRAPHIC_POOL))
+
     def surface(self, rng: np.random.Generator) -> surfaces.Surface:
         """Draw a surface."""
         return surfaces.surface(self._number(rng, surfaces.POOL))

@@ -12,7 +12,7 @@ from quant.data.synthetic.pages import MARGIN, MARKS, Page
 
 COUNT = 200
 
-KINDS = {*layouts.LAYOUTS}
+KINDS = {*layouts.LAYOUTS} - {"graphic"}
 GROUPS = {
     "receipt": {"receipt"},
     "cards": {"card", "id-card", "business-card"},
@@ -38,7 +38,16 @@ def drawn() -> list[Page]:
 
 def test_words_for_kinds_and_marks(drawn: list[Page]) -> None:
     assert {page.kind for page in drawn} == KINDS
-    assert {mark for page in drawn for mark in page.marks} == MARKS
+    assert {mark for page in drawn for mark in page.marks} == MARKS - {"graphic"}
+
+
+def test_graphic_pages_are_others_and_say_so(drawn: list[Page]) -> None:
+    graphic = [pages.graphic(index) for index in range(20)]
+    assert {page.kind for page in graphic} == {"graphic"}
+    assert all("graphic" in page.marks and page.marks <= MARKS for page in graphic)
+    assert len({page.image.tobytes() for page in graphic}) == 20
+    assert pages.graphic(3).image.tobytes() == graphic[3].image.tobytes()
+    assert pages.page(3).image.tobytes() == drawn[3].image.tobytes()
 
 
 def test_rates_of_kinds(drawn: list[Page]) -> None:
