@@ -11,10 +11,10 @@ class Difficulty:
 
     ``empty``: no document. Where it lies: ``outside`` (a corner beyond the picture), ``touching`` (a side along the
     picture's border), ``small`` (at most 30 % of the picture's width or height), ``large`` (93 % and more),
-    ``tilted`` (more than 0.5 rad). What it is: ``curled``, ``graphic`` (covered by bold
-    shapes). Around it: ``clutter``, ``devices`` (clutter that is
-    rectangular: a laptop, a tray), ``sheets`` (others beside it), ``stack`` (others under it), ``hand``, ``covered``
-    (by a thing), ``held`` (before a room out of focus), ``edge`` (two surfaces meet), ``low_contrast``. The camera:
+    ``tilted`` (more than 0.5 rad). What it is: ``curled``, ``graphic`` (covered by bold shapes). Around it:
+    ``clutter``, ``devices`` (clutter that is rectangular: a laptop, a tray), ``sheets`` (others beside it), ``stack``
+    (others under it), ``hand``, ``covered`` (by a thing), ``held`` (before a room out of focus), ``scene`` (a
+    landscape, a street, people or a meal for the ground), ``edge`` (two surfaces meet), ``low_contrast``. The camera:
     ``lens`` (distortion), ``shadow``, ``glare``, ``flash``, ``dark``, ``white_balance``, ``defocus``, ``motion``,
     ``noise``, ``jpeg`` (quality below 60), ``sharpened``.
     """
@@ -34,6 +34,7 @@ class Difficulty:
     hand: float
     covered: float
     held: float
+    scene: float
     edge: float
     low_contrast: float
     lens: float
@@ -65,6 +66,7 @@ USUAL = Difficulty(
     hand=0.12,
     covered=0.1,
     held=0.06,
+    scene=0.0,
     edge=0.18,
     low_contrast=0.12,
     lens=0.15,
@@ -80,7 +82,7 @@ USUAL = Difficulty(
     sharpened=0.15,
 )
 
-# More of what networks fail at: no document, large ones, things and hands over one, other sheets, little contrast.
+# More of what networks fail at: no document, large ones, bold shapes, things and hands over one, other sheets, scenes.
 TRAINING = Difficulty(
     empty=0.2,
     outside=0.12,
@@ -97,6 +99,7 @@ TRAINING = Difficulty(
     hand=0.24,
     covered=0.22,
     held=0.12,
+    scene=0.12,
     edge=0.2,
     low_contrast=0.2,
     lens=0.15,
@@ -129,6 +132,7 @@ HARD = Difficulty(
     hand=0.17,
     covered=0.15,
     held=0.14,
+    scene=0.0,
     edge=0.2,
     low_contrast=0.16,
     lens=0.15,

@@ -1,11 +1,11 @@
-"""What a document lies on: one surface, or two that meet."""
+"""What a document lies on: one surface, or two that meet; or the scene that it is held before."""
 
 from __future__ import annotations
 
 import numpy as np
 from PIL import Image, ImageFilter
 
-from quant.data.synthetic import pages, poses, sheets, surfaces
+from quant.data.synthetic import pages, pictures, poses, sheets, surfaces
 from quant.data.synthetic.difficulty import Difficulty
 from quant.data.synthetic.framing import Framing
 from quant.data.synthetic.poses import Size
@@ -18,7 +18,12 @@ def background(
     rng: np.random.Generator, props: Props, size: Size, framing: Framing | None, hard: Difficulty, names: set[str]
 ) -> Image.Image:
     """Return the picture without things on it; what makes it hard is added to names."""
-    ground = _ground(rng, props, size, framing, hard, names)
+    # As for graphic pages: at a rate of 0 no number is drawn.
+    if hard.scene > 0 and rng.random() < hard.scene:
+        ground = pictures.photo(rng, size)
+        names.add("scene")
+    else:
+        ground = _ground(rng, props, size, framing, hard, names)
     if rng.random() < hard.edge:  # A table's edge, a wall: a strong line that is not a document's.
         other = _ground(rng, props, size, None, hard, names)
         if rng.random() < 0.4:  # Beyond the table, the room is out of focus.
