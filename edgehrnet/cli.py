@@ -72,7 +72,6 @@ def _model_options(parser: argparse.ArgumentParser) -> None:
         "--device", help="by kind of file: cpu, gpu, gpu.1, npu, auto, cuda, ... (default: its usual one)"
     )
     parser.add_argument("--size", type=parse_size, metavar="HxW", help="input height x width, multiples of 32")
-    parser.add_argument("--turn", action="store_true", help="upright pictures through an upright input, wide ones wide")
     parser.add_argument("--threads", type=int, help="CPU threads")
     parser.add_argument("--decode", choices=DECODE_METHODS, help="how heatmaps become points")
     parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
@@ -105,14 +104,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def _open(args: argparse.Namespace) -> Predictor:
-    return Predictor(
-        args.model,
-        device=args.device,
-        input_size=args.size,
-        threads=args.threads,
-        decode=args.decode,
-        turn=args.turn,
-    )
+    return Predictor(args.model, device=args.device, input_size=args.size, threads=args.threads, decode=args.decode)
 
 
 def _demo(args: argparse.Namespace) -> int:

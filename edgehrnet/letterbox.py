@@ -223,16 +223,6 @@ def _weighted(rows: NDArray[Any], index: NDArray[np.intp], weight: NDArray[np.ui
     return chosen
 
 
-def fits_turned(width: int, height: int, input_size: tuple[int, int]) -> bool:
-    """Tell whether a picture of ``width`` x ``height`` px is seen larger in an input with its sides exchanged.
-
-    >>> fits_turned(960, 1280, (256, 512)), fits_turned(1280, 960, (256, 512)), fits_turned(960, 1280, (256, 256))
-    (True, False, False)
-    """
-    rows, columns = input_size
-    return min(rows / width, columns / height) > min(columns / width, rows / height)
-
-
 def check_input_size(input_size: tuple[int, int]) -> None:
     """Raise InputError, naming the nearest sizes, unless (height, width) are positive multiples of 32."""
     pair = isinstance(input_size, tuple | list) and len(input_size) == 2

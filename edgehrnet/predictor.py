@@ -26,7 +26,7 @@ from edgehrnet.errors import (
     nearest,
 )
 from edgehrnet.flipping import average, mirror
-from edgehrnet.letterbox import check_input_size, fits_turned
+from edgehrnet.letterbox import check_input_size
 from edgehrnet.outputs import check_outputs, heatmaps_name, renamed
 from edgehrnet.preparation import formatted, prepare
 from edgehrnet.result import Keypoints, Result
@@ -50,9 +50,6 @@ class Predictor:
     Anything but a CPU first has to answer the picture that the file carries as the float network did, or raises.
 
     ``input_size``: (height, width), multiples of 32; None keeps the file's, and only ``.xml`` and ``.pt`` take another.
-    ``turn``: see a picture that is upright where the input is wide, or wide where it is upright, through an input
-    turned likewise, 512x256 for 256x512: the picture fills more of it, for the same time. Loads the network twice, so
-    ``.xml`` and ``.pt`` alone; ``heatmaps`` and ``hf`` have the sides of the input that saw the picture.
     ``threads``: CPU threads. ``decode``: one of `spec.DECODE_METHODS`; None is the file's own. ``cache_dir``: an
     existing folder for compiled files. ``spec``: for a file that carries none, such as one of another project's: what
     it reads is seen from the file, everything else is the spec's. ``target``: of a ``.pt`` alone: None runs the float
@@ -77,7 +74,6 @@ class Predictor:
         spec: ModelSpec | None = None,
         target: str | None = None,
         flip_test: bool = False,
-        turn: bool = False,
     ) -> None:
         if not isinstance(path, str | Path):
             raise InputError(f"path={path!r}: a model file's path, as text or Path, or a shipped model's name")
@@ -96,7 +92,7 @@ class Predictor:
             raise InputError(
                 f"target={target!r}: for a .pt checkpoint alone; {path} runs as it was built, leave it out"
             )
-        self._arguments: dict[str, Any] = {
+        self._arguments = {
             "device": device,
             "input_size": input_size,
             "threads": threads,
@@ -105,7 +101,6 @@ class Predictor:
             "spec": spec,
             "target": target,
             "flip_test": flip_test,
-            "turn": turn,
         }
         loader = partial(_load_checkpoint, target=target) if self._is_checkpoint else None
         self._runtime = runtimes.load(
@@ -120,7 +115,6 @@ class Predictor:
             self._heatmaps = heatmaps_name(described.outputs, self.spec)
             shapes = renamed(described.outputs, self._heatmaps)
             check_outputs(self.path, self.spec, decode or self.spec.decode, shapes)
-            self._turned = self._open_turned() if turn else None
         except EdgeHRNetError:
             self._runtime.close()
             raise
@@ -164,8 +158,6 @@ class Predictor:
     def warmup(self) -> None:
         """Run once on a blank input, so that the first picture takes no longer than the next."""
         self._runtime.run(self._runtime.describe().input.blank())
-        if self._turned is not None:
-            self._turned.warmup()
 
     def info(self) -> dict[str, Any]:
         """Return what is loaded: file, engine, device, sizes, outputs, spec without its golden pair, certificate.
@@ -196,17 +188,15 @@ class Predictor:
         golden = self.spec.golden
         if golden is None:
             raise MissingSpecError(f"{self.path} carries no golden pair; files made by python -m quant.export do")
-        own = {"input_size": None, "decode": None, "turn": False}
-        if any(self._arguments[name] != value for name, value in own.items()):
-            with Predictor(self.path, **{**self._arguments, **own}) as checker:
+        own = {"input_size": None, "decode": None}
+        if any(self._arguments[name] is not None for name in own):
+            with Predictor(self.path, **{**self._arguments, **own}) as checker:  # type: ignore[arg-type]
                 return checker.selfcheck()
         return compare(golden, self.predict(golden.image()), self._runtime.describe().device)
 
     def close(self) -> None:
         """Release the engine; using the Predictor afterwards raises ClosedError."""
         self._runtime.close()
-        if self._turned is not None:
-            self._turned.close()
 
     def __enter__(self) -> Predictor:
         return self
@@ -222,15 +212,6 @@ class Predictor:
     def __repr__(self) -> str:
         height, width = self.spec.input_size
         return f"Predictor({str(self.path)!r}, {self.spec.name}, input {height}x{width})"
-
-    def _open_turned(self) -> Predictor:
-        """Return the same network with height and width exchanged."""
-        height, width = self.spec.input_size
-        if self.spec.crop is not None:
-            raise InputError(f"turn=True: {self.path} sees crops of one shape, not pictures as a whole; leave it out")
-        if self.path.suffix.lower() not in (".xml", ".pt"):
-            raise InputError(f"turn=True: for .xml and .pt; {self.path} runs at {height}x{width} alone, leave it out")
-        return Predictor(self.path, **{**self._arguments, "input_size": (width, height), "turn": False})
 
     def _check_device(self) -> None:
         """Raise DeviceError unless the device answers the file's own picture as the float network did.
@@ -254,12 +235,6 @@ class Predictor:
         clock = _Clock()
         picture = read_image(image, color)
         clock.lap("read")
-        source = str(image) if isinstance(image, str | Path) else None
-        if self._turned is not None and fits_turned(picture.shape[1], picture.shape[0], self.spec.input_size):
-            return self._turned._see(picture, boxes, source, clock)
-        return self._see(picture, boxes, source, clock)
-
-    def _see(self, picture: NDArray[np.uint8], boxes: ArrayLike | None, source: str | None, clock: _Clock) -> Result:
         inputs, transforms = prepare(picture, self.spec, boxes)
         clock.lap("letterbox" if self.spec.crop is None else "crop")
         outputs = self._run(inputs)
@@ -286,7 +261,7 @@ class Predictor:
             outputs=outputs,
             transforms=transforms,
             speed=clock.ms,
-            source=source,
+            source=str(image) if isinstance(image, str | Path) else None,
             image=picture,
             spec=self.spec,
         )

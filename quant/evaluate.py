@@ -54,18 +54,13 @@ class OpenModel:
 
 @contextmanager
 def open_model(
-    name: str,
-    device: str | None = None,
-    input_size: tuple[int, int] | None = None,
-    *,
-    flip_test: bool = False,
-    turn: bool = False,
+    name: str, device: str | None = None, input_size: tuple[int, int] | None = None, *, flip_test: bool = False
 ) -> Iterator[OpenModel]:
     """Open a file that Predictor runs, checkpoints among them, or a shipped name such as document-corners.
 
-    ``device``, ``flip_test`` and ``turn`` as of Predictor. ``input_size`` (height, width), None for the model's own.
+    ``device`` and ``flip_test`` as of Predictor. ``input_size`` (height, width), None for the model's own.
     """
-    with Predictor(name, device=device, input_size=input_size, flip_test=flip_test, turn=turn) as predictor:
+    with Predictor(name, device=device, input_size=input_size, flip_test=flip_test) as predictor:
 
         def observe(image: NDArray[np.uint8], box: Box | None = None) -> Observation:
             found = predictor.predict(image, boxes=None if box is None else [box])
@@ -160,7 +155,6 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--nme", nargs=2, metavar="NAME", help="keypoints whose distance is what errors are divided by, too")
     p.add_argument("--size", type=parse_size, metavar="HxW", help="input height x width (default: each model's own)")
     p.add_argument("--device", help="as of Predictor, by kind of file: cpu, gpu, gpu.1, ... (default: its usual one)")
-    p.add_argument("--turn", action="store_true", help="upright pictures through an upright input, wide ones wide")
     p.add_argument("--flip-test", action="store_true", help="decode the mean with the mirrored picture's heatmaps")
     p.add_argument("--boxes", type=Path, metavar="FILE", help="of COCO: a detector's boxes (default: the labels' own)")
     p.add_argument("--results", type=Path, metavar="FILE", help="of COCO: write what one model finds, as COCO results")
@@ -191,7 +185,7 @@ def _run(args: argparse.Namespace) -> None:
     data = open_data(args.data, args.fold)
     with ExitStack() as stack:
         models = [
-            stack.enter_context(open_model(name, args.device, args.size, flip_test=args.flip_test, turn=args.turn))
+            stack.enter_context(open_model(name, args.device, args.size, flip_test=args.flip_test))
             for name in args.models
         ]
         evaluations = compare(models, data, args.count)

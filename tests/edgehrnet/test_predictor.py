@@ -513,11 +513,6 @@ def test_reshaping_a_file_that_cannot_be(null_model):
         Predictor(null_model.path, input_size=(96, 96))
 
 
-def test_turning_a_file_of_one_size(null_model):
-    with pytest.raises(InputError, match=r"turn=True: for .xml and .pt; .* runs at 64x96 alone, leave it out"):
-        Predictor(null_model.path, turn=True)
-
-
 class TestEveryEngine:
     """The same network as an OpenVINO file, an ONNX file and a checkpoint."""
 

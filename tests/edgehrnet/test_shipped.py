@@ -1,6 +1,5 @@
 """What the package carries works: the shipped model on the shipped picture."""
 
-import pickle
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ from PIL import Image
 
 import edgehrnet
 from edgehrnet import Predictor, sample_picture, shipped_model
-from edgehrnet.errors import ClosedError, InputError, ModelFileError, UnknownSuffixError
+from edgehrnet.errors import InputError, ModelFileError, UnknownSuffixError
 from edgehrnet.models.checkpoints import load_checkpoint
 from edgehrnet.rectification import flatten_quadrilateral, sheet_size
 from edgehrnet.sources import read_image
@@ -158,33 +157,3 @@ def test_other_input_sizes_find_the_same_corners(size, picture):
     errors = keypoint_errors(result.keypoints.xy[0], truth.corners, truth.visible, cyclic=True)
     assert errors.max() <= 0.02 * np.hypot(*result.keypoints.size)
     assert result.heatmaps.shape == (1, 4, size[0] // 4, size[1] // 4)
-
-
-class TestTurn:
-    def test_each_picture_is_seen_by_the_input_of_its_shape(self):
-        file = shipped_model("document-corners")
-        upright, wide = sample_picture("document"), sample_picture("card")
-        with (
-            Predictor(file, turn=True) as both,
-            Predictor(file) as own,
-            Predictor(file, input_size=(512, 256)) as other,
-        ):
-            both.warmup()
-            for picture, alone in ((upright, other), (wide, own)):
-                found, expected = both.predict(picture), alone.predict(picture)
-                np.testing.assert_array_equal(found.keypoints.xy, expected.keypoints.xy)
-                np.testing.assert_array_equal(found.heatmaps, expected.heatmaps)
-                assert found.source == str(picture)
-            assert both.selfcheck() == own.selfcheck()
-            assert next(both.stream([upright])).heatmaps.shape == (1, 4, 128, 64)
-
-    def test_it_pickles_and_closes_both(self):
-        with Predictor("document-corners", turn=True) as first:
-            second = pickle.loads(pickle.dumps(first))
-        for picture in ("document", "card"):
-            with pytest.raises(ClosedError):
-                first.predict(sample_picture(picture))
-        with second:
-            assert second.predict(sample_picture("document")).heatmaps.shape == (1, 4, 128, 64)
-        with pytest.raises(ClosedError):
-            second.predict(sample_picture("document"))

@@ -110,11 +110,6 @@ def test_whole_picture_networks_take_no_boxes(null_model):
         predictor.predict(null_model.picture, boxes=BOXES)
 
 
-def test_crops_have_one_shape(tmp_path):
-    with pytest.raises(InputError, match=r"turn=True: .* sees crops of one shape"):
-        Predictor(write(tmp_path), turn=True)
-
-
 def test_the_flip_test_is_the_mean_with_the_mirrored_picture(tmp_path, picture):
     with Predictor(write(tmp_path), flip_test=True) as predictor:
         heatmaps = predictor.predict(picture, boxes=BOXES[:1]).heatmaps[0]
