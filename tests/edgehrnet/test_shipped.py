@@ -89,10 +89,9 @@ def test_the_page_has_the_proportions_that_its_true_corners_tell(result):
     truth = sample_scene()
     width, height = result.rectify().size
     true_width, true_height = sheet_size(truth.corners, result.keypoints.size)
-    worst = keypoint_errors(result.keypoints.xy[0], truth.corners, truth.visible).max()  # at most 2 % of the diagonal
-    shortest = np.linalg.norm(truth.corners - np.roll(truth.corners, 1, axis=0), axis=1).min()
-    # Width and height may each be off by this share, in opposite directions, and perspective makes a percent into two.
-    assert width / height == pytest.approx(true_width / true_height, rel=4 * worst / shortest)
+    # A pixel at a corner, across this sheet's perspective, makes up to 1.5 % (0.012 of 0.81); corners are off by up to
+    # 5 px, each its own way. A page without its perspective would be off by 9 %.
+    assert width / height == pytest.approx(true_width / true_height, rel=0.05)
 
 
 def test_the_page_comes_out_flat():
