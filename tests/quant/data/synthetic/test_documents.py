@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from quant.data.corners import held_back_scene
 from quant.data.synthetic import camera, pages, surfaces
-from quant.data.synthetic.difficulty import HARD, USUAL
+from quant.data.synthetic.difficulty import HARD, TRAINING, USUAL
 from quant.data.synthetic.documents import Scene, document_scene
 from quant.data.synthetic.poses import area
 
@@ -165,6 +166,34 @@ def test_every_condition_holds_for_a_tenth_of_the_validation_pictures() -> None:
     rates = shares(hard)
     # Three standard deviations below a rate of 0.105 over 300 draws.
     assert {name: rates[name] for name in VALIDATED if rates[name] < 0.052} == {}
+
+
+# Drawn when the set was fixed: corners, and what the pictures show.
+SCORED = {
+    0: ([(58.1, 346.17), (309.3, 322.58), (324.17, 482.3), (70.27, 503.15)], {"card", "script", "tiles", "wood"}),
+    7: ([(181.43, 10.38), (394.36, 50.39), (302.31, 395.17), (42.93, 279.41)], {"form", "held", "large", "motion"}),
+    1999: ([(94.89, 207.82), (231.01, 144.2), (317.79, 334.01), (182.9, 395.45)], {"invoice", "hand", "rotated"}),
+}
+
+
+@pytest.mark.parametrize("index", SCORED)
+def test_the_scored_pictures_stay_what_they_were(index: int) -> None:
+    corners, conditions = SCORED[index]
+    scene = held_back_scene(index)
+    np.testing.assert_allclose(scene.corners, corners, atol=0.006)  # written with two digits
+    assert conditions <= scene.conditions
+
+
+def test_training_alone_draws_graphic_pages_and_scenes() -> None:
+    assert (HARD.graphic, HARD.scene, USUAL.graphic, USUAL.scene) == (0, 0, 0, 0)
+    always = replace(ALONE, graphic=1.0, scene=1.0)
+    for seed in range(6):
+        assert {"graphic", "scene"} <= document_scene(seed, size=SMALL, hard=always).conditions
+    drawn = [document_scene(seed, size=SMALL, hard=TRAINING).conditions for seed in range(SEEDS)]
+    # Three standard deviations of a rate of 0.12 over 300 draws are 0.056; an empty picture has no page.
+    assert sum("scene" in names for names in drawn) / SEEDS == pytest.approx(TRAINING.scene, abs=0.056)
+    pages_drawn = [names for names in drawn if "empty" not in names]
+    assert sum("graphic" in names for names in pages_drawn) / len(pages_drawn) == pytest.approx(0.12, abs=0.065)
 
 
 def test_extent_of_documents(scenes: list[Scene]) -> None:
