@@ -56,23 +56,27 @@ def board(pen: Pen) -> None:
 
 
 def puzzle(pen: Pen) -> None:
-    """Print a title and a grid with digits or black squares, thick lines between its parts; some solved by hand."""
+    """Print a title and a grid: a sudoku with thick lines around each nine cells, or black squares among numbers.
+
+    Some numbers are written by hand.
+    """
     box = _inside(pen)
     y = scripts.heading(pen, box, pen.face.size * pen.between(1.4, 2.6)) + pen.face.size
-    across, part = (9, 3) if pen.chance(0.6) else (pen.count(8, 15), 100)
+    sudoku = pen.chance(0.6)
+    across = 9 if sudoku else pen.count(8, 15)
     cells = _grid((box[0], y, box[2], max(y + 40, box[3])), across)
     side = cells[0][2] - cells[0][0]
     hand = replace(pen, ink=blocks.pen_colour(pen))
     for k, cell in enumerate(cells):
         draw = pen.rng.random()
-        pen.draw.rectangle(cell, pen.ink if part == 100 and draw < 0.2 else None, pen.ink)
-        if 0.2 < draw < 0.55 or part == 100:
+        pen.draw.rectangle(cell, None if sudoku or draw >= 0.2 else pen.ink, pen.ink)
+        if not sudoku or 0.2 < draw < 0.55:
             middle = (cell[0] + side / 2, cell[1] + side / 2)
             ink.write(pen if draw < 0.4 else hand, middle, str(k % 9 + 1), round(side * 0.6), "mm")
-    if part < across:
-        for cell in (c for k, c in enumerate(cells) if k % part == 0 and k // across % part == 0):
-            whole = (cell[0], cell[1], min(box[2], cell[0] + part * side), min(cells[-1][3], cell[1] + part * side))
-            pen.draw.rectangle(whole, None, pen.ink, 3)
+    if sudoku:
+        for left, top, _, _ in (cell for k, cell in enumerate(cells) if k % 3 == 0 and k // across % 3 == 0):
+            nine = (left, top, min(box[2], left + 3 * side), min(cells[-1][3], top + 3 * side))
+            pen.draw.rectangle(nine, None, pen.ink, 3)
     pen.marks.add("graphic")
 
 
