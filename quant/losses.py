@@ -11,9 +11,9 @@ from torch.nn import functional as F
 
 from edgehrnet.models import Output
 
-# A blob has the same size in cells on every map, so errors are summed, not averaged over a map's size; divided by
-# the cells of a 128x256 input's heatmap, the sum is of the order of one.
-CELLS = 2048
+# A blob has the same size in cells on every map, so costs are summed, not averaged over a map's size. Times this, the
+# sum is of the size of the other terms.
+SCALE = 0.3 / 2048
 
 
 @dataclass(frozen=True)
@@ -32,18 +32,17 @@ class Weights:
 
 
 def pairwise_heatmap_loss(logits: Tensor, targets: Tensor, peak: float) -> Tensor:
-    """Return ``(B, K, K)``: the weighted squared error of channel i against target j, summed over cells, / CELLS.
+    """Return ``(B, K, K)``: the cross-entropy of channel i against target j, weighted, summed over cells, times SCALE.
 
-    ``logits`` and ``targets`` ``(B, K, h, w)``, ``peak`` as of Weights. The square is expanded, so that no
-    ``(B, K, K, h, w)`` exists.
+    ``logits`` and ``targets`` ``(B, K, h, w)``, ``peak`` as of Weights. 0 where both agree: the targets' own entropy is
+    taken off. Its gradient is the difference of the two, where a squared error's vanishes for peaks that are surely
+    wrong. It is linear in the target, so that no ``(B, K, K, h, w)`` exists.
     """
-    p = logits.sigmoid().flatten(2)
-    t = targets.flatten(2)
+    x, t = logits.flatten(2), targets.flatten(2)
     weight = 1 + peak * t
-    squares = torch.einsum("bic,bjc->bij", p * p, weight)
-    products = torch.einsum("bic,bjc->bij", p, weight * t)
-    constant = (weight * t * t).sum(2)[:, None, :]
-    return (squares - 2 * products + constant) / CELLS
+    crossed = torch.einsum("bic,bjc->bij", F.softplus(x), weight) - torch.einsum("bic,bjc->bij", x, weight * t)
+    entropy = -(weight * (torch.xlogy(t, t) + torch.xlogy(1 - t, 1 - t))).sum(2)[:, None, :]
+    return SCALE * (crossed - entropy)
 
 
 def best_shift(cost: Tensor, cyclic: bool) -> Tensor:

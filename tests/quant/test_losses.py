@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from edgehrnet.models import Output
-from quant.losses import CELLS, Weights, best_shift, keypoint_loss, pairwise_heatmap_loss
+from quant.losses import SCALE, Weights, best_shift, keypoint_loss, pairwise_heatmap_loss
 
 PEAK = 7.0
 
@@ -27,8 +27,16 @@ def test_pairwise_loss_equals_its_definition():
     cost = pairwise_heatmap_loss(logits, targets, PEAK)
     for i in range(4):
         for j in range(4):
-            error = (logits[:, i].sigmoid() - targets[:, j]) ** 2 * (1 + PEAK * targets[:, j])
-            torch.testing.assert_close(cost[:, i, j], error.sum(dim=(1, 2)) / CELLS)
+            p, t = logits[:, i].sigmoid(), targets[:, j]
+            excess = t * (t / p).log() + (1 - t) * ((1 - t) / (1 - p)).log()
+            torch.testing.assert_close(cost[:, i, j], SCALE * (excess * (1 + PEAK * t)).sum(dim=(1, 2)))
+
+
+def test_a_peak_that_is_surely_wrong_is_pulled_down_as_hard_as_any():
+    logits = torch.tensor([0.0, 12.0]).reshape(1, 2, 1, 1).requires_grad_()
+    cost = pairwise_heatmap_loss(logits, torch.zeros(1, 2, 1, 1), PEAK)
+    (pull,) = torch.autograd.grad(cost.diagonal(dim1=1, dim2=2).sum(), logits)
+    torch.testing.assert_close(pull.flatten(), SCALE * torch.tensor([0.5, 1.0]), atol=SCALE * 1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("shift", range(4))
