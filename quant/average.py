@@ -2,7 +2,8 @@
 
 Of two checkpoints, the second trained on from the first, on other pictures or at other sizes, the weights in between
 keep what the first could do and most of what the second learned: Wortsman et al., "Robust fine-tuning of zero-shot
-models", 2022. BN statistics are averaged as weights are. It runs at the second's input size unless told otherwise.
+models", 2022. BN statistics are averaged as weights are. Heads that one of the two lacks are left out. It runs at the
+second's input size unless told otherwise.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import torch
 from edgehrnet.cli import parse_size
 from edgehrnet.errors import EdgeHRNetError, InputError
 from edgehrnet.models.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from edgehrnet.models.loading import HEADS, without_heads
 from edgehrnet.spec import ModelSpec
 
 
@@ -34,6 +36,12 @@ def average(first: Checkpoint, second: Checkpoint, share: float) -> dict[str, to
     }
 
 
+def alike(first: Checkpoint, second: Checkpoint) -> tuple[Checkpoint, Checkpoint]:
+    """Return both without the heads that one of the two lacks; a shipped checkpoint has fewer than its training had."""
+    lacking = [head for head in HEADS if not (first.options.get(head) and second.options.get(head))]
+    return without_heads(first, lacking), without_heads(second, lacking)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     p = argparse.ArgumentParser(prog="python -m quant.average", description=__doc__)
@@ -44,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     p.add_argument("--out", type=Path, required=True, metavar="FILE", help="checkpoint to write, in float16")
     args = p.parse_args(arguments)
     try:
-        first, second = load_checkpoint(args.first), load_checkpoint(args.second)
+        first, second = alike(load_checkpoint(args.first), load_checkpoint(args.second))
         spec = ModelSpec.from_dict(second.spec).replace(input_size=args.size or second.spec["input_size"])
         save_checkpoint(
             args.out,

@@ -8,7 +8,7 @@ import torch
 
 from edgehrnet.errors import InputError
 from edgehrnet.models.checkpoints import load_checkpoint
-from quant.average import average, main
+from quant.average import alike, average, main
 
 FOLDER = Path(__file__).parents[2] / "checkpoints"
 SILU, HS = FOLDER / "document-corners.pt", FOLDER / "document-corners-hs.pt"
@@ -31,6 +31,17 @@ def test_an_average_of_one_is_itself_at_the_size_asked_for(tmp_path):
     assert all(torch.equal(found.state[name], value) for name, value in expected.state.items())
     # Its activations have other ranges than either's: they are measured anew.
     assert not found.quantization
+
+
+def test_heads_that_one_lacks_are_left_out():
+    shipped = load_checkpoint(SILU)
+    trained = replace(
+        shipped,
+        options={**shipped.options, "auxiliary": True},
+        state={**shipped.state, "auxiliary.p3.predict.bias": torch.zeros(4)},
+    )
+    for pair in ((shipped, trained), (trained, shipped)):
+        assert [(c.options, c.state.keys()) for c in alike(*pair)] == [(shipped.options, shipped.state.keys())] * 2
 
 
 def test_two_networks_and_other_shares_raise(tmp_path, capsys):
