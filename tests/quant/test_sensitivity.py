@@ -83,11 +83,13 @@ def test_weights_are_ranked_too(probe, table):
 
 
 def test_the_budget_leaves_only_the_culprit_in_float(probe, table, spoilt, ranked, readers):
-    sound = probe.harm(table).drift_px
+    sound, worst = (probe.harm(of).drift_px for of in (table, spoilt))
+    assert worst > 10 * sound
+    # Halfway between the two, as ratios go: of four corners of one picture, a site more or less in float moves the mean
+    # drift by as much as a half of the sound table's, either way.
+    budget = (sound * worst) ** 0.5
     # The culprit ranked last: greedy takes the others first, and has to give them back.
     ranked = [*ranked[1:3], ranked[0]]
-    budget = 1.5 * sound
-    assert probe.harm(spoilt).drift_px > budget
     kept = sensitivity.solve(probe, spoilt, ranked, readers, budget)
     assert kept == [SPOILT]
     assert probe.harm(sensitivity.without(spoilt, kept, readers)).drift_px <= budget
