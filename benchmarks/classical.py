@@ -210,8 +210,14 @@ def _run(names: Sequence[str], data: DataSet, count: int | None) -> None:
         models = [stack.enter_context(open_model(name)) for name in names]
         found = [evaluate(NAME, predict, data, count, progress=True), *compare(models, data, count, progress=True)]
     print(f"{report(found)}\n")
-    rows = [(e.name, str((e.conf.max(axis=1) == 0).sum()), *map(str, lost(e))) for e in found]
-    print(table(("model", "nothing found", "lost", "of pictures"), rows))
+    head = ("model", "nothing found", "lost", "of pictures", "median %", "p95 %", "PCK 2%", "PCK 3%")
+    print(table(head, [_row(evaluation) for evaluation in found]))
+
+
+def _row(evaluation: Evaluation) -> tuple[str, ...]:
+    nothing, score = int((evaluation.conf.max(axis=1) == 0).sum()), evaluation.score()
+    errors = (f"{score.median_percent:.3f}", f"{score.p95_percent:.2f}", f"{score.pck2:.1f}", f"{score.pck3:.1f}")
+    return (evaluation.name, *map(str, (nothing, *lost(evaluation))), *errors)
 
 
 if __name__ == "__main__":
