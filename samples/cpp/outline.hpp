@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 struct Peak {
@@ -11,11 +12,12 @@ struct Peak {
     double height;    // 0..1; once chosen, what it is worth
 };
 
-constexpr double kLowest = 0.05;       // height from which on a second peak may be the corner
+constexpr double kLowest = 0.02;       // height from which on a second peak may be the corner
 constexpr std::size_t kPeaks = 4;      // of a corner; Python takes fewer where there are more than four corners
 constexpr int kRadius = 2;             // cells around a peak in which none is higher
 constexpr int kAlong = 25;             // points of a side at which it is looked at
 constexpr double kApart = 2, kFar = 100;  // cells: the least length of a side, and what a shorter one counts as
+constexpr double kOverlap = 2, kSkew = 4;  // how much an outline's overlap with the field's and its skew count
 
 // Mean distance in cells between the outline and the side from a to b; `sdf` [height, width].
 inline double distance(const Peak& a, const Peak& b, const float* sdf, int height, int width) {
@@ -34,8 +36,46 @@ inline double distance(const Peak& a, const Peak& b, const float* sdf, int heigh
     return sum / kAlong;
 }
 
-// Of each corner's peaks one, so that the product of what they are worth is the highest.
-inline std::vector<Peak> choose(const std::vector<std::vector<Peak>>& peaks, const float* sdf, int height, int width) {
+// Cells that the outline encloses and that are inside the field's, over those of which one is true; cells that `counts`
+// [height, width] says no of are left out.
+inline double overlap(const std::vector<Peak>& outline, const float* sdf, const std::vector<char>& counts, int height,
+                      int width) {
+    long both = 0, enclosed = 0, inside = 0;
+    for (int row = 0; row < height; ++row) {
+        std::vector<std::pair<int, int>> crossings;  // how many cells lie left of a side, and 1 if it goes down, or -1
+        for (std::size_t k = 0; k < outline.size(); ++k) {
+            const Peak &a = outline[k], &b = outline[(k + 1) % outline.size()];
+            if ((a.y > row) == (b.y > row)) continue;
+            const double at = a.x + (row - a.y) * (b.x - a.x) / (b.y - a.y);
+            crossings.push_back({int(std::clamp(std::ceil(at), 0.0, double(width))), b.y > row ? 1 : -1});
+        }
+        for (int column = 0; column < width; ++column) {
+            const int cell = row * width + column;
+            if (!counts[cell]) continue;
+            int times = 0;
+            for (const auto& [left, way] : crossings) times += column < left ? way : 0;
+            enclosed += times;
+            inside += sdf[cell] < 0;
+            both += sdf[cell] < 0 ? times : 0;
+        }
+    }
+    both = std::abs(both), enclosed = std::abs(enclosed);
+    return double(both) / std::max(enclosed + inside - both, 1L);
+}
+
+// How far the middles of the diagonals lie apart, in halves of the outline's extent.
+inline double skew(const std::vector<Peak>& outline) {
+    if (outline.size() != 4) return 0;
+    const Peak &a = outline[0], &b = outline[1], &c = outline[2], &d = outline[3];
+    const auto [left, right] = std::minmax({a.x, b.x, c.x, d.x});
+    const auto [top, bottom] = std::minmax({a.y, b.y, c.y, d.y});
+    const double extent = std::hypot(right - left, bottom - top);
+    return std::hypot(a.x - b.x + c.x - d.x, a.y - b.y + c.y - d.y) / std::max(extent, 1.0);
+}
+
+// Of each corner's peaks one, so that they fit best: what they are worth, how they overlap the field's outline, their skew.
+inline std::vector<Peak> choose(const std::vector<std::vector<Peak>>& peaks, const float* sdf,
+                                const std::vector<char>& counts, int height, int width) {
     const std::size_t count = peaks.size();
     std::vector<std::size_t> choice(count, 0);
     std::vector<Peak> best;
@@ -46,13 +86,14 @@ inline std::vector<Peak> choose(const std::vector<std::vector<Peak>>& peaks, con
         std::vector<double> side;  // k: from corner k to the next
         for (std::size_t k = 0; k < count; ++k)
             side.push_back(distance(outline[k], outline[(k + 1) % count], sdf, height, width));
-        double product = 0;
+        double fit = kOverlap * std::log(std::max(overlap(outline, sdf, counts, height, width), 0.01));
+        fit -= kSkew * skew(outline);
         for (std::size_t k = 0; k < count; ++k) {
             const double off = (side[k] + side[(k + count - 1) % count]) / 2, p = outline[k].height;
             outline[k].height = p / (p + (1 - p) * (1 + off));
-            product += std::log(std::max(outline[k].height, 1e-9));
+            fit += std::log(std::max(outline[k].height, 1e-9));
         }
-        if (best.empty() || product > highest) best = outline, highest = product;
+        if (best.empty() || fit > highest) best = outline, highest = fit;
         more = false;
         for (std::size_t k = 0; k < count && !more; ++k) {
             more = ++choice[k] < peaks[k].size();

@@ -5,7 +5,7 @@ import pytest
 
 from edgehrnet.decoding import CERTAIN, locate
 from edgehrnet.letterbox import Letterbox
-from edgehrnet.outline import choose, cyclic_order, weighed
+from edgehrnet.outline import OVERLAP, SKEW, choose, cyclic_order, overlaps, skew, weighed
 from edgehrnet.spec import ModelSpec
 from quant.data.targets import heatmap_target, offset_target, outline_targets
 
@@ -57,6 +57,24 @@ class TestChoose:
         heat, offsets, sdf = self.maps((0.7, 0.0, 0.7, 0.0))
         assert self.error(heat, offsets, sdf)[0].max() < 1e-3
 
+    def test_half_a_strip_is_no_outline(self):
+        # Both far corners have a higher peak halfway, on sides as long as the strip is thin, so none is far off it.
+        strip = np.array([[4, 10], [44, 10], [44, 16], [4, 16]], float)
+        heat = np.zeros((4, 32, 48), np.float32)
+        for k, (x, y) in enumerate(strip.astype(int)):
+            heat[k, y, x] = 0.6
+        heat[1, 10, 24] = heat[2, 16, 24] = 0.8
+        sdf = outline_targets(self.spec.grid.to_pixels(strip), self.spec.grid, (32, 48))[1]
+        assert choose(heat, None, sdf)[0].tolist() == strip.tolist()
+
+    def test_where_the_field_says_nothing_a_parallelogram_is_likelier(self):
+        heat = np.zeros((4, 32, 48), np.float32)
+        heat[0, 10, 10] = heat[1, 10, 40] = heat[2, 28, 40] = heat[3, 28, 10] = 0.6
+        heat[2, 14, 30] = 0.8
+        cells, worth = choose(heat, None, np.zeros((32, 48), np.float32))
+        assert cells.tolist() == [[10, 10], [40, 10], [40, 28], [10, 28]]
+        np.testing.assert_allclose(worth, [0.6] * 4, rtol=1e-6)  # which says nothing of how sure each of them is
+
     def test_no_corner_is_found_twice(self):
         # A page on its tip: whether the channels begin at its top or beside it is open, and each has two peaks.
         heat, offsets, sdf = self.maps(own=(0.57, 0.96, 0.93, 0.42))
@@ -68,7 +86,7 @@ class TestChoose:
         assert self.error(heat, offsets, sdf)[0].max() < 1e-3
 
     def test_a_peak_that_is_all_but_certain_stays(self):
-        heat, offsets, sdf = self.maps((0.99, 0, 0, 0), own=(0.06, 0.6, 0.6, 0.6))
+        heat, offsets, sdf = self.maps((0.999, 0, 0, 0), own=(0.03, 0.6, 0.6, 0.6))
         assert self.error(heat, offsets, sdf)[0][0] > 10
 
     def test_on_the_outline_a_height_is_its_confidence(self):
@@ -98,7 +116,9 @@ class TestChoose:
             lone = np.zeros_like(heat)
             for k, (x, y) in enumerate(outline):
                 lone[k, y, x] = heat[k, y, x]
-            worths[outline] = np.prod(choose(lone, None, sdf)[1])
+            corners = np.array(outline, float)[:, None]
+            share, lean = overlaps(corners, sdf < 0)[0], skew(corners)[0]
+            worths[outline] = np.prod(choose(lone, None, sdf)[1]) * max(share, 0.01) ** OVERLAP * np.exp(-SKEW * lean)
         chosen = tuple(map(tuple, choose(heat, None, sdf)[0].tolist()))
         assert chosen == max(worths, key=worths.__getitem__)
         assert chosen != tuple(own[np.argmax([heat[k, y, x] for x, y in own])] for k, own in enumerate(peaks))
@@ -117,6 +137,34 @@ class TestChoose:
         heat = np.random.default_rng(0).uniform(0, 1, (count, 16, 16)).astype(np.float32)
         cells, _ = choose(heat, None, np.zeros((16, 16), np.float32))
         assert [heat[k, y, x] for k, (x, y) in enumerate(cells)] == heat.max(axis=(1, 2)).tolist()
+
+
+class TestOverlaps:
+    @pytest.mark.parametrize("seed", range(5))
+    def test_counts_the_cells_whose_centres_lie_within(self, seed):
+        rng = np.random.default_rng(seed)
+        angles = np.sort(rng.uniform(0, 2 * np.pi, 5))
+        outline = np.stack([14 + 13 * np.cos(angles), 9 + 8 * np.sin(angles)], axis=1)  # on an ellipse: convex
+        inside, mask = rng.uniform(size=(2, 20, 30)) < 0.6
+        y, x = np.mgrid[:20, :30]
+        side = np.roll(outline, -1, axis=0) - outline
+        within = np.all([dx * (y - b) > dy * (x - a) for (a, b), (dx, dy) in zip(outline, side, strict=True)], axis=0)
+        expected = (within & inside & mask).sum() / ((within | inside) & mask).sum()
+        for corners in (outline, outline[::-1]):
+            np.testing.assert_allclose(overlaps(corners[:, None], inside, mask), [expected])
+
+    def test_halves_that_cross_cancel(self):
+        crossed = np.array([(0, 0), (10, 7), (10, 0), (0, 7)], float)[:, None] - 0.5
+        assert overlaps(crossed, np.ones((7, 10), bool)).tolist() == [0]
+
+    def test_nothing_overlaps_nothing(self):
+        assert overlaps(np.zeros((4, 1, 2)), np.zeros((9, 9), bool)).tolist() == [0]
+
+
+def test_only_outlines_of_four_corners_are_skewed():
+    outline = np.array([[0, 0], [4, 0], [4, 3], [1, 3], [0, 1]], float)[:, None]
+    assert skew(outline[:4]).tolist() == [0.2]
+    assert skew(outline).tolist() == [0]
 
 
 def test_without_a_cyclic_order_the_field_is_nobodys_outline():
