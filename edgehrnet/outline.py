@@ -36,7 +36,8 @@ def choose(
 
     ``heatmaps`` ``(K, h, w)`` 0..1, of corners in order along the outline; ``offsets`` ``(2K, h, w)`` in cells; ``sdf``
     ``(h, w)``, the distance to the outline in cells, below 0 inside; ``mask`` ``(h, w)``, False where no peak counts.
-    Of every combination of peaks, the one with the highest product of worths, `overlaps` and little `skew`.
+    Chosen is the combination of peaks with the highest product of what they are worth (`weighed`), of the power OVERLAP
+    of its `overlaps`, and of e^(-SKEW `skew`).
 
     >>> heat = np.zeros((3, 9, 9), np.float32)
     >>> heat[0, 1, 1], heat[1, 1, 7], heat[2, 7, 7], heat[2, 4, 4] = 0.9, 0.9, 0.6, 0.7
@@ -59,7 +60,7 @@ def choose(
     worth = weighed(heights, (side + np.roll(side, 1, axis=0)) / 2)
     outlines = np.stack([own[a] for own, a in zip(points, choices, strict=True)])
     fit = np.log(worth.clip(1e-9)).sum(axis=0)
-    fit += OVERLAP * np.log(overlaps(outlines, sdf < 0, mask).clip(0.01)) - SKEW * skew(outlines)
+    fit += OVERLAP * np.log(overlaps(outlines, sdf < 0).clip(0.01)) - SKEW * skew(outlines)
     best = int(fit.argmax())
     return np.stack([at[a] for at, a in zip(cells, choices[:, best], strict=True)]), worth[:, best]
 
@@ -75,18 +76,16 @@ def weighed(heights: Array, distance: Points) -> Array:
     return np.asarray(heights / (heights + (1 - heights) * (1 + distance)), np.float32)
 
 
-def overlaps(outlines: Points, inside: NDArray[np.bool_], mask: NDArray[np.bool_] | None = None) -> Points:
+def overlaps(outlines: Points, inside: NDArray[np.bool_]) -> Points:
     """Return how much of what each outline encloses is ``inside``, and the reverse: ``(C,)`` intersections over unions.
 
-    ``outlines`` ``(K, C, 2)``, the K corners of C outlines in cells; ``inside`` ``(h, w)``; ``mask`` ``(h, w)``, False
-    where no cell counts. A cell is enclosed if its centre is; the two halves of what crosses itself cancel.
+    ``outlines`` ``(K, C, 2)``, the K corners of C outlines in cells; ``inside`` ``(h, w)``. A cell is enclosed if its
+    centre is; the two halves of what crosses itself cancel.
 
     >>> half, whole = [(0, 0), (4, 0), (4, 2), (0, 2)], [(0, 0), (4, 0), (4, 4), (0, 4)]
     >>> overlaps(np.stack([half, whole], axis=1) - 0.5, np.ones((4, 4), bool)).tolist()
     [0.5, 1.0]
     """
-    counted = np.ones_like(inside) if mask is None else mask
-    inside = inside & counted
     rows = np.arange(len(inside))
     x, y = np.moveaxis(outlines, -1, 0)[..., None]
     end_x, end_y = np.roll(x, -1, axis=0), np.roll(y, -1, axis=0)
@@ -94,10 +93,8 @@ def overlaps(outlines: Points, inside: NDArray[np.bool_], mask: NDArray[np.bool_
     crosses = (end_y > rows).astype(int) - (y > rows)
     at = x + (rows - y) * (end_x - x) / np.where(end_y == y, 1, end_y - y)
     left = np.ceil(at).clip(0, inside.shape[1]).astype(np.intp)
-    both, enclosed = (
-        np.abs((crosses * np.pad(cells.cumsum(axis=1), ((0, 0), (1, 0)))[rows, left]).sum(axis=(0, 2)))
-        for cells in (inside, counted)
-    )
+    inside_left = np.pad(inside.cumsum(axis=1), ((0, 0), (1, 0)))[rows, left]
+    both, enclosed = (np.abs((crosses * cells).sum(axis=(0, 2))) for cells in (inside_left, left))
     return np.asarray(both / np.maximum(enclosed + inside.sum() - both, 1), np.float64)
 
 

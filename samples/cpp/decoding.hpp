@@ -23,23 +23,15 @@ inline bool inside(int cell, int start, int length) {
     return centre + kStride / 2.0 > start - 0.5 && centre - kStride / 2.0 < start + length - 0.5;
 }
 
-// Of each cell [height, width], whether it counts.
-inline std::vector<char> mask(const Letterbox& box, int height, int width) {
-    std::vector<char> counts;
-    for (int row = 0; row < height; ++row)
-        for (int column = 0; column < width; ++column)
-            counts.push_back(inside(row, box.top, box.content_height) && inside(column, box.left, box.content_width));
-    return counts;
-}
-
 // The highest cell of `logits` [height, width], whatever its height, and the other local maxima, highest first.
-inline std::vector<Peak> find_peaks(const float* logits, const float* offsets, const std::vector<char>& counts,
-                                    int height, int width) {
+inline std::vector<Peak> find_peaks(const float* logits, const float* offsets, int height, int width,
+                                    const Letterbox& box) {
     std::vector<Peak> cells, peaks;
     for (int row = 0; row < height; ++row)
         for (int column = 0; column < width; ++column) {
+            const bool counts = inside(row, box.top, box.content_height) && inside(column, box.left, box.content_width);
+            if (!counts) continue;
             const int cell = row * width + column;
-            if (!counts[cell]) continue;
             const float* offset = offsets + cell;
             cells.push_back({column, row, column + double(offset[0]), row + double(offset[height * width]),
                              1 / (1 + std::exp(-double(logits[cell])))});
@@ -61,12 +53,11 @@ inline std::vector<Peak> find_peaks(const float* logits, const float* offsets, c
 inline std::vector<Point> decode(const float* logits, const float* offsets, const float* sdf, int count, int height,
                                  int width, const Letterbox& box) {
     const int cells = height * width;
-    const std::vector<char> counts = mask(box, height, width);
     std::vector<std::vector<Peak>> peaks;
     for (int k = 0; k < count; ++k)
-        peaks.push_back(find_peaks(logits + k * cells, offsets + 2 * k * cells, counts, height, width));
+        peaks.push_back(find_peaks(logits + k * cells, offsets + 2 * k * cells, height, width, box));
     std::vector<Point> points;
-    for (const Peak& p : choose(peaks, sdf, counts, height, width))
+    for (const Peak& p : choose(peaks, sdf, height, width))
         points.push_back(
             {box.to_picture_x(kStride * p.x + kCellOffset), box.to_picture_y(kStride * p.y + kCellOffset), p.height});
     return points;

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <utility>
 #include <vector>
 
 struct Peak {
@@ -17,7 +16,7 @@ constexpr std::size_t kPeaks = 4;      // of a corner; Python takes fewer where 
 constexpr int kRadius = 2;             // cells around a peak in which none is higher
 constexpr int kAlong = 25;             // points of a side at which it is looked at
 constexpr double kApart = 2, kFar = 100;  // cells: the least length of a side, and what a shorter one counts as
-constexpr double kOverlap = 2, kSkew = 4;  // how much an outline's overlap with the field's and its skew count
+constexpr double kOverlap = 2, kSkew = 4;  // power of an outline's overlap with the field's; what a skew of 1 costs
 
 // Mean distance in cells between the outline and the side from a to b; `sdf` [height, width].
 inline double distance(const Peak& a, const Peak& b, const float* sdf, int height, int width) {
@@ -36,27 +35,20 @@ inline double distance(const Peak& a, const Peak& b, const float* sdf, int heigh
     return sum / kAlong;
 }
 
-// Cells that the outline encloses and that are inside the field's, over those of which one is true; cells that `counts`
-// [height, width] says no of are left out.
-inline double overlap(const std::vector<Peak>& outline, const float* sdf, const std::vector<char>& counts, int height,
-                      int width) {
+// Intersection over union of the cells that the outline encloses and those that the field says are inside.
+inline double overlap(const std::vector<Peak>& outline, const float* sdf, int height, int width) {
     long both = 0, enclosed = 0, inside = 0;
     for (int row = 0; row < height; ++row) {
-        std::vector<std::pair<int, int>> crossings;  // how many cells lie left of a side, and 1 if it goes down, or -1
+        const float* cells = sdf + row * width;
+        inside += std::count_if(cells, cells + width, [](float d) { return d < 0; });
         for (std::size_t k = 0; k < outline.size(); ++k) {
             const Peak &a = outline[k], &b = outline[(k + 1) % outline.size()];
             if ((a.y > row) == (b.y > row)) continue;
             const double at = a.x + (row - a.y) * (b.x - a.x) / (b.y - a.y);
-            crossings.push_back({int(std::clamp(std::ceil(at), 0.0, double(width))), b.y > row ? 1 : -1});
-        }
-        for (int column = 0; column < width; ++column) {
-            const int cell = row * width + column;
-            if (!counts[cell]) continue;
-            int times = 0;
-            for (const auto& [left, way] : crossings) times += column < left ? way : 0;
-            enclosed += times;
-            inside += sdf[cell] < 0;
-            both += sdf[cell] < 0 ? times : 0;
+            // Cells left of a side that goes down count, those left of one that goes up are taken off again.
+            const long left = long(std::clamp(std::ceil(at), 0.0, double(width))), way = b.y > row ? 1 : -1;
+            enclosed += way * left;
+            both += way * std::count_if(cells, cells + left, [](float d) { return d < 0; });
         }
     }
     both = std::abs(both), enclosed = std::abs(enclosed);
@@ -73,9 +65,8 @@ inline double skew(const std::vector<Peak>& outline) {
     return std::hypot(a.x - b.x + c.x - d.x, a.y - b.y + c.y - d.y) / std::max(extent, 1.0);
 }
 
-// Of each corner's peaks one, so that they fit best: what they are worth, how they overlap the field's outline, their skew.
-inline std::vector<Peak> choose(const std::vector<std::vector<Peak>>& peaks, const float* sdf,
-                                const std::vector<char>& counts, int height, int width) {
+// Of each corner's peaks one, so that the outline fits best: by what they are worth, its overlap and its skew.
+inline std::vector<Peak> choose(const std::vector<std::vector<Peak>>& peaks, const float* sdf, int height, int width) {
     const std::size_t count = peaks.size();
     std::vector<std::size_t> choice(count, 0);
     std::vector<Peak> best;
@@ -86,7 +77,7 @@ inline std::vector<Peak> choose(const std::vector<std::vector<Peak>>& peaks, con
         std::vector<double> side;  // k: from corner k to the next
         for (std::size_t k = 0; k < count; ++k)
             side.push_back(distance(outline[k], outline[(k + 1) % count], sdf, height, width));
-        double fit = kOverlap * std::log(std::max(overlap(outline, sdf, counts, height, width), 0.01));
+        double fit = kOverlap * std::log(std::max(overlap(outline, sdf, height, width), 0.01));
         fit -= kSkew * skew(outline);
         for (std::size_t k = 0; k < count; ++k) {
             const double off = (side[k] + side[(k + count - 1) % count]) / 2, p = outline[k].height;
