@@ -22,6 +22,7 @@ from quant.fake_quantize import learned_table
 from quant.processes import World
 from quant.qat_training import QatSettings, QatTrainer
 from quant.quantize import add_arguments, calibrate, calibration_pictures, save_and_build, schemes_of
+from quant.train import add_weight, loss_weights
 from quant.train_settings import AMP_TYPES
 
 
@@ -37,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--ema", type=float, default=QatSettings.ema, help="decay of the averaged weights")
     p.add_argument("--observers", type=float, default=QatSettings.observers, help="share after which ranges are fixed")
     p.add_argument("--statistics", type=float, default=QatSettings.statistics, help="share after which BN is fixed")
+    add_weight(p)
     p.add_argument("--distillation", type=float, default=0.0, help="weight of the float network's heatmaps")
     p.add_argument("--no-augmentation", dest="augment", action="store_false", help="labelled pictures as they are")
     p.add_argument("--lsq", action="store_true", help="train the ranges too")
@@ -77,7 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def settings(args: argparse.Namespace, checkpoint: Checkpoint, processes: int) -> QatSettings:
-    """Turn arguments into settings; what is not given comes from the checkpoint."""
+    """Turn arguments into settings; what is not given, the loss's factors too, comes from the checkpoint."""
     if args.steps is not None and args.epochs is not None:
         raise InputError("give --steps or --epochs, not both")
     steps = QatSettings.steps if args.steps is None else args.steps
@@ -94,11 +96,14 @@ def settings(args: argparse.Namespace, checkpoint: Checkpoint, processes: int) -
     options = dict(checkpoint.options)
     if args.activation is not None:
         options["activation"] = args.activation
+    trained = checkpoint.training.get("settings", {})
     given |= {
         "model": checkpoint.variant,
         "options": options,
         "init": str(args.checkpoint),
         "sizes": tuple(args.sizes or [ModelSpec.from_dict(checkpoint.spec).input_size]),
+        "loss": trained.get("loss"),
+        "weights": loss_weights([*trained.get("weights", {}).items(), *args.weights]),
         "steps": steps,
         "recovery": recovery,
         "learned": args.lsq,

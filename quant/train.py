@@ -54,8 +54,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--batch", type=int, default=default.batch)
     p.add_argument("--sizes", type=parse_size, nargs="+", default=list(default.sizes), metavar="HxW")
     p.add_argument("--learning-rate", type=float, default=default.learning_rate)
-    p.add_argument("--weight", dest="weights", type=option, action="append", default=[], metavar="NAME=VALUE",
-                   help=f"factor of the loss: {', '.join(f.name for f in fields(Weights))}; repeatable")  # fmt: skip
+    add_weight(p)
     p.add_argument("--no-augmentation", dest="augment", action="store_false", help="labelled pictures as they are")
     p.add_argument("--codec", choices=list(CODECS), help="how keypoints become heatmaps (default: the network's usual)")
     p.add_argument("--loss", choices=list(POSE_LOSSES), help="of heatmaps (default: the network's usual)")
@@ -71,6 +70,12 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--resume", action="store_true", help="go on in --out from where it was interrupted")
     p.add_argument("--threads", type=int, help="CPU threads of each process (default: all)")
     return p
+
+
+def add_weight(p: argparse.ArgumentParser) -> None:
+    """Add ``--weight``; see loss_weights."""
+    p.add_argument("--weight", dest="weights", type=option, action="append", default=[], metavar="NAME=VALUE",
+                   help=f"factor of the loss: {', '.join(f.name for f in fields(Weights))}; repeatable")  # fmt: skip
 
 
 def loss_weights(given: Sequence[tuple[str, Any]]) -> Weights:

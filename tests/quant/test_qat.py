@@ -1,5 +1,6 @@
 """``python -m quant.qat``: fine-tuning with quantizers in the network, its order of events, and its files."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -19,6 +20,7 @@ from edgehrnet.spec import ModelSpec
 from quant import qat
 from quant.data.corners import held_back_scene
 from quant.fake_quantize import LearnedQuantizer, quantizer_name, quantizers
+from quant.losses import Weights
 from quant.qat_training import QatSettings, QatTrainer
 from quant.torch_ao import FakeQuantize
 
@@ -320,9 +322,24 @@ class TestCommand:
         assert settings.sizes == ((64, 64),)
         assert settings.weight_bits == 8
 
+    def test_the_loss_is_that_of_the_training_before(self, untrained, data, tmp_path):
+        def settings_of(*more, **trained):
+            checkpoint = dataclasses.replace(load_checkpoint(untrained), training=trained)
+            arguments = [untrained, "--data", data, "--out", "x", *more]
+            return qat.settings(qat.parser().parse_args(arguments), checkpoint, 1)
+
+        trainer = trainer_of(untrained, data, tmp_path, weights=Weights(peak=5, sdf=0.03), loss="ohkm")
+        trained = {"settings": dataclasses.asdict(trainer.settings)}
+        assert settings_of(**trained).weights == Weights(peak=5, sdf=0.03)
+        assert settings_of(**trained).loss == "ohkm"
+        assert settings_of("--weight", "peak=8", **trained).weights == Weights(peak=8, sdf=0.03)
+        assert settings_of().weights == Weights()
+        assert settings_of().loss is None
+
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [
+            (["--weight", "peek=5"], "--weight peek: "),
             (["--epochs", "1"], "--steps or --epochs, not both"),
             (["--data", "nowhere"], "no data set 'nowhere'"),
             (["--sizes", "100x64"], "multiples of 32"),
