@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--ema", type=float, default=QatSettings.ema, help="decay of the averaged weights")
     p.add_argument("--observers", type=float, default=QatSettings.observers, help="share after which ranges are fixed")
     p.add_argument("--statistics", type=float, default=QatSettings.statistics, help="share after which BN is fixed")
-    add_weight(p)
+    add_weight(p, "those that the checkpoint was trained with")
     p.add_argument("--distillation", type=float, default=0.0, help="weight of the float network's heatmaps")
     p.add_argument("--no-augmentation", dest="augment", action="store_false", help="labelled pictures as they are")
     p.add_argument("--lsq", action="store_true", help="train the ranges too")

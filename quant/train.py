@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--batch", type=int, default=default.batch)
     p.add_argument("--sizes", type=parse_size, nargs="+", default=list(default.sizes), metavar="HxW")
     p.add_argument("--learning-rate", type=float, default=default.learning_rate)
-    add_weight(p)
+    add_weight(p, "those of quant.losses.Weights")
     p.add_argument("--no-augmentation", dest="augment", action="store_false", help="labelled pictures as they are")
     p.add_argument("--codec", choices=list(CODECS), help="how keypoints become heatmaps (default: the network's usual)")
     p.add_argument("--loss", choices=list(POSE_LOSSES), help="of heatmaps (default: the network's usual)")
@@ -72,10 +72,11 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-def add_weight(p: argparse.ArgumentParser) -> None:
-    """Add ``--weight``; see loss_weights."""
+def add_weight(p: argparse.ArgumentParser, otherwise: str) -> None:
+    """Add ``--weight``, for loss_weights; ``otherwise`` says what holds where it is not given."""
+    names = ", ".join(f.name for f in fields(Weights))
     p.add_argument("--weight", dest="weights", type=option, action="append", default=[], metavar="NAME=VALUE",
-                   help=f"factor of the loss: {', '.join(f.name for f in fields(Weights))}; repeatable")  # fmt: skip
+                   help=f"factor of the loss: {names}; repeatable (default: {otherwise})")  # fmt: skip
 
 
 def loss_weights(given: Sequence[tuple[str, Any]]) -> Weights:
