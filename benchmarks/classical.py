@@ -18,61 +18,62 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgehrnet.cli.tables import table
+from edgehrnet.decoding.outline import cyclic_order
 from edgehrnet.errors import EdgeHRNetError, InputError
-from edgehrnet.outline import cyclic_order
-from edgehrnet.tables import table
-from quant.coco_evaluation import load_pycocotools
-from quant.data.corners import NAME as CORNERS
+from quant.data.documents.corners import NAME as CORNERS
 from quant.data.examples import DataSet
-from quant.data.sources import ACCEPTED, open_data
-from quant.evaluate import compare, open_model, report
-from quant.evaluation import Evaluation, Prediction, evaluate
+from quant.data.opening import ACCEPTED, open_data
+from quant.reporting.score_table import report
+from quant.scoring.average_precision import load_pycocotools
+from quant.scoring.evaluation import Evaluation, Prediction, evaluate
+from quant.scoring.model import compare, open_model
 
 NAME = "OpenCV contours"
 LONG_SIDE = 480  # px at which quadrilaterals are searched; what is finer is texture
 AREA_FLOOR = 0.01  # of the picture: what is smaller is no document
 BLURS = (3, 7)  # px
-CANNY = ((0.66, 1.33), (0.33, 0.8), (0.1, 0.3))  # low and high threshold, as shares of the median grey level
+CANNY = ((0.66, 1.33), (0.33, 0.8), (0.1, 0.3))  # low and high threshold, as shares of the median gray level
 GAPS = (1, 7)  # px between edges that are closed
 TOLERANCES = (0.02, 0.035, 0.05)  # of a contour's length: how far its polygon may be from it
-CLEAR = 24.0  # grey levels: an edge this steep needs no more
+CLEAR = 24.0  # gray levels: an edge this steep needs no more
 SAMPLES, MARGIN = 64, 0.06  # places on each side, and the share of it left out at either end
 PITCH = 0.5  # px between samples across a side
 REACH = 3.0  # px at LONG_SIDE that a contour may be off
 LOST = 3.0  # percent of the diagonal: with a corner farther off, a picture is lost
 
 Picture = NDArray[np.uint8]
-Grey = NDArray[np.float32]
+Gray = NDArray[np.float32]
 Quad = NDArray[np.float64]
 
 
 def find_quadrilateral(image: Picture) -> Quad | None:
     """Find the document in ``(H, W, 3)`` u8 RGB: its corners ``(4, 2)`` x, y, clockwise; None if there is none.
 
-    In pixels of the picture, whose centres are integers.
+    In pixels of the picture, whose centers are integers.
     """
     height, width = image.shape[:2]
     scale = max(1.0, max(height, width) / LONG_SIDE)
     size = (round(width / scale), round(height / scale))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    grey = cv2.GaussianBlur(_grey(small), (3, 3), 0).astype(np.float32)
+    gray = cv2.GaussianBlur(_gray(small), (3, 3), 0).astype(np.float32)
     floor = AREA_FLOOR * size[0] * size[1]
     quads = [quad for contour in _contours(small) if (quad := _quadrilateral(contour, floor)) is not None]
-    supports = [_support(quad, grey) for quad in quads]
+    supports = [_support(quad, gray) for quad in quads]
     if not supports or max(supports) == 0:
         return None
     best = quads[int(np.argmax(supports))]
     large = (best + 0.5) / size * (width, height) - 0.5
-    return _refined(large, cv2.GaussianBlur(_grey(image), (3, 3), 0).astype(np.float32), REACH * scale)
+    return _refined(large, cv2.GaussianBlur(_gray(image), (3, 3), 0).astype(np.float32), REACH * scale)
 
 
-def _grey(image: Picture) -> Picture:
+def _gray(image: Picture) -> Picture:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
 def _contours(small: Picture) -> Iterator[NDArray[np.int32]]:
     saturation = cv2.cvtColor(small, cv2.COLOR_RGB2HSV)[..., 1]
-    for channel in (_grey(small), np.ascontiguousarray(saturation)):
+    for channel in (_gray(small), np.ascontiguousarray(saturation)):
         for edges in _edge_maps(channel):
             yield from cv2.findContours(edges, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)[0]
 
@@ -105,22 +106,22 @@ def _quadrilateral(contour: NDArray[np.int32], floor: float) -> Quad | None:
     return None
 
 
-def _support(quad: Quad, grey: Grey) -> float:
+def _support(quad: Quad, gray: Gray) -> float:
     """Return the product of the area in square px and, of each side, the mean strength 0..1 of the edge along it."""
-    steepest = _steps(quad, grey, reach=2.0).max(axis=2)
+    steepest = _steps(quad, gray, reach=2.0).max(axis=2)
     strengths = np.minimum(steepest / CLEAR, 1).mean(axis=1)
     return float(strengths.prod() * cv2.contourArea(quad.astype(np.float32)))
 
 
-def _refined(quad: Quad, grey: Grey, reach: float) -> Quad:
+def _refined(quad: Quad, gray: Gray, reach: float) -> Quad:
     """Return where the lines meet that fit the steepest places across each side, ``reach`` px to either hand."""
     for distance in (reach, max(2.0, reach / 2)):
-        steps = _steps(quad, grey, distance)
+        steps = _steps(quad, gray, distance)
         places, normals = _across(quad)
         points = places + (_peaks(steps) * PITCH - distance)[..., None] * normals[:, None]
         lines = [_line(*side) for side in zip(points, steps.max(axis=2), strict=True)]
         corners = np.array([_meeting(lines[k - 1], lines[k]) for k in range(4)])
-        # A line that followed something else meets its neighbours elsewhere; then the contour knew better.
+        # A line that followed something else meets its neighbors elsewhere; then the contour knew better.
         if not (np.linalg.norm(corners - quad, axis=1) <= 3 * distance).all():
             return quad
         quad = corners
@@ -135,14 +136,14 @@ def _across(quad: Quad) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return places, np.stack([-sides[:, 1], sides[:, 0]], axis=1) / np.linalg.norm(sides, axis=1, keepdims=True)
 
 
-def _steps(quad: Quad, grey: Grey, reach: float) -> NDArray[np.float64]:
-    """Return how steep ``grey`` is across the sides, every `PITCH` px from -reach to reach: ``(4, M, P)``, levels."""
+def _steps(quad: Quad, gray: Gray, reach: float) -> NDArray[np.float64]:
+    """Return how steep ``gray`` is across the sides, every `PITCH` px from -reach to reach: ``(4, M, P)``, levels."""
     places, normals = _across(quad)
     offsets = np.arange(round(2 * reach / PITCH) + 5) * PITCH - reach - 1  # a px more, for the differences at the ends
     at = (
         (places[:, :, None] + offsets[:, None] * normals[:, None, None]).astype(np.float32).reshape(-1, len(offsets), 2)
     )
-    values = cv2.remap(grey, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    values = cv2.remap(gray, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.abs(np.float64(values[:, 4:]) - values[:, :-4]).reshape(4, SAMPLES, -1)
 
 
@@ -168,13 +169,13 @@ def _meeting(first: Sequence[float], second: Sequence[float]) -> tuple[float, fl
 
 
 def predict(image: Picture) -> Prediction:
-    """Answer as a model does: the corners with confidence 1; or, with confidence 0, four times the picture's centre."""
+    """Answer as a model does: the corners with confidence 1; or, with confidence 0, four times the picture's center."""
     quad = find_quadrilateral(image)
     if quad is not None:
         height, width = image.shape[:2]
         return quad[cyclic_order(quad, (width, height))], np.ones(4, np.float32)
-    centre = (np.array(image.shape[1::-1]) - 1) / 2
-    return np.tile(centre, (4, 1)), np.zeros(4, np.float32)
+    center = (np.array(image.shape[1::-1]) - 1) / 2
+    return np.tile(center, (4, 1)), np.zeros(4, np.float32)
 
 
 def lost(evaluation: Evaluation) -> tuple[int, int]:

@@ -14,11 +14,11 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader
 
-from edgehrnet.cli import parse_size
-from quant.data.corners import DocumentCorners
-from quant.data.samples import Samples
-from quant.train_settings import TrainSettings
-from quant.training import Trainer
+from edgehrnet.cli.arguments import parse_size
+from quant.data.batches import Samples
+from quant.data.documents.corners import DocumentCorners
+from quant.training.settings import TrainSettings
+from quant.training.trainer import Trainer
 
 WARM = 400  # pictures, after which most pages and surfaces of the pool are in the cache, as in all but a run's start
 

@@ -27,19 +27,19 @@ from numpy.typing import NDArray
 import runtimes
 import runtimes.openvino
 from edgehrnet import Predictor
+from edgehrnet.cli.tables import table
 from edgehrnet.models.checkpoints import Checkpoint, load_checkpoint
-from edgehrnet.models.loading import deployable
+from edgehrnet.models.deploy.loading import deployable
 from edgehrnet.spec import ModelSpec
-from edgehrnet.tables import table
-from quant.calibration import PICTURES, network_inputs
-from quant.certificate import Reference, certify
 from quant.data.examples import DataSet, Example
-from quant.data.sources import open_data, parse_fold
-from quant.evaluation import evaluate
-from quant.metrics import paired_bootstrap
-from quant.model_file import export_file
-from quant.quantize import bias_corrected, calibrate, equalised
-from quant.scheme import SCHEMES
+from quant.data.opening import open_data, parse_fold
+from quant.files.model_file import export_file
+from quant.files.proof import Reference, certify
+from quant.int8.calibration import PICTURES, network_inputs
+from quant.int8.pipeline import bias_corrected, calibrate, equalized
+from quant.int8.scheme import SCHEMES
+from quant.scoring.evaluation import evaluate
+from quant.scoring.metrics import paired_bootstrap
 from runtimes.base import METADATA_KEY, Layer
 
 PROOF = 16  # pictures that SQNR and drift are measured on
@@ -49,7 +49,7 @@ TITLES = {
     "float": "float",
     "ptq": "PTQ",
     "ptq-all": "PTQ, all summands",
-    "ptq-corrected": "PTQ, bias correction and equalisation",
+    "ptq-corrected": "PTQ, bias correction and equalization",
     "qat": "QAT",
     "hardswish-float": "float, Hardswish",
     "hardswish": "PTQ, Hardswish",
@@ -71,7 +71,7 @@ def build(args: argparse.Namespace) -> None:
         "float": (plain, "fp32"),
         "ptq": (calibrate(plain, images), "int8"),
         "ptq-all": (calibrate(plain, images, [SCHEMES["openvino"].replace(adds="all")]), "int8"),
-        "ptq-corrected": (bias_corrected(calibrate(equalised(plain), images), "openvino", images), "int8"),
+        "ptq-corrected": (bias_corrected(calibrate(equalized(plain), images), "openvino", images), "int8"),
         "qat": (trained, "int8"),
         "hardswish-float": (swapped, "fp32"),
         "hardswish": (calibrate(swapped, images), "int8"),
@@ -235,8 +235,8 @@ def _pool(name: str, folders: Sequence[Path]) -> Row:
 
 
 def _per_picture(errors: NDArray[np.float64]) -> NDArray[np.float64]:
-    labelled = np.isfinite(errors).any(axis=1)
-    return np.where(labelled, np.nanmean(np.where(labelled[:, None], errors, 0.0), axis=1), np.nan)
+    labeled = np.isfinite(errors).any(axis=1)
+    return np.where(labeled, np.nanmean(np.where(labeled[:, None], errors, 0.0), axis=1), np.nan)
 
 
 def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -253,9 +253,9 @@ def _draw(rows: Sequence[Row], reference: Row, path: Path) -> None:
     axes.axvline(0, color="black", linewidth=0.8)
     for place, row in enumerate(shown):
         difference, low, high = paired_bootstrap(_per_picture(row.errors), _per_picture(reference.errors))
-        colour = "tab:orange" if row.name.startswith("nncf") else "tab:blue"
-        axes.plot([low, high], [place, place], color=colour, linewidth=2)
-        axes.plot(difference, place, "o", color=colour)
+        color = "tab:orange" if row.name.startswith("nncf") else "tab:blue"
+        axes.plot([low, high], [place, place], color=color, linewidth=2)
+        axes.plot(difference, place, "o", color=color)
     axes.set_yticks(range(len(shown)), [TITLES[row.name] for row in shown])
     axes.invert_yaxis()
     axes.set_xlabel(f"mean error of a picture against float's, px (95 % interval, {len(reference.errors)} pictures)")

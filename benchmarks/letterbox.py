@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgehrnet.letterbox import Letterbox, letterbox
+from edgehrnet.picture.letterbox import Letterbox, letterbox
 
 SIZE = (256, 512)
 PICTURES = ((640, 480), (1280, 720), (1920, 1080), (4000, 3000))

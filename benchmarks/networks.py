@@ -18,20 +18,20 @@ import torch
 
 import runtimes
 import runtimes.openvino
+from edgehrnet.cli.tables import table
 from edgehrnet.models import available, create
-from edgehrnet.models.blocks import initialise_convolutions
 from edgehrnet.models.checkpoints import Checkpoint
-from edgehrnet.models.counting import TOTAL, count
-from edgehrnet.models.loading import deployable, deployed_spec
-from edgehrnet.models.quantized import freeze
+from edgehrnet.models.deploy.frozen import freeze
+from edgehrnet.models.deploy.loading import deployable, deployed_spec
+from edgehrnet.models.inspection.counting import TOTAL, count
+from edgehrnet.models.layers.blocks import initialize_convolutions
 from edgehrnet.models.variants import VARIANTS
 from edgehrnet.spec import ModelSpec
-from edgehrnet.tables import table
-from quant.calibration import network_inputs
-from quant.data.corners import held_back_scene
-from quant.onnx_file import write_onnx
-from quant.quantize import calibrate
-from quant.scheme import SCHEMES
+from quant.data.documents.corners import held_back_scene
+from quant.files.onnx_file import write_onnx
+from quant.int8.calibration import network_inputs
+from quant.int8.pipeline import calibrate
+from quant.int8.scheme import SCHEMES
 
 KEYPOINTS = 17
 PICTURES = 4  # to calibrate with
@@ -43,7 +43,7 @@ def build(name: str, folder: Path) -> tuple[Path, Path, str]:
     """Write a float and an INT8 file of a network with random weights; return them, and what runs on integers."""
     torch.manual_seed(0)
     network = create(name, keypoints=KEYPOINTS)
-    initialise_convolutions(network)
+    initialize_convolutions(network)
     spec = ModelSpec("speed", tuple(f"keypoint-{k}" for k in range(KEYPOINTS))).replace(**VARIANTS[name].spec)
     checkpoint = Checkpoint(name, KEYPOINTS, {}, network.state_dict(), spec.to_dict(), {})
     scheme = SCHEMES["openvino"]

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 import runtimes
 from edgehrnet.certificate import read_certificate
 from edgehrnet.decoding import locate, sigmoid
+from edgehrnet.decoding.flipping import average, mirror
 from edgehrnet.errors import (
     DeviceError,
     EdgeHRNetError,
@@ -25,14 +26,13 @@ from edgehrnet.errors import (
     check_keywords,
     nearest,
 )
-from edgehrnet.flipping import average, mirror
-from edgehrnet.letterbox import check_input_size
 from edgehrnet.outputs import check_outputs, heatmaps_name, renamed
+from edgehrnet.picture.letterbox import check_input_size
+from edgehrnet.picture.sources import frames, read_image
 from edgehrnet.preparation import formatted, prepare
 from edgehrnet.result import Keypoints, Result
 from edgehrnet.selfcheck import Report, compare
 from edgehrnet.shipped import model_path
-from edgehrnet.sources import frames, read_image
 from edgehrnet.spec import DECODE_METHODS, ModelSpec
 
 
@@ -296,7 +296,7 @@ class _Clock:
 
 def _load_checkpoint(path: Path, target: str | None) -> Any:
     # The one way from here to torch; runtimes.torch, which calls this, has made sure that it is installed.
-    from edgehrnet.models.loading import load_deployed
+    from edgehrnet.models.deploy.loading import load_deployed
 
     return load_deployed(path, target)
 

@@ -7,9 +7,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edgehrnet.crops import MARGIN, Crop, crop, whole_picture_box
 from edgehrnet.errors import InputError, UnsupportedError
-from edgehrnet.letterbox import Letterbox, letterbox
+from edgehrnet.picture.crops import MARGIN, Crop, crop, whole_picture_box
+from edgehrnet.picture.letterbox import Letterbox, letterbox
 from edgehrnet.spec import ModelSpec
 
 Transform: TypeAlias = Letterbox | Crop

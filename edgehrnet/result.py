@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgehrnet.decoding import CERTAIN
-from edgehrnet.drawing import blend_heatmap, draw_keypoints
+from edgehrnet.decoding.peaks import find_peaks
+from edgehrnet.drawing.overlay import blend_heatmap, draw_keypoints
+from edgehrnet.drawing.rectification import flatten_quadrilateral, sheet_size
 from edgehrnet.errors import InputError, MissingExtraError, UnsupportedError, check_keywords
-from edgehrnet.peaks import find_peaks
+from edgehrnet.picture.sources import MAX_PIXELS, MAX_SIDE
 from edgehrnet.preparation import Transform
-from edgehrnet.rectification import flatten_quadrilateral, sheet_size
-from edgehrnet.sources import MAX_PIXELS, MAX_SIDE
 from edgehrnet.spec import ModelSpec
 
 Points = NDArray[np.float64]
@@ -29,7 +29,7 @@ Array = NDArray[np.float32]
 class Keypoints:
     """Keypoints of N instances with K names each.
 
-    ``xy (N, K, 2)``: x, y in pixels of the picture, always finite, perhaps a little outside it; pixel centres are
+    ``xy (N, K, 2)``: x, y in pixels of the picture, always finite, perhaps a little outside it; pixel centers are
     integers. ``conf (N, K)``: 0..1, of linear heatmaps (ModelSpec.heatmap_values) any height from 0; absence shows here
     alone. ``size``: (width, height) of the picture. ``names``: K.
 

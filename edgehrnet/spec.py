@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgehrnet.errors import InputError, SpecError, nearest
-from edgehrnet.letterbox import VERSION as LETTERBOX_VERSION
-from edgehrnet.letterbox import CellGrid, check_input_size
-from edgehrnet.sources import read_image
+from edgehrnet.picture.cells import CellGrid
+from edgehrnet.picture.crops import CropConvention
+from edgehrnet.picture.letterbox import VERSION as LETTERBOX_VERSION
+from edgehrnet.picture.letterbox import check_input_size
+from edgehrnet.picture.sources import read_image
 
 FORMAT = 1
 DecodeMethod = Literal["argmax", "quarter", "quarter-mmpose", "dark", "udp", "udp-offset", "offset", "softargmax"]
-CropConvention = Literal["hrnet", "udp"]
 DECODE_METHODS: tuple[DecodeMethod, ...] = get_args(DecodeMethod)
 GOLDEN_PICTURE_BYTES = 64 * 1024
 

@@ -1,1 +1,1 @@
-"""Training, quantisation and export of the networks."""
+"""Training, quantization and export of the networks."""

@@ -4,144 +4,26 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from edgehrnet import Predictor
-from edgehrnet.cli import parse_size
+from edgehrnet.cli.arguments import parse_size
+from edgehrnet.cli.tables import table
 from edgehrnet.errors import EdgeHRNetError, InputError
-from edgehrnet.spec import ModelSpec
-from edgehrnet.tables import table
-from quant.coco_evaluation import NAMES, Annotations, PredictBoxes, coco_scores, detect, load_pycocotools, read_boxes
-from quant.data.examples import Box, DataSet
-from quant.data.sources import ACCEPTED, open_data, parse_fold
-from quant.evaluation import DEFAULT_SIGMA, RADII, Evaluation, Prediction, check_radii, evaluate
-from quant.metrics import spread
-
-# xy (K, 2) float64 in picture pixels, confidence (K,) float32 and heatmaps (K, h, w) float32, both 0..1.
-Observation = tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float32]]
-
-NAME_WIDTH = 30  # characters of a model's name in the table, whose other columns need some 85
-
-
-@dataclass(frozen=True)
-class OpenModel:
-    """A model ready to run: as it was named, and its spec at the size it runs at.
-
-    ``observe`` maps a picture ``(H, W, 3)`` u8 RGB to xy ``(K, 2)`` in its pixels, confidence ``(K,)`` and heatmaps
-    ``(K, h, w)``, both 0..1; with a box x, y, width, height of the picture as well, if the model is for crops.
-    ``instances`` maps a picture and boxes ``(N, 4)`` to xy ``(N, K, 2)`` and confidence ``(N, K)``. ``info`` gives what
-    is loaded, as Predictor.info does.
-    """
-
-    name: str
-    spec: ModelSpec
-    observe: Callable[..., Observation]
-    instances: PredictBoxes
-    info: Callable[[], dict[str, Any]]
-
-    def predict(self, image: NDArray[np.uint8], box: Box | None = None) -> Prediction:
-        """Return the points and their confidence alone."""
-        return self.observe(image, box)[:2]
-
-
-@contextmanager
-def open_model(
-    name: str, device: str | None = None, input_size: tuple[int, int] | None = None, *, flip_test: bool = False
-) -> Iterator[OpenModel]:
-    """Open a file that Predictor runs, checkpoints among them, or a shipped name such as document-corners.
-
-    ``device`` and ``flip_test`` as of Predictor. ``input_size`` (height, width), None for the model's own.
-    """
-    with Predictor(name, device=device, input_size=input_size, flip_test=flip_test) as predictor:
-
-        def observe(image: NDArray[np.uint8], box: Box | None = None) -> Observation:
-            found = predictor.predict(image, boxes=None if box is None else [box])
-            return found.keypoints.xy[0], found.keypoints.conf[0], found.heatmaps[0]
-
-        def instances(
-            image: NDArray[np.uint8], boxes: NDArray[np.float64]
-        ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-            found = predictor.predict(image, boxes=boxes)
-            return found.keypoints.xy, found.keypoints.conf
-
-        yield OpenModel(name, predictor.spec, observe, instances, predictor.info)
-
-
-def compare(
-    models: Sequence[OpenModel], data: DataSet, count: int | None, *, progress: bool = False
-) -> list[Evaluation]:
-    """Evaluate each model, after checking that all of them fit the data; ``progress`` shows a bar."""
-    expected = len(data.spec.keypoints)
-    for model in models:
-        found = len(model.spec.keypoints)
-        if found != expected:
-            raise InputError(f"{model.name} finds {found} keypoints, {data.spec.name} has {expected}; they must agree")
-        if model.spec.crop is None and data.spec.crop is not None:
-            raise InputError(f"{model.name} looks at whole pictures, {data.spec.name} has boxes of instances")
-    return [evaluate(model.name, model.predict, data, count, progress=progress) for model in models]
-
-
-def report(
-    evaluations: Sequence[Evaluation], radii: Sequence[float] = RADII, nmes: Sequence[float] | None = None
-) -> str:
-    """Lay out one row a model; a column that no model has a value for is left out. ``nmes``: of each, a column more."""
-    columns = {
-        "mean px": ("mean_px", ".2f"),
-        "median px": ("median_px", ".2f"),
-        "p95 px": ("p95_px", ".2f"),
-        **{f"PCK {radius:g}px": (f"pck@{radius:g}px", ".1f") for radius in radii},
-        "mean %": ("mean_percent", ".2f"),
-        "PCK 1%": ("pck1", ".1f"),
-        "OKS AP": ("oks_ap", ".3f"),
-        "AUROC": ("presence_auroc", ".3f"),
-    }
-    summaries = [evaluation.summary(radii) for evaluation in evaluations]
-    shown = {head: column for head, column in columns.items() if any(s[column[0]] is not None for s in summaries)}
-    rows = [
-        (_shorten(evaluation.name), *(_cell(summary[key], style) for key, style in shown.values()))
-        for evaluation, summary in zip(evaluations, summaries, strict=True)
-    ]
-    if nmes is None:
-        return table(("model", *shown), rows)
-    wider = [(*row, f"{value:.2f}") for row, value in zip(rows, nmes, strict=True)]
-    return table(("model", *shown, "NME %"), wider)
-
-
-def _cell(value: float | None, style: str) -> str:
-    return format(math.nan if value is None else value, style)
-
-
-def _shorten(name: str) -> str:
-    """Keep the end of a long name, which tells files apart."""
-    return name if len(name) <= NAME_WIDTH else "..." + name[3 - NAME_WIDTH :]
-
-
-def as_json(model: OpenModel, evaluation: Evaluation, radii: Sequence[float]) -> dict[str, Any]:
-    """Return everything about one model as JSON values; None where nothing was scored."""
-    names = model.spec.keypoints
-    return {
-        "model": model.name,
-        "quantization": model.spec.quantization,
-        "input_size": list(model.spec.input_size),
-        **evaluation.summary(radii),
-        "keypoint_mean_px": dict(zip(names, _plain(spread(c)[0] for c in evaluation.errors.T), strict=True)),
-        "picture_mean_px": _plain(evaluation.picture_px),
-        "picture_diagonal_px": _plain(evaluation.diagonals),
-        "picture_confidence": _plain(evaluation.conf.mean(axis=1)),
-        "picture_empty": evaluation.empty.tolist(),
-    }
-
-
-def _plain(values: Any) -> list[float | None]:
-    return [None if math.isnan(value) else round(float(value), 4) for value in values]
+from quant.data.examples import DataSet
+from quant.data.opening import ACCEPTED, open_data, parse_fold
+from quant.reporting.score_table import _plain, _shorten, as_json, report
+from quant.scoring.average_precision import (
+    NAMES,
+    Annotations,
+    coco_scores,
+    detect,
+    load_pycocotools,
+    read_boxes,
+)
+from quant.scoring.evaluation import DEFAULT_SIGMA, RADII, check_radii
+from quant.scoring.model import OpenModel, compare, open_model
 
 
 def parser() -> argparse.ArgumentParser:
@@ -220,7 +102,7 @@ def _by_coco(models: Sequence[OpenModel], data: DataSet, args: argparse.Namespac
     boxes = annotations.true_boxes() if args.boxes is None else read_boxes(args.boxes)
     images = None
     if args.fold is not None or args.count is not None:
-        # A part of the data; all of it has pictures without a labelled person, too, where whoever is found is wrong.
+        # A part of the data; all of it has pictures without a labeled person, too, where whoever is found is wrong.
         images = {example.image_id for example in data.held_back(args.count) if example.image_id is not None}
     sigmas = data.spec.oks_sigmas or (DEFAULT_SIGMA,) * len(data.spec.keypoints)
     scores = []

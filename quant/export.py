@@ -3,92 +3,21 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from edgehrnet.cli import parse_size
-from edgehrnet.errors import AbsentDeviceError, EdgeHRNetError, InputError, MissingExtraError
-from edgehrnet.models.checkpoints import Checkpoint, load_checkpoint
-from edgehrnet.sources import read_image
-from quant.data.corners import DocumentCorners
-from quant.data.sources import ACCEPTED, open_data
-from quant.model_file import PRECISIONS, SUFFIX, TARGETS, export_file, export_plan, summary
-from quant.parity import File, agreement
-from quant.parity_page import write_report
+from edgehrnet.cli.arguments import parse_size
+from edgehrnet.errors import EdgeHRNetError, InputError
+from edgehrnet.models.checkpoints import load_checkpoint
+from edgehrnet.picture.sources import read_image
+from quant.commandline import compute_capability
+from quant.data.documents.corners import DocumentCorners
+from quant.data.opening import ACCEPTED, open_data
+from quant.files.build import Order, build_files, report
+from quant.files.model_file import PRECISIONS, TARGETS
+from quant.files.parity import agreement
+from quant.reporting.parity_page import write_report
 
 PARITY_PICTURES = 64
-TURING = (7, 5)  # the one compute capability that TensorRT-RTX builds for and has no INT8 for
-
-
-@dataclass(frozen=True)
-class Order:
-    """What to build: ``<name>-<precision>`` with each target's suffix.
-
-    ``input_size`` (height, width), None for the checkpoint's. ``compute_capability``: of the GPUs that TensorRT plans
-    are for, such as (8, 6); none builds for the GPU that is here. ``picture``, ``pictures``: see export_file.
-    """
-
-    folder: Path
-    name: str
-    targets: Sequence[str] = ("openvino",)
-    precisions: Sequence[str] = ("fp32",)
-    input_size: tuple[int, int] | None = None
-    compute_capability: Sequence[tuple[int, int]] = ()
-    picture: NDArray[np.uint8] | None = None
-    pictures: Sequence[NDArray[np.uint8]] = ()
-
-
-def build_files(checkpoint: Checkpoint, order: Order) -> Iterator[File]:
-    """Build one file after the other; a plan that cannot be built here is given with what is missing."""
-    order.folder.mkdir(parents=True, exist_ok=True)
-    for target in order.targets:
-        for precision in order.precisions:
-            path = order.folder / f"{order.name}-{precision}{SUFFIX[target]}"
-            certificate = export_file(
-                checkpoint, path, target=target, precision=precision, input_size=order.input_size,
-                picture=order.picture, pictures=order.pictures,
-            )  # fmt: skip
-            yield File(path, target, precision, certificate)
-            if target == "tensorrt":
-                yield from _plans(path, precision, order)
-
-
-def _plans(source: Path, precision: str, order: Order) -> Iterator[File]:
-    stem = source.name.removesuffix(SUFFIX["tensorrt"])
-    for capability in order.compute_capability or (None,):
-        place = f".sm{capability[0]}{capability[1]}" if capability else ""
-        path = source.with_name(f"{stem}{place}.engine")
-        if capability == TURING and precision == "int8":
-            yield File(path, "plan", precision, None, "TensorRT-RTX has no INT8 for compute capability 7.5; build fp16")
-            continue
-        try:
-            yield File(path, "plan", precision, export_plan(source, path, capability))
-        except (MissingExtraError, AbsentDeviceError) as error:
-            yield File(path, "plan", precision, None, str(error))
-
-
-def compute_capability(text: str) -> tuple[int, int]:
-    """Read the compute capability of a GPU, for argparse.
-
-    >>> compute_capability("8.6")
-    (8, 6)
-    """
-    major, _, minor = text.partition(".")
-    try:
-        return int(major), int(minor)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no compute capability; write it as 8.6") from None
-
-
-def report(file: File) -> str:
-    """One line about a file, built or not, for people."""
-    if file.certificate is None:
-        return f"{file.path}: not built: {file.missing}"
-    return summary(file.path, file.certificate)
 
 
 def main(arguments: list[str] | None = None) -> int:

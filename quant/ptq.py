@@ -7,25 +7,19 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import get_args
 
+from edgehrnet.cli.tables import table
 from edgehrnet.errors import EdgeHRNetError, InputError
 from edgehrnet.models.checkpoints import Checkpoint, load_checkpoint
-from edgehrnet.models.quantized import Adds
+from edgehrnet.models.checkpoints.ranges import Adds
 from edgehrnet.spec import ModelSpec
-from edgehrnet.tables import table
-from quant.calibration import network_inputs
-from quant.placement import place
-from quant.quantize import (
-    add_arguments,
-    bias_corrected,
-    calibrate,
-    calibration_pictures,
-    equalised,
-    save_and_build,
-    schemes_of,
-)
-from quant.scheme import Int8Scheme
-from quant.sensitivity import choose_float
-from quant.tracing import TracedNetwork, as_checkpoint, import_network, left_float, traced
+from quant.commandline import add_arguments, calibration_pictures, schemes_of
+from quant.files.build import save_and_build
+from quant.int8.calibration import network_inputs
+from quant.int8.pipeline import bias_corrected, calibrate, equalized
+from quant.int8.placement import place
+from quant.int8.ranking import choose_float
+from quant.int8.scheme import Int8Scheme
+from quant.int8.tracing import TracedNetwork, as_checkpoint, import_network, left_float, traced
 
 
 def _read(args: argparse.Namespace) -> Checkpoint:
@@ -59,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
     p.add_argument("--adds", choices=get_args(Adds),
                    help="summands that are quantized for OpenVINO; all is a little faster")  # fmt: skip
     p.add_argument("--bias-correction", action="store_true", help="take the mean rounding error from each bias")
-    p.add_argument("--equalise", action="store_true", help="equalise channels between linear convolutions")
+    p.add_argument("--equalize", action="store_true", help="equalize channels between linear convolutions")
     p.add_argument("--keep-float", nargs="+", default=[], metavar="SITE",
                    help="tensors to leave in float, by site; or auto: as few as --budget needs")  # fmt: skip
     p.add_argument("--budget", type=float, default=0.25, metavar="PX", help="mean drift of keypoints, for auto")
@@ -69,8 +63,8 @@ def main(arguments: list[str] | None = None) -> int:
         spec = ModelSpec.from_dict(checkpoint.spec)
         pictures = calibration_pictures(args)
         images = network_inputs(pictures, spec)
-        if args.equalise:
-            checkpoint = equalised(checkpoint)
+        if args.equalize:
+            checkpoint = equalized(checkpoint)
         schemes, keep = schemes_of(args), args.keep_float
         if args.adds is not None:
             schemes = [s.replace(adds=args.adds) if s.target == "openvino" else s for s in schemes]

@@ -10,20 +10,21 @@ from typing import Any
 
 import torch
 
-from edgehrnet.cli import parse_size
+from edgehrnet.cli.arguments import parse_size
 from edgehrnet.errors import EdgeHRNetError, InputError
 from edgehrnet.models.checkpoints import Checkpoint, load_checkpoint
-from edgehrnet.models.options import CHOICES, Options
+from edgehrnet.models.networks.options import CHOICES, Options
 from edgehrnet.models.variants import VARIANTS
 from edgehrnet.spec import ModelSpec
-from quant.calibration import network_inputs
-from quant.data.sources import open_data
-from quant.fake_quantize import learned_table
-from quant.processes import World
-from quant.qat_training import QatSettings, QatTrainer
-from quant.quantize import add_arguments, calibrate, calibration_pictures, save_and_build, schemes_of
-from quant.train import add_weight, loss_weights
-from quant.train_settings import AMP_TYPES
+from quant.commandline import add_arguments, add_weight, calibration_pictures, loss_weights, schemes_of
+from quant.data.opening import open_data
+from quant.files.build import save_and_build
+from quant.int8.calibration import network_inputs
+from quant.int8.fake_quantize import learned_table
+from quant.int8.pipeline import calibrate
+from quant.training.processes import World
+from quant.training.qat_trainer import QatSettings, QatTrainer
+from quant.training.settings import AMP_TYPES
 
 
 def parser() -> argparse.ArgumentParser:
@@ -31,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m quant.qat", description=__doc__)
     add_arguments(p)
     p.add_argument("--steps", type=int, help="training steps, the recovery included (default 400)")
-    p.add_argument("--epochs", type=float, help="instead of --steps: how often to see the labelled pictures")
+    p.add_argument("--epochs", type=float, help="instead of --steps: how often to see the labeled pictures")
     p.add_argument("--batch", type=int, default=8)
     p.add_argument("--sizes", type=parse_size, nargs="+", metavar="HxW", help="input sizes (default: the checkpoint's)")
     p.add_argument("--learning-rate", type=float, default=QatSettings.learning_rate)
@@ -40,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--statistics", type=float, default=QatSettings.statistics, help="share after which BN is fixed")
     add_weight(p, "those that the checkpoint was trained with")
     p.add_argument("--distillation", type=float, default=0.0, help="weight of the float network's heatmaps")
-    p.add_argument("--no-augmentation", dest="augment", action="store_false", help="labelled pictures as they are")
+    p.add_argument("--no-augmentation", dest="augment", action="store_false", help="labeled pictures as they are")
     p.add_argument("--lsq", action="store_true", help="train the ranges too")
     p.add_argument(
         "--activation", choices=CHOICES["activation"], help="swap the activation, and recover in float first"

@@ -4,39 +4,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
-from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from edgehrnet.cli import parse_size
-from edgehrnet.errors import EdgeHRNetError, InputError, nearest
+from edgehrnet.cli.arguments import parse_size
+from edgehrnet.errors import EdgeHRNetError
 from edgehrnet.models import available
-from quant.data.sources import ACCEPTED, parse_fold
-from quant.data.targets import CODECS
-from quant.losses import Weights
-from quant.pose_losses import POSE_LOSSES
-from quant.processes import World
-from quant.train_settings import AMP_TYPES, TrainSettings
-from quant.training import Trainer
-
-
-def option(text: str) -> tuple[str, Any]:
-    """``"fuse=weighted"`` -> ("fuse", "weighted"); numbers, true, false and lists as in JSON.
-
-    >>> option("auxiliary=true"), option("fuse=weighted")
-    (('auxiliary', True), ('fuse', 'weighted'))
-    """
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise argparse.ArgumentTypeError(f"{text!r}: write NAME=VALUE, such as fuse=weighted")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
+from quant.commandline import add_weight, loss_weights, option
+from quant.data.codecs import CODECS
+from quant.data.opening import ACCEPTED, parse_fold
+from quant.training.pose_losses import POSE_LOSSES
+from quant.training.processes import World
+from quant.training.settings import AMP_TYPES, TrainSettings
+from quant.training.trainer import Trainer
 
 
 def parser() -> argparse.ArgumentParser:
@@ -54,8 +36,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--batch", type=int, default=default.batch)
     p.add_argument("--sizes", type=parse_size, nargs="+", default=list(default.sizes), metavar="HxW")
     p.add_argument("--learning-rate", type=float, default=default.learning_rate)
-    add_weight(p, "those of quant.losses.Weights")
-    p.add_argument("--no-augmentation", dest="augment", action="store_false", help="labelled pictures as they are")
+    add_weight(p, "those of quant.training.losses.Weights")
+    p.add_argument("--no-augmentation", dest="augment", action="store_false", help="labeled pictures as they are")
     p.add_argument("--codec", choices=list(CODECS), help="how keypoints become heatmaps (default: the network's usual)")
     p.add_argument("--loss", choices=list(POSE_LOSSES), help="of heatmaps (default: the network's usual)")
     p.add_argument("--canonical", type=float, default=default.canonical,
@@ -70,28 +52,6 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--resume", action="store_true", help="go on in --out from where it was interrupted")
     p.add_argument("--threads", type=int, help="CPU threads of each process (default: all)")
     return p
-
-
-def add_weight(p: argparse.ArgumentParser, otherwise: str) -> None:
-    """Add ``--weight``, for loss_weights; ``otherwise`` says what holds where it is not given."""
-    names = ", ".join(f.name for f in fields(Weights))
-    p.add_argument("--weight", dest="weights", type=option, action="append", default=[], metavar="NAME=VALUE",
-                   help=f"factor of the loss: {names}; repeatable (default: {otherwise})")  # fmt: skip
-
-
-def loss_weights(given: Sequence[tuple[str, Any]]) -> Weights:
-    """Return the loss's factors with some of them changed; InputError for an unknown name or no number.
-
-    >>> loss_weights([("peak", 10)]).peak
-    10
-    """
-    names = [f.name for f in fields(Weights)]
-    for name, value in given:
-        if name not in names:
-            raise InputError(f"--weight {name}: {nearest(name, names)}")
-        if not isinstance(value, int | float) or not 0 <= value < math.inf:
-            raise InputError(f"--weight {name}={value}: a number from 0, such as {name}=0.5")
-    return Weights(**dict(given))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edgehrnet import Predictor
 from edgehrnet.errors import ImageError
-from edgehrnet.sources import frames
+from edgehrnet.picture.sources import frames
 
 folder, out = Path(sys.argv[1]), Path(sys.argv[2])
 rows = []

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 
 from edgehrnet import Predictor
 from edgehrnet.errors import ImageError, UnsupportedError
-from edgehrnet.sources import frames
+from edgehrnet.picture.sources import frames
 
 CELL, GAP = (320, 320), 12  # px
 ACROSS = 6  # pictures in a row

@@ -16,12 +16,12 @@ import torch
 import runtimes
 from edgehrnet.errors import EdgeHRNetError
 from edgehrnet.models.checkpoints import load_checkpoint
-from edgehrnet.models.deploy import Deployed
-from edgehrnet.models.loading import deployable
-from quant.data.corners import DocumentCorners
-from quant.export import Order, build_files, report
-from quant.parity import agreement
-from quant.parity_page import write_report
+from edgehrnet.models.deploy.export_module import Deployed
+from edgehrnet.models.deploy.loading import deployable
+from quant.data.documents.corners import DocumentCorners
+from quant.files.build import Order, build_files, report
+from quant.files.parity import agreement
+from quant.reporting.parity_page import write_report
 
 checkpoint, out = load_checkpoint(sys.argv[1]), Path(sys.argv[2])
 pictures = int(sys.argv[3]) if len(sys.argv) > 3 else 64

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from edgehrnet import Predictor
 from edgehrnet.errors import EdgeHRNetError, ImageError
-from edgehrnet.sources import frames
+from edgehrnet.picture.sources import frames
 
 SURE = 0.5  # of a box; a weaker one is rarely a person
 PERSON = 1  # COCO's category

@@ -13,14 +13,14 @@ from PIL import Image
 import runtimes
 import runtimes.null
 import runtimes.onnx
-from edgehrnet.letterbox import Letterbox
 from edgehrnet.models import EdgeHRNet, create
 from edgehrnet.models.checkpoints import Checkpoint, save_checkpoint
-from edgehrnet.models.loading import deployable
+from edgehrnet.models.deploy.loading import deployable
+from edgehrnet.picture.letterbox import Letterbox
 from edgehrnet.spec import Golden, ModelSpec
-from quant.model_file import export_file
-from quant.onnx_file import write_onnx
-from quant.quantize import calibrate
+from quant.files.model_file import export_file
+from quant.files.onnx_file import write_onnx
+from quant.int8.pipeline import calibrate
 
 # No deadline: a slow machine is no fault. CI tries the same examples each time; elsewhere each run tries new ones.
 settings.register_profile("project", deadline=None, derandomize="CI" in os.environ)

@@ -13,8 +13,8 @@ from PIL import Image
 
 from edgehrnet import Predictor, sample_picture, shipped_model
 from edgehrnet.decoding import probability
-from edgehrnet.letterbox import letterbox
-from quant.data.corners import SAMPLES
+from edgehrnet.picture.letterbox import letterbox
+from quant.data.documents.corners import SAMPLES
 
 SOURCE = Path(__file__).parent.parent / "samples" / "cpp" / "corners.cpp"
 STRIP = (900, 40)  # too flat a picture for its corners to be found

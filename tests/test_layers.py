@@ -49,7 +49,7 @@ ON_DEMAND = {
     "runtimes/cuda.py": {"cuda"},
     "runtimes/torch.py": {"torch"},
     "edgehrnet/predictor.py": {"edgehrnet.models"},
-    "edgehrnet/cli.py": {"edgehrnet.models"},
+    "edgehrnet/cli/__init__.py": {"edgehrnet.models"},
 }
 
 
@@ -101,8 +101,62 @@ def test_no_import_cycles():
         visit(name)
 
 
-def test_the_quant_package_imports_no_command():
+COMMANDS = {f"quant.{path.stem}" for path in (ROOT / "quant").glob("*.py") if "__main__" in path.read_text()}
+# A room of quant, and the rooms that it may import; commands may import all of them.
+ROOMS = {
+    "data": set(),
+    "scoring": {"data"},
+    "int8": {"data", "scoring"},
+    "files": {"data", "scoring", "int8"},
+    "training": {"data", "scoring", "int8"},
+    "reporting": {"data", "scoring", "int8", "files"},
+}
+EDGE_ROOMS = ("picture", "decoding", "drawing", "cli", "models")
+MODEL_ROOMS = ("layers", "networks", "checkpoints", "deploy", "inspection")
+
+
+def test_commands_are_found():
+    assert {"quant.train", "quant.qat", "quant.ptq", "quant.export"} <= COMMANDS
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_nothing_imports_a_command(path):
     # `python -m quant.train` would otherwise find quant.train imported already, and warn.
-    commands = [path.stem for path in (ROOT / "quant").glob("*.py") if "__main__" in path.read_text()]
-    assert commands
-    assert not any(name.startswith("quant.") for name in imports(ROOT / "quant" / "__init__.py"))
+    assert not COMMANDS & set(imports(path))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "quant").glob("*.py")), ids=lambda p: p.stem)
+def test_commands_are_short(path):
+    assert len(path.read_text().splitlines()) <= 120
+
+
+def rooms_of(package, path, names):
+    """The rooms of a package that one file imports, its own left out."""
+    depth = len(package.split("."))
+    own = path.relative_to(ROOT).parts[depth]
+    found = {name.split(".")[depth] for name in names if name.startswith(f"{package}.")}
+    return found - {own}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_of_quant_import_only_what_the_table_allows(room):
+    for path in (ROOT / "quant" / room).rglob("*.py"):
+        assert rooms_of("quant", path, imports(path)) & set(ROOMS) <= ROOMS[room], path
+
+
+def test_every_room_of_quant_is_in_the_table():
+    assert {path.parent.name for path in (ROOT / "quant").glob("*/__init__.py")} == set(ROOMS)
+
+
+@pytest.mark.parametrize(
+    ("package", "rooms"), [("edgehrnet", EDGE_ROOMS), ("edgehrnet.models", MODEL_ROOMS)], ids=["edge", "models"]
+)
+def test_no_two_rooms_need_each_other(package, rooms):
+    folder = ROOT.joinpath(*package.split("."))
+    needs = {
+        room: set().union(
+            *(rooms_of(package, path, imports(path, top_level_only=True)) for path in (folder / room).rglob("*.py"))
+        )
+        for room in rooms
+    }
+    assert not [(a, b) for a in rooms for b in rooms if b in needs[a] and a in needs[b]]

@@ -14,8 +14,8 @@ from PIL import Image
 
 import runtimes.null
 from edgehrnet import sample_picture
-from edgehrnet.models.published import published_spec
-from quant.model_file import export_file
+from edgehrnet.models.checkpoints.published import published_spec
+from quant.files.model_file import export_file
 from runtimes import cuda
 
 ROOT = Path(__file__).parent.parent

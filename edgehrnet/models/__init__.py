@@ -6,11 +6,11 @@
 
 from __future__ import annotations
 
-from edgehrnet.models.building import available, create
 from edgehrnet.models.checkpoints import load_checkpoint
-from edgehrnet.models.edgehrnet18 import EdgeHRNet
-from edgehrnet.models.network import KeypointNetwork
-from edgehrnet.models.options import Options
-from edgehrnet.models.output import Output
+from edgehrnet.models.factory import available, create
+from edgehrnet.models.layers.base import KeypointNetwork
+from edgehrnet.models.layers.output import Output
+from edgehrnet.models.networks.edgehrnet18 import EdgeHRNet
+from edgehrnet.models.networks.options import Options
 
 __all__ = ["EdgeHRNet", "KeypointNetwork", "Options", "Output", "available", "create", "load_checkpoint"]

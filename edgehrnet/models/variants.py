@@ -12,7 +12,7 @@ from edgehrnet.errors import InputError, nearest
 Family = Literal["edgehrnet", "hrnet", "litehrnet"]
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 # How the published networks were trained: RGB alone, ImageNet's scaling, heights from a linear layer, cell c at input
-# pixel 4c, a quarter of a cell towards the higher neighbour.
+# pixel 4c, a quarter of a cell towards the higher neighbor.
 PUBLISHED: Mapping[str, Any] = MappingProxyType(
     {
         "channels": 3,

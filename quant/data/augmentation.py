@@ -1,4 +1,4 @@
-"""A labelled photograph -> one that could have been taken a moment later: turned, scaled, moved, lit differently."""
+"""A labeled photograph -> one that could have been taken a moment later: turned, scaled, moved, lit differently."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ TURN = 10.0  # degrees to either side
 SCALE = 0.2  # share by which the picture grows or shrinks
 MOVE = 0.06  # share of the picture's side
 LIGHT = 0.25  # brightness and contrast, as shares
-NOISE = 6.0  # grey levels, the largest standard deviation
+NOISE = 6.0  # gray levels, the largest standard deviation
 
 
 def augment(example: Example, rng: np.random.Generator) -> Example:
-    """Return a copy of the example, turned, scaled and moved about its centre, with other light and noise.
+    """Return a copy of the example, turned, scaled and moved about its center, with other light and noise.
 
     The size stays; what comes in from outside is black, before light and noise; a point that leaves the picture is
-    no longer visible. Never mirrored: left and right of a labelled thing need not be alike.
+    no longer visible. Never mirrored: left and right of a labeled thing need not be alike.
     """
     height, width = example.image.shape[:2]
     matrix = _similarity(rng, width, height)
@@ -30,7 +30,7 @@ def augment(example: Example, rng: np.random.Generator) -> Example:
     picture = Image.fromarray(example.image).transform(
         (width, height), Image.Transform.AFFINE, tuple(inverse[:2].ravel()), Image.Resampling.BILINEAR
     )
-    # Pillow's coordinates put the centre of the first pixel at a half.
+    # Pillow's coordinates put the center of the first pixel at a half.
     points = (np.c_[example.points + 0.5, np.ones(len(example.points))] @ matrix.T)[:, :2] - 0.5
     return dataclasses.replace(
         example,
@@ -51,9 +51,9 @@ def _similarity(rng: np.random.Generator, width: int, height: int) -> NDArray[np
     angle = math.radians(rng.uniform(-TURN, TURN))
     scale = math.exp(rng.uniform(-SCALE, SCALE))
     cosine, sine = scale * math.cos(angle), scale * math.sin(angle)
-    centre = np.array([width / 2, height / 2])
+    center = np.array([width / 2, height / 2])
     turn = np.array([[cosine, -sine], [sine, cosine]])
-    shift = centre - turn @ centre + rng.uniform(-MOVE, MOVE, 2) * (width, height)
+    shift = center - turn @ center + rng.uniform(-MOVE, MOVE, 2) * (width, height)
     return np.vstack([np.c_[turn, shift], [0.0, 0.0, 1.0]])
 
 

@@ -9,18 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from edgehrnet.crops import clip_box
 from edgehrnet.errors import InputError
 from edgehrnet.keypoint_sets import COCO_PERSON
+from edgehrnet.picture.crops import clip_box
 from edgehrnet.spec import ModelSpec
 from quant.data.examples import Box
-from quant.data.labelled import Label, Labelled
+from quant.data.labeled import Label, Labeled
 
 INPUT_SIZE = (256, 192)
 
 
-def read_coco(path: Path, fold: tuple[int, int] | None = None, *, augmented: bool = True) -> Labelled:
-    """Read COCO keypoint annotations; an example is one instance with at least one labelled point, no crowd.
+def read_coco(path: Path, fold: tuple[int, int] | None = None, *, augmented: bool = True) -> Labeled:
+    """Read COCO keypoint annotations; an example is one instance with at least one labeled point, no crowd.
 
     Pictures lie beside the JSON file, or in ``images`` beside it. The categories must agree on the keypoints. An
     instance without an area has its box's.
@@ -48,10 +48,10 @@ def read_coco(path: Path, fold: tuple[int, int] | None = None, *, augmented: boo
         input_size=INPUT_SIZE,
         crop="hrnet",
     )
-    return Labelled(spec, labels, fold, augmented=augmented)
+    return Labeled(spec, labels, fold, augmented=augmented)
 
 
-def labelled_box(annotation: Mapping[str, Any], image: Mapping[str, Any]) -> Box:
+def labeled_box(annotation: Mapping[str, Any], image: Mapping[str, Any]) -> Box:
     """Return an instance's box x, y, width, height, clipped as HRNet's training does if the picture's size is given."""
     x, y, w, h = annotation["bbox"]
     return clip_box((x, y, w, h), image["width"], image["height"]) if "width" in image else (x, y, w, h)
@@ -77,7 +77,7 @@ def _label(annotation: Mapping[str, Any], image: Mapping[str, Any], folder: Path
     visible = values[:, 2] > 0
     # COCO counts from a pixel's corner; its own evaluation, and so our scores, take the numbers as they are.
     points = np.where(visible[:, None], values[:, :2], 0.0)
-    box = labelled_box(annotation, image)
+    box = labeled_box(annotation, image)
     area = float(annotation.get("area", box[2] * box[3]))
     return Label(picture_path(folder, image["file_name"]), points, visible, box, area, image["id"])
 

@@ -1,4 +1,4 @@
-"""What a data set is: labelled pictures to train on, others held back, and how a network for them is run."""
+"""What a data set is: labeled pictures to train on, others held back, and how a network for them is run."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Box: TypeAlias = tuple[float, float, float, float]
 class Example:
     """A picture and where its keypoints are.
 
-    ``image`` ``(H, W, 3)`` u8 RGB. ``points`` ``(K, 2)`` float64, x and y in pixels of the picture, pixel centres at
-    integers; always finite. ``visible`` ``(K,)``: whether the point is labelled and lies in the picture. ``empty``:
+    ``image`` ``(H, W, 3)`` u8 RGB. ``points`` ``(K, 2)`` float64, x and y in pixels of the picture, pixel centers at
+    integers; always finite. ``visible`` ``(K,)``: whether the point is labeled and lies in the picture. ``empty``:
     there is nothing to find. ``outlined``: every point is known, those outside the picture too, so that the outline
     through them is. ``area``: of the instance in square pixels, which OKS measures errors by.
     ``conditions``: what is known to make the picture hard ("shadow", "blur"); errors are reported for each.
@@ -49,7 +49,7 @@ class DataSet(Protocol):
         ...
 
     def __len__(self) -> int:
-        """How many labelled pictures there are to train on; 0 if they have no end."""
+        """How many labeled pictures there are to train on; 0 if they have no end."""
         ...
 
     def training(self, seed: int, number: int) -> Example:

@@ -1,4 +1,4 @@
-"""A labelled person -> another crop of the same: turned, scaled, mirrored, cut to half of the body.
+"""A labeled person -> another crop of the same: turned, scaled, mirrored, cut to half of the body.
 
 Ranges and odds as the published HRNet trains on COCO (Sun, CVPR 2019, and its code).
 """
@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from edgehrnet.crops import MARGIN
+from edgehrnet.picture.crops import MARGIN
 from edgehrnet.spec import ModelSpec
 from quant.data.examples import Box, Example
 
@@ -60,6 +60,6 @@ def half_body(example: Example, rng: np.random.Generator) -> Box | None:
     if len(part) < 3:
         return example.box
     low, size = part.min(axis=0), np.maximum(np.ptp(part, axis=0), 1.0) * HALF_MARGIN / MARGIN
-    centre = low + np.ptp(part, axis=0) / 2
-    x, y = centre - size / 2
+    center = low + np.ptp(part, axis=0) / 2
+    x, y = center - size / 2
     return float(x), float(y), float(size[0]), float(size[1])

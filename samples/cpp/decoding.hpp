@@ -1,4 +1,4 @@
-// Heatmaps, offsets and signed distances -> points in picture pixels, as edgehrnet/decoding.py does it with decode="offset".
+// Heatmaps, offsets and signed distances -> points in picture pixels, as edgehrnet/decoding/__init__.py does it with decode="offset".
 #pragma once
 
 #include <algorithm>
@@ -14,13 +14,13 @@ struct Point {
 };
 
 constexpr int kStride = 4;           // input pixels per heatmap cell
-constexpr double kCellOffset = 1.5;  // the centre of cell 0
+constexpr double kCellOffset = 1.5;  // the center of cell 0
 constexpr double kCertain = 0.25;    // from here on a corner counts as found
 
 // Whether a cell contains a part of the picture: in the padding, no peak counts.
 inline bool inside(int cell, int start, int length) {
-    const double centre = kStride * cell + kCellOffset;
-    return centre + kStride / 2.0 > start - 0.5 && centre - kStride / 2.0 < start + length - 0.5;
+    const double center = kStride * cell + kCellOffset;
+    return center + kStride / 2.0 > start - 0.5 && center - kStride / 2.0 < start + length - 0.5;
 }
 
 // The highest cell of `logits` [height, width], whatever its height, and the other local maxima, highest first.

@@ -1,4 +1,4 @@
-// Picture -> network input, as edgehrnet/letterbox.py does it; that file states the pixel convention and the filter.
+// Picture -> network input, as edgehrnet/picture/letterbox.py does it; that file states the pixel convention and the filter.
 #pragma once
 
 #include <algorithm>
@@ -21,14 +21,14 @@ struct Letterbox {
         const int h = std::min(input_height, std::max(1, int(std::nearbyint(height / shrink))));
         return {width, height, input_width, input_height, w, h, (input_width - w) / 2, (input_height - h) / 2};
     }
-    // Input pixels -> picture pixels; pixel centres are whole numbers in both.
+    // Input pixels -> picture pixels; pixel centers are whole numbers in both.
     double to_picture_x(double x) const { return (x - left + 0.5) * width / content_width - 0.5; }
     double to_picture_y(double y) const { return (y - top + 0.5) * height / content_height - 0.5; }
 };
 
 namespace detail {
 
-// One weight for each of three neighbours: a quadratic B-spline in whole numbers that sum to `unit`.
+// One weight for each of three neighbors: a quadratic B-spline in whole numbers that sum to `unit`.
 struct Taps {
     int index[3], weight[3];
 };
@@ -47,7 +47,7 @@ inline std::vector<Taps> spline(int count, double step, int unit, int available)
     return taps;
 }
 
-// Average k x k pixels, rows first, each pass rounded to whole grey levels; the last ones average what is left.
+// Average k x k pixels, rows first, each pass rounded to whole gray levels; the last ones average what is left.
 // To the last bit what NumPy and Pillow give: what is left below is rounded half to even, and along a row, dividing is
 // multiplying by 2^24 / count, rounded down.
 inline Picture box_average(const Picture& picture, int k) {

@@ -1,4 +1,4 @@
-// Corners of one outline chosen together, as edgehrnet/outline.py does it; see there.
+// Corners of one outline chosen together, as edgehrnet/decoding/outline.py does it; see there.
 #pragma once
 
 #include <algorithm>

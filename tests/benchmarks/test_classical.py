@@ -5,10 +5,10 @@ import pytest
 from PIL import Image, ImageDraw
 
 from benchmarks import classical
-from quant.data.corners import DocumentCorners
+from quant.data.documents.corners import DocumentCorners
 from quant.data.examples import Example
-from quant.evaluation import Evaluation
-from quant.metrics import best_shift
+from quant.scoring.evaluation import Evaluation
+from quant.scoring.metrics import best_shift
 
 QUAD = np.array([[61.3, 40.8], [250.6, 62.2], [228.4, 190.7], [40.2, 171.9]])
 SHARP = 16  # how much larger a sheet is drawn before it is shrunk
@@ -17,7 +17,7 @@ CLOSE = 0.2
 
 
 def sheet(quad, size=(320, 240), light=220, ground=70):
-    """A plain sheet with its corners at ``quad``, in px whose centres are integers."""
+    """A plain sheet with its corners at ``quad``, in px whose centers are integers."""
     large = Image.new("L", (size[0] * SHARP, size[1] * SHARP), ground)
     ImageDraw.Draw(large).polygon([tuple(point) for point in (quad + 0.5) * SHARP - 0.5], fill=light)
     return np.asarray(large.resize(size, Image.Resampling.BOX).convert("RGB"))
@@ -58,7 +58,7 @@ def test_the_sheet_wins_over_what_is_printed_on_it():
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])
-def test_a_blank_picture_has_none_and_is_answered_with_its_centre(level):
+def test_a_blank_picture_has_none_and_is_answered_with_its_center(level):
     blank = np.full((120, 161, 3), level, np.uint8)
     assert classical.find_quadrilateral(blank) is None
     xy, conf = classical.predict(blank)
@@ -98,7 +98,7 @@ def test_the_command_prints_both_tables(monkeypatch, capsys):
     assert "--count 0: at least 1" in capsys.readouterr().err
 
 
-def test_a_labelled_folder_is_scored_too(tmp_path, capsys):
+def test_a_labeled_folder_is_scored_too(tmp_path, capsys):
     Image.fromarray(sheet(QUAD)).save(tmp_path / "sheet.png")
     rows = ["scorer" + ",me" * 8, "bodyparts,a,a,b,b,c,c,d,d", "coords" + ",x,y" * 4]
     values = ",".join(map(str, QUAD.ravel()))

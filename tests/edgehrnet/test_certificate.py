@@ -85,8 +85,8 @@ def test_garbage_is_refused(model, content):
 def test_unknown_and_missing_fields_are_refused(model):
     path = certificate(model).save(model)
     values = json.loads(path.read_text())
-    path.write_text(json.dumps(values | {"colour": 1}))
-    with pytest.raises(ModelFileError, match=r"is no certificate: .*colour"):
+    path.write_text(json.dumps(values | {"color": 1}))
+    with pytest.raises(ModelFileError, match=r"is no certificate: .*color"):
         read_certificate(model)
     del values["parity"]
     path.write_text(json.dumps(values))

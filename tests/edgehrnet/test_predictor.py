@@ -27,7 +27,7 @@ from edgehrnet.errors import (
     UnknownKeywordError,
     UnknownSuffixError,
 )
-from quant.data.targets import outline_targets
+from quant.data.codecs import outline_targets
 from runtimes.null import NullRuntime
 
 # The file's offsets are float32 of up to 24 cells, exact to 24 * 2^-24 cells; a cell is 8 px of the picture.
@@ -80,8 +80,8 @@ class TestPredict:
 
     def test_unknown_keyword_names_the_nearest(self, predictor, null_model):
         for call in (predictor.predict, predictor, predictor.stream):
-            with pytest.raises(UnknownKeywordError, match=r"no keyword 'colour'; did you mean 'color'\?") as caught:
-                call(null_model.picture, colour="bgr")
+            with pytest.raises(UnknownKeywordError, match=r"no keyword 'color'; did you mean 'color'\?") as caught:
+                call(null_model.picture, color="bgr")
             assert isinstance(caught.value, TypeError)
 
 
@@ -103,7 +103,7 @@ class TestResultFields:
         assert result.keypoints.conf.shape == (1, 4)
         assert result.outputs == {}
         assert result.spec == predictor.spec
-        # The peaks are 0.9 high, a cell's centre at most 0.71 cells away: 0.9 exp(-0.71^2 / 4.5) = 0.805.
+        # The peaks are 0.9 high, a cell's center at most 0.71 cells away: 0.9 exp(-0.71^2 / 4.5) = 0.805.
         assert ((result.keypoints.conf > 0.8) & (result.keypoints.conf <= 0.9)).all()
         assert result.score == pytest.approx(result.keypoints.conf.mean())
         np.testing.assert_array_equal(result.heatmaps.max(axis=(2, 3)), result.keypoints.conf)
@@ -133,7 +133,7 @@ class TestResultFields:
         assert xy is result.keypoints.xy
         assert conf is result.keypoints.conf
 
-    def test_normalised(self, predictor, null_model):
+    def test_normalized(self, predictor, null_model):
         keypoints = predictor(null_model.picture).keypoints
         np.testing.assert_allclose(keypoints.xyn * (192, 128), keypoints.xy)
         assert len(keypoints) == 1

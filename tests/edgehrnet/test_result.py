@@ -6,10 +6,11 @@ import pytest
 from PIL import Image
 
 from edgehrnet import Keypoints, Predictor, Result
-from edgehrnet.drawing import FAR, PALETTE, blend_heatmap, draw_keypoints
+from edgehrnet.drawing.overlay import FAR, PALETTE, blend_heatmap, draw_keypoints
+from edgehrnet.drawing.rectification import flatten_quadrilateral, homography
 from edgehrnet.errors import InputError, MissingExtraError, UnsupportedError
-from edgehrnet.letterbox import CellGrid, Letterbox
-from edgehrnet.rectification import flatten_quadrilateral, homography
+from edgehrnet.picture.cells import CellGrid
+from edgehrnet.picture.letterbox import Letterbox
 
 RED, GREEN, BLUE, WHITE = (200, 30, 30), (30, 180, 40), (40, 50, 220), (240, 240, 240)
 
@@ -102,7 +103,7 @@ class TestPlot:
         for x, y in np.rint(null_model.corners).astype(int):
             assert (drawn[y - 1 : y + 2, x - 1 : x + 2] != before[y - 1 : y + 2, x - 1 : x + 2]).any(axis=2).all()
 
-    def test_disc_is_centred_on_the_keypoint(self):
+    def test_disc_is_centerd_on_the_keypoint(self):
         # The name and number are drawn below, from six pixels off.
         picture = Image.new("RGB", (320, 200))
         drawn = np.array(draw_keypoints(picture, np.array([[[100.0, 80.0]]]), np.ones((1, 1)), [""], []), float)
@@ -125,18 +126,18 @@ class TestPlot:
         assert not self.draw(3, names)[:, 52:88].any()  # between the first instance and the next
         assert not self.draw(2, names, conf=0.1).any()
 
-    def test_several_have_their_colours_and_left_is_lighter(self):
+    def test_several_have_their_colors_and_left_is_lighter(self):
         names = ["left_a", "left_b", "right_a", "right_b", "nose"]
         drawn = self.draw(2, names, skeleton=[(0, 1), (2, 3), (1, 2)])
-        colours = {(n, k): drawn[20 + 24 * k, 40 + 60 * n] for n in range(2) for k in range(5)}
+        colors = {(n, k): drawn[20 + 24 * k, 40 + 60 * n] for n in range(2) for k in range(5)}
         for n in range(2):
-            assert colours[n, 4].tolist() == list(PALETTE[n])
-            assert (colours[n, 0] == colours[n, 1]).all()
-            assert colours[n, 0].sum() > colours[n, 4].sum() > colours[n, 2].sum()
+            assert colors[n, 4].tolist() == list(PALETTE[n])
+            assert (colors[n, 0] == colors[n, 1]).all()
+            assert colors[n, 0].sum() > colors[n, 4].sum() > colors[n, 2].sum()
         lines = drawn[[32, 56, 80], 40]  # on the left, across, on the right
-        assert [line.tolist() for line in lines] == [colours[0, k].tolist() for k in (0, 4, 2)]
+        assert [line.tolist() for line in lines] == [colors[0, k].tolist() for k in (0, 4, 2)]
 
-    def test_the_only_one_has_a_colour_for_each_side(self):
+    def test_the_only_one_has_a_color_for_each_side(self):
         drawn = self.draw(1, ["left_a", "right_a", "nose"])
         assert [drawn[20 + 24 * k, 40].tolist() for k in range(3)] == [list(PALETTE[1]), list(PALETTE[0]), [255] * 3]
 
@@ -200,7 +201,7 @@ class TestSave:
 
 
 def page(corners, size):
-    """A picture with a page of four colours, red at the first corner, then clockwise."""
+    """A picture with a page of four colors, red at the first corner, then clockwise."""
     height, width = size
     y, x = np.mgrid[:height, :width]
     to_page = homography(np.array(corners), np.array([[0, 0], [1, 0], [1, 1], [0, 1]]))
@@ -208,9 +209,9 @@ def page(corners, size):
     u = (to_page[0] * x + to_page[1] * y + to_page[2]) / weight
     v = (to_page[3] * x + to_page[4] * y + to_page[5]) / weight
     picture = np.zeros((height, width, 3), np.uint8)
-    for colour, left, above in ((RED, True, True), (GREEN, False, True), (BLUE, False, False), (WHITE, True, False)):
+    for color, left, above in ((RED, True, True), (GREEN, False, True), (BLUE, False, False), (WHITE, True, False)):
         inside = (u >= 0) & (u <= 1) & (v >= 0) & (v <= 1)
-        picture[inside & ((u < 0.5) == left) & ((v < 0.5) == above)] = colour
+        picture[inside & ((u < 0.5) == left) & ((v < 0.5) == above)] = color
     return picture
 
 
@@ -226,14 +227,14 @@ class TestRectify:
         assert flat.shape == (40, 60, 3)
         # Each quarter without its edges: halved first, bicubic reaches four pixels of the picture, three of the page.
         upper, lower, left, right = slice(4, 15), slice(25, 36), slice(4, 25), slice(35, 56)
-        for part, colour in (
+        for part, color in (
             (flat[upper, left], RED),
             (flat[upper, right], GREEN),
             (flat[lower, right], BLUE),
             (flat[lower, left], WHITE),
         ):
             # Pillow's bicubic cuts fractions off, so that 29.999 becomes 29.
-            assert np.abs(part - np.array(colour)).max() <= 1
+            assert np.abs(part - np.array(color)).max() <= 1
 
     def test_identity_gives_the_same_pixels(self):
         picture = np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8)
@@ -261,7 +262,7 @@ class TestRectify:
         )
         flat = np.array(flatten_quadrilateral(picture, corners, (width, height)), float)[..., 0]
         expected = (np.arange(width) + 0.5) * factor - 0.5
-        # Two roundings to grey levels, in the ramp's reduction and at the end, each half a level.
+        # Two roundings to gray levels, in the ramp's reduction and at the end, each half a level.
         np.testing.assert_allclose(
             flat[1:-1, 1:-1], np.broadcast_to(expected[1:-1], (height - 2, width - 2)), atol=1.01
         )

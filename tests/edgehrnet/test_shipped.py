@@ -8,13 +8,13 @@ from PIL import Image
 
 import edgehrnet
 from edgehrnet import Predictor, sample_picture, shipped_model
+from edgehrnet.drawing.rectification import flatten_quadrilateral, sheet_size
 from edgehrnet.errors import InputError, ModelFileError, UnknownSuffixError
 from edgehrnet.models.checkpoints import load_checkpoint
-from edgehrnet.rectification import flatten_quadrilateral, sheet_size
-from edgehrnet.sources import read_image
-from quant.data.corners import SAMPLES, held_back_scene, sample_scene
-from quant.metrics import keypoint_errors
-from quant.model_file import export_file
+from edgehrnet.picture.sources import read_image
+from quant.data.documents.corners import SAMPLES, held_back_scene, sample_scene
+from quant.files.model_file import export_file
+from quant.scoring.metrics import keypoint_errors
 
 FILES = ("document-corners", "document-corners-hs", "document-corners-silu", "document-corners-fp16")
 CHECKPOINT = Path(__file__).parents[2] / "checkpoints" / "document-corners.pt"

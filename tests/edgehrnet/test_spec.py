@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgehrnet.errors import EdgeHRNetError, SpecError
-from edgehrnet.letterbox import VERSION
+from edgehrnet.picture.letterbox import VERSION
 from edgehrnet.spec import DECODE_METHODS, GOLDEN_PICTURE_BYTES, Golden, ModelSpec
 
 SPEC = ModelSpec("test", ("a", "b"), input_size=(64, 96))

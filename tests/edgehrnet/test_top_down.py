@@ -6,9 +6,9 @@ from PIL import Image
 
 import runtimes.null
 from edgehrnet import ModelSpec, Predictor
-from edgehrnet.crops import Crop
-from edgehrnet.drawing import blend_heatmap
+from edgehrnet.drawing.overlay import blend_heatmap
 from edgehrnet.errors import InputError, UnsupportedError
+from edgehrnet.picture.crops import Crop
 from edgehrnet.preparation import check_boxes, formatted, prepare
 from edgehrnet.selfcheck import correlation
 

@@ -8,7 +8,8 @@ import torch
 
 from edgehrnet.errors import InputError
 from edgehrnet.models.checkpoints import load_checkpoint
-from quant.average import alike, average, main
+from quant.average import main
+from quant.training.averaging import alike, average
 
 FOLDER = Path(__file__).parents[2] / "checkpoints"
 SILU, HS = FOLDER / "document-corners.pt", FOLDER / "document-corners-hs.pt"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgehrnet.drawing import PALETTE
+from edgehrnet.drawing.overlay import PALETTE
 from edgehrnet.errors import InputError
 from edgehrnet.spec import ModelSpec
 from quant import contact
@@ -12,7 +12,7 @@ from quant.data.examples import Example
 
 
 class Flat:
-    """Grey pictures, each number a level of its own, with one keypoint that is seen and one that is not."""
+    """Gray pictures, each number a level of its own, with one keypoint that is seen and one that is not."""
 
     spec = ModelSpec("flat", ("a", "b"), skeleton=((0, 1),))
 
@@ -33,7 +33,7 @@ def test_pictures_lie_in_reading_order_from_the_start():
 
 
 def test_visible_keypoints_alone_are_marked_where_they_are():
-    # 120x60 shrunk to 60x30, centred in a cell of 60: the point's pixel centre, 60 of 120, is at 30 of 60.
+    # 120x60 shrunk to 60x30, centerd in a cell of 60: the point's pixel center, 60 of 120, is at 30 of 60.
     sheet = pixels(contact.contact_sheet(Flat(), 1, cell=60))
     marked = np.argwhere((sheet == PALETTE[0]).all(axis=2))
     np.testing.assert_allclose(marked.mean(axis=0), [4 + 15 + 15, 4 + 30], atol=0.5)

@@ -14,16 +14,16 @@ from edgehrnet.models import create
 from edgehrnet.models.checkpoints import save_checkpoint
 from edgehrnet.spec import ModelSpec
 from quant import contact, evaluate, ptq, qat, report, train
-from quant.coco_evaluation import NAMES
-from quant.data.sources import open_data
-from quant.validation import predict_torch, validate
+from quant.data.opening import open_data
+from quant.scoring.average_precision import NAMES
+from quant.scoring.torch_model import predict_torch, validate
 
 CPU = torch.device("cpu")
 RIGHT = (6.0, 0.0)  # px by which the labels of the second picture miss what the stored model finds
 
 
 def write_table(folder, names, pictures):
-    """Write a labelled folder; ``pictures`` are an array and points each."""
+    """Write a labeled folder; ``pictures`` are an array and points each."""
     folder.mkdir()
     head = [["scorer", *["me", "me"] * len(names)], ["bodyparts"], ["coords", *["x", "y"] * len(names)]]
     head[1] += [name for name in names for _ in "xy"]
@@ -36,7 +36,7 @@ def write_table(folder, names, pictures):
 
 
 @pytest.fixture
-def labelled(null_model, tmp_path):
+def labeled(null_model, tmp_path):
     """Two pictures; the stored model is right about the first, and RIGHT off in the second."""
     pictures = [(null_model.picture, null_model.corners), (null_model.picture, null_model.corners + RIGHT)]
     return write_table(tmp_path / "corners", null_model.spec.keypoints, pictures)
@@ -66,12 +66,12 @@ def refusal(capsys, *arguments):
     return text
 
 
-def test_the_table_and_the_json_say_what_the_model_does(null_model, labelled, tmp_path, capsys):
+def test_the_table_and_the_json_say_what_the_model_does(null_model, labeled, tmp_path, capsys):
     out = tmp_path / "scores.json"
-    assert run(null_model.path, null_model.path, "--data", labelled, "--radii", 4, 8, "--json", out) == 0
+    assert run(null_model.path, null_model.path, "--data", labeled, "--radii", 4, 8, "--json", out) == 0
     text = capsys.readouterr().out
     title, blank, head, *rows = text.splitlines()
-    assert title == f"{labelled}: 2 pictures, 8 keypoints scored"
+    assert title == f"{labeled}: 2 pictures, 8 keypoints scored"
     assert blank == ""
     assert " ".join(head.split()) == "model mean px median px p95 px PCK 4px PCK 8px mean % PCK 1% OKS AP"
     assert len(rows) == 2
@@ -80,7 +80,7 @@ def test_the_table_and_the_json_say_what_the_model_does(null_model, labelled, tm
     assert max(map(len, text.splitlines()[2:])) <= 120
 
     content = json.loads(out.read_text())
-    assert (content["data"], content["fold"], content["radii"]) == (str(labelled), None, [4, 8])
+    assert (content["data"], content["fold"], content["radii"]) == (str(labeled), None, [4, 8])
     first = content["models"][0]
     assert first["model"] == str(null_model.path)
     assert first["picture_mean_px"] == pytest.approx([0, 6], abs=0.01)
@@ -91,23 +91,23 @@ def test_the_table_and_the_json_say_what_the_model_does(null_model, labelled, tm
     assert first["picture_confidence"] == pytest.approx([0.9, 0.9], abs=0.05)
 
 
-def test_count_and_fold_choose_the_pictures(null_model, labelled, capsys):
-    assert run(null_model.path, "--data", labelled, "--count", 1) == 0
+def test_count_and_fold_choose_the_pictures(null_model, labeled, capsys):
+    assert run(null_model.path, "--data", labeled, "--count", 1) == 0
     text = capsys.readouterr().out
     assert "1 pictures, 4 keypoints" in text
     assert " 0.00" in text
-    assert run(null_model.path, "--data", labelled, "--fold", "1/2") == 0
+    assert run(null_model.path, "--data", labeled, "--fold", "1/2") == 0
     text = capsys.readouterr().out
     assert "fold 1/2: 1 pictures, 4 keypoints" in text
     assert " 6.00" in text
 
 
-def test_a_checkpoint_is_run_as_the_float_network(checkpoint, labelled, null_model, tmp_path, capsys):
+def test_a_checkpoint_is_run_as_the_float_network(checkpoint, labeled, null_model, tmp_path, capsys):
     path, network, spec = checkpoint
     out = tmp_path / "scores.json"
-    assert run(path, "--data", labelled, "--json", out) == 0
+    assert run(path, "--data", labeled, "--json", out) == 0
     (found,) = json.loads(out.read_text())["models"]
-    data = open_data(str(labelled))
+    data = open_data(str(labeled))
     expected = [
         np.linalg.norm(predict_torch(network, example.image, spec, CPU)[0] - example.points, axis=1).mean()
         for example in data.held_back()
@@ -120,11 +120,11 @@ def test_a_checkpoint_is_run_as_the_float_network(checkpoint, labelled, null_mod
     )
 
 
-def test_files_and_checkpoints_run_at_the_size_asked_for(checkpoint, openvino_model, labelled, tmp_path):
+def test_files_and_checkpoints_run_at_the_size_asked_for(checkpoint, openvino_model, labeled, tmp_path):
     path, network, spec = checkpoint
     out = tmp_path / "scores.json"
-    assert run(path, openvino_model.path, "--data", labelled, "--size", "96x128", "--json", out) == 0
-    picture = next(open_data(str(labelled)).held_back(1)).image
+    assert run(path, openvino_model.path, "--data", labeled, "--size", "96x128", "--json", out) == 0
+    picture = next(open_data(str(labeled)).held_back(1)).image
     found = json.loads(out.read_text())["models"]
     for model, net, own in zip(found, (network, openvino_model.network), (spec, openvino_model.spec), strict=True):
         _, conf, _ = predict_torch(net, picture, own.replace(input_size=(96, 128)), CPU)

@@ -9,19 +9,20 @@ import torch
 
 from edgehrnet import Predictor, sample_picture
 from edgehrnet.errors import InputError
-from edgehrnet.letterbox import letterbox
 from edgehrnet.models import create
 from edgehrnet.models.checkpoints import Checkpoint, build_model, load_checkpoint, save_checkpoint
-from edgehrnet.models.deploy import Deployed, network_input
-from edgehrnet.models.loading import QUANTIZATION
-from edgehrnet.models.quantized import freeze
-from edgehrnet.sources import read_image
+from edgehrnet.models.deploy.export_module import Deployed, network_input
+from edgehrnet.models.deploy.frozen import freeze
+from edgehrnet.models.deploy.loading import QUANTIZATION
+from edgehrnet.picture.letterbox import letterbox
+from edgehrnet.picture.sources import read_image
 from edgehrnet.spec import GOLDEN_PICTURE_BYTES
-from quant import export, model_file
-from quant.data.corners import SPEC, held_back_scene
-from quant.onnx_file import integer_convolutions, write_onnx
-from quant.quantize import calibrate
-from quant.validation import predict_torch
+from quant import export
+from quant.data.documents.corners import SPEC, held_back_scene
+from quant.files import model_file
+from quant.files.onnx_file import integer_convolutions, write_onnx
+from quant.int8.pipeline import calibrate
+from quant.scoring.torch_model import predict_torch
 from runtimes import openvino
 
 CHECKPOINT = Path(__file__).parent.parent.parent / "checkpoints" / "document-corners.pt"

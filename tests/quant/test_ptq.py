@@ -12,13 +12,13 @@ from PIL import Image
 from edgehrnet import Predictor
 from edgehrnet.certificate import read_certificate
 from edgehrnet.models import create
-from edgehrnet.models.blocks import Down
 from edgehrnet.models.checkpoints import build_model, load_checkpoint, save_checkpoint
+from edgehrnet.models.layers.blocks import Down
 from edgehrnet.spec import ModelSpec
 from quant import ptq
-from quant.data.corners import held_back_scene
-from quant.placement import place
-from quant.scheme import SCHEMES
+from quant.data.documents.corners import held_back_scene
+from quant.int8.placement import place
+from quant.int8.scheme import SCHEMES
 
 CHECKPOINT = Path(__file__).parent.parent.parent / "checkpoints" / "document-corners.pt"
 NAMES = ("top-left", "top-right", "bottom-right", "bottom-left")
@@ -26,7 +26,7 @@ COUNT = 6
 
 
 def write_table(folder):
-    """A labelled folder of drawn documents, shrunk."""
+    """A labeled folder of drawn documents, shrunk."""
     folder.mkdir()
     lines = [
         ",".join(["scorer", *["me"] * 8]),
@@ -197,9 +197,9 @@ class TestOptions:
         shifts = torch.cat([after[name] - before[name] for name in changed])
         assert 0 < shifts.abs().mean() < 0.1
 
-    def test_equalisation_keeps_the_function(self, untrained, data, built, tmp_path):
+    def test_equalization_keeps_the_function(self, untrained, data, built, tmp_path):
         plain = run(untrained, data, tmp_path / "plain")
-        equal = run(untrained, data, tmp_path / "equal", "--equalise")
+        equal = run(untrained, data, tmp_path / "equal", "--equalize")
         before, after = tensors(plain), tensors(equal)
         changed = {name.rpartition(".")[0] for name, value in after.items() if not torch.equal(value, before[name])}
         network = build_model(plain)
@@ -218,7 +218,7 @@ class TestOptions:
         assert equal.table("openvino").sites != plain.table("openvino").sites
 
     def test_both_at_once(self, untrained, data, built, tmp_path):
-        both = run(untrained, data, tmp_path, "--equalise", "--bias-correction", "--weight-bits", 7)
+        both = run(untrained, data, tmp_path, "--equalize", "--bias-correction", "--weight-bits", 7)
         assert set(both.quantization) == {"openvino", "onnx", "tensorrt"}
         assert dataclasses.asdict(built[0][0].table("openvino")).keys() == dataclasses.asdict(both.table("onnx")).keys()
 
@@ -228,9 +228,9 @@ class TestOptions:
         for path in data.glob("*.png"):
             (folder / path.name).write_bytes(path.read_bytes())
         bare = run(untrained, folder, tmp_path / "bare", "--calibration", COUNT)
-        labelled = run(untrained, data, tmp_path / "labelled", "--calibration", COUNT)
+        labeled = run(untrained, data, tmp_path / "labeled", "--calibration", COUNT)
         # The same pictures, maybe in another order, which moves a histogram's bins a little.
-        ratio = [bare.table("onnx").sites[site][0] / scale for site, (scale, _) in labelled.table("onnx").sites.items()]
+        ratio = [bare.table("onnx").sites[site][0] / scale for site, (scale, _) in labeled.table("onnx").sites.items()]
         assert np.abs(np.log(ratio)).mean() < 0.05
 
 

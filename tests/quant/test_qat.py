@@ -18,11 +18,11 @@ from edgehrnet.models import create
 from edgehrnet.models.checkpoints import build_model, load_checkpoint, save_checkpoint
 from edgehrnet.spec import ModelSpec
 from quant import qat
-from quant.data.corners import held_back_scene
-from quant.fake_quantize import LearnedQuantizer, quantizer_name, quantizers
-from quant.losses import Weights
-from quant.qat_training import QatSettings, QatTrainer
-from quant.torch_ao import FakeQuantize
+from quant.data.documents.corners import held_back_scene
+from quant.int8.fake_quantize import LearnedQuantizer, quantizer_name, quantizers
+from quant.int8.torch_ao import FakeQuantize
+from quant.training.losses import Weights
+from quant.training.qat_trainer import QatSettings, QatTrainer
 
 CHECKPOINT = Path(__file__).parent.parent.parent / "checkpoints" / "document-corners.pt"
 NAMES = ("top-left", "top-right", "bottom-right", "bottom-left")
@@ -42,7 +42,7 @@ ARGUMENTS = ["--steps", 2, "--batch", 2, "--sizes", "64x64", "--workers", 0, "--
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """A labelled folder of drawn documents, shrunk."""
+    """A labeled folder of drawn documents, shrunk."""
     folder = tmp_path_factory.mktemp("data") / "corners"
     folder.mkdir()
     lines = [
@@ -251,7 +251,7 @@ def test_keypoints_must_agree_in_number(data, tmp_path):
 class TestCommand:
     def test_from_a_trained_checkpoint_to_a_file_that_runs(self, data, tmp_path, capsys, monkeypatch):
         # Rounding flips, multiplied by a hundred layers, reach 0.67 on blurred little pictures such as these.
-        monkeypatch.setattr("quant.certificate.DISTANCE", 1.0)
+        monkeypatch.setattr("quant.files.proof.DISTANCE", 1.0)
         trained = load_checkpoint(CHECKPOINT)
         spec = ModelSpec.from_dict(trained.spec).replace(input_size=(64, 128))
         path = tmp_path / "small.pt"

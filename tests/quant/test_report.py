@@ -12,10 +12,10 @@ from edgehrnet.models.checkpoints import save_checkpoint
 from edgehrnet.spec import ModelSpec
 from quant import report
 from quant.data.examples import Example
-from quant.evaluate import OpenModel, open_model
-from quant.evaluation import Evaluation
-from quant.metrics import Bin
-from quant.report_charts import LEFT, WIDTH, Axis, Chart, error_histogram, pck_curve, reliability_curve
+from quant.reporting.report_charts import LEFT, WIDTH, Axis, Chart, error_histogram, pck_curve, reliability_curve
+from quant.scoring.evaluation import Evaluation
+from quant.scoring.metrics import Bin
+from quant.scoring.model import OpenModel, open_model
 
 SQUARE = np.array([[10.0, 10], [70, 10], [70, 50], [10, 50]])
 SIZE = (60, 80)  # a diagonal of 100 px, so that px are percent
@@ -55,13 +55,13 @@ class Balance(HTMLParser):
 
 
 def example(number, **rest):
-    """A picture whose grey level is its number."""
+    """A picture whose gray level is its number."""
     fields = {"points": SQUARE, "visible": np.ones(4, bool), "area": 2400.0, **rest}
     return Example(np.full((*SIZE, 3), number, np.uint8), **fields)
 
 
 def model(tmp_path, spec):
-    """A model that is as many px off as the picture's grey level, to the right."""
+    """A model that is as many px off as the picture's gray level, to the right."""
 
     def observe(image, _box=None):
         return SQUARE + np.array([image[0, 0, 0], 0]), np.full(4, 0.5, np.float32), np.zeros((4, 16, 24), np.float32)
@@ -122,7 +122,7 @@ def test_a_card_shows_its_own_picture_and_marks(tmp_path):
     text = page(tmp_path, [example(0), example(40)], cyclic=True)
     card = text[text.index("class='card'") :]
     assert numbers(card)[0] == 1
-    # Pixel centres are integers, SVG counts from a pixel's corner: half a pixel more.
+    # Pixel centers are integers, SVG counts from a pixel's corner: half a pixel more.
     assert "<polygon class='found' points='50.5,10.5 110.5,10.5 110.5,50.5 50.5,50.5'/>" in card
     assert "<polygon class='true' points='10.5,10.5 70.5,10.5 70.5,50.5 10.5,50.5'/>" in card
     assert "<polygon class='miss' points='50.5,10.5 10.5,10.5'/>" in card

@@ -10,13 +10,13 @@ import torch
 from edgehrnet import sample_picture
 from edgehrnet.errors import InputError
 from edgehrnet.models.checkpoints import build_model, load_checkpoint, save_checkpoint
-from edgehrnet.sources import read_image
+from edgehrnet.picture.sources import read_image
 from edgehrnet.spec import ModelSpec
 from quant import ptq, sensitivity
-from quant.calibration import network_inputs
-from quant.placement import place
-from quant.quantize import calibrate
-from quant.scheme import SCHEMES
+from quant.int8.calibration import network_inputs
+from quant.int8.pipeline import calibrate
+from quant.int8.placement import place
+from quant.int8.scheme import SCHEMES
 
 CHECKPOINT = Path(__file__).parents[2] / "checkpoints" / "document-corners.pt"
 SIZE = (128, 256)  # small, and the network is still certain of the sample's corners

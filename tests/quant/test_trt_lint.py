@@ -8,10 +8,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgehrnet.errors import MissingFileError, ModelFileError
 from edgehrnet.models.checkpoints import load_checkpoint
-from edgehrnet.models.loading import deployable, deployed_spec
-from edgehrnet.models.quantized import freeze
-from quant.onnx_file import write_onnx
-from quant.trt_lint import main, trt_lint
+from edgehrnet.models.deploy.frozen import freeze
+from edgehrnet.models.deploy.loading import deployable, deployed_spec
+from quant.files.onnx_file import write_onnx
+from quant.files.tensorrt_rules import trt_lint
+from quant.trt_lint import main
 
 CHECKPOINT = "checkpoints/document-corners.pt"
 KINDS = {np.float32: TensorProto.FLOAT, np.float16: TensorProto.FLOAT16, np.uint8: TensorProto.UINT8}

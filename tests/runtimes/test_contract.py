@@ -14,9 +14,9 @@ import torch
 import runtimes
 import runtimes.null
 from edgehrnet.models.checkpoints import load_checkpoint
-from edgehrnet.models.deploy import Deployed
-from edgehrnet.models.loading import deployed_spec, load_deployed
-from edgehrnet.models.quantized import freeze
+from edgehrnet.models.deploy.export_module import Deployed
+from edgehrnet.models.deploy.frozen import freeze
+from edgehrnet.models.deploy.loading import deployed_spec, load_deployed
 from edgehrnet.spec import ModelSpec
 from runtimes.base import BatchError, ClosedError, DeviceError, MissingExtraError, MissingFileError, ModelFileError
 

@@ -14,9 +14,9 @@ from onnx import TensorProto, helper
 import runtimes
 from edgehrnet import Predictor
 from edgehrnet.models.checkpoints import load_checkpoint
-from edgehrnet.models.counting import TOTAL, count
-from edgehrnet.models.quantized import freeze
-from quant.onnx_file import integer_convolutions, write_onnx
+from edgehrnet.models.deploy.frozen import freeze
+from edgehrnet.models.inspection.counting import TOTAL, count
+from quant.files.onnx_file import integer_convolutions, write_onnx
 from runtimes.base import METADATA_KEY, DeviceError, MissingExtraError, ModelFileError
 from runtimes.onnx import CPU, CUDA, OPENVINO, TENSORRT, build, devices
 

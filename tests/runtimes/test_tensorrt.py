@@ -14,9 +14,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 import runtimes
 from edgehrnet.models.checkpoints import load_checkpoint
-from edgehrnet.models.loading import deployable, deployed_spec
-from edgehrnet.models.quantized import freeze
-from quant.onnx_file import integer_convolutions, write_onnx
+from edgehrnet.models.deploy.frozen import freeze
+from edgehrnet.models.deploy.loading import deployable, deployed_spec
+from quant.files.onnx_file import integer_convolutions, write_onnx
 from runtimes.base import (
     METADATA_KEY,
     BatchError,

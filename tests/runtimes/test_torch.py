@@ -12,9 +12,9 @@ import runtimes
 from edgehrnet import ModelSpec
 from edgehrnet.errors import InputError
 from edgehrnet.models import create
-from edgehrnet.models.blocks import ConvBNAct
 from edgehrnet.models.checkpoints import save_checkpoint
-from edgehrnet.models.loading import load_deployed
+from edgehrnet.models.deploy.loading import load_deployed
+from edgehrnet.models.layers.blocks import ConvBNAct
 from runtimes.base import DeviceError, Input, MissingExtraError, ModelFileError
 
 SIZE = (8, 12)

@@ -15,8 +15,8 @@ ALL = np.ones(3, bool)
 
 def blob(x: float, y: float) -> np.ndarray:
     rows, columns = np.mgrid[: SIZE[0], : SIZE[1]]
-    grey = 250 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * 3.0**2))
-    return np.repeat(np.rint(grey).astype(np.uint8)[..., None], 3, axis=2)
+    gray = 250 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * 3.0**2))
+    return np.repeat(np.rint(gray).astype(np.uint8)[..., None], 3, axis=2)
 
 
 def centroid(image: np.ndarray) -> tuple[float, float]:
@@ -86,7 +86,7 @@ def test_a_point_that_leaves_is_no_longer_visible() -> None:
     assert often[2] == 0
 
 
-def test_what_was_not_labelled_never_becomes_visible() -> None:
+def test_what_was_not_labeled_never_becomes_visible() -> None:
     seen = np.array([True, False, True])
     assert not any(augment(Example(noise(), POINTS, seen), rng(seed)).visible[1] for seed in SEEDS)
 
@@ -112,8 +112,8 @@ def test_what_comes_in_from_outside_is_black() -> None:
 
 
 def test_light_and_noise_differ_from_picture_to_picture() -> None:
-    grey = Example(np.full((*SIZE, 3), 128, np.uint8), POINTS, ALL)
-    middles = [augment(grey, rng(seed)).image[50:70, 80:100] for seed in SEEDS]
+    gray = Example(np.full((*SIZE, 3), 128, np.uint8), POINTS, ALL)
+    middles = [augment(gray, rng(seed)).image[50:70, 80:100] for seed in SEEDS]
     assert np.ptp([m.mean() for m in middles]) > 20
     assert max(m.std() for m in middles) > 3
 

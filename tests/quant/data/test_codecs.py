@@ -5,17 +5,17 @@ import pytest
 
 from edgehrnet import ModelSpec
 from edgehrnet.decoding import locate
+from edgehrnet.decoding.refiners import offset_radius
 from edgehrnet.errors import InputError
 from edgehrnet.models.variants import PUBLISHED
 from edgehrnet.preparation import fit_crop
-from edgehrnet.refiners import offset_radius
+from quant.data.batches import sample
+from quant.data.codecs import CODECS, usual_codec, with_codec
 from quant.data.examples import Example
-from quant.data.samples import sample
-from quant.data.targets import CODECS, usual_codec, with_codec
 
 NAMES = tuple("abcdef")
 BOX = (60.0, 40.0, 90.0, 150.0)
-# Of a cell. msra rounds to the nearest cell, half of one away at most, and a rounded blob has no higher neighbour to
+# Of a cell. msra rounds to the nearest cell, half of one away at most, and a rounded blob has no higher neighbor to
 # step towards. What keeps a point's exact place loses float32's rounding, or to the three sigma at which blobs are cut.
 # The published udp-offset decoder blurs offsets over the rim of the disc, beyond which a trained network goes on and
 # the target is 0: over 3.5 cells, a sigma of 2 blurs in a quarter of a cell.
@@ -52,7 +52,7 @@ def test_a_perfect_network_finds_every_point(name, rotation):
     assert maps["image"].shape == (256, 192, 3)
 
 
-def test_a_codec_is_recognised_from_the_spec_it_makes():
+def test_a_codec_is_recognized_from_the_spec_it_makes():
     _, spec = person(0.0)
     for name in ("msra", "dark", "udp", "udp-offset"):
         assert usual_codec(with_codec(spec, name)) == name

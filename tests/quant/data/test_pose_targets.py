@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from edgehrnet.decoding import decode
-from edgehrnet.letterbox import CellGrid
-from edgehrnet.refiners import offset_radius
-from quant.data.targets import (
+from edgehrnet.decoding.refiners import offset_radius
+from edgehrnet.picture.cells import CellGrid
+from quant.data.codecs import (
     CODECS,
     SIGMA,
     dark_target,

@@ -1,0 +1,82 @@
+"""Store the quantization ranges of one network for one target engine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from edgehrnet.errors import ModelFileError
+
+ActivationType = Literal["uint8", "int8"]
+
+
+Adds = Literal["identity", "all"]
+
+
+LIMITS: Mapping[str, tuple[int, int]] = {"uint8": (0, 255), "int8": (-128, 127)}
+
+
+@dataclass(frozen=True)
+class RangeTable:
+    """How one network is quantized for one target: what a checkpoint stores beside its float weights.
+
+    ``activations``: ``uint8`` (any zero point) or ``int8`` (zero point 0). ``weight_bits``: weights are whole numbers
+    in +-(2^(bits - 1) - 1) times a scale per output channel. ``adds``: ``identity`` or ``all``, which summands of an
+    Add are quantized. ``sites``: site -> (scale, zero point) of its tensor.
+    ``convolutions``: those that run on integers, by module name; all others stay float.
+    """
+
+    target: str
+    activations: ActivationType
+    weight_bits: int
+    adds: Adds
+    sites: Mapping[str, tuple[float, int]]
+    convolutions: tuple[str, ...]
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain values and two tensors, for a checkpoint."""
+        return {
+            "activations": self.activations,
+            "weight_bits": self.weight_bits,
+            "adds": self.adds,
+            "sites": list(self.sites),
+            "scale": torch.tensor([scale for scale, _ in self.sites.values()], dtype=torch.float32),
+            "zero_point": torch.tensor([zero for _, zero in self.sites.values()], dtype=torch.int32),
+            "convolutions": list(self.convolutions),
+        }
+
+    @classmethod
+    def from_plain(cls, target: str, values: Mapping[str, Any]) -> RangeTable:
+        """Undo `to_plain`.
+
+        Raises:
+            ModelFileError: something is missing, or no such table.
+        """
+        try:
+            pairs = zip(values["scale"].tolist(), values["zero_point"].tolist(), strict=True)
+            sites = dict(zip(values["sites"], pairs, strict=True))
+            kinds = values["activations"], values["weight_bits"], values["adds"]
+            table = cls(target, *kinds, sites, tuple(values["convolutions"]))
+            sound = len(sites) == len(values["sites"]) and table._is_sound()
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ModelFileError(f"the range table of {target!r} is damaged: {error!r}") from None
+        if not sound:
+            raise ModelFileError(
+                f"the range table of {target!r} is damaged: {table.activations!r}, {table.weight_bits!r} bits, "
+                f"adds {table.adds!r}, or a scale or zero point, is none that a network can have"
+            )
+        return table
+
+    def _is_sound(self) -> bool:
+        """Whether a network can be quantized so."""
+        first, last = (0, 0) if self.activations == "int8" else LIMITS[self.activations]
+        pairs = self.sites.values()
+        return (
+            2 <= self.weight_bits <= 8
+            and self.adds in ("identity", "all")
+            and all(0 < scale < math.inf and first <= zero <= last for scale, zero in pairs)
+        )

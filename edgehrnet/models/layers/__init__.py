@@ -1,0 +1,1 @@
+"""Layers and heads that the networks are made of."""

@@ -1,0 +1,1 @@
+"""Define the networks: EdgeHRNet, HRNet and Lite-HRNet."""

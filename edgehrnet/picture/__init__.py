@@ -1,0 +1,1 @@
+"""Read pictures and turn them into network inputs."""

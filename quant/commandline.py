@@ -1,0 +1,109 @@
+"""Share options, value parsers and error handling between the commands of `quant`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgehrnet.errors import EdgeHRNetError, InputError, nearest
+from quant.data.opening import ACCEPTED, open_pictures, parse_fold
+from quant.files.model_file import TARGETS
+from quant.int8.calibration import METHODS, PICTURES
+from quant.int8.scheme import SCHEMES, Int8Scheme
+from quant.training.losses import Weights
+
+
+def add_arguments(p: argparse.ArgumentParser) -> None:
+    """Add what every command takes that makes INT8 files."""
+    p.add_argument("checkpoint", type=Path, help="float weights: a .pt file of this project, or a published .pth")
+    p.add_argument("--data", required=True, help=f"{ACCEPTED}; to calibrate with, any folder of pictures")
+    p.add_argument("--fold", type=parse_fold, metavar="K/N", help="hold back part K of N, counted from 0")
+    p.add_argument("--out", type=Path, required=True, metavar="DIR")
+    p.add_argument("--name", help="file names without suffix (default: the checkpoint's)")
+    p.add_argument("--targets", nargs="+", choices=TARGETS, default=["openvino"], help="files to build")
+    p.add_argument("--calibration", type=int, default=PICTURES, metavar="N", help="pictures for the ranges")
+    p.add_argument("--method", choices=METHODS, default="histogram", help="how ranges are chosen")
+    p.add_argument("--weight-bits", type=int, default=8, help="7 for CPUs without VNNI")
+    p.add_argument("--seed", type=int, default=0)
+
+
+def schemes_of(args: argparse.Namespace) -> list[Int8Scheme]:
+    """Every target's scheme, with the weights that were asked for."""
+    return [scheme.replace(weight_bits=args.weight_bits) for scheme in SCHEMES.values()]
+
+
+def calibration_pictures(args: argparse.Namespace) -> list[NDArray[np.uint8]]:
+    """Read the pictures that the arguments ask for."""
+    return list(open_pictures(args.data, args.calibration, args.fold, args.seed))
+
+
+def compute_capability(text: str) -> tuple[int, int]:
+    """Read the compute capability of a GPU, for argparse.
+
+    >>> compute_capability("8.6")
+    (8, 6)
+    """
+    major, _, minor = text.partition(".")
+    try:
+        return int(major), int(minor)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no compute capability; write it as 8.6") from None
+
+
+def option(text: str) -> tuple[str, Any]:
+    """``"fuse=weighted"`` -> ("fuse", "weighted"); numbers, true, false and lists as in JSON.
+
+    >>> option("auxiliary=true"), option("fuse=weighted")
+    (('auxiliary', True), ('fuse', 'weighted'))
+    """
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r}: write NAME=VALUE, such as fuse=weighted")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def add_weight(p: argparse.ArgumentParser, otherwise: str) -> None:
+    """Add ``--weight``, for loss_weights; ``otherwise`` says what holds where it is not given."""
+    names = ", ".join(f.name for f in fields(Weights))
+    p.add_argument("--weight", dest="weights", type=option, action="append", default=[], metavar="NAME=VALUE",
+                   help=f"factor of the loss: {names}; repeatable (default: {otherwise})")  # fmt: skip
+
+
+def loss_weights(given: Sequence[tuple[str, Any]]) -> Weights:
+    """Return the loss's factors with some of them changed; InputError for an unknown name or no number.
+
+    >>> loss_weights([("peak", 10)]).peak
+    10
+    """
+    names = [f.name for f in fields(Weights)]
+    for name, value in given:
+        if name not in names:
+            raise InputError(f"--weight {name}: {nearest(name, names)}")
+        if not isinstance(value, int | float) or not 0 <= value < math.inf:
+            raise InputError(f"--weight {name}={value}: a number from 0, such as {name}=0.5")
+    return Weights(**dict(given))
+
+
+def run(
+    parser: argparse.ArgumentParser, action: Callable[[argparse.Namespace], int | None], arguments: Sequence[str] | None
+) -> int:
+    """Parse the arguments, call ``action`` with them and return its exit status, 0 if it returns None.
+
+    An error of this project, or a file that cannot be read or written, ends the process with one line and status 2.
+    """
+    args = parser.parse_args(arguments)
+    try:
+        return action(args) or 0
+    except (EdgeHRNetError, OSError) as error:
+        parser.exit(2, f"error: {error}\n")

@@ -1,0 +1,1 @@
+"""Build model files and prove that they compute what the network computes."""

@@ -1,0 +1,243 @@
+"""Proof of a built file: the engine is asked what it ran, and its heatmaps are held against torch's.
+
+How far the engine is from float is measured on the logits, of which every cell weighs the same: on heatmaps, a few
+peaks of a few pictures decide, and the ratio of two correct engines wanders by a tenth. How far it is from the
+fake-quantized network is measured on the heatmaps, which are what is decoded: in the logits of an empty background,
+rounding flips alone reach 0.6.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import importlib.metadata
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+import runtimes
+from edgehrnet.certificate import Certificate, digest, parts
+from edgehrnet.decoding import CERTAIN, heights, locate
+from edgehrnet.errors import EdgeHRNetError
+from edgehrnet.models.deploy.export_module import network_input
+from edgehrnet.preparation import formatted, prepare
+from edgehrnet.spec import ModelSpec
+from runtimes.base import Layer
+
+INTEGER = ("u8", "i8")
+PARITY = 1.05  # the engine may round otherwise than torch, not worse
+# Two correct engines differ by rounding flips, which the layers below multiply: 0.4 of the quantization error between
+# float32 and float64 of one torch network. A wrong range or a missing quantizer is at 1 and above.
+DISTANCE = 0.6
+OWN = 3.0  # engines also round biases and what they fuse: as many flips again, and more
+PACKAGES = ("torch", "openvino", "onnx", "onnxscript", "onnxruntime", "tensorrt-rtx-cu13", "tensorrt", "numpy")
+
+Maps = Mapping[str, NDArray[np.float32]]
+
+
+class CertificateError(EdgeHRNetError):
+    """A built file does not do what it was built for; it is not kept."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What a file is held against.
+
+    ``network``: the float network, BN folded, quantizers off; None for a file that is not run. ``quantized``: the same
+    with its quantizers, None for a float file. ``integer_convolutions``: how many have to run on integers.
+    ``strict``: also bound the distance to the fake-quantized network; not where both summands of an Add are quantized,
+    which engines fuse with one rounding less, nor in float16, whose own rounding makes the next rounding to INT8 flip
+    for one number in twenty. ``obliged``: the file is for one engine, which has to run all of them
+    so; ONNX Runtime does as it likes.
+    """
+
+    network: nn.Module | None
+    quantized: nn.Module | None
+    integer_convolutions: int
+    strict: bool = True
+    obliged: bool = True
+
+
+def certify(
+    file: Path,
+    layers: Sequence[Layer],
+    reference: Reference,
+    spec: ModelSpec,
+    pictures: Sequence[NDArray[np.uint8]],
+    *,
+    engine: str | None = None,
+) -> Certificate:
+    """Run a built file on pictures ``(H, W, 3)`` u8 on the CPU and compare.
+
+    ``layers``: what its engine says it runs. ``engine``: who says so, of a file that is not run; then nothing is
+    measured. Raises CertificateError, saying what is wrong, unless every convolution that ought to run on integers
+    does, and the numbers agree; see the constants above.
+    """
+    comparison = dict(_NOT_RUN, engine=engine) if engine else _compare(file, reference, spec, pictures)
+    convolutions = [layer for layer in layers if layer.type == "Convolution"]
+    integer = [layer for layer in convolutions if layer.precision in INTEGER]
+    certificate = Certificate(
+        file=file.name,
+        digest=digest(file),
+        bytes=sum(part.stat().st_size for part in parts(file)),
+        quantization=spec.quantization,
+        convolutions=len(convolutions),
+        convolutions_expected=reference.integer_convolutions,
+        convolutions_int8=len(integer),
+        macs=sum(layer.macs for layer in convolutions),
+        macs_int8=sum(layer.macs for layer in integer),
+        pictures=0 if engine else len(pictures),
+        versions=_versions(),
+        **comparison,  # type: ignore[arg-type]
+    )
+    limit = _limit(certificate, reference, spec, pictures)
+    in_float = [layer.name for layer in convolutions if layer not in integer]
+    problems = list(_problems(certificate, in_float, limit, obliged=reference.obliged))
+    if problems:
+        raise CertificateError(f"{file.name} is not what was asked for: {'; '.join(problems)}")
+    return certificate
+
+
+_NOT_RUN: Mapping[str, str | float | None] = {
+    "device": "not run",
+    "parity": None,
+    "distance": None,
+    "sqnr_db": None,
+    "drift_median_px": None,
+    "drift_mean_px": None,
+    "drift_max_px": None,
+}
+
+
+def _versions() -> dict[str, str]:
+    """Of the packages that may have had a part in the file, as far as they are here."""
+    found = {}
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+def _limit(
+    certificate: Certificate, reference: Reference, spec: ModelSpec, pictures: Sequence[NDArray[np.uint8]]
+) -> float:
+    """Return how far the file may be from the fake-quantized network: `DISTANCE`, or as far as that is from itself.
+
+    Rounding flips travel: of some networks, float32 and float64 of the one fake-quantized network are more than half
+    the quantization error apart. No engine can be closer than that; three times as far is then the bound.
+    """
+    if not reference.strict:
+        return math.inf
+    if certificate.distance is None or certificate.distance < DISTANCE:
+        return DISTANCE
+    return max(DISTANCE, OWN * own_distance(reference, spec, pictures))
+
+
+@torch.no_grad()
+def own_distance(reference: Reference, spec: ModelSpec, pictures: Sequence[NDArray[np.uint8]]) -> float:
+    """Distance of the fake-quantized network in float64 from itself in float32, in parts of the quantization error."""
+    assert reference.network is not None
+    assert reference.quantized is not None
+    exact = copy.deepcopy(reference.quantized).double()
+    between = error = 0.0
+    for picture in pictures:
+        image = network_input(torch.from_numpy(formatted(prepare(picture, spec)[0], spec)), spec.mean, spec.std)
+        true, fake = (
+            heights(_maps(net, image)["heatmaps"][0], spec) for net in (reference.network, reference.quantized)
+        )
+        double = heights(exact(image.double()).heatmaps[0].float().numpy(), spec)
+        between += _power(double - fake)
+        error += _power(fake - true)
+    return _ratio(between, error)
+
+
+def _problems(certificate: Certificate, in_float: list[str], limit: float, *, obliged: bool) -> list[str]:
+    found = []
+    if obliged and certificate.convolutions_int8 != certificate.convolutions_expected:
+        shown = ", ".join(in_float[:3]) + (f" and {len(in_float) - 3} more" if len(in_float) > 3 else "")
+        found.append(
+            f"{certificate.convolutions_int8} of {certificate.convolutions} convolutions run on integers, "
+            f"{certificate.convolutions_expected} should; in float: {shown}"
+        )
+    if certificate.parity is not None and not certificate.parity < PARITY:
+        found.append(f"its error is {certificate.parity:.3f} times that of the fake-quantized network, over {PARITY}")
+    if certificate.distance is not None and not certificate.distance < limit:
+        found.append(
+            f"it differs from the fake-quantized network by {certificate.distance:.3f} of the quantization error, "
+            f"over {limit:.3g}"
+        )
+    return found
+
+
+@torch.no_grad()
+def _compare(
+    file: Path, reference: Reference, spec: ModelSpec, pictures: Sequence[NDArray[np.uint8]]
+) -> dict[str, str | float | None]:
+    assert reference.network is not None
+    power: defaultdict[str, float] = defaultdict(float)
+    drifts: list[float] = []
+    runtime = runtimes.load(file, "cpu")
+    try:
+        described = runtime.describe()
+        for picture in pictures:
+            inputs, (box,) = prepare(picture, spec)
+            pixels = formatted(inputs, spec)
+            engine = runtime.run(pixels)
+            image = network_input(torch.from_numpy(pixels), spec.mean, spec.std)
+            exact = _maps(reference.network, image)
+            heat, true = heights(engine["heatmaps"][0], spec), heights(exact["heatmaps"][0], spec)
+            power["signal"] += _power(true)
+            power["engine"] += _power(heat - true)
+            if reference.quantized is not None:
+                logits = _maps(reference.quantized, image)["heatmaps"]
+                fake = heights(logits[0], spec)
+                power["fakequant"] += _power(fake - true)
+                power["between"] += _power(heat - fake)
+                power["engine logits"] += _power(engine["heatmaps"] - exact["heatmaps"])
+                power["fakequant logits"] += _power(logits - exact["heatmaps"])
+            xy, _, found_order = locate(heat, _first(engine, "offsets"), spec, box, sdf=_first(engine, "sdf"))
+            goal, conf, order = locate(true, _first(exact, "offsets"), spec, box, sdf=_first(exact, "sdf"))
+            # Compared channel by channel: which corner is called the first may tie.
+            moved = (xy[found_order.argsort()] - goal[order.argsort()]) * box.scale
+            drifts += np.linalg.norm(moved, axis=1)[conf[order.argsort()] >= CERTAIN].tolist()
+    finally:
+        runtime.close()
+    quantized = reference.quantized is not None
+    return {
+        "engine": f"{described.engine} {described.version}",
+        "device": str(described.settings.get("device_name", described.device)),
+        "parity": _ratio(power["engine logits"], power["fakequant logits"]) if quantized else None,
+        "distance": _ratio(power["between"], power["fakequant"]) if quantized else None,
+        "sqnr_db": round(10 * math.log10(power["signal"] / max(power["engine"], 1e-30)), 3),
+        # Of a heatmap with two equal peaks, the last bit says which: it moves the mean and the largest, not the median.
+        "drift_median_px": round(float(np.median(drifts or [0.0])), 5),
+        "drift_mean_px": round(float(np.mean(drifts or [0.0])), 5),
+        "drift_max_px": round(max(drifts, default=0.0), 5),
+    }
+
+
+def _maps(network: nn.Module, image: torch.Tensor) -> Maps:
+    tensors = (*network.parameters(), *network.buffers())
+    output = network(image.to(next(tensor.dtype for tensor in tensors if tensor.is_floating_point())))
+    maps = {"heatmaps": output.heatmaps, "offsets": output.offsets, "sdf": output.extras.get("sdf")}
+    return {name: values.float().numpy() for name, values in maps.items() if values is not None}
+
+
+def _first(maps: Maps, name: str) -> NDArray[np.float32] | None:
+    return maps[name][0] if name in maps else None
+
+
+def _power(values: NDArray[np.float32]) -> float:
+    return float((values.astype(np.float64) ** 2).sum())
+
+
+def _ratio(above: float, below: float) -> float:
+    """Of rms values, from their powers; infinite where there is nothing to compare with."""
+    return round(math.sqrt(above / below), 4) if below else math.inf

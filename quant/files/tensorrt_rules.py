@@ -1,0 +1,306 @@
+"""Check an ONNX file against TensorRT's rules of explicit quantization.
+
+The rules are those of NVIDIA's "Working with Quantized Types". TensorRT refuses a file that breaks some of them; where
+others are broken, it runs in float without a word.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, TensorProto, numpy_helper, shape_inference
+
+from edgehrnet.errors import ModelFileError
+from runtimes.base import existing_file
+
+Severity = Literal["error", "note"]
+
+
+QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
+
+
+# Operator -> the axis of its weights that counts output channels; None: the last.
+WEIGHTED = {"Conv": 0, "ConvTranspose": 1, "Gemm": None, "MatMul": None}
+
+
+# Quantizers pass through these: they only move values.
+MOVING = ("Identity", "Flatten", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+
+
+# Not weighted, and able to work on int8 if what they give is int8 as well.
+INT8_THROUGHOUT = ("AveragePool", "Concat", "GlobalAveragePool", "MaxPool")
+
+
+# Integer operators of ONNX, which say what QuantizeLinear, DequantizeLinear and the plain operator say.
+ON_INTEGERS = ("ConvInteger", "DynamicQuantizeLinear", "MatMulInteger", "QLinearConv", "QLinearMatMul")
+
+
+TYPES = (TensorProto.INT8, TensorProto.FLOAT8E4M3FN, TensorProto.INT4, TensorProto.FLOAT4E2M1)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something in a file that breaks a rule.
+
+    ``severity``: ``error``: TensorRT refuses it, or does not run on integers what ought to; ``note``: it runs in float
+    as the file says, which may be meant. ``node``: the name, or the operator and its output where it has none.
+    """
+
+    severity: Severity
+    rule: str
+    node: str
+    message: str
+
+
+def trt_lint(model: Path | ModelProto) -> list[Finding]:
+    """Check an ONNX file, quantized or not, in the order of its nodes; an empty list if no rule is broken.
+
+    Raises:
+        ModelFileError: there is no such file, or it is no ONNX file.
+    """
+    graph = _Graph(model if isinstance(model, ModelProto) else _load(model))
+    found: list[Finding] = []
+    for node in graph.nodes:
+        for rule in QUANTIZER_RULES if node.op_type in QUANTIZERS else OPERATOR_RULES:
+            found += rule(graph, node)
+    return found
+
+
+def _load(path: Path) -> ModelProto:
+    existing_file(path)
+    try:
+        model = onnx.load(path)
+    except (DecodeError, ValueError, OSError) as error:
+        raise ModelFileError(f"{path} is no ONNX file: {error}") from None
+    if not model.graph.node:
+        raise ModelFileError(f"{path} is no ONNX file: it has no nodes")
+    return model
+
+
+class _Graph:
+    """The nodes of a model, and for each tensor who gives it, who reads it, its value or its type."""
+
+    def __init__(self, model: ModelProto) -> None:
+        graph = shape_inference.infer_shapes(model).graph
+        self.nodes = list(graph.node)
+        self.opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
+        self.inputs = {value.name for value in graph.input}
+        self.producer = {name: node for node in self.nodes for name in node.output if name}
+        self.consumers: dict[str, list[NodeProto]] = defaultdict(list)
+        for node in self.nodes:
+            for name in node.input:
+                self.consumers[name].append(node)
+        self._tensors = {tensor.name: tensor for tensor in graph.initializer}
+        for node in self.nodes:
+            if node.op_type == "Constant" and node.attribute[0].name == "value":
+                self._tensors[node.output[0]] = node.attribute[0].t
+        values = (*graph.input, *graph.output, *graph.value_info)
+        self.types: dict[str, int] = {value.name: value.type.tensor_type.elem_type for value in values}
+        self.types.update((name, tensor.data_type) for name, tensor in self._tensors.items())
+        self.quantized = any(node.op_type in QUANTIZERS for node in self.nodes)
+
+    def constant(self, name: str) -> NDArray[Any] | None:
+        """The value of a constant tensor, else None."""
+        return numpy_helper.to_array(self._tensors[name]) if name in self._tensors else None
+
+    def source(self, name: str) -> NodeProto | None:
+        """Who gives a tensor, before anything that only moves values; None for inputs and constants."""
+        node = self.producer.get(name)
+        while node is not None and node.op_type in MOVING:
+            name = node.input[0]
+            node = self.producer.get(name)
+        return None if node is None or node.op_type == "Constant" else node
+
+    def dequantizer(self, name: str) -> NodeProto | None:
+        """The DequantizeLinear that gives a tensor, None if another node does."""
+        node = self.source(name)
+        return node if node is not None and node.op_type == "DequantizeLinear" else None
+
+    def quantized_from(self, name: str) -> NodeProto | None:
+        """Who gives the tensor that was quantized and dequantized to ``name``."""
+        dequantize = self.dequantizer(name)
+        quantize = None if dequantize is None else self.source(dequantize.input[0])
+        return None if quantize is None else self.source(quantize.input[0])
+
+    def readers(self, name: str) -> Iterator[NodeProto]:
+        """Who reads a tensor, behind anything that only moves values."""
+        for node in self.consumers[name]:
+            if node.op_type in MOVING:
+                yield from self.readers(node.output[0])
+            else:
+                yield node
+
+    def weights_of(self, node: NodeProto) -> list[NodeProto]:
+        """The weighted operators that a quantizer or dequantizer of a constant serves."""
+        readers = list(self.readers(node.output[0]))
+        if any(reader.op_type == "DequantizeLinear" for reader in readers):
+            return [weighted for reader in readers for weighted in self.weights_of(reader)]
+        return [reader for reader in readers if reader.op_type in WEIGHTED]
+
+    def is_constant(self, name: str) -> bool:
+        """Whether a tensor is a constant, or a quantized one."""
+        node = self.source(name)
+        if node is not None and node.op_type == "QuantizeLinear":
+            return self.is_constant(node.input[0])
+        return node is None and name not in self.inputs
+
+
+def _finding(severity: Severity, rule: str, node: NodeProto, message: str) -> Finding:
+    return Finding(severity, rule, node.name or f"{node.op_type} of {node.output[0]!r}", message)
+
+
+def _attribute(node: NodeProto, name: str, default: int) -> int:
+    return next((int(entry.i) for entry in node.attribute if entry.name == name), default)
+
+
+def _zero_point(graph: _Graph, node: NodeProto) -> Iterator[Finding]:
+    if len(node.input) > 2 and node.input[2]:
+        zero = graph.constant(node.input[2])
+        if zero is None:
+            yield _finding("error", "zero-point", node, "zero point computed at run time; store a constant 0")
+        elif np.any(zero.astype(np.float32)):
+            text = f"zero point {np.ravel(zero)[0]}; TensorRT takes 0 only: quantize with symmetric ranges"
+            yield _finding("error", "zero-point", node, text)
+
+
+def _type(graph: _Graph, node: NodeProto) -> Iterator[Finding]:
+    if len(node.input) > 2 and node.input[2]:
+        found = graph.types.get(node.input[2], 0)
+    elif node.op_type == "DequantizeLinear":
+        found = graph.types.get(node.input[0], 0)
+    else:
+        found = _attribute(node, "output_dtype", 0) or TensorProto.UINT8
+    if found not in (0, *TYPES):
+        name = TensorProto.DataType.Name(found).lower()
+        remedy = "keep the bias in float" if found == TensorProto.INT32 else "quantize to int8 with zero point 0"
+        yield _finding("error", "type", node, f"integers of {name}; {remedy}")
+
+
+def _scale(graph: _Graph, node: NodeProto) -> Iterator[Finding]:
+    scale = graph.constant(node.input[1])
+    if scale is None:
+        yield _finding("error", "scale", node, "scale computed at run time; calibrate, and store a constant")
+    elif not np.all(np.isfinite(scale) & (scale > 0)):
+        yield _finding("error", "scale", node, "a scale not above 0; calibrate again, or leave the tensor float")
+    kind, data = graph.types.get(node.input[1], 0), graph.types.get(node.input[0], 0)
+    if kind in (TensorProto.FLOAT16, TensorProto.BFLOAT16) and graph.opset < 19:
+        yield _finding("error", "scale", node, f"a scale of 16 bits in opset {graph.opset}; export with opset 21")
+    elif node.op_type == "QuantizeLinear" and data and kind and data != kind:
+        text = "scale and tensor are of different types; store the scale in the type of the tensor"
+        yield _finding("error", "scale", node, text)
+
+
+def _channels(graph: _Graph, node: NodeProto) -> Iterator[Finding]:
+    scale = graph.constant(node.input[1])
+    if scale is None or scale.size == 1:
+        return
+    if not graph.is_constant(node.input[0]):
+        yield _finding("error", "channels", node, f"{scale.size} scales of one activation; give it one scale")
+        return
+    values = graph.constant(node.input[0])
+    for weighted in graph.weights_of(node):
+        reads = graph.producer[weighted.input[1]]
+        # Behind a Transpose or Reshape, the axis is another one.
+        if values is None or reads.op_type != "DequantizeLinear":
+            continue
+        axis, wanted = _attribute(node, "axis", 1) % values.ndim, WEIGHTED[weighted.op_type]
+        if wanted is None:
+            wanted = 0 if _attribute(weighted, "transB", 0) else values.ndim - 1
+        if axis != wanted:
+            text = f"scales along axis {axis} of {weighted.op_type} weights; take axis {wanted}, the output channels"
+            yield _finding("error", "channels", node, text)
+
+
+def _weights(graph: _Graph, node: NodeProto) -> Iterator[Finding]:
+    values, scale = graph.constant(node.input[0]), graph.constant(node.input[1])
+    if values is None or scale is None or not graph.weights_of(node):
+        return
+    if node.op_type == "QuantizeLinear":
+        along = [1] * values.ndim
+        if scale.ndim:
+            along[_attribute(node, "axis", 1)] = -1
+        values = np.rint(values / scale.reshape(along))
+    if values.min(initial=0) < -127:
+        text = "weights reach -128; TensorRT's are in -127..127: take absmax / 127 as the scale"
+        yield _finding("error", "weights", node, text)
+
+
+def _pairs(graph: _Graph, node: NodeProto) -> Iterator[Finding]:
+    if node.op_type == "QuantizeLinear":
+        others = {reader.op_type for reader in graph.readers(node.output[0])} - {"DequantizeLinear", *ON_INTEGERS}
+        if others:
+            text = f"{', '.join(sorted(others))} reads the integers; put a DequantizeLinear between"
+            yield _finding("error", "pairs", node, text)
+    elif not graph.is_constant(node.input[0]):
+        source = graph.source(node.input[0])
+        if source is not None and source.op_type not in ("QuantizeLinear", *ON_INTEGERS):
+            text = f"dequantizes what {source.op_type} gives; only a QuantizeLinear or a constant may stand before it"
+            yield _finding("error", "pairs", node, text)
+
+
+def _on_integers(_graph: _Graph, node: NodeProto) -> Iterator[Finding]:
+    if node.op_type in ON_INTEGERS:
+        text = f"TensorRT has no {node.op_type}; export in the form QuantizeLinear, DequantizeLinear, operator"
+        yield _finding("error", "operator", node, text)
+
+
+def _weighted(graph: _Graph, node: NodeProto) -> Iterator[Finding]:
+    if node.op_type not in WEIGHTED or not graph.quantized:
+        return
+    first, second = (graph.dequantizer(name) is not None for name in node.input[:2])
+    if first != second:
+        text = f"int8 {'activations' if first else 'weights'} alone: it runs in float; quantize both inputs"
+        yield _finding("error", "weighted", node, text)
+    elif not first:
+        yield _finding("note", "weighted", node, "runs in float; to run on integers, quantize both inputs")
+
+
+def _residual(graph: _Graph, node: NodeProto) -> Iterator[Finding]:
+    if node.op_type != "Add":
+        return
+    quantized = [name for name in node.input if graph.dequantizer(name) and not graph.is_constant(name)]
+    before = [source.op_type if (source := graph.quantized_from(name)) else "" for name in quantized]
+    own = [source.op_type if (source := graph.source(name)) else "" for name in node.input if name not in quantized]
+    if not any(kind in WEIGHTED for kind in before):
+        return
+    if len(quantized) == 2:
+        text = "both summands are quantized, so no convolution takes up the sum; quantize the identity branch only"
+        yield _finding("error", "residual", node, text)
+    elif own and own[0] not in WEIGHTED:
+        text = "the convolution's summand is quantized, so it cannot take up the sum; quantize the other one instead"
+        yield _finding("error", "residual", node, text)
+
+
+def _int8_throughout(graph: _Graph, node: NodeProto) -> Iterator[Finding]:
+    if node.op_type not in INT8_THROUGHOUT or not node.input:
+        return
+    given = [graph.dequantizer(name) for name in node.input]
+    scales = [graph.constant(entry.input[1]) for entry in given if entry is not None]
+    if not scales or len(scales) < len(given):
+        return
+    if any(reader.op_type != "QuantizeLinear" for reader in graph.readers(node.output[0])):
+        text = f"{node.op_type} of int8 gives float, so it runs in float; quantize its output, or not its input"
+        yield _finding("error", "int8-output", node, text)
+    if any(scale is None or not np.array_equal(scale, scales[0]) for scale in scales):  # type: ignore[arg-type]
+        yield _finding("error", "concat", node, "inputs of different scales; quantize them with one common scale")
+
+
+def _uint8(graph: _Graph, node: NodeProto) -> Iterator[Finding]:
+    for name in node.input if node.op_type not in ("Cast", "Identity", *ON_INTEGERS) else ():
+        if graph.types.get(name) == TensorProto.UINT8:
+            text = f"{node.op_type} reads the uint8 tensor {name!r}, which TensorRT can only cast; put the Cast before"
+            yield _finding("error", "uint8", node, text)
+
+
+QUANTIZER_RULES = (_zero_point, _type, _scale, _channels, _weights, _pairs)
+
+
+OPERATOR_RULES = (_on_integers, _weighted, _residual, _int8_throughout, _uint8)

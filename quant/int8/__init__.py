@@ -1,0 +1,1 @@
+"""Quantize networks to INT8: placement, ranges, fake quantization."""

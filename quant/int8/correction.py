@@ -1,0 +1,103 @@
+"""What can be done to float weights before they are rounded: cross-layer equalization and bias correction.
+
+Both leave the float network's function as it is, or all but. Nagel et al., Data-free quantization, ICCV 2019.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TypeGuard
+
+import torch
+from torch import Tensor, nn
+
+from edgehrnet.errors import InputError
+from edgehrnet.models.checkpoints.ranges import RangeTable
+from edgehrnet.models.deploy.export_module import network_input
+from edgehrnet.models.deploy.folding import fold_batchnorm
+from edgehrnet.models.deploy.frozen import freeze
+from edgehrnet.models.layers.blocks import ConvBNAct
+from edgehrnet.spec import ModelSpec
+from quant.int8.placement import trace
+
+MOST = 10.0  # by how much a channel may be scaled; a dead one would be scaled without end
+
+
+@torch.no_grad()
+def equalize(network: nn.Module) -> list[tuple[str, str]]:
+    """Give the channels between two convolutions equal ranges in both, in place; return the pairs.
+
+    Legal where the first has no activation, which would not scale along, and the second alone reads it: the depthwise
+    and the pointwise convolution of a Down. The network computes the same, up to rounding.
+    """
+    modules = dict(network.named_modules())
+    pairs = []
+    for flow in trace(network):
+        if flow.producer is None or flow.output or flow.adds or flow.others or len(flow.convolutions) != 1:
+            continue
+        first, second = modules[flow.producer], modules[flow.convolutions[0]]
+        if not (_has_bn(first) and _has_bn(second)) or not isinstance(first.act, nn.Identity):
+            continue
+        if second.groups != 1:
+            continue
+        out = first.folded()[0].abs().amax(dim=(1, 2, 3))
+        into = second.folded()[0].abs().amax(dim=(0, 2, 3))
+        scale = torch.sqrt(out / into.clamp(min=1e-12)).clamp(1 / MOST, MOST)
+        first.bn.get_parameter("weight").div_(scale)
+        first.bn.get_parameter("bias").div_(scale)
+        second.conv.weight *= scale[None, :, None, None]
+        pairs.append((flow.producer, flow.convolutions[0]))
+    return pairs
+
+
+@torch.no_grad()
+def correct_biases(network: nn.Module, table: RangeTable, images: list[Tensor], spec: ModelSpec) -> dict[str, Tensor]:
+    """Take from each bias the mean error that rounding makes in its channel, in place; return the shifts ``[Co]``.
+
+    ``network`` is a float network; ``images`` are u8 ``[1, H, W, 4]``. One pass: each convolution is corrected on the
+    spot, so that the next ones see what they will see. What has no bias, a Blur, stays as it is.
+
+    Raises InputError if there is no picture.
+    """
+    if not images:
+        raise InputError("there is no picture to correct biases with")
+    biases = {name: _bias(network.get_submodule(name)) for name in table.convolutions}
+    exact, rounded = fold_batchnorm(network), freeze(network, table)
+    means: dict[str, Tensor] = {}
+    shifts: dict[str, Tensor] = {}
+    for name in (name for name, bias in biases.items() if bias is not None):
+        exact.get_submodule(f"{name}.act").register_forward_pre_hook(partial(_remember, means, name))
+        rounded.get_submodule(f"{name}.act").register_forward_pre_hook(partial(_shift, means, shifts, name))
+    for image in images:
+        x = network_input(image, spec.mean, spec.std)
+        exact(x)
+        rounded(x)
+    for name, total in shifts.items():
+        bias = biases[name]
+        assert bias is not None
+        bias.sub_(total / len(images))
+    return {name: total / len(images) for name, total in shifts.items()}
+
+
+def _has_bn(module: nn.Module) -> TypeGuard[ConvBNAct]:
+    return isinstance(module, ConvBNAct) and isinstance(module.bn, nn.BatchNorm2d)
+
+
+def _bias(unit: nn.Module) -> Tensor | None:
+    """The bias that a convolution has once BN is folded into it."""
+    if _has_bn(unit):
+        return unit.bn.get_parameter("bias")
+    part = unit.conv if isinstance(unit, ConvBNAct) else unit
+    return getattr(part, "bias", None)
+
+
+def _remember(means: dict[str, Tensor], name: str, _module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    means[name] = inputs[0].mean(dim=(0, 2, 3))
+
+
+def _shift(
+    means: dict[str, Tensor], shifts: dict[str, Tensor], name: str, _module: nn.Module, inputs: tuple[Tensor, ...]
+) -> tuple[Tensor, ...]:
+    shift = inputs[0].mean(dim=(0, 2, 3)) - means[name]
+    shifts[name] = shifts.get(name, torch.zeros_like(shift)) + shift
+    return (inputs[0] - shift[:, None, None],)

@@ -1,0 +1,1 @@
+"""Lay out scores and charts for people."""

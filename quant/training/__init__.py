@@ -1,0 +1,1 @@
+"""Train networks, in float or with quantizers."""

@@ -1,0 +1,347 @@
+"""The certificate is issued for what is right, and refused for every known way of being silently wrong."""
+
+import dataclasses
+import math
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import openvino as ov
+import pytest
+import torch
+from onnx import helper, numpy_helper
+from torch import nn
+
+import runtimes.openvino
+from edgehrnet.certificate import digest
+from edgehrnet.models import Output
+from edgehrnet.models.checkpoints import load_checkpoint
+from edgehrnet.models.deploy.export_module import Deployed, network_input
+from edgehrnet.models.deploy.folding import fold_batchnorm
+from edgehrnet.models.deploy.frozen import QuantizeDequantize, freeze
+from edgehrnet.models.layers.blocks import Add, Down, Style, Up, initialize_convolutions, smooth
+from edgehrnet.models.layers.heads import Heads
+from edgehrnet.models.networks.edgehrnet18 import Stem
+from edgehrnet.spec import ModelSpec
+from quant.data.documents.corners import held_back_scene
+from quant.files.model_file import export_file
+from quant.files.onnx_file import write_onnx
+from quant.files.proof import DISTANCE, PARITY, CertificateError, Reference, certify
+from quant.int8.calibration import network_inputs, observe, range_table
+from quant.int8.placement import place
+from quant.int8.scheme import SCHEMES
+from runtimes.base import METADATA_KEY
+
+CHECKPOINT = Path(__file__).parents[3] / "checkpoints" / "document-corners.pt"
+STYLE = Style()
+SPEC = ModelSpec(
+    "tiny",
+    ("a", "b", "c", "d"),
+    input_size=(64, 96),
+    quantization="int8",
+    outputs=(("heatmaps", "NCHW"), ("offsets", "NCHW"), ("hf", "NHWC")),
+)
+COUNT = 12  # convolutions of `Tiny` outside its heads
+
+
+class Tiny(nn.Module):
+    """A stem, one step down and up again, heads: what goes wrong in the large network goes wrong in this."""
+
+    def __init__(self, seed):
+        super().__init__()
+        torch.manual_seed(seed)
+        self.stem = Stem(16, STYLE)
+        self.down, self.up = Down(16, 32, STYLE), Up(32, 16, 2, STYLE)
+        self.add = Add(inplace=True)
+        self.smooth = smooth(16, STYLE)
+        self.heads = Heads(16, 4, STYLE, hidden=False, boundary=False, sdf=False)
+        initialize_convolutions(self)
+        for head in (self.heads.heatmaps, self.heads.offsets):
+            nn.init.normal_(head.predict.weight, std=0.3)
+
+    def forward(self, x):
+        x = self.stem(x)
+        hf = self.smooth(self.add(self.up(self.down(x)), x))
+        return Output(hf, *self.heads(hf).values(), {})
+
+
+def network_of(seed, images):
+    """A network whose BNs have seen pictures; weights are random, and activations of a usual size."""
+    network = Tiny(seed)
+    with torch.no_grad():
+        for _ in range(30):
+            network(network_input(torch.cat(images), SPEC.mean, SPEC.std))
+    return fold_batchnorm(network)
+
+
+def table_of(network, images, target="openvino"):
+    placement = place(network, SCHEMES[target])
+    return range_table(observe(network, placement.sites, images, SPEC), placement, SCHEMES[target], SPEC)
+
+
+@dataclasses.dataclass
+class Case:
+    """A network with its ranges, the pictures, and the honest graph of its INT8 form."""
+
+    network: nn.Module
+    table: object
+    quantized: nn.Module
+    pictures: list
+    images: list
+    graph: Path
+    folder: Path
+
+    @property
+    def reference(self):
+        return Reference(self.network, self.quantized, len(self.table.convolutions))
+
+    def build(self, graph, name):
+        """Graph file -> engine file and the layers that it runs."""
+        out = self.folder / f"{name}.xml"
+        return out, runtimes.openvino.build(graph, out, SPEC.to_json(), half=True)
+
+    def export(self, network, name):
+        path = self.folder / f"{name}.onnx"
+        write_onnx(network, SPEC, path)
+        return self.build(path, name)
+
+    def refusal(self, built, reference=None):
+        with pytest.raises(CertificateError) as error:
+            certify(*built, reference or self.reference, SPEC, self.pictures)
+        print(f"\nrefused: {error.value}")
+        return str(error.value)
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("certificate")
+    pictures = [held_back_scene(index).image for index in range(6)]
+    images = network_inputs(pictures, SPEC)
+    network = network_of(0, images)
+    table = table_of(network, images)
+    assert len(table.convolutions) == COUNT
+    quantized = freeze(network, table)
+    graph = folder / "honest.onnx"
+    write_onnx(quantized, SPEC, graph)
+    return Case(network, table, quantized, pictures, images, graph, folder)
+
+
+@pytest.fixture(scope="module")
+def honest(case):
+    return case.build(case.graph, "honest")
+
+
+@pytest.fixture(scope="module")
+def in_float(case):
+    return case.export(case.network, "float")
+
+
+def only_counts(message):
+    return "run on integers" in message and "its error is" not in message and "differs" not in message
+
+
+def only_numbers(message):
+    return "run on integers" not in message and "its error is" in message
+
+
+class TestIssued:
+    def test_for_a_network_that_runs_as_it_was_quantized(self, case, honest):
+        out, layers = honest
+        certificate = certify(out, layers, case.reference, SPEC, case.pictures)
+        assert certificate.convolutions_int8 == certificate.convolutions_expected == COUNT
+        assert certificate.convolutions == COUNT + 2  # the heads
+        assert certificate.parity < PARITY
+        assert certificate.distance < DISTANCE
+        assert certificate.sqnr_db > 25
+        assert certificate.pictures == len(case.pictures)
+        assert certificate.quantization == "int8"
+        assert (certificate.file, certificate.digest) == (out.name, digest(out))
+        assert certificate.bytes == out.stat().st_size + out.with_suffix(".bin").stat().st_size
+        assert certificate.engine.startswith("openvino ")
+        # Heads: 1x1, 16 channels to 4 and 8, on a quarter of the resolution.
+        assert certificate.macs - certificate.macs_int8 == 16 * 12 * 16 * 24
+        assert set(certificate.versions) >= {"torch", "openvino"}
+
+    def test_its_numbers_are_those_of_the_definition(self, case, honest):
+        """rms of heatmap probabilities, engine and fake-quantized network against float, and against each other."""
+        out, layers = honest
+        certificate = certify(out, layers, case.reference, SPEC, case.pictures)
+        runtime = runtimes.load(out, "cpu")
+        try:
+            engine = [torch.from_numpy(runtime.run(image.numpy())["heatmaps"]).sigmoid() for image in case.images]
+        finally:
+            runtime.close()
+        with torch.no_grad():
+            inputs = [network_input(image, SPEC.mean, SPEC.std) for image in case.images]
+            exact, fake = ([net(x).heatmaps.sigmoid() for x in inputs] for net in (case.network, case.quantized))
+
+        def rms(one, other):
+            return math.sqrt(float((torch.cat(one).double() - torch.cat(other).double()).square().mean()))
+
+        assert certificate.parity == pytest.approx(rms(engine, exact) / rms(fake, exact), abs=1e-3)
+        assert certificate.distance == pytest.approx(rms(engine, fake) / rms(fake, exact), abs=1e-3)
+        signal = rms(exact, [torch.zeros_like(heat) for heat in exact])
+        assert certificate.sqnr_db == pytest.approx(20 * math.log10(signal / rms(engine, exact)), abs=0.01)
+
+
+class Narrow(nn.Module):
+    """Activations in [-127, 127]: 255 levels, one less than there are."""
+
+    def __init__(self, scale):
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, x):
+        return torch.fake_quantize_per_tensor_affine(x, self.scale, 0, -127, 127)
+
+
+def build_from_torch(case, network, name):
+    """Torch's graph with its fake-quantize operators straight to OpenVINO, with no ONNX in between."""
+    image = torch.zeros((1, *SPEC.input_size, 4), dtype=torch.uint8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = ov.convert_model(torch.export.export(Deployed(network, SPEC.mean, SPEC.std).eval(), (image,)))
+    for port, (output, _) in zip(model.outputs, SPEC.outputs, strict=True):
+        port.tensor.set_names({output})
+    model.reshape(list(image.shape))
+    model.set_rt_info(SPEC.to_json(), [METADATA_KEY])
+    out = case.folder / f"{name}.xml"
+    ov.save_model(model, out, compress_to_fp16=True)
+    settings = runtimes.openvino._settings("CPU")
+    return out, runtimes.openvino.executed_layers(ov.Core().compile_model(out, "CPU", settings))
+
+
+class TestActivationsWith255Levels:
+    def test_they_are_refused_by_their_numbers(self, case):
+        """In torch they are as good as 256; every convolution runs on integers; and the engine computes otherwise."""
+        table = table_of(case.network, case.images, "tensorrt")
+        full = freeze(case.network, table)
+        narrow = freeze(case.network, table)
+        for name, module in list(narrow.named_modules()):
+            if isinstance(module, QuantizeDequantize):
+                narrow.set_submodule(name, Narrow(module.scale * 127.5 / 127))
+        with torch.no_grad():
+            inputs = [network_input(image, SPEC.mean, SPEC.std) for image in case.images]
+            noises = [
+                math.sqrt(sum(float((net(x).heatmaps - case.network(x).heatmaps).square().sum()) for x in inputs))
+                for net in (narrow, full)
+            ]
+        assert noises[0] < 1.1 * noises[1]
+        message = case.refusal(
+            build_from_torch(case, narrow, "narrow"), dataclasses.replace(case.reference, quantized=narrow)
+        )
+        assert only_numbers(message)
+        assert "differs from the fake-quantized network" in message
+
+    def test_the_same_way_with_256_levels_is_fine(self, case):
+        built = build_from_torch(case, case.quantized, "levels")
+        certificate = certify(*built, case.reference, SPEC, case.pictures)
+        assert certificate.convolutions_int8 == COUNT
+
+
+def with_clip(graph, out):
+    """Store weights in float, and quantize, clip and dequantize them in the graph, as torch's exporter likes to."""
+    model = onnx.load(graph)
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    nodes, clipped = [], 0
+    for node in model.graph.node:
+        weight = stored.get(node.input[0]) if node.op_type == "DequantizeLinear" else None
+        if weight is None or weight.data_type != onnx.TensorProto.INT8 or len(weight.dims) != 4:
+            nodes.append(node)
+            continue
+        name, whole = weight.name, numpy_helper.to_array(weight)
+        scale = numpy_helper.to_array(stored[node.input[1]])
+        model.graph.initializer.remove(weight)
+        values = whole.astype(np.float32) * scale[:, None, None, None]
+        ends = [numpy_helper.from_array(np.array(end, np.int8), f"{name}_{end}") for end in (-127, 127)]
+        model.graph.initializer.extend([numpy_helper.from_array(values, f"{name}_float"), *ends])
+        nodes += [
+            helper.make_node("QuantizeLinear", [f"{name}_float", *node.input[1:]], [f"{name}_whole"], axis=0),
+            helper.make_node("Clip", [f"{name}_whole", *(end.name for end in ends)], [name]),
+            node,
+        ]
+        clipped += 1
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.checker.check_model(model)
+    onnx.save(model, out)
+    return clipped
+
+
+class TestConvolutionsInFloat:
+    def test_a_clip_in_the_weights_is_refused_by_count(self, case):
+        """The numbers are right, so that nothing else tells."""
+        path = case.folder / "clip.onnx"
+        assert with_clip(case.graph, path) == COUNT
+        message = case.refusal(case.build(path, "clip"))
+        assert only_counts(message)
+        assert f"0 of {COUNT + 2} convolutions run on integers, {COUNT} should; in float: " in message
+        assert " and 11 more" in message
+
+    def test_missing_quantizers_are_refused_by_count(self, case):
+        gone = ["stem.conv1", "add"]
+        sites = {site: value for site, value in case.table.sites.items() if site not in gone}
+        unplaced = freeze(case.network, dataclasses.replace(case.table, sites=sites))
+        message = case.refusal(case.export(unplaced, "unplaced"))
+        # The readers: stem.conv2 and smooth.
+        assert f"{COUNT - 2} of {COUNT + 2} convolutions run on integers, {COUNT} should; in float: " in message
+
+    def test_a_float_engine_is_refused_by_count(self, case, in_float):
+        message = case.refusal(in_float)
+        assert f"0 of {COUNT + 2} convolutions run on integers, {COUNT} should" in message
+
+    def test_an_integer_engine_is_no_float_file(self, case, honest):
+        message = case.refusal(honest, Reference(case.network, None, 0))
+        assert f"{COUNT} of {COUNT + 2} convolutions run on integers, 0 should" in message
+
+
+class TestNumbers:
+    def test_other_weights_are_refused(self, case):
+        other = network_of(1, case.images)
+        message = case.refusal(case.export(freeze(other, table_of(other, case.images)), "other"))
+        assert only_numbers(message)
+        assert f"over {PARITY}" in message
+
+    def test_other_ranges_are_refused(self, case, honest):
+        """Held against a network with one range four times as wide, the honest engine is too far away."""
+        scale, zero = case.table.sites["add"]
+        table = dataclasses.replace(case.table, sites={**case.table.sites, "add": (4 * scale, zero)})
+        message = case.refusal(honest, dataclasses.replace(case.reference, quantized=freeze(case.network, table)))
+        assert "differs from the fake-quantized network" in message
+        assert f"over {DISTANCE}" in message
+
+    def test_where_engines_may_round_less_the_distance_is_not_bounded(self, case, honest):
+        scale, zero = case.table.sites["add"]
+        table = dataclasses.replace(case.table, sites={**case.table.sites, "add": (4 * scale, zero)})
+        reference = dataclasses.replace(case.reference, quantized=freeze(case.network, table), strict=False)
+        certificate = certify(*honest, reference, SPEC, case.pictures)
+        assert certificate.distance > DISTANCE
+        assert certificate.parity < 1
+
+    def test_a_network_that_rounds_nothing_is_refused(self, case, honest):
+        """Without any noise in torch, there is nothing that the engine's could be compared with."""
+        message = case.refusal(honest, dataclasses.replace(case.reference, quantized=case.network))
+        assert "inf" in message
+
+    def test_a_float_file_has_neither_parity_nor_distance(self, case, in_float):
+        certificate = certify(*in_float, Reference(case.network, None, 0), SPEC, case.pictures)
+        assert (certificate.parity, certificate.distance) == (None, None)
+        assert certificate.macs_int8 == certificate.convolutions_int8 == 0
+        # Weights in 16 bits: 11 bits are 2^-12 of a weight, 66 dB and more than that after averaging.
+        assert certificate.sqnr_db > 55
+
+
+def test_a_refused_file_is_not_kept(case, tmp_path, monkeypatch):
+    monkeypatch.setattr("quant.files.proof.PARITY", 0.0)
+    monkeypatch.setattr("quant.files.model_file.deployable", lambda checkpoint: case.network)
+    monkeypatch.setattr("quant.files.model_file.deployed_spec", lambda *_: SPEC)
+    monkeypatch.setattr("quant.files.model_file.golden_pair", lambda *_: None)
+    monkeypatch.setattr(
+        "quant.files.model_file.write_onnx",
+        lambda _network, _spec, path, _dtype: path.write_bytes(case.graph.read_bytes()),
+    )
+    checkpoint = dataclasses.replace(load_checkpoint(CHECKPOINT), quantization={"openvino": case.table})
+    with pytest.raises(CertificateError, match=r"^corners\.xml is not what was asked for: its error is"):
+        export_file(checkpoint, tmp_path / "corners.xml", precision="int8", pictures=case.pictures)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,135 @@
+"""``python tools/ship.py``: make what the package carries from checkpoints: sample picture, model files, scores.
+
+Run from the project's folder; writes into ``edgehrnet/assets`` and ``checkpoints``. Of several checkpoints the one
+whose INT8 file has the most corners within one percent becomes ``document-corners``; of equals, the first named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from edgehrnet import Predictor, sample_picture
+from edgehrnet.models.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from edgehrnet.models.deploy.loading import without_heads
+from edgehrnet.models.variants import VARIANTS
+from edgehrnet.picture.sources import read_image
+from edgehrnet.spec import ModelSpec
+from quant.data.documents.corners import SAMPLES, UNSEEN, DocumentCorners, sample_scene
+from quant.files.model_file import export_file, summary
+from quant.int8.calibration import PICTURES, network_inputs
+from quant.int8.pipeline import calibrate
+from quant.scoring.confidence import fit
+from quant.scoring.evaluation import Evaluation, evaluate
+from quant.scoring.metrics import keypoint_errors
+from quant.scoring.model import open_model
+
+CHECKPOINTS = Path("checkpoints")
+NAME = "document-corners"
+SHORT = {"silu": "silu", "hardswish": "hs"}  # how an activation is called in the name of a file
+CONFIDENCE_PICTURES = 1000
+DEMO_PERCENT = 2.0  # of the diagonal: how far a corner of the sample picture may be off
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    p = argparse.ArgumentParser(prog="python tools/ship.py", description=__doc__)
+    p.add_argument("checkpoints", type=Path, nargs="+", help="with range tables, or without: then calibrated here")
+    p.add_argument("--validate-count", type=int, default=None, help="held-back pictures to score on (default: all)")
+    args = p.parse_args(arguments)
+
+    for name in SAMPLES:
+        Image.fromarray(sample_scene(name).image).save(sample_picture(name), quality=90)
+    trained, scores = {}, {}
+    for path in args.checkpoints:
+        # These heads are there to train by; the signed distance is what corners are chosen with.
+        checkpoint = _calibrated(without_heads(load_checkpoint(path), ("auxiliary", "boundary")))
+        name = f"{NAME}-{SHORT[_activation(checkpoint)]}"
+        trained[name] = _with_confidence(checkpoint, _asset(name))
+        _export(trained[name], _asset(name), "int8")
+        scores[name] = _score(_asset(name), args.validate_count)
+    best = max(trained, key=lambda name: scores[name]["pck1"] or 0.0)
+    half = f"{NAME}-fp16"
+    _export(trained[best], _asset(half), "fp16")
+    scores[half] = _score(_asset(half), args.validate_count)
+    for name, checkpoint in trained.items():
+        own = {"int8": scores[name]} | ({"fp16": scores[half]} if name == best else {})
+        _save(checkpoint, NAME if name == best else name, own)
+    worst = max(demo_error(_asset(name), picture) for name in scores for picture in SAMPLES)
+    print(json.dumps({**scores, "demo_worst_percent": round(worst, 3), "best": best}, indent=1))
+    if worst > DEMO_PERCENT:
+        print(f"not fit to ship: on a sample picture a corner is off by {worst:.2f} % of the diagonal")
+        return 1
+    return 0
+
+
+def demo_error(file: Path, picture: str) -> float:
+    """Return the largest corner error on a sample picture, in percent of its diagonal, the order counting too."""
+    scene = sample_scene(picture)
+    with Predictor(file) as predictor:
+        result = predictor.predict(sample_picture(picture))
+    errors = keypoint_errors(result.keypoints.xy[0], scene.corners, scene.visible)
+    return float(100 * errors.max() / np.hypot(*result.keypoints.size))
+
+
+def _asset(name: str) -> Path:
+    return sample_picture().with_name(f"{name}.xml")
+
+
+def _activation(checkpoint: Checkpoint) -> str:
+    return str({**VARIANTS[checkpoint.variant].options, **checkpoint.options}.get("activation", "silu"))
+
+
+def _calibrated(checkpoint: Checkpoint) -> Checkpoint:
+    if checkpoint.quantization:
+        return checkpoint
+    images = network_inputs(DocumentCorners().calibration(PICTURES), ModelSpec.from_dict(checkpoint.spec))
+    return calibrate(checkpoint, images, progress=True)
+
+
+def _with_confidence(checkpoint: Checkpoint, file: Path) -> Checkpoint:
+    """Return the checkpoint with confidences fitted on what its INT8 file answers; the file is only passing."""
+    spec = ModelSpec.from_dict(checkpoint.spec).replace(confidence=None)
+    _export(dataclasses.replace(checkpoint, spec=spec.to_dict()), file, "int8")
+    found = _evaluate(file, UNSEEN, CONFIDENCE_PICTURES)
+    return dataclasses.replace(checkpoint, spec=spec.replace(confidence=fit(found.conf, found.correct)).to_dict())
+
+
+def _export(checkpoint: Checkpoint, file: Path, precision: str) -> None:
+    certificate = export_file(checkpoint, file, precision=precision, picture=read_image(sample_picture()))
+    print(summary(file, certificate))
+
+
+def _evaluate(file: Path, data: DocumentCorners, count: int | None) -> Evaluation:
+    with open_model(str(file)) as model:
+        return evaluate(model.name, model.predict, data, count)
+
+
+def _score(file: Path, count: int | None) -> dict[str, float | None]:
+    return _evaluate(file, DocumentCorners(), count).score().as_dict()
+
+
+def _save(checkpoint: Checkpoint, name: str, scores: dict[str, dict[str, float | None]]) -> None:
+    size = ModelSpec.from_dict(checkpoint.spec).input_size
+    training = {**checkpoint.training, "scores": scores, "score_size": size}
+    save_checkpoint(
+        CHECKPOINTS / f"{name}.pt",
+        checkpoint.variant,
+        {"keypoints": checkpoint.keypoints, **checkpoint.options},
+        checkpoint.state,
+        checkpoint.spec,
+        training,
+        dtype=torch.float16,
+        quantization=checkpoint.quantization,
+    )
+    (CHECKPOINTS / f"{name}.json").write_text(json.dumps(training, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
