@@ -113,9 +113,9 @@ def check_keywords(function: Callable[P, R]) -> Callable[P, R]:
 
     >>> @check_keywords
     ... def predict(image, *, color="rgb"): ...
-    >>> predict(0, color="bgr")
+    >>> predict(0, colour="bgr")
     Traceback (most recent call last):
-    edgehrnet.errors.UnknownKeywordError: predict() has no keyword 'color'; did you mean 'color'? accepted: color
+    edgehrnet.errors.UnknownKeywordError: predict() has no keyword 'colour'; did you mean 'color'? accepted: color
     """
     parameters = inspect.signature(function).parameters
     accepted = {name for name, p in parameters.items() if p.kind is not inspect.Parameter.POSITIONAL_ONLY}

@@ -80,8 +80,8 @@ class TestPredict:
 
     def test_unknown_keyword_names_the_nearest(self, predictor, null_model):
         for call in (predictor.predict, predictor, predictor.stream):
-            with pytest.raises(UnknownKeywordError, match=r"no keyword 'color'; did you mean 'color'\?") as caught:
-                call(null_model.picture, color="bgr")
+            with pytest.raises(UnknownKeywordError, match=r"no keyword 'colour'; did you mean 'color'\?") as caught:
+                call(null_model.picture, colour="bgr")
             assert isinstance(caught.value, TypeError)
 
 
