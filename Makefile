@@ -1,26 +1,46 @@
-# Each target is complete on a fresh machine with Python >= 3.10: it makes ./.venv, installs, and runs.
+# Each target works on a fresh machine with Python >= 3.10: it makes ./.venv, installs what it needs, and runs.
 PYTHON ?= python3
-BIN := .venv/bin
+BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# One thread for each worker: torch's threads would otherwise wait for those of the other workers.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
-.PHONY: demo test check bench clean
+.PHONY: demo test quick edge check docs bench release dev clean
 
 demo: .venv/edge  ## the shipped model on the shipped picture, without torch
 	$(BIN)/edgehrnet demo
 
-test: .venv/dev  ## every test and doctest
-	$(BIN)/python -m pytest
+test: .venv/dev  ## every test and doctest, with branch coverage
+	$(PYTEST) --cov
+
+quick: .venv/dev  ## the tests that train nothing, build no file and install nothing
+	$(PYTEST) -m "not slow"
+
+edge: .venv/edge-test  ## the tests of the edge part, without torch
+	$(BIN)/python -m pytest tests/edgehrnet tests/runtimes edgehrnet runtimes --ignore tests/edgehrnet/models --ignore edgehrnet/models
 
 check: .venv/dev  ## formatting, lint, strict types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+docs: .venv/docs  ## the documentation site, in ./site
+	$(BIN)/mkdocs build --strict
+
 bench: .venv/dev  ## side-by-side measurements; run on an idle machine
 	$(BIN)/python benchmarks/letterbox.py
 
+release: .venv/release  ## wheel and sdist in ./dist, each installed in a fresh environment, where the demo runs
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/python tools/check_release.py dist
+
+dev: .venv/dev  ## install everything, and the hooks that run before each commit
+	$(PIP) pre-commit
+	$(BIN)/pre-commit install
+
 clean:
-	rm -rf .venv
+	rm -rf .venv dist site
 
 .venv:
 	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
@@ -29,6 +49,18 @@ clean:
 	$(PIP) --editable ".[openvino]"
 	touch $@
 
+.venv/edge-test: pyproject.toml constraints.txt | .venv
+	$(PIP) --editable ".[openvino,onnx,test]"
+	touch $@ .venv/edge
+
+.venv/docs: pyproject.toml constraints.txt | .venv
+	$(PIP) --editable ".[docs]"
+	touch $@
+
+.venv/release: constraints.txt | .venv
+	$(PIP) build
+	touch $@
+
 .venv/dev: pyproject.toml constraints.txt | .venv
 	$(PIP) --editable ".[dev]"
-	touch $@ .venv/edge
+	touch $@ .venv/edge .venv/docs
