@@ -2,25 +2,32 @@
 
 import os
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import settings
 from PIL import Image
 
 import runtimes
 import runtimes.null
 import runtimes.onnx
-from edgehrnet.models import EdgeHRNet, create
-from edgehrnet.models.checkpoints import Checkpoint, save_checkpoint
-from edgehrnet.models.deploy.loading import deployable
 from edgehrnet.picture.letterbox import Letterbox
 from edgehrnet.spec import Golden, ModelSpec
-from quant.files.model_file import export_file
-from quant.files.onnx_file import write_onnx
-from quant.int8.pipeline import calibrate
+
+if TYPE_CHECKING:
+    from edgehrnet.models import EdgeHRNet
+
+# Without torch, as on an edge device, the tests of the edge part remain; `make edge` runs them.
+if find_spec("torch") is None:
+    collect_ignore_glob = ["quant/*", "benchmarks/*", "edgehrnet/models/*", "test_*.py"]
+    collect_ignore = [
+        "edgehrnet/test_shipped.py",
+        "edgehrnet/picture/test_sources.py",
+        *(f"runtimes/test_{name}.py" for name in ("contract", "onnx", "onnx_metadata", "tensorrt", "torch")),
+    ]
 
 # No deadline: a slow machine is no fault. CI tries the same examples each time; elsewhere each run tries new ones.
 settings.register_profile("project", deadline=None, derandomize="CI" in os.environ)
@@ -52,12 +59,17 @@ class EngineModel:
 
     path: Path
     spec: ModelSpec
-    network: EdgeHRNet
+    network: "EdgeHRNet"
 
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
     """Maps this small gain nothing from threads, and lose a lot to their barriers on a busy machine."""
+    if find_spec("torch") is None:  # the edge part alone
+        yield
+        return
+    import torch
+
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -96,6 +108,10 @@ def null_model(tmp_path_factory):
 @pytest.fixture(scope="session")
 def small_checkpoint():
     """A small picture's worth of the real network, its weights random."""
+    torch = pytest.importorskip("torch")
+    from edgehrnet.models import create
+    from edgehrnet.models.checkpoints import Checkpoint
+
     torch.manual_seed(0)
     spec = ModelSpec("corners", NAMES, input_size=SIZE, cyclic=True)
     state = create("edgehrnet18", keypoints=len(NAMES)).state_dict()
@@ -104,6 +120,9 @@ def small_checkpoint():
 
 @pytest.fixture(scope="session")
 def openvino_model(small_checkpoint, tmp_path_factory):
+    from edgehrnet.models.deploy.loading import deployable
+    from quant.files.model_file import export_file
+
     path = tmp_path_factory.mktemp("openvino") / "corners.xml"
     export_file(small_checkpoint, path)
     return EngineModel(path, ModelSpec.from_dict(small_checkpoint.spec), deployable(small_checkpoint))
@@ -113,6 +132,8 @@ def openvino_model(small_checkpoint, tmp_path_factory):
 def onnx_model(openvino_model, tmp_path_factory):
     """The same network and metadata as in the OpenVINO file."""
     pytest.importorskip("onnxruntime")
+    from quant.files.onnx_file import write_onnx
+
     spec = ModelSpec.from_json(runtimes.load(openvino_model.path).describe().metadata)
     folder = tmp_path_factory.mktemp("onnx")
     write_onnx(openvino_model.network, spec, folder / "exported.onnx")
@@ -123,6 +144,11 @@ def onnx_model(openvino_model, tmp_path_factory):
 @pytest.fixture(scope="session")
 def checkpoint_model(small_checkpoint, openvino_model, tmp_path_factory):
     """The same network as a ``.pt``, with ranges for every engine."""
+    import torch
+
+    from edgehrnet.models.checkpoints import save_checkpoint
+    from quant.int8.pipeline import calibrate
+
     images = torch.randint(0, 256, (2, *SIZE, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     images[..., 3] = 255
     tables = calibrate(small_checkpoint, list(images.split(1))).quantization
