@@ -3,7 +3,8 @@
 ::
 
     EdgeHRNetError
-    ├── ModelFileError, DeviceError, MissingExtraError, BatchError, ClosedError     (see runtimes.base)
+    ├── ModelFileError, DeviceError, MissingExtraError, BatchError, ClosedError     (see runtimes.errors)
+    ├── MissingSpecError       (a ModelFileError) the file has no ModelSpec
     ├── InputError             (also ValueError)  a value is outside what is accepted
     │   └── ImageError         the picture cannot be used
     │       ├── MissingImageError  (also FileNotFoundError)
@@ -22,7 +23,7 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import ParamSpec, TypeVar
 
-from runtimes.base import (
+from runtimes.errors import (
     AbsentDeviceError,
     BatchError,
     ClosedError,
@@ -30,7 +31,6 @@ from runtimes.base import (
     EdgeHRNetError,
     MissingExtraError,
     MissingFileError,
-    MissingSpecError,
     ModelFileError,
     UnknownSuffixError,
 )
@@ -60,6 +60,10 @@ __all__ = [
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+class MissingSpecError(ModelFileError):
+    """The model file has no ModelSpec, or its ModelSpec has no golden pair."""
 
 
 class InputError(EdgeHRNetError, ValueError):

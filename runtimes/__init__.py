@@ -1,32 +1,78 @@
-"""Engines that run model files: arrays in, arrays out. Knows nothing of pictures or keypoints.
+"""Run model files with inference engines: arrays in, arrays out.
+
+This package knows nothing of pictures or keypoints. Its public names are `load`, the `Runtime` that it returns, and
+the errors. All other modules may change at any time.
 
 >>> load("model.tflite")
 Traceback (most recent call last):
-runtimes.base.UnknownSuffixError: no runtime for 'model.tflite'; accepted: .engine, .null, .onnx, .plan, .pt, .xml
+runtimes.errors.UnknownSuffixError: no engine runs 'model.tflite'; accepted: .engine, .null, .onnx, .plan, .pt, .xml
 """
 
 from __future__ import annotations
 
 import importlib
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runtimes.base import ModelFileError, Runtime, UnknownSuffixError, existing_file
+from runtimes.base import Runtime, existing_file
+from runtimes.errors import (
+    AbsentDeviceError,
+    BatchError,
+    ClosedError,
+    DeviceError,
+    EdgeHRNetError,
+    MissingExtraError,
+    MissingFileError,
+    ModelFileError,
+    UnknownSuffixError,
+)
 
 if TYPE_CHECKING:
     from runtimes.torch import Loader
 
-__all__ = ["Runtime", "load"]
+__all__ = [
+    "AbsentDeviceError",
+    "BatchError",
+    "ClosedError",
+    "DeviceError",
+    "EdgeHRNetError",
+    "MissingExtraError",
+    "MissingFileError",
+    "ModelFileError",
+    "Runtime",
+    "UnknownSuffixError",
+    "load",
+]
 
-# suffix -> (module, class); a module is imported when the first such file is loaded
+
+@dataclass(frozen=True)
+class Engine:
+    """An inference engine and the module that wraps it."""
+
+    name: str
+    """Name shown to users."""
+
+    module: str
+    """Module to import when the first file of this engine is loaded."""
+
+    runtime: str
+    """Class in that module that implements `Runtime`."""
+
+    lists_devices: bool = True
+    """Whether the module has a function ``devices()``."""
+
+
+_TENSORRT = Engine("tensorrt", "runtimes.tensorrt", "TensorRTRuntime")
+# suffix of a model file -> engine
 ENGINES = {
-    ".xml": ("runtimes.openvino", "OpenVINORuntime"),
-    ".onnx": ("runtimes.onnx", "ONNXRuntime"),
-    ".engine": ("runtimes.tensorrt", "TensorRTRuntime"),
-    ".plan": ("runtimes.tensorrt", "TensorRTRuntime"),
-    ".pt": ("runtimes.torch", "TorchRuntime"),
-    ".null": ("runtimes.null", "NullRuntime"),
+    ".xml": Engine("openvino", "runtimes.openvino", "OpenVINORuntime"),
+    ".onnx": Engine("onnxruntime", "runtimes.onnx", "ONNXRuntime"),
+    ".engine": _TENSORRT,
+    ".plan": _TENSORRT,
+    ".pt": Engine("torch", "runtimes.torch", "TorchRuntime", lists_devices=False),
+    ".null": Engine("null", "runtimes.null", "NullRuntime", lists_devices=False),
 }
 
 
@@ -41,19 +87,33 @@ def load(
 ) -> Runtime:
     """Load a model file on a device.
 
-    ``device``: None for the engine's usual one, or one of those that its runtime's class names; an absent one raises
-    DeviceError. ``input_size``: (height, width) to reshape to; None keeps the file's. ``threads``: CPU threads of one
-    inference; None uses what the machine, or its container's quota, allows. ``cache_dir``: an existing folder where
-    the engine may keep compiled files. ``loader``: builds the network of a ``.pt``; no other file takes one.
+    Args:
+        path: Model file. Its suffix selects the engine.
+        device: Device name; the choices depend on the engine, and its runtime class lists them. None selects the
+            engine's default.
+        input_size: (height, width) to reshape the input to. None keeps the size stored in the file.
+        threads: CPU threads of one inference. None uses all CPUs that the machine, or its container's quota, allows.
+        cache_dir: Existing folder where the engine may keep compiled files.
+        loader: Function that builds the network of a ``.pt`` file. Other files do not accept it.
+
+    Returns:
+        The loaded file.
+
+    Raises:
+        UnknownSuffixError: No engine runs files with this suffix.
+        MissingFileError: The file does not exist.
+        ModelFileError: The file or ``cache_dir`` cannot be used.
+        DeviceError: The device is absent, or the engine does not know it.
+        MissingExtraError: The engine is not installed.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in ENGINES:
-        raise UnknownSuffixError(f"no runtime for {str(path)!r}; accepted: {', '.join(sorted(ENGINES))}")
-    module, name = ENGINES[suffix]
+        raise UnknownSuffixError(f"no engine runs {str(path)!r}; accepted: {', '.join(sorted(ENGINES))}")
+    engine = ENGINES[suffix]
     path = existing_file(path)
     if cache_dir is not None and not (os.path.isdir(cache_dir) and os.access(cache_dir, os.W_OK)):  # noqa: PTH112
         raise ModelFileError(f"cache_dir {str(cache_dir)!r} is not a writable folder; create it first")
-    engine = getattr(importlib.import_module(module), name)
+    runtime_class = getattr(importlib.import_module(engine.module), engine.runtime)
     extra = {} if loader is None else {"loader": loader}
-    runtime: Runtime = engine(path, device, input_size=input_size, threads=threads, cache_dir=cache_dir, **extra)
+    runtime: Runtime = runtime_class(path, device, input_size=input_size, threads=threads, cache_dir=cache_dir, **extra)
     return runtime

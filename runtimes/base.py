@@ -1,22 +1,4 @@
-"""What every runtime is: the root exception, the errors of files and devices, and the Runtime protocol.
-
-Errors
-------
-::
-
-    EdgeHRNetError
-    ├── ModelFileError           the file cannot be used: corrupt, incomplete, not one of ours
-    │   ├── MissingFileError     (also FileNotFoundError)
-    │   ├── UnknownSuffixError   (also ValueError)
-    │   └── MissingSpecError     the file carries no ModelSpec
-    ├── DeviceError              (also ValueError) the engine of this file does not know or cannot use the device
-    │   └── AbsentDeviceError    the device is not here
-    ├── MissingExtraError        (also ImportError) the text names the ``pip install``
-    ├── BatchError               (also ValueError) what run() was given is no batch for the loaded file
-    └── ClosedError              (also RuntimeError) run() after close()
-
-``edgehrnet.errors`` re-exports these and adds the ones of pictures and arguments.
-"""
+"""Define what every runtime has in common: the Runtime protocol and the types that describe a loaded file."""
 
 from __future__ import annotations
 
@@ -29,95 +11,68 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-Batch: TypeAlias = NDArray[Any]  # u8 or float32, see Input
+from runtimes.errors import BatchError, MissingFileError, ModelFileError
 
-METADATA_KEY = "edgehrnet"  # under which a file holds its metadata
-INPUT = "image"  # name of a built file's input
+# uint8 or float32, see Input
+Batch: TypeAlias = NDArray[Any]
 
-
-class EdgeHRNetError(Exception):
-    """Root of every error this project raises on purpose."""
-
-
-class ModelFileError(EdgeHRNetError):
-    """The model file cannot be used."""
-
-
-class MissingFileError(ModelFileError, FileNotFoundError):
-    """There is no such file. Nothing is ever downloaded instead."""
-
-
-class UnknownSuffixError(ModelFileError, ValueError):
-    """No runtime handles files with this suffix."""
-
-
-class MissingSpecError(ModelFileError):
-    """The file does not say how its input is prepared and its output decoded."""
-
-
-class DeviceError(EdgeHRNetError, ValueError):
-    """The device is absent, or the engine of this file cannot use it."""
-
-
-class AbsentDeviceError(DeviceError):
-    """The device is known to the engine and not here."""
-
-
-class MissingExtraError(EdgeHRNetError, ImportError):
-    """An optional dependency is needed for what was asked."""
-
-
-class BatchError(EdgeHRNetError, ValueError):
-    """The array given to run() is no batch for the loaded file."""
-
-
-class ClosedError(EdgeHRNetError, RuntimeError):
-    """The runtime was used after close()."""
-
-
+METADATA_KEY = "edgehrnet"  # key under which a file stores its metadata
+INPUT = "image"  # name of the input tensor in files that this project builds
 U8, FLOAT = "u8 NHWC", "float NCHW"
 
 
 @dataclass(frozen=True)
 class Input:
-    """What a file reads: pictures of ``size`` (height, width) with ``channels`` 3 (RGB) or 4 (and a mask).
-
-    ``format``: `U8`, bytes ``[N, H, W, C]``, of the files that the project builds; `FLOAT`, float32 ``[N, 3, H, W]``.
-    """
+    """Size, channels and layout of a model's input."""
 
     size: tuple[int, int]
+    """(height, width) in pixels."""
+
     channels: int = 4
+    """3 for RGB, or 4 for RGB and a mask."""
+
     format: str = U8
+    """`U8`: uint8 ``[N, H, W, C]``, used by files that this project builds. `FLOAT`: float32 ``[N, 3, H, W]``."""
 
     @classmethod
     def read(cls, path: Path, kind: str, shape: Sequence[Any]) -> Input:
-        """Understand an input's element type (``u8``, ``f32``) and shape; ModelFileError if it is none of the two."""
-        where = {"u8": (U8, 3, (3, 4), slice(1, 3)), "f32": (FLOAT, 1, (3,), slice(2, 4))}.get(kind)
+        """Derive the input from the element type and the shape that an engine reports.
+
+        Args:
+            path: Model file, named in the error.
+            kind: Element type, ``u8`` or ``f32``.
+            shape: Shape with a batch dimension of 1.
+
+        Raises:
+            ModelFileError: The type and shape are neither of the two formats.
+        """
+        layouts = {"u8": (U8, 3, (3, 4), slice(1, 3)), "f32": (FLOAT, 1, (3,), slice(2, 4))}
+        layout = layouts.get(kind)
         static = len(shape) == 4 and all(isinstance(side, int) and side > 0 for side in shape[1:])
-        if where is None or not static or shape[0] != 1 or shape[where[1]] not in where[2]:
+        if layout is None or not static or shape[0] != 1 or shape[layout[1]] not in layout[2]:
             raise ModelFileError(
                 f"{path}: expected one static input, u8 [1, H, W, 4] (RGB and mask) or [1, H, W, 3], or float32 "
                 f"[1, 3, H, W]; found {kind} {list(shape)}"
             )
-        name, channel, _, sides = where
+        name, channel, _, sides = layout
         return cls((shape[sides][0], shape[sides][1]), shape[channel], name)
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Of one picture, without N."""
+        """Shape of one picture, without the batch dimension."""
         return (*self.size, self.channels) if self.format == U8 else (self.channels, *self.size)
 
     @property
     def dtype(self) -> type[np.uint8] | type[np.float32]:
-        """Of its numbers."""
+        """NumPy dtype of the input."""
         return np.uint8 if self.format == U8 else np.float32
 
     def blank(self) -> Batch:
-        """A batch of one, all zero."""
+        """Return a batch of one picture, all zeros."""
         return np.zeros((1, *self.shape), self.dtype)
 
     def check(self, batch: Batch) -> None:
-        """Raise BatchError unless ``batch`` holds such pictures."""
+        """Raise BatchError unless ``batch`` has this dtype and shape."""
         if batch.dtype != self.dtype or batch.ndim != 4 or batch.shape[1:] != self.shape:
             wanted = f"{np.dtype(self.dtype)} [N, {', '.join(map(str, self.shape))}]"
             raise BatchError(f"expected {wanted}, got {batch.dtype} {list(batch.shape)}")
@@ -125,75 +80,97 @@ class Input:
 
 @dataclass(frozen=True)
 class Description:
-    """What a loaded file is and where it runs.
-
-    ``outputs`` maps each name to its shape with N=1;
-    ``device`` is what the engine calls the device that really runs; ``settings`` are the engine's own.
-    """
+    """Facts about a loaded file and the device it runs on."""
 
     engine: str
+    """Name of the engine, such as ``openvino``."""
+
     version: str
+    """Version of the engine."""
+
     device: str
+    """The engine's name of the device that really runs the file."""
+
     input: Input
+    """Format of the input."""
+
     outputs: Mapping[str, tuple[int, ...]]
+    """Shape of each output by name, with a batch dimension of 1."""
+
     metadata: str | None
+    """Text stored in the file under `METADATA_KEY`, None if there is none."""
+
     settings: Mapping[str, Any] = field(default_factory=dict)
+    """Further facts that depend on the engine, such as ``inference_threads``."""
 
     @property
     def input_size(self) -> tuple[int, int]:
-        """(height, width) of the input, in pixels."""
+        """(height, width) of the input in pixels."""
         return self.input.size
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One operation as the engine really runs it.
-
-    ``precision`` is the engine's word (``f32``, ``u8``, ...). ``sources``: the names of the file's operations that
-    became this one. ``macs``: multiply-accumulates of a convolution, 0 of everything else.
-    """
+    """One operation as the engine really runs it."""
 
     name: str
+    """Name that the engine gives the operation."""
+
     type: str
+    """Kind of operation. ``Convolution`` has the same meaning in all engines."""
+
     precision: str
+    """Data type in which it runs: ``f32``, ``f16``, ``u8``, ``i8``, or the engine's own word."""
+
     sources: tuple[str, ...] = ()
+    """Names of the file's operations that were merged into this one."""
+
     macs: int = 0
+    """Multiply-accumulate operations of a convolution, 0 for all other types."""
 
 
 @dataclass(frozen=True)
 class Device:
-    """A device as one engine sees it.
-
-    ``name``: what to pass as ``device=``; ``title``: the chip, or whatever the engine calls it; ``properties``: what
-    else the engine tells, by its own names.
-    """
+    """A device as one engine sees it."""
 
     name: str
+    """Value to pass as ``device=``."""
+
     title: str
+    """Name of the chip, or the engine's description of the device."""
+
     properties: Mapping[str, str] = field(default_factory=dict)
+    """Further properties under the engine's own names."""
 
 
 class Runtime(Protocol):
     """One loaded file on one device. ``run`` may be called from several threads at once."""
 
     def run(self, image: Batch) -> dict[str, NDArray[np.float32]]:
-        """Map a batch of what the file reads, see Input, to named float32 outputs that the caller owns."""
+        """Run a batch through the network.
+
+        Args:
+            image: Array with the dtype and shape that `Input` describes.
+
+        Returns:
+            Float32 outputs by name. The arrays belong to the caller.
+        """
         ...
 
     def describe(self) -> Description:
-        """Say what is loaded and where it runs."""
+        """Return what is loaded and where it runs."""
         ...
 
     def close(self) -> None:
-        """Release everything; a second call does nothing."""
+        """Release all resources. A second call does nothing."""
         ...
 
 
 def existing_file(path: str | Path) -> Path:
     """Return ``path`` as a Path, or raise MissingFileError."""
     path = Path(path)
-    # Path.is_file raises for what cannot be a file name; os.path says no.
+    # Path.is_file raises an error for strings that cannot be file names; os.path.isfile returns False.
     if not os.path.isfile(path):  # noqa: PTH113
-        what = "is a folder" if os.path.isdir(path) else "does not exist"  # noqa: PTH112
-        raise MissingFileError(f"model file {str(path)!r} {what}; nothing is downloaded, check the path")
+        problem = "is a folder" if os.path.isdir(path) else "does not exist"  # noqa: PTH112
+        raise MissingFileError(f"model file {str(path)!r} {problem}; nothing is downloaded, check the path")
     return path

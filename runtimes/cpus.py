@@ -1,4 +1,4 @@
-"""How many CPUs this process may use; engines look at the machine and overlook a container's quota."""
+"""Count the CPUs this process may use. Engines count those of the machine and overlook a container's quota."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def visible_cpus() -> int:
-    """Return the CPUs the scheduler may put this process on."""
+    """Return the number of CPUs that the scheduler may run this process on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def cpu_quota(cgroup: Path = CGROUP) -> float | None:
-    """Return the CPU time a second this container may use, None if unlimited (cgroup v2, then v1)."""
+    """Return the container's CPU quota in CPUs, None if it is unlimited. Reads cgroup v2, then v1."""
     try:
         quota, period = (cgroup / "cpu.max").read_text().split()[:2]
     except (OSError, ValueError):
@@ -28,13 +28,13 @@ def cpu_quota(cgroup: Path = CGROUP) -> float | None:
             return None
     try:
         limit = int(quota) / int(period)
-    except (ValueError, ZeroDivisionError):  # "max" in v2
+    except (ValueError, ZeroDivisionError):  # v2 writes "max" for unlimited
         return None
-    return limit if limit > 0 else None  # -1 in v1
+    return limit if limit > 0 else None  # v1 writes -1 for unlimited
 
 
 def thread_limit(cgroup: Path = CGROUP) -> int | None:
-    """Return how many threads to run where a quota allows fewer than the machine has; None: no cap needed."""
+    """Return the number of threads that the quota allows, None if it does not limit below `visible_cpus`."""
     quota = cpu_quota(cgroup)
     if quota is None or quota >= visible_cpus():
         return None

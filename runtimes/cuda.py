@@ -1,4 +1,4 @@
-"""What a TensorRT engine needs of CUDA, without torch: a device, one stream on it, its memory, a captured graph."""
+"""Wrap the parts of the CUDA runtime that TensorRT needs, without torch: devices, streams, memory and graphs."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtimes.base import AbsentDeviceError, MissingExtraError
+from runtimes.errors import AbsentDeviceError, MissingExtraError
 
 
 class CudaError(RuntimeError):
-    """A call of the CUDA runtime failed. Never leaves `runtimes`: the text goes into an error of the common tree."""
+    """A call of the CUDA runtime failed. It never leaves `runtimes`, which converts it to an EdgeHRNetError."""
 
 
 def _bindings() -> Any:
@@ -30,7 +30,7 @@ def _bindings() -> Any:
 
 
 def _checked(cuda: Any, result: tuple[Any, ...]) -> Any:
-    """Return what a CUDA call gave beside its status, or raise CudaError."""
+    """Return the value of a CUDA call's (status, value) result, or raise CudaError."""
     status, *values = result
     if int(status) != 0:
         texts = [call(status)[1].decode() for call in (cuda.cudaGetErrorName, cuda.cudaGetErrorString)]
@@ -39,17 +39,17 @@ def _checked(cuda: Any, result: tuple[Any, ...]) -> Any:
 
 
 def compute_capability(index: int) -> tuple[int, int]:
-    """Compute capability (major, minor) of GPU ``index``, counted from 0.
+    """Return the compute capability (major, minor) of GPU ``index``, counted from 0.
 
     Raises:
-        AbsentDeviceError: there is no such GPU, or no driver.
+        AbsentDeviceError: The GPU or the driver is missing.
     """
     cuda = _bindings()
     try:
         count = _checked(cuda, cuda.cudaGetDeviceCount())
     except CudaError as error:
         raise AbsentDeviceError(
-            f"CUDA finds no usable GPU ({error}); TensorRT needs one of NVIDIA's and its driver"
+            f"CUDA finds no usable GPU ({error}); TensorRT needs an NVIDIA GPU and its driver"
         ) from None
     if index >= count:
         raise AbsentDeviceError(f"device 'cuda:{index}' is not present; CUDA finds {count} here, counted from cuda:0")
@@ -60,7 +60,7 @@ def compute_capability(index: int) -> tuple[int, int]:
 
 
 def device_count() -> int:
-    """How many GPUs CUDA finds, 0 where it finds no driver either."""
+    """Return the number of GPUs that CUDA finds, 0 if the driver is missing."""
     cuda = _bindings()
     try:
         return int(_checked(cuda, cuda.cudaGetDeviceCount()))
@@ -69,7 +69,7 @@ def device_count() -> int:
 
 
 def device_name(index: int) -> str:
-    """The model of GPU ``index``."""
+    """Return the model name of GPU ``index``."""
     cuda = _bindings()
     name: bytes = _checked(cuda, cuda.cudaGetDeviceProperties(index)).name
     return name.decode()
@@ -77,45 +77,45 @@ def device_name(index: int) -> str:
 
 @dataclass(frozen=True)
 class Buffer:
-    """The same tensor twice: ``host`` in pinned memory, ``device`` the address of as many bytes on the GPU.
-
-    ``host`` is valid until its Stream is closed.
-    """
+    """A tensor in host memory and its copy on the GPU."""
 
     host: NDArray[Any]
+    """Array in pinned host memory, valid until its Stream is closed."""
+
     device: int
+    """Address of the copy in GPU memory."""
 
 
 class Stream:
-    """A stream on GPU ``index`` that owns buffers and at most one captured graph. Not for several threads at once."""
+    """A CUDA stream that owns buffers and at most one captured graph. It is not thread-safe."""
 
     def __init__(self, index: int) -> None:
         self._cuda, self._index = _bindings(), index
-        self._owned = ExitStack()
-        # Also frees when nobody calls close(), and once only.
-        self.close = weakref.finalize(self, self._owned.close)
+        self._resources = ExitStack()
+        # A finalizer runs exactly once, and also when nobody calls close().
+        self.close = weakref.finalize(self, self._resources.close)
         self.activate()
-        # Of its own: work on the default stream waits for all others.
+        # Not the default stream: work there waits for all other streams.
         self._stream = self._call("cudaStreamCreateWithFlags", self._cuda.cudaStreamNonBlocking)
-        self._own("cudaStreamDestroy", self._stream)
+        self._keep("cudaStreamDestroy", self._stream)
         self._graph: Any = None
 
     @property
     def handle(self) -> int:
-        """The stream as engines take it."""
+        """Stream handle in the form that engines accept."""
         return int(self._stream)
 
     def activate(self) -> None:
-        """Make the GPU current in this thread: CUDA keeps that choice for each thread."""
+        """Make the GPU the current device of this thread, which CUDA stores per thread."""
         self._call("cudaSetDevice", self._index)
 
     def allocate(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Buffer:
-        """Allocate a tensor of zeros, row-major, on the host and as many bytes on the GPU."""
+        """Allocate a row-major tensor on the host, filled with zeros, and memory for its copy on the GPU."""
         count = int(np.prod(shape)) * dtype.itemsize
         device = self._call("cudaMalloc", count)
-        self._own("cudaFree", device)
+        self._keep("cudaFree", device)
         address = self._call("cudaMallocHost", count)
-        self._own("cudaFreeHost", address)
+        self._keep("cudaFreeHost", address)
         host = np.ctypeslib.as_array((ctypes.c_uint8 * count).from_address(int(address)))
         host[:] = 0
         return Buffer(host.view(dtype).reshape(shape), int(device))
@@ -131,25 +131,25 @@ class Stream:
         self._call("cudaMemcpyAsync", buffer.host.ctypes.data, buffer.device, buffer.host.nbytes, kind, self._stream)
 
     def synchronize(self) -> None:
-        """Wait until everything queued is done; raises what failed in it."""
+        """Wait until all queued work is done. Raise CudaError if some of it failed."""
         self._call("cudaStreamSynchronize", self._stream)
 
     def capture(self, work: Callable[[], None]) -> None:
-        """Record what ``work`` queues, without running it, as the graph that `replay` runs."""
-        # Thread-local: other threads may meanwhile allocate, which a global capture forbids them.
+        """Record the operations that ``work`` queues as a graph, without running them. `replay` runs the graph."""
+        # Thread-local, because a global capture forbids other threads to allocate meanwhile.
         mode = self._cuda.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
         self._call("cudaStreamBeginCapture", self._stream, mode)
         try:
             work()
         finally:
-            # Also when work fails: the stream is of no use before its capture has ended.
+            # Also if work() fails: the stream cannot be used until the capture has ended.
             ended = self._cuda.cudaStreamEndCapture(self._stream)
         graph = _checked(self._cuda, ended)
         try:
             self._graph = self._call("cudaGraphInstantiate", graph, 0)
         finally:
             self._call("cudaGraphDestroy", graph)
-        self._own("cudaGraphExecDestroy", self._graph)
+        self._keep("cudaGraphExecDestroy", self._graph)
 
     def replay(self) -> None:
         """Queue the captured graph."""
@@ -158,6 +158,6 @@ class Stream:
     def _call(self, name: str, *arguments: Any) -> Any:
         return _checked(self._cuda, getattr(self._cuda, name)(*arguments))
 
-    def _own(self, release: str, resource: Any) -> None:
-        # What cannot be released is lost with its context; nobody could do anything about it.
-        self._owned.callback(getattr(self._cuda, release), resource)
+    def _keep(self, release: str, resource: Any) -> None:
+        # A failed release is ignored: nothing can be done about it, and the memory goes with the CUDA context.
+        self._resources.callback(getattr(self._cuda, release), resource)

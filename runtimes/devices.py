@@ -1,20 +1,21 @@
-"""Which engines are installed here, and the devices that each of them finds."""
+"""List the devices that each installed engine finds."""
 
 from __future__ import annotations
 
 import importlib
 
-from runtimes.base import Device, DeviceError, MissingExtraError
-
-MODULES = {"openvino": "runtimes.openvino", "onnxruntime": "runtimes.onnx", "tensorrt": "runtimes.tensorrt"}
+from runtimes import ENGINES
+from runtimes.base import Device
+from runtimes.errors import DeviceError, MissingExtraError
 
 
 def devices() -> dict[str, list[Device] | str]:
-    """Return the devices of each engine, or why there are none."""
+    """Return the devices of each engine by the engine's name, or a text that says why it has none."""
     found: dict[str, list[Device] | str] = {}
-    for engine, module in MODULES.items():
-        try:
-            found[engine] = importlib.import_module(module).devices()
-        except (MissingExtraError, DeviceError) as error:
-            found[engine] = str(error)
+    for engine in dict.fromkeys(ENGINES.values()):
+        if engine.lists_devices:
+            try:
+                found[engine.name] = importlib.import_module(engine.module).devices()
+            except (MissingExtraError, DeviceError) as error:
+                found[engine.name] = str(error)
     return found

@@ -1,4 +1,4 @@
-"""ONNX files: check and seal them, run them with ONNX Runtime on the CPU, or elsewhere through its providers."""
+"""Check ONNX files, store metadata in them, and run them with ONNX Runtime on the CPU or other providers."""
 
 from __future__ import annotations
 
@@ -11,28 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtimes.base import (
-    METADATA_KEY,
-    AbsentDeviceError,
-    Batch,
-    ClosedError,
-    Description,
-    Device,
-    DeviceError,
-    Input,
-    Layer,
-    MissingExtraError,
-    ModelFileError,
-)
+from runtimes.base import METADATA_KEY, Batch, Description, Device, Input, Layer
 from runtimes.cpus import thread_limit
+from runtimes.errors import AbsentDeviceError, ClosedError, DeviceError, MissingExtraError, ModelFileError
 from runtimes.onnx_graph import import_onnx, read_checked, read_layers, remove_notes
 
-FOR_TENSORRT = ".tensorrt.onnx"  # how names of files end that TensorRT builds plans from
+FOR_TENSORRT = ".tensorrt.onnx"  # suffix of ONNX files that TensorRT builds plans from
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 TENSORRT = "TensorrtExecutionProvider"
 OPENVINO = "OpenVINOExecutionProvider"
-# what device= may be, with the provider's own name of the device in a group -> (provider, that name if left out)
+# pattern of device=, with the device within the provider as a group -> (provider, default of that group)
 _DEVICES = {
     r"cpu()": (CPU, ""),
     r"(?:cuda|gpu)(?:[:.](\d+))?": (CUDA, "0"),
@@ -40,7 +29,7 @@ _DEVICES = {
     r"openvino(?:[:.](cpu|gpu(?:\.\d+)?|npu))?": (OPENVINO, "cpu"),
 }
 _PACKAGES = {CUDA: "onnxruntime-gpu", TENSORRT: "onnxruntime-gpu", OPENVINO: "onnxruntime-openvino"}
-_FATAL = 4  # severity; what goes wrong is raised, and needs no line on stderr as well
+_FATAL = 4  # log severity: errors are raised and need not be printed on stderr as well
 
 
 def _onnxruntime() -> ModuleType:
@@ -55,13 +44,19 @@ def _onnxruntime() -> ModuleType:
 
 
 def build(onnx_path: Path, out: Path, metadata: str) -> tuple[Layer, ...]:
-    """Check an ONNX file and write it to ``out``, a single file, with ``metadata`` in its ``metadata_props``.
+    """Check an ONNX file, and write it with metadata to ``out`` as a single file.
 
-    ONNX Runtime then prepares the file for the CPU, and the operations that it really runs there are returned. A
-    convolution counts as integer only where ONNX Runtime made it one: a Conv between a DequantizeLinear and anything
-    but a QuantizeLinear stays a float one, and is reported so.
+    Args:
+        onnx_path: ONNX file to check.
+        out: File to write.
+        metadata: Text to store in its ``metadata_props`` under `METADATA_KEY`.
 
-    Raises ModelFileError if the file breaks the ONNX standard or has operators outside of it.
+    Returns:
+        The operations that ONNX Runtime really runs on the CPU. A convolution has an integer precision only if ONNX
+        Runtime runs it on integers: one whose output does not go straight into a QuantizeLinear stays float.
+
+    Raises:
+        ModelFileError: The file breaks the ONNX standard or has operators outside it.
     """
     onnx = import_onnx()
     model = read_checked(onnx_path)
@@ -72,10 +67,10 @@ def build(onnx_path: Path, out: Path, metadata: str) -> tuple[Layer, ...]:
 
 
 def executed_layers(path: Path) -> tuple[Layer, ...]:
-    """Read from ONNX Runtime's own graph what it makes of a file on the CPU."""
+    """List the operations that ONNX Runtime runs on the CPU, from its optimized graph."""
     ort = _onnxruntime()
     options = _session_options(ort, None)
-    # All that decides precisions; one level further, convolutions are laid out for the CPU and lose their names.
+    # This level decides all precisions. The next one changes layouts for the CPU, and convolutions lose their names.
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     with tempfile.TemporaryDirectory() as folder:
         optimized = Path(folder) / "optimized.onnx"
@@ -85,11 +80,11 @@ def executed_layers(path: Path) -> tuple[Layer, ...]:
 
 
 class ONNXRuntime:
-    """One ONNX file in a session of ONNX Runtime; see Runtime. Safe to call from several threads.
+    """Runtime of one ONNX file in an ONNX Runtime session. It is thread-safe.
 
-    ``device``: None or ``cpu``; ``cuda``, ``cuda:1`` (or ``gpu``, ``gpu.1``); ``tensorrt``, ``tensorrt:1``;
-    ``openvino``, ``openvino:gpu``, ``openvino:npu``. What is not the CPU's has to be in the onnxruntime installed.
-    A provider may leave single operations to the CPU: ``describe().settings["nodes"]`` counts them.
+    Devices are ``cpu`` (the default), ``cuda``, ``cuda:1`` (or ``gpu``, ``gpu.1``), ``tensorrt``, ``tensorrt:1``,
+    ``openvino``, ``openvino:gpu`` and ``openvino:npu``. The installed onnxruntime must contain the provider of the
+    device. A provider may leave some operations to the CPU: ``describe().settings["nodes"]`` counts them.
     """
 
     def __init__(
@@ -105,7 +100,7 @@ class ONNXRuntime:
         provider, place = _provider(ort, device)
         options = _session_options(ort, threads)
         if path.name.endswith(FOR_TENSORRT):
-            # Its optimizer makes something else of float16 quantizers behind a ReLU: 13 times their error in 1.31.
+            # ONNX Runtime 1.31 optimizes float16 quantizers after a ReLU wrongly: 13 times the quantization error.
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         settings = _provider_options(provider, place, path, options.intra_op_num_threads, cache_dir)
         session = _open(ort, path, options, device, provider, settings)
@@ -115,8 +110,8 @@ class ONNXRuntime:
         if input_size not in (None, self._input.size):
             height, width = self._input.size
             raise ModelFileError(
-                f"{path} runs at {height}x{width} only; leave out input_size, "
-                f"or export it with --size {input_size[0]}x{input_size[1]}"
+                f"{path} runs at {height}x{width} only, not at {input_size[0]}x{input_size[1]}; "
+                "leave out input_size, or export a file of that size"
             )
         self._shapes = _output_shapes(session, path)
         self._input_name = session.get_inputs()[0].name
@@ -125,8 +120,8 @@ class ONNXRuntime:
         self._session: Any = session
 
     def run(self, image: Batch) -> dict[str, NDArray[np.float32]]:
-        """Run a batch, one picture after the other; the outputs belong to the caller."""
-        session = self._open_session()  # kept until the end, whoever closes the runtime meanwhile
+        """Run a batch, one picture at a time. The outputs belong to the caller."""
+        session = self._open_session()  # a reference that stays valid if another thread calls close()
         self._input.check(image)
         image = np.ascontiguousarray(image)
         names = list(self._shapes)
@@ -134,16 +129,16 @@ class ONNXRuntime:
             found = [session.run(names, {self._input_name: image[n : n + 1]}) for n in range(len(image))]
         except Exception as error:
             raise ModelFileError(f"{self._path} fails on {self._device}: {_reason(error)}") from None
-        if len(found) == 1:  # as the engine gave it: no copy of the 4 MB of features
+        if len(found) == 1:  # avoids a copy of the 4 MB of features
             return dict(zip(names, found[0], strict=True))
         empty = [np.empty((0, *shape[1:]), np.float32) for shape in self._shapes.values()]
         return {name: np.concatenate(arrays) for name, *arrays in zip(names, empty, *found, strict=True)}
 
     def describe(self) -> Description:
-        """Say what is loaded, on which device, and how many operations run by which provider."""
+        """Return what is loaded, where it runs, and how many operations each provider runs."""
         session = self._open_session()
         nodes: dict[str, int] = {}
-        if hasattr(session, "get_provider_graph_assignment_info"):  # older versions do not tell
+        if hasattr(session, "get_provider_graph_assignment_info"):  # not in older versions
             for part in session.get_provider_graph_assignment_info():
                 nodes[part.ep_name] = nodes.get(part.ep_name, 0) + len(part.get_nodes())
         settings = {"nodes": nodes, "inference_threads": session.get_session_options().intra_op_num_threads}
@@ -158,27 +153,27 @@ class ONNXRuntime:
         )
 
     def close(self) -> None:
-        """Release the session; calls in flight still end, on what is freed with the last of them."""
+        """Release the session. Calls in progress still finish, and the last one frees it."""
         self._session = None
 
     def _open_session(self) -> Any:
         session = self._session
         if session is None:
-            raise ClosedError("this runtime is closed; load the file again")
+            raise ClosedError
         return session
 
 
 def devices() -> list[Device]:
-    """Return the providers that the installed onnxruntime has; which of them start shows when a file is loaded."""
+    """Return the providers of the installed onnxruntime. Whether one starts is known only when it loads a file."""
     names = {CPU: "cpu", CUDA: "cuda", TENSORRT: "tensorrt", OPENVINO: "openvino"}
     present = _onnxruntime().get_available_providers()
     return [Device(name, provider) for provider, name in names.items() if provider in present]
 
 
 def _provider(ort: ModuleType, device: str | None) -> tuple[str, str]:
-    """Map our device names to a provider and one of its devices, refusing what is not there."""
+    """Map a device name to an ONNX Runtime provider and the device within it."""
     name = "cpu" if device is None else str(device).lower()
-    for pattern, (provider, usual) in _DEVICES.items():
+    for pattern, (provider, default) in _DEVICES.items():
         match = re.fullmatch(pattern, name)
         if match is None:
             continue
@@ -188,7 +183,7 @@ def _provider(ort: ModuleType, device: str | None) -> tuple[str, str]:
                 f"device {device!r} is not present: onnxruntime has no {provider} here, only {', '.join(present)}; "
                 f"type: pip uninstall onnxruntime; pip install {_PACKAGES[provider]}"
             )
-        return provider, (match[1] or usual).upper()
+        return provider, (match[1] or default).upper()
     raise DeviceError(
         f"device {device!r}: an .onnx file runs on cpu, cuda, cuda:1 (or gpu, gpu.1), tensorrt, tensorrt:1, openvino, "
         "openvino:gpu or openvino:npu"
@@ -203,7 +198,7 @@ def _session_options(ort: ModuleType, threads: int | None) -> Any:
     limit = threads or thread_limit()
     if limit:
         options.intra_op_num_threads = limit
-        # Threads that spin while they wait use up the CPU time that the limit is there to save.
+        # Waiting threads would spin and use up the CPU time that the limit is meant to save.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
 
@@ -212,11 +207,11 @@ def _provider_options(
     provider: str, place: str, path: Path, threads: int, cache_dir: str | Path | None
 ) -> dict[str, str]:
     cache = "" if cache_dir is None else str(cache_dir)
-    # Without the switch, TensorRT refuses files with quantizers, and with it, files without.
+    # TensorRT refuses files with quantizers without this option, and files without quantizers with it.
     quantized = provider == TENSORRT and b"QuantizeLinear" in path.read_bytes()
     options = {
         CPU: {},
-        # What was trained is what runs: neither TF32 nor bfloat16 unasked.
+        # Float layers run in float32: no TF32 or bfloat16 by default.
         CUDA: {"device_id": place, "use_tf32": "0"},
         OPENVINO: {
             "device_type": place,
@@ -237,23 +232,23 @@ def _provider_options(
 def _open(
     ort: ModuleType, path: Path, options: Any, device: str | None, provider: str, settings: dict[str, str]
 ) -> Any:
-    """Open a session that runs on ``provider``, or raise; left alone, ONNX Runtime takes the CPU instead."""
+    """Open a session that runs on ``provider``, or raise. By default, ONNX Runtime would fall back to the CPU."""
     try:
         session = ort.InferenceSession(str(path), options, providers=[(provider, settings)], enable_fallback=0)
-    except Exception as error:  # its errors share no base class; what it says is how those of the file are known
+    except Exception as error:  # its errors share no base class, so the text decides
         if provider == CPU or "Load model from" in str(error):
             raise ModelFileError(f"{path} is not a usable ONNX file: {_reason(error)}") from None
         raise DeviceError(f"device {device!r} cannot run {path} ({provider}): {_reason(error)}") from None
     if session.get_providers()[0] != provider:
         raise AbsentDeviceError(
-            f"device {device!r} does not start ({provider}): it, or a library that it needs, is missing here; "
-            "onnxruntime has printed which"
+            f"device {device!r} does not start ({provider}): the device or a library that it needs is missing; "
+            "onnxruntime has printed which one"
         )
     return session
 
 
 def _fix_dimensions(options: Any, session: Any, input_size: tuple[int, int] | None) -> bool:
-    """Give each dimension that a file names rather than numbers its number; return whether there is one."""
+    """Set the symbolic dimensions of the input. Return whether there are any."""
     shape, kind = session.get_inputs()[0].shape, session.get_inputs()[0].type
     sides = (1, *(input_size or ())) if kind == "tensor(uint8)" else (1, None, *(input_size or ()))
     named = [(name, side) for name, side in zip(shape, sides, strict=False) if isinstance(name, str) and side]
@@ -265,7 +260,7 @@ def _fix_dimensions(options: Any, session: Any, input_size: tuple[int, int] | No
 def _input(session: Any, path: Path) -> Input:
     inputs = session.get_inputs()
     if len(inputs) != 1:
-        raise ModelFileError(f"{path}: expected one static input, found {len(inputs)}")
+        raise ModelFileError(f"{path}: expected one input, found {len(inputs)}")
     kind = {"tensor(uint8)": "u8", "tensor(float)": "f32"}.get(inputs[0].type, inputs[0].type)
     return Input.read(path, kind, inputs[0].shape)
 
@@ -281,6 +276,6 @@ def _output_shapes(session: Any, path: Path) -> dict[str, tuple[int, ...]]:
 
 
 def _reason(error: Exception) -> str:
-    """The first line of an error, without ONNX Runtime's own code before it."""
+    """Return the first line of an ONNX Runtime error, without the error code in front."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0].rpartition("] : ")[2] if lines else type(error).__name__

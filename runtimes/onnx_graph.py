@@ -1,4 +1,4 @@
-"""The graph of an ONNX file: checked before it is written, and read once ONNX Runtime has optimized it."""
+"""Check the graph of an ONNX file, and list the operations of a graph that ONNX Runtime has optimized."""
 
 from __future__ import annotations
 
@@ -7,47 +7,49 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from runtimes.base import Layer, MissingExtraError, ModelFileError
+from runtimes.base import Layer
+from runtimes.errors import MissingExtraError, ModelFileError
 
 _PRECISIONS = {"FLOAT": "f32", "FLOAT16": "f16", "UINT8": "u8", "INT8": "i8"}
 
 
 def import_onnx() -> ModuleType:
-    """Return the package that reads and writes the files; what runs them does without it."""
+    """Import the onnx package, which building files needs and running them does not."""
     try:
         import onnx
     except ImportError as error:
         raise MissingExtraError(
-            f"to build an .onnx file needs onnx ({error}); type: pip install 'edgehrnet[train]'"
+            f"building an .onnx file needs onnx ({error}); type: pip install 'edgehrnet[train]'"
         ) from None
     return onnx
 
 
 def read_checked(path: Path) -> Any:
-    """Read a file, and check it against the standard.
+    """Read an ONNX file and check it against the ONNX standard.
 
     Raises:
-        ModelFileError: it breaks the standard, or has operators outside of it.
+        ModelFileError: The file breaks the standard or has operators outside it.
     """
     onnx = import_onnx()
     try:
         model = onnx.load(path)
-        # With shapes and types inferred strictly: every output of every operator has to fit.
+        # full_check infers shapes and types strictly, so that mismatches between operators are found.
         onnx.checker.check_model(model, full_check=True)
-    except Exception as error:  # of three libraries: protobuf, the checker, shape inference
+    except Exception as error:  # raised by protobuf, the checker or shape inference
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ModelFileError(f"{path} is not a valid ONNX file: {reason}") from None
     custom = {node.domain for node in model.graph.node} | {function.domain for function in model.functions}
     custom -= {"", "ai.onnx"}
     if custom:
         raise ModelFileError(
-            f"{path} has operators outside the ONNX standard ({', '.join(sorted(custom))}), which engines do not know"
+            f"{path} has operators outside the ONNX standard, which other engines cannot run: "
+            f"{', '.join(sorted(custom))}"
         )
     return model
 
 
 def remove_notes(model: Any) -> None:
-    """Remove what an exporter notes about itself: a stack trace of each node, with the paths of the machine."""
+    """Remove the exporter's notes, which hold a stack trace of each node with paths of the exporting machine."""
     graph = model.graph
     for part in (model, graph, *graph.node, *graph.initializer, *graph.value_info, *graph.input, *graph.output):
         part.ClearField("metadata_props")
@@ -55,17 +57,22 @@ def remove_notes(model: Any) -> None:
 
 
 def read_layers(file: Path, optimized: Path) -> tuple[Layer, ...]:
-    """Return the operations of a graph as ONNX Runtime saved it after optimization; ``file`` is what it had read."""
+    """List the operations of a graph that ONNX Runtime has optimized.
+
+    Args:
+        file: The ONNX file before optimization, from which MACs are counted.
+        optimized: The graph that ONNX Runtime saved after optimization.
+    """
     onnx = import_onnx()
     infer = onnx.shape_inference.infer_shapes
     macs = _macs(infer(onnx.load(file)).graph)
-    # ONNX Runtime lists the types of most tensors, among them those of its own operators; the rest follow from these.
+    # ONNX Runtime stores the types of most tensors, including those of its own operators; the rest are inferred.
     graph = infer(onnx.load(optimized)).graph
     types = {v.name: v.type.tensor_type.elem_type for v in (*graph.value_info, *graph.input, *graph.output)}
     types |= {tensor.name: tensor.data_type for tensor in graph.initializer}
     layers = []
     for node in graph.node:
-        # Of the tensor that it reads, or gives, if it reads none.
+        # The type of the first input, or of the first output if there are no inputs.
         kind = onnx.TensorProto.DataType.Name(types.get((*node.input, *node.output)[0], 0))
         layers.append(
             Layer(
@@ -79,7 +86,7 @@ def read_layers(file: Path, optimized: Path) -> tuple[Layer, ...]:
 
 
 def _macs(graph: Any) -> dict[str, int]:
-    """Map the name of each convolution, which it keeps, to its MACs: each weight is used once for every place."""
+    """Return the MACs of each convolution by name: each weight is used once per output position."""
     tensors = (*graph.value_info, *graph.output)
     shapes = {tensor.name: [dim.dim_value for dim in tensor.type.tensor_type.shape.dim] for tensor in tensors}
     shapes |= {tensor.name: list(tensor.dims) for tensor in graph.initializer}

@@ -1,21 +1,24 @@
-"""What an ONNX file says of itself, read without the onnx package, which edge devices lack."""
+"""Read the metadata of an ONNX file without the onnx package, which edge devices lack."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from runtimes.base import METADATA_KEY, ModelFileError, existing_file
+from runtimes.base import METADATA_KEY, existing_file
+from runtimes.errors import ModelFileError
 
-# Field numbers of ModelProto.metadata_props and of StringStringEntryProto, in onnx.proto.
+# Field numbers of ModelProto.metadata_props and of StringStringEntryProto in onnx.proto.
 _METADATA_PROPS, _KEY, _VALUE = 14, 1, 2
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5  # wire types of Protocol Buffers
 
 
 def read_metadata(path: Path) -> str | None:
-    """Return what `METADATA_KEY` holds in an ONNX file, None if it holds nothing.
+    """Return the text stored under `METADATA_KEY` in an ONNX file, None if there is none.
 
-    Raises ModelFileError if the file is no message of Protocol Buffers.
+    Raises:
+        MissingFileError: The file does not exist.
+        ModelFileError: The file is not a Protocol Buffers message.
     """
     try:
         for number, entry in _fields(memoryview(existing_file(path).read_bytes())):
@@ -24,12 +27,12 @@ def read_metadata(path: Path) -> str | None:
                 if pair.get(_KEY) == METADATA_KEY:
                     return pair.get(_VALUE, "")
     except (IndexError, ValueError) as error:
-        raise ModelFileError(f"{path} is no ONNX file: {error}") from None
+        raise ModelFileError(f"{path} is not an ONNX file: {error}") from None
     return None
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Yield number and content of each field that has a length; the others are numbers, and skipped."""
+    """Yield the number and content of each length-delimited field, and skip the numeric ones."""
     at = 0
     while at < len(message):
         tag, at = _varint(message, at)
@@ -41,15 +44,15 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
         elif kind == _LENGTH:
             length, at = _varint(message, at)
             if at + length > len(message):
-                raise ValueError("it is cut short")
+                raise ValueError("the file is truncated")
             yield tag >> 3, message[at : at + length]
             at += length
         else:
-            raise ValueError(f"it has a field of the unknown kind {kind}")
+            raise ValueError(f"a field has the unknown wire type {kind}")
 
 
 def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    """Read a number in groups of seven bits, the lowest first; return it and where the next field begins."""
+    """Decode a varint at position ``at``, low bits first. Return its value and the position after it."""
     value = shift = 0
     while True:
         byte = message[at]

@@ -1,4 +1,4 @@
-"""OpenVINO IR files: build them from ONNX, run them on Intel CPUs, GPUs and NPUs."""
+"""Build OpenVINO IR files from ONNX, and run them on Intel CPUs, GPUs and NPUs."""
 
 from __future__ import annotations
 
@@ -14,23 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtimes import quirks
-from runtimes.base import (
-    METADATA_KEY,
-    AbsentDeviceError,
-    Batch,
-    ClosedError,
-    Description,
-    Device,
-    DeviceError,
-    Input,
-    Layer,
-    MissingExtraError,
-    ModelFileError,
-)
+from runtimes.base import METADATA_KEY, Batch, Description, Device, Input, Layer
 from runtimes.cpus import thread_limit
+from runtimes.errors import AbsentDeviceError, ClosedError, DeviceError, MissingExtraError, ModelFileError
 
-_TOLD = ("OPTIMIZATION_CAPABILITIES", "RANGE_FOR_STREAMS")  # properties that all devices have
-_CLOSED = "this runtime is closed; load the file again"
+_SHOWN = ("OPTIMIZATION_CAPABILITIES", "RANGE_FOR_STREAMS")  # properties that most devices have
 
 
 def _openvino() -> ModuleType:
@@ -45,10 +33,16 @@ def _openvino() -> ModuleType:
 
 
 def build(onnx_path: Path, out: Path, metadata: str, *, half: bool = False) -> tuple[Layer, ...]:
-    """Convert an ONNX file to OpenVINO IR (``out`` ends in ``.xml``, weights go beside it as ``.bin``).
+    """Convert an ONNX file to OpenVINO IR.
 
-    ``metadata`` is stored under ``rt_info/edgehrnet``; ``half`` stores float weights in 16 bits. The file is then
-    compiled for the CPU and the operations that really run are returned.
+    Args:
+        onnx_path: ONNX file to convert.
+        out: File to write, ending in ``.xml``. The weights are written next to it as ``.bin``.
+        metadata: Text to store under ``rt_info/edgehrnet``.
+        half: Whether to store float weights as float16.
+
+    Returns:
+        The operations that OpenVINO really runs on the CPU.
     """
     ov = _openvino()
     model = ov.convert_model(onnx_path)
@@ -59,7 +53,7 @@ def build(onnx_path: Path, out: Path, metadata: str, *, half: bool = False) -> t
 
 
 def executed_layers(compiled: Any) -> tuple[Layer, ...]:
-    """Read the operations and their precisions from a compiled model."""
+    """List the operations and their precisions of a compiled model."""
     layers = []
     for node in compiled.get_runtime_model().get_ordered_ops():
         info = node.get_rt_info()
@@ -71,13 +65,16 @@ def executed_layers(compiled: Any) -> tuple[Layer, ...]:
 
 
 def _macs(convolution: Any) -> int:
-    """Each weight is used once for every place of the output map."""
+    """Return the MACs of a convolution: each weight is used once per output position."""
     places = list(convolution.get_output_shape(0))[2:]
     return int(math.prod(places) * math.prod(convolution.input_value(1).get_shape()))
 
 
 class OpenVINORuntime:
-    """One IR file compiled for one device; see Runtime. Safe to call from several threads."""
+    """Runtime of one IR file compiled for one device. It is thread-safe.
+
+    Devices are ``cpu`` (the default), ``gpu``, ``gpu.1``, ``npu`` and ``auto``.
+    """
 
     def __init__(
         self,
@@ -100,15 +97,15 @@ class OpenVINORuntime:
         try:
             self._compiled = core.compile_model(model, name, settings)
         except RuntimeError as error:
-            raise ModelFileError(f"{path} cannot be compiled for {name}: {_first_line(error)}") from None
+            raise ModelFileError(f"{path} cannot be compiled for {name}: {_reason(error)}") from None
         _check_outputs(self._compiled, path)
         self._path, self._device, self._device_name = path, name, _device_name(core, name)
         self._tensor = ov.Tensor
         self._version = ov.__version__.split("-")[0]
-        # The only output may have no name: another project's file.
+        # A file of another project may have a single output without a name.
         self._names = [port.get_any_name() if port.names else "output" for port in self._compiled.outputs]
         self._shapes = {n: tuple(p.shape) for n, p in zip(self._names, self._compiled.outputs, strict=True)}
-        # A bounded pool of plain requests: callers beyond it wait, and nothing runs in the background.
+        # A bounded pool of synchronous requests: further callers wait, and nothing runs in the background.
         self._requests = max(1, int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")))
         self._pool: queue.Queue[Any] = queue.Queue()
         for _ in range(self._requests):
@@ -117,9 +114,9 @@ class OpenVINORuntime:
         self._closing = threading.Lock()
 
     def run(self, image: Batch) -> dict[str, NDArray[np.float32]]:
-        """Run a batch, one picture after the other; the outputs belong to the caller."""
+        """Run a batch, one picture at a time. The outputs belong to the caller."""
         self._input.check(image)
-        # Bound to a name until the end: a tensor does not keep the memory alive that it shares.
+        # Keeps a reference until the end: a tensor does not keep the memory alive that it shares.
         image = np.ascontiguousarray(image)
         outputs = {name: np.empty((len(image), *shape[1:]), np.float32) for name, shape in self._shapes.items()}
         request = self._take()
@@ -127,21 +124,21 @@ class OpenVINORuntime:
             for n in range(len(image)):
                 request.set_input_tensor(self._tensor(image[n : n + 1], shared_memory=True))
                 for index, name in enumerate(self._names):
-                    # The engine writes straight into the caller's array: no copy of the 4 MB of features.
-                    target = self._tensor(outputs[name][n : n + 1], shared_memory=True)
-                    request.set_output_tensor(index, target)
+                    # The engine writes into the caller's array, which avoids a copy of the 4 MB of features.
+                    output = self._tensor(outputs[name][n : n + 1], shared_memory=True)
+                    request.set_output_tensor(index, output)
                 request.infer()
         except RuntimeError as error:
-            raise ModelFileError(f"{self._path} fails on {self._device}: {_first_line(error)}") from None
+            raise ModelFileError(f"{self._path} fails on {self._device}: {_reason(error)}") from None
         finally:
             self._pool.put(request)
         return outputs
 
     def describe(self) -> Description:
-        """Say what is loaded and on which device it runs."""
+        """Return what is loaded and where it runs."""
         compiled = self._compiled
         if compiled is None:
-            raise ClosedError(_CLOSED)
+            raise ClosedError
         devices = compiled.get_property("EXECUTION_DEVICES")
         kinds = Counter(f"{n.type} {n.precision}" for n in executed_layers(compiled))
         settings = {
@@ -161,29 +158,29 @@ class OpenVINORuntime:
         )
 
     def close(self) -> None:
-        """Release the compiled model, once the calls in flight have ended."""
+        """Wait for calls in progress, then release the compiled model."""
         with self._closing:
             if self._closed:
                 return
             self._closed = True
         for _ in range(self._requests):
             self._pool.get()
-        self._pool.put(None)  # wakes whoever still waits for a request
+        self._pool.put(None)  # wakes a caller that still waits for a request
         self._compiled = None
 
     def _take(self) -> Any:
-        """Wait for a free request; ClosedError if none will come any more."""
+        """Wait for a free request. Raise ClosedError if the runtime is closed."""
         if self._closed:
-            raise ClosedError(_CLOSED)
+            raise ClosedError
         request = self._pool.get()
         if request is None:
-            self._pool.put(None)  # for the next one who waits
-            raise ClosedError(_CLOSED)
+            self._pool.put(None)  # for the next waiting caller
+            raise ClosedError
         return request
 
 
 def _device(core: Any, device: str | None) -> str:
-    """Map our device names to OpenVINO's, refusing what is not there."""
+    """Map a device name to OpenVINO's name of it. Raise DeviceError if it is unknown or absent."""
     name = "CPU" if device is None else str(device).upper()
     kind = name.partition(".")[0]
     if kind not in ("CPU", "GPU", "NPU") and name != "AUTO":
@@ -191,11 +188,11 @@ def _device(core: Any, device: str | None) -> str:
     present = list(core.available_devices)
     if kind == "AUTO" or name in present or f"{name}.0" in present:
         return name
-    raise AbsentDeviceError(f"device {device!r} is not present; OpenVINO finds here: {', '.join(present).lower()}")
+    raise AbsentDeviceError(f"device {device!r} is not present; OpenVINO finds: {', '.join(present).lower()}")
 
 
 def _device_name(core: Any, name: str) -> str:
-    """The model of the chip, empty where the engine does not say."""
+    """Return the name of the chip, or an empty string if the engine does not know it."""
     try:
         return str(core.get_property(name, "FULL_DEVICE_NAME")).strip()
     except RuntimeError:
@@ -203,18 +200,18 @@ def _device_name(core: Any, name: str) -> str:
 
 
 def devices() -> list[Device]:
-    """Return what OpenVINO finds here, and AUTO, which chooses among it."""
+    """Return the devices that OpenVINO finds, and AUTO, which chooses among them."""
     core = _openvino().Core()
     present = list(core.available_devices)
     found = [
-        Device(name.lower(), _device_name(core, name), {key: _told(core, name, key) for key in _TOLD})
+        Device(name.lower(), _device_name(core, name), {key: _shown(core, name, key) for key in _SHOWN})
         for name in present
     ]
     return [*found, Device("auto", f"chooses among {', '.join(present).lower()}")]
 
 
-def _told(core: Any, name: str, key: str) -> str:
-    """A property for people, empty where the device has no such thing."""
+def _shown(core: Any, name: str, key: str) -> str:
+    """Return a property as text, or an empty string if the device does not have it."""
     try:
         value = core.get_property(name, key)
     except RuntimeError:
@@ -230,7 +227,7 @@ def _settings(
         limit = threads or thread_limit()
         if limit:
             settings["INFERENCE_NUM_THREADS"] = limit
-            settings["ENABLE_CPU_PINNING"] = False  # pinned threads of several processes share one core
+            settings["ENABLE_CPU_PINNING"] = False  # pinned threads of several processes would share one core
     if cache_dir is not None:
         settings["CACHE_DIR"] = str(cache_dir)
     return settings
@@ -239,15 +236,15 @@ def _settings(
 def _read(core: Any, path: Path) -> Any:
     weights = path.with_suffix(".bin")
     if not weights.is_file():
-        raise ModelFileError(f"{path.name} needs its weights beside it: {weights} does not exist")
+        raise ModelFileError(f"{path.name} needs its weights next to it: {weights} does not exist")
     with path.open("rb") as file:
-        # Given anything else, the engine tries every format that it knows, each complaining on stderr.
+        # With other content, the engine would try every format that it knows, and print an error for each.
         if b"<net" not in file.read(512):
-            raise ModelFileError(f"{path} is not a usable OpenVINO file: it does not begin as one")
+            raise ModelFileError(f"{path} is not a usable OpenVINO file: it does not contain <net")
     try:
         return core.read_model(path)
     except RuntimeError as error:
-        raise ModelFileError(f"{path} is not a usable OpenVINO file: {_first_line(error)}") from None
+        raise ModelFileError(f"{path} is not a usable OpenVINO file: {_reason(error)}") from None
 
 
 def _metadata(model: Any) -> str | None:
@@ -257,7 +254,7 @@ def _metadata(model: Any) -> str | None:
 
 
 def _reshape(model: Any, path: Path, input_size: tuple[int, int] | None) -> None:
-    """Fix whatever of the input's shape the file leaves open, and its size to what was asked for."""
+    """Set the dynamic dimensions of the input, and its size if ``input_size`` (height, width) is given."""
     shape = model.inputs[0].partial_shape
     if len(model.inputs) != 1 or len(shape) != 4 or (input_size is None and shape.is_static):
         return
@@ -269,12 +266,12 @@ def _reshape(model: Any, path: Path, input_size: tuple[int, int] | None) -> None
     try:
         model.reshape(shape)
     except RuntimeError as error:
-        raise ModelFileError(f"{path} cannot be reshaped to {input_size}: {_first_line(error)}") from None
+        raise ModelFileError(f"{path} cannot be reshaped to {input_size}: {_reason(error)}") from None
 
 
 def _input(model: Any, path: Path) -> Input:
     if len(model.inputs) != 1:
-        raise ModelFileError(f"{path}: expected one static input, found {len(model.inputs)}")
+        raise ModelFileError(f"{path}: expected one input, found {len(model.inputs)}")
     shape = [side.get_length() if side.is_static else None for side in model.inputs[0].partial_shape]
     return Input.read(path, model.inputs[0].element_type.get_type_name(), shape)
 
@@ -288,7 +285,7 @@ def _check_outputs(compiled: Any, path: Path) -> None:
 
 
 def _property(compiled: Any, name: str) -> Any:
-    """Read a property; None where the device has no such thing."""
+    """Return a property of a compiled model, None if the device does not have it."""
     try:
         value = compiled.get_property(name)
     except RuntimeError:
@@ -296,6 +293,7 @@ def _property(compiled: Any, name: str) -> Any:
     return value if isinstance(value, int | str) else getattr(value, "get_type_name", lambda: str(value))()
 
 
-def _first_line(error: Exception) -> str:
+def _reason(error: Exception) -> str:
+    """Return the last line of an OpenVINO error. The lines before it name places in OpenVINO's source code."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__

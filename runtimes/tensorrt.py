@@ -1,4 +1,4 @@
-"""TensorRT plans on NVIDIA's GPUs; `build` makes them from ONNX."""
+"""Run TensorRT plans on NVIDIA GPUs. `build` creates them from ONNX files."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtimes import cuda
-from runtimes.base import Batch, ClosedError, Description, Device, DeviceError, Input, ModelFileError, existing_file
+from runtimes.base import Batch, Description, Device, Input, existing_file
+from runtimes.errors import ClosedError, DeviceError, ModelFileError
 from runtimes.tensorrt_build import ENGINES, RTX, build, engine_name, installed, logger
 from runtimes.tensorrt_plan import REBUILD, Sidecar, sha256, sidecar_path
 
 __all__ = ["TensorRTRuntime", "build", "devices", "engine_name", "is_current", "sidecar_path"]
 
-_CLOSED = "this runtime is closed; load the file again"
-
 
 def devices() -> list[Device]:
-    """Return the GPUs that plans may run on here."""
+    """Return the GPUs of this machine that can run plans."""
     installed(*ENGINES)
     capabilities = [cuda.compute_capability(index) for index in range(cuda.device_count())]
     return [
@@ -35,9 +34,10 @@ def devices() -> list[Device]:
 
 
 class TensorRTRuntime:
-    """One plan on one GPU; see Runtime. Safe to call from several threads, which take turns.
+    """Runtime of one plan on one GPU. It is thread-safe: concurrent calls take turns.
 
-    In ``cache_dir``, TensorRT-RTX keeps what it compiled for this GPU; a plan of `tensorrt` has nothing to keep.
+    Devices are ``cuda`` (the default), ``cuda:1``, ``gpu`` and ``gpu.1``. TensorRT-RTX stores what it compiles for the
+    GPU in ``cache_dir``. `tensorrt` compiles when it builds, and uses no cache.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class TensorRTRuntime:
         device: str | None = None,
         *,
         input_size: tuple[int, int] | None = None,
-        threads: int | None = None,  # noqa: ARG002 - every runtime takes these
+        threads: int | None = None,  # noqa: ARG002 - required by load()
         cache_dir: str | Path | None = None,
     ) -> None:
         index = _device_index(device)
@@ -56,9 +56,11 @@ class TensorRTRuntime:
         present = cuda.compute_capability(index)
         if present != self._sidecar.compute_capability:
             built = self._sidecar.compute_capability
-            raise ModelFileError(f"{path} is for compute capability {built}, 'cuda:{index}' has {present}; {REBUILD}")
+            raise ModelFileError(
+                f"{path} was built for compute capability {built}, but 'cuda:{index}' has {present}; {REBUILD}"
+            )
         self._path, self._device = path, f"cuda:{index}"
-        self._reads = Input.read(path, "u8", self._sidecar.input_shape)
+        self._format = Input.read(path, "u8", self._sidecar.input_shape)
         self._lock, self._closed = threading.Lock(), False
         self._context: Any = None
         self._kept: tuple[Any, ...] = ()
@@ -72,11 +74,11 @@ class TensorRTRuntime:
                 raise
 
     def run(self, image: Batch) -> dict[str, NDArray[np.float32]]:
-        """Run a batch, one picture after the other; the outputs belong to the caller."""
-        self._reads.check(image)
+        """Run a batch, one picture at a time. The outputs belong to the caller."""
+        self._format.check(image)
         with self._lock, self._failing():
             if self._closed:
-                raise ClosedError(_CLOSED)
+                raise ClosedError
             outputs = {name: np.empty((len(image), *shape[1:]), np.float32) for name, shape in self._shapes().items()}
             self._stream.activate()
             for n, picture in enumerate(image):
@@ -91,9 +93,9 @@ class TensorRTRuntime:
         return outputs
 
     def describe(self) -> Description:
-        """Say what is loaded and on which device it runs."""
+        """Return what is loaded and where it runs."""
         if self._closed:
-            raise ClosedError(_CLOSED)
+            raise ClosedError
         sidecar = self._sidecar
         settings = {
             "device_name": self._device_name,
@@ -103,16 +105,16 @@ class TensorRTRuntime:
             "convolutions": dict(Counter(layer.precision for layer in sidecar.layers if layer.type == "Convolution")),
         }
         return Description(
-            sidecar.engine, sidecar.version, self._device, self._reads, self._shapes(), sidecar.metadata, settings
+            sidecar.engine, sidecar.version, self._device, self._format, self._shapes(), sidecar.metadata, settings
         )
 
     def close(self) -> None:
-        """Release the engine and its memory, once the call in flight has ended."""
+        """Wait for the call in progress, then release the engine and its memory."""
         with self._lock:
             if self._closed:
                 return
             self._closed = True
-            # The context goes before its engine, and both before the memory that they use.
+            # The context must be released before its engine, and both before the memory that they use.
             self._context = None
             self._kept = ()
             self._stream.close()
@@ -125,13 +127,13 @@ class TensorRTRuntime:
         runtime = trt.Runtime(log)
         engine = runtime.deserialize_cuda_engine(plan)
         if engine is None:
-            raise ModelFileError(f"{self._path} is no plan that {trt.__name__} can read: {log.last()}; {REBUILD}")
+            raise ModelFileError(f"{trt.__name__} cannot read the plan {self._path}: {log.last()}; {REBUILD}")
         config = cache = None
         if self._cache_file is not None:
             config = engine.create_runtime_config()
             cache = config.create_runtime_cache()
             if self._cache_file.is_file():
-                # Refuses what another version, driver or GPU wrote, or what is damaged; it is replaced below.
+                # Returns False for a damaged cache or one of another version, driver or GPU. It is replaced below.
                 cache.deserialize(self._cache_file.read_bytes())
             config.set_runtime_cache(cache)
         self._context = engine.create_execution_context(*([] if config is None else [config]))
@@ -139,7 +141,7 @@ class TensorRTRuntime:
         if self._context is None:
             raise cuda.CudaError(log.last())
         self._bind(trt, engine)
-        # The first run compiles; only what has run can be captured.
+        # The first run compiles. Only an engine that has run can be captured.
         self._enqueue()
         self._stream.synchronize()
         self._no_graph = self._capture()
@@ -147,7 +149,7 @@ class TensorRTRuntime:
             _replace(self._cache_file, bytes(cache.serialize()))
 
     def _bind(self, trt: Any, engine: Any) -> None:
-        """Give every tensor of the engine its memory."""
+        """Allocate memory for every input and output of the engine."""
         self._outputs: dict[str, cuda.Buffer] = {}
         for name in (engine.get_tensor_name(index) for index in range(engine.num_io_tensors)):
             dtype = np.dtype(trt.nptype(engine.get_tensor_dtype(name)))
@@ -167,9 +169,9 @@ class TensorRTRuntime:
             self._stream.download(buffer)
 
     def _capture(self) -> str | None:
-        """Record a run as a CUDA graph; return why that is not possible, None if it was."""
-        able = getattr(self._context, "is_stream_capturable", None)  # `tensorrt` has no such question
-        if able is not None and not able(self._stream.handle):
+        """Record a run as a CUDA graph. Return None, or the reason why that is not possible."""
+        can_capture = getattr(self._context, "is_stream_capturable", None)  # not in `tensorrt`
+        if can_capture is not None and not can_capture(self._stream.handle):
             return "none: the engine cannot be captured"
         try:
             self._stream.capture(self._enqueue)
@@ -186,9 +188,15 @@ class TensorRTRuntime:
 
 
 def is_current(plan: Path, source: Path) -> bool:
-    """Whether ``plan`` was built from the ONNX file ``source`` by the engine and for the GPU that are here.
+    """Return whether a plan was built from an ONNX file, by the installed engine, for the GPU of this machine.
 
-    Raises DeviceError where there is no GPU, MissingFileError without ``source``.
+    Args:
+        plan: TensorRT plan. It need not exist.
+        source: ONNX file.
+
+    Raises:
+        DeviceError: This machine has no GPU.
+        MissingFileError: The ONNX file does not exist.
     """
     content, trt = existing_file(source).read_bytes(), installed(*ENGINES)
     here = trt.__name__, trt.__version__, cuda.compute_capability(0), sha256(content)
@@ -207,26 +215,30 @@ def _device_index(device: str | None) -> int:
 
 
 def _read(path: Path, input_size: tuple[int, int] | None) -> tuple[Sidecar, bytes]:
-    """Read a plan and what lies beside it, and compare them with each other and with what is asked for."""
+    """Read a plan and its sidecar. Check that they belong together and have the requested input size."""
     sidecar, plan = Sidecar.read(path), path.read_bytes()
     if sha256(plan) != sidecar.plan:
-        raise ModelFileError(f"{sidecar_path(path)} belongs to another {path.name}, or that is damaged; {REBUILD}")
+        raise ModelFileError(
+            f"{sidecar_path(path)} does not belong to {path.name}, or one of them is damaged; {REBUILD}"
+        )
     height, width = sidecar.input_shape[1:3]
     if input_size is not None and tuple(input_size) != (height, width):
-        wanted = "x".join(map(str, input_size))
-        raise ModelFileError(f"{path} takes {height}x{width} only; leave out input_size, or {REBUILD} --size {wanted}")
+        raise ModelFileError(
+            f"{path} runs at {height}x{width} only, not at {input_size[0]}x{input_size[1]}; "
+            "leave out input_size, or build a plan of that size"
+        )
     return sidecar, plan
 
 
 def _engine_of(path: Path, sidecar: Sidecar) -> Any:
-    """The module that a plan was built with, in the same version."""
+    """Import the module that built a plan. Raise ModelFileError unless its version is the same."""
     if sidecar.engine not in ENGINES:
-        raise ModelFileError(f"{sidecar_path(path)} is damaged: no engine {sidecar.engine!r}; {REBUILD}")
+        raise ModelFileError(f"{sidecar_path(path)} is damaged: unknown engine {sidecar.engine!r}; {REBUILD}")
     trt = installed(sidecar.engine)
     if trt.__version__ != sidecar.version:
         raise ModelFileError(
-            f"{path} was built by {sidecar.engine} {sidecar.version}, which reads no plans of other versions; "
-            f"{trt.__version__} is installed; {REBUILD}"
+            f"{path} was built by {sidecar.engine} {sidecar.version}, but {trt.__version__} is installed, "
+            f"which cannot run it; {REBUILD}"
         )
     return trt
 
@@ -238,7 +250,7 @@ def _cache_file(path: Path, sidecar: Sidecar, cache_dir: str | Path | None) -> P
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Write a file that others may be reading."""
+    """Replace a file atomically, because other processes may be reading it."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
     temporary.write_bytes(content)
     temporary.replace(path)

@@ -1,7 +1,7 @@
-"""Building TensorRT plans from ONNX, with `tensorrt_rtx` or `tensorrt`.
+"""Build TensorRT plans from ONNX files with `tensorrt_rtx` or `tensorrt`.
 
-`tensorrt_rtx` builds for GPUs that need not be here, and compiles for the GPU when a plan is loaded; `tensorrt`
-compiles when it builds, on that GPU. With both installed, the first builds.
+`tensorrt_rtx` builds on any machine, and compiles for the GPU when a plan is loaded. `tensorrt` compiles when it
+builds, so it must build on the GPU that will run the plan. If both are installed, `tensorrt_rtx` is used.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from runtimes import cuda
-from runtimes.base import AbsentDeviceError, DeviceError, Input, Layer, MissingExtraError, ModelFileError, existing_file
+from runtimes.base import Input, Layer, existing_file
+from runtimes.errors import AbsentDeviceError, DeviceError, MissingExtraError, ModelFileError
 from runtimes.onnx_metadata import read_metadata
-from runtimes.tensorrt_plan import REBUILD, Sidecar, inspected_layers, plan_layers, sha256
+from runtimes.tensorrt_plan import Sidecar, inspected_layers, plan_layers, sha256
 
 RTX = "tensorrt_rtx"
-ENGINES = (RTX, "tensorrt")  # modules; the extra has the same name, with a hyphen
+ENGINES = (RTX, "tensorrt")  # module names; extras have the same names with a hyphen
 
 
 def engine_name() -> str:
-    """Which module builds plans here: ``tensorrt_rtx`` or ``tensorrt``."""
+    """Return the name of the installed module that builds plans, ``tensorrt_rtx`` or ``tensorrt``."""
     return str(installed(*ENGINES).__name__)
 
 
@@ -35,36 +36,42 @@ def build(
     compute_capability: tuple[int, int] | None = None,
     timing_cache: Path | None = None,
 ) -> tuple[Layer, ...]:
-    """Build a plan ``out`` from an ONNX file whose types are kept as they are; ``<out>.json`` goes beside it.
+    """Build a plan from an ONNX file, keeping the types of all tensors.
 
-    ``metadata``: what the plan will say of itself, None for what the ONNX file says.
-    ``compute_capability``: (major, minor) of the GPUs it is for, None for the one that is here; `tensorrt` builds for
-    no other. ``timing_cache``: a file in which `tensorrt` keeps what it measured; TensorRT-RTX measures nothing.
-    Returns the operations that the plan says it runs.
+    Args:
+        onnx_path: ONNX file to build from.
+        out: Plan to write. Its sidecar is written next to it as ``<out>.json``.
+        metadata: Text to store in the sidecar. None takes the metadata of the ONNX file.
+        compute_capability: (major, minor) of the GPU to build for. None means the GPU of this machine, which is the
+            only one that `tensorrt` builds for.
+        timing_cache: File where `tensorrt` keeps its measurements between builds. TensorRT-RTX measures nothing.
+
+    Returns:
+        The operations that the plan runs.
 
     Raises:
-        ModelFileError: TensorRT cannot take the file; the text names the node.
-        DeviceError: no plan can be built for this GPU here.
-        MissingFileError: there is no such ONNX file.
+        ModelFileError: TensorRT rejects the file. The text names the node.
+        DeviceError: No plan can be built for this GPU on this machine.
+        MissingFileError: The ONNX file does not exist.
     """
     onnx_path, trt = existing_file(onnx_path), installed(*ENGINES)
     if timing_cache is not None and trt.__name__ == RTX:
-        raise ModelFileError("TensorRT-RTX measures nothing when it builds; leave out timing_cache")
-    capability = _target(trt, compute_capability)
+        raise ModelFileError("TensorRT-RTX has no timing cache; leave out timing_cache")
+    capability = _capability(trt, compute_capability)
     source, log = onnx_path.read_bytes(), logger(trt)
     builder = trt.Builder(log)
-    # The network reads its weights from the parser's memory.
+    # Keep the parser: the network uses weights in its memory.
     network, _parser = _parse(trt, builder, log, source, onnx_path)
     config = _configuration(trt, builder, capability)
     with _timings(config, timing_cache):
         built = builder.build_serialized_network(network, config)
     if built is None:
-        raise ModelFileError(f"{onnx_path.name}: TensorRT builds no plan of it: {log.last()}")
+        raise ModelFileError(f"{onnx_path.name}: TensorRT cannot build a plan: {log.last()}")
     plan, shape = bytes(built), tuple(network.get_input(0).shape)
     layers = plan_layers(plan) if trt.__name__ == RTX else _inspect(trt, log, plan)
     made_by = trt.__name__, trt.__version__, capability
     metadata = read_metadata(onnx_path) if metadata is None else metadata
-    # The plan last: without what lies beside it, it would be of no use.
+    # The plan is written last, because it cannot be used without its sidecar.
     Sidecar(*made_by, shape, sha256(source), sha256(plan), metadata, layers).save(out)
     out.write_bytes(plan)
     return layers
@@ -72,18 +79,18 @@ def build(
 
 def _configuration(trt: Any, builder: Any, capability: tuple[int, int]) -> Any:
     config = builder.create_builder_config()
-    # It would round the factors of float32 products to 10 bits unasked; for speed there is float16.
+    # TF32 would round float32 factors to 10 bits. Files for speed are float16.
     config.clear_flag(trt.BuilderFlag.TF32)
     if trt.__name__ == RTX:
         config.num_compute_capabilities = 1
         config.set_compute_capability(trt.ComputeCapability.__members__[_member(capability)], 0)
     else:
-        config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # types, for the list of operations
+        config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # makes the inspector report types
     return config
 
 
 def installed(*names: str) -> Any:
-    """Import the first of these modules that is here; MissingExtraError if none is."""
+    """Import the first of these modules that is installed. Raise MissingExtraError if none is."""
     reasons = []
     for name in names:
         try:
@@ -98,30 +105,35 @@ def _member(capability: tuple[int, int]) -> str:
     return "SM" + "".join(map(str, capability))
 
 
-def _target(trt: Any, wanted: tuple[int, int] | None) -> tuple[int, int]:
-    """The compute capability to build for."""
+def _capability(trt: Any, wanted: tuple[int, int] | None) -> tuple[int, int]:
+    """Return the compute capability to build for."""
     if trt.__name__ != RTX:
         present = cuda.compute_capability(0)
         if wanted not in (None, present):
-            raise DeviceError(f"tensorrt builds for the GPU that is here, {present}, not for {wanted}; {REBUILD} there")
+            raise DeviceError(
+                f"tensorrt builds only for the GPU of this machine, compute capability {present}, not for {wanted}; "
+                "build on a machine with that GPU"
+            )
         return present
     if wanted is None:
         try:
             wanted = cuda.compute_capability(0)
         except AbsentDeviceError as error:
-            raise AbsentDeviceError(f"{error}; or say for which GPU, as in compute_capability=(8, 6)") from None
+            raise AbsentDeviceError(
+                f"{error}; or pass the GPU to build for, such as compute_capability=(8, 6)"
+            ) from None
     known = [name for name in trt.ComputeCapability.__members__ if name.startswith("SM")]
     if _member(wanted) not in known:
         accepted = ", ".join(f"({name[2:-1]}, {name[-1]})" for name in known)
         raise DeviceError(
             f"compute_capability={wanted!r}: TensorRT-RTX {trt.__version__} builds for {accepted}; "
-            "for others, install edgehrnet[tensorrt] in its place"
+            "for other GPUs, install edgehrnet[tensorrt] instead"
         )
     return wanted
 
 
 def logger(trt: Any) -> Any:
-    """A logger that keeps the last errors and warnings for our own texts, and prints nothing."""
+    """Return a TensorRT logger that prints nothing and keeps the last errors and warnings for error messages."""
 
     class Log(trt.ILogger):  # type: ignore[misc] # known at run time only
         def __init__(self) -> None:
@@ -140,53 +152,52 @@ def logger(trt: Any) -> Any:
 
 def _parse(trt: Any, builder: Any, log: Any, source: bytes, path: Path) -> tuple[Any, Any]:
     """Return the network and the parser that holds its weights."""
-    # Every tensor has the type that the file gives it; TensorRT 11 knows nothing else, 10 has to be told.
+    # Keep the tensor types of the file. TensorRT 11 always does so, TensorRT 10 needs this flag.
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, log)
-    remedy = f"for every such node and its remedy: python -m quant.trt_lint {path}"
     if not parser.parse(source, str(path)):
-        raise ModelFileError(f"{path.name}: TensorRT refuses {_refused(parser)}; {remedy}")
+        raise ModelFileError(f"{path.name}: TensorRT rejects {_rejected(parser)}")
     if any("Defaulting to INT8" in message for message in log.messages):
         raise ModelFileError(
-            f"{path.name} quantizes to uint8, which TensorRT would read as int8; export with symmetric ranges; {remedy}"
+            f"{path.name} quantizes to uint8, which TensorRT would read as int8; export it with symmetric ranges"
         )
     _check_ends(trt, network, path)
     return network, parser
 
 
 def _check_ends(trt: Any, network: Any, path: Path) -> None:
-    """Refuse what is no network of ours: the runtime could not feed it."""
+    """Raise ModelFileError if the network has inputs or outputs that the runtime does not support."""
     inputs = [network.get_input(index) for index in range(network.num_inputs)]
     outputs = [network.get_output(index) for index in range(network.num_outputs)]
     found = [(tensor.dtype, tuple(tensor.shape)) for tensor in inputs]
     if len(found) != 1 or found[0][0] != trt.uint8:
         raise ModelFileError(f"{path.name}: expected one input u8 [1, H, W, C], found {found}")
     if any(-1 in tensor.shape for tensor in (*inputs, *outputs)):
-        raise ModelFileError(f"{path.name}: expected static shapes; export with a fixed size")
+        raise ModelFileError(f"{path.name}: expected static shapes; export it with a fixed size")
     Input.read(path, "u8", found[0][1])
     if any(tensor.dtype not in (trt.float32, trt.float16) for tensor in outputs):
         raise ModelFileError(f"{path.name}: expected outputs of float32 or float16")
 
 
-def _refused(parser: Any) -> str:
-    """The node that the parser stopped at, and why."""
+def _rejected(parser: Any) -> str:
+    """Return the node at which the parser stopped, and its reason."""
     if parser.num_errors == 0:
-        return "it, giving no reason"
+        return "the file without a reason"
     error = parser.get_error(parser.num_errors - 1)
-    node = f"{error.node_operator()} {error.node_name()!r}" if error.node_operator() else "it"
-    # On a machine without a GPU, complaints about that come along.
+    node = f"{error.node_operator()} {error.node_name()!r}" if error.node_operator() else "the file"
+    # Without a GPU, the description also contains CUDA errors.
     why = "; ".join(line for line in error.desc().splitlines() if "cudaError" not in line)
-    hint = "; zero points have to be 0: export with symmetric ranges" if "zero point" in why else ""
+    hint = "; zero points must be 0: export it with symmetric ranges" if "zero point" in why else ""
     return f"{node}: {why}{hint}"
 
 
 @contextmanager
 def _timings(config: Any, path: Path | None) -> Iterator[None]:
-    """Give the builder what it measured before, and keep what it measures."""
+    """Load the builder's timing cache from a file, and save it after the build."""
     if path is not None:
         cache = config.create_timing_cache(path.read_bytes() if path.is_file() else b"")
         if not config.set_timing_cache(cache, False):
-            raise ModelFileError(f"{path} was measured on another GPU or by another TensorRT; remove it")
+            raise ModelFileError(f"timing cache {path} is of another GPU or another TensorRT version; delete it")
     yield
     if path is not None:
         path.write_bytes(bytes(config.get_timing_cache().serialize()))
@@ -196,5 +207,5 @@ def _inspect(trt: Any, log: Any, plan: bytes) -> tuple[Layer, ...]:
     runtime = trt.Runtime(log)
     engine = runtime.deserialize_cuda_engine(plan)
     if engine is None:
-        raise ModelFileError(f"TensorRT cannot read the plan that it built: {log.last()}")
+        raise ModelFileError(f"TensorRT cannot read its own plan: {log.last()}")
     return inspected_layers(engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON))

@@ -1,4 +1,9 @@
-"""TensorRT plans: the JSON that lies beside one, and the list of its operations, read from the plan itself."""
+"""Read and write the sidecar of a TensorRT plan, and list the operations of a plan.
+
+The format of TensorRT-RTX plans is not documented. `plan_layers` was checked with the versions in `CHECKED_VERSIONS`,
+and refuses plans whose text has another version than `TEXT_VERSION`. The version of TensorRT-RTX itself cannot be read
+from a plan reliably, so the sidecar stores it.
+"""
 
 from __future__ import annotations
 
@@ -11,57 +16,73 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from runtimes.base import Layer, ModelFileError
+from runtimes.base import Layer
+from runtimes.errors import ModelFileError
 
 SUFFIX = ".json"
-REBUILD = "rebuild with: python -m quant.export CHECKPOINT --out DIR --targets tensorrt"
+REBUILD = "build the plan again from its ONNX file with runtimes.tensorrt.build"
+CHECKED_VERSIONS = ("1.7.1.116",)  # of TensorRT-RTX
+_CHECKED = f"TensorRT-RTX {', '.join(CHECKED_VERSIONS)}"
+TEXT_VERSION = 5  # "version" in the header of each part's text
 
-# TensorRT-RTX stores each part of a network as text for its compiler: a mark, 4 bytes of version, length, text.
+# TensorRT-RTX stores each part of a network as text for its compiler: a mark, 4 unknown bytes, length, text.
 _PART = re.compile(rb"NLYM.{4}(.{8})header \{", re.DOTALL)
 _MARK_BYTES = 8 + 8
+_VERSION = re.compile(r"^header \{\s+version = (\d+)$", re.MULTILINE)
 _TENSOR = re.compile(r'^  tensor=\{ .*?dims=\{([^}]*)\} .*?name="([^"]*)" .*type=(\w+) \}$', re.MULTILINE)
 _OPERATION = re.compile(r'^  (\w+)=\{ name="?([^" ]+)"? (.*)$', re.MULTILINE)
 _INPUTS = re.compile(r"\binput(?:_args)?=\{([^}]*)\}")
 _OUTPUTS = re.compile(r"\boutput(?:_args)?=\{([^}]*)\}")
 _PRODUCT = "__gemm_from_conv1x1"
 _SOURCE = re.compile(r"\[ONNX Layer: ([^\]]*)\]")
-# Order between streams, and the sum of a part that has its own text.
+# Synchronization between streams, and a summary of a part that has its own text.
 _NO_WORK = ("signal", "wait", "runtime_fusion")
 _PRECISIONS = {"float": "f32", "half": "f16", "int8": "i8", "uint8": "u8", "bfloat16": "bf16"}
-_INSPECTED = re.compile(r"\b(uint8|int8|bfloat16|half|fp16|float|fp32)\b")  # of the inspector's sentences
+_INSPECTED = re.compile(r"\b(uint8|int8|bfloat16|half|fp16|float|fp32)\b")  # in the inspector's descriptions
 
 
 @dataclass(frozen=True)
 class Sidecar:
-    """What lies beside a plan as ``<name of the plan>.json``; a plan itself has no room for it.
-
-    ``engine``: module that built and runs it. ``input_shape``: ``[1, H, W, 4]``. ``source`` and ``plan``: SHA-256 of
-    the ONNX file and of the plan.
-    """
+    """Facts about a plan, stored next to it as ``<name of the plan>.json`` because a plan cannot hold them."""
 
     engine: str
+    """Module that built the plan and runs it, ``tensorrt_rtx`` or ``tensorrt``."""
+
     version: str
+    """Version of that module."""
+
     compute_capability: tuple[int, int]
+    """(major, minor) of the GPU that the plan is built for."""
+
     input_shape: tuple[int, ...]
+    """``[1, H, W, C]``."""
+
     source: str
+    """SHA-256 of the ONNX file, in hexadecimal."""
+
     plan: str
+    """SHA-256 of the plan, in hexadecimal."""
+
     metadata: str | None
+    """Text that `Description.metadata` returns, None for none."""
+
     layers: tuple[Layer, ...]
+    """Operations of the plan."""
 
     def save(self, plan: Path) -> None:
-        """Write it beside a plan."""
+        """Write the sidecar next to a plan."""
         sidecar_path(plan).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
 
     @classmethod
     def read(cls, plan: Path) -> Sidecar:
-        """Read what lies beside a plan.
+        """Read the sidecar of a plan.
 
         Raises:
-            ModelFileError: there is nothing, or it is damaged.
+            ModelFileError: The sidecar is missing or damaged.
         """
         path = sidecar_path(plan)
         if not path.is_file():
-            raise ModelFileError(f"{plan.name} needs the {path.name} that was written with it: {path} does not exist")
+            raise ModelFileError(f"{plan.name} needs its {path.name} next to it: {path} does not exist")
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
             for name in ("engine", "version", "source", "plan", "metadata"):
@@ -79,35 +100,45 @@ class Sidecar:
 
 
 def sidecar_path(plan: Path) -> Path:
-    """``corners.engine`` -> ``corners.engine.json``."""
+    """Return the path of a plan's sidecar, such as ``corners.engine.json`` for ``corners.engine``."""
     return plan.with_name(plan.name + SUFFIX)
 
 
 def sha256(content: bytes) -> str:
-    """SHA-256 in hexadecimal."""
+    """Return the SHA-256 of ``content`` in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
 
 
 def plan_layers(plan: bytes) -> tuple[Layer, ...]:
-    """Read the operations of a TensorRT-RTX plan.
+    """List the operations of a TensorRT-RTX plan.
 
-    A convolution's precision is the type of what it reads, activations and weights (``i8``; ``f32/i8`` if they
-    differ), any other operation's that of what it writes. MACs are those that run: channels that the engine adds to
-    a grouped convolution count.
+    The precision of a convolution is the type of its activations and weights, such as ``i8``, or ``f32/i8`` if they
+    differ. The precision of any other operation is the type of its output. MACs include channels that the engine adds
+    to a grouped convolution.
 
     Raises:
-        ModelFileError: the plan holds no text that this can read.
+        ModelFileError: The plan has an unknown version, or lists no operations.
     """
     layers = tuple(layer for part in _parts(plan) for layer in _part_layers(part))
     if not layers:
-        raise ModelFileError("the plan does not list its operations in a form known here, so nothing vouches for it")
+        raise ModelFileError(
+            f"cannot list the operations of this plan; it may be of an unknown version (checked with {_CHECKED})"
+        )
     return layers
 
 
 def _parts(plan: bytes) -> Iterator[str]:
     for match in _PART.finditer(plan):
         start = match.start() + _MARK_BYTES
-        yield plan[start : start + int.from_bytes(match[1], "little")].decode("latin-1")
+        text = plan[start : start + int.from_bytes(match[1], "little")].decode("latin-1")
+        version = _VERSION.match(text)
+        if version is None or int(version[1]) != TEXT_VERSION:
+            found = "no version" if version is None else f"version {version[1]}"
+            raise ModelFileError(
+                f"unknown version of a TensorRT-RTX plan: its text has {found}, known is {TEXT_VERSION} "
+                f"(checked with {_CHECKED})"
+            )
+        yield text
 
 
 def _part_layers(text: str) -> Iterator[Layer]:
@@ -120,14 +151,16 @@ def _part_layers(text: str) -> Iterator[Layer]:
 def _layer(kind: str, name: str, body: str, tensors: Mapping[str, tuple[str, tuple[int, ...]]]) -> Layer:
     read, written = ([tensors[n] for n in _names(pattern, body) if n in tensors] for pattern in (_INPUTS, _OUTPUTS))
     sources = tuple(_SOURCE.findall(body))
-    # A convolution of 1x1 may be compiled as the product of matrices that it is.
+    # A 1x1 convolution may be compiled as a matrix product.
     product = _PRODUCT in body
     if kind != "corrltn" and not product:
         return Layer(name, kind, _precision(written[:1]), sources)
     if len(read) < 2 or not written:
-        raise ModelFileError(f"the plan does not say what its convolution {name!r} reads, so nothing vouches for it")
-    factor, places = read[0 if product else 1][1], written[0][1][2:]
-    return Layer(name, "Convolution", _precision(read[:2]), sources, math.prod(factor) * math.prod(places))
+        raise ModelFileError(
+            f"cannot read the precision of this plan: the inputs of its convolution {name!r} are not described"
+        )
+    weights, positions = read[0 if product else 1][1], written[0][1][2:]
+    return Layer(name, "Convolution", _precision(read[:2]), sources, math.prod(weights) * math.prod(positions))
 
 
 def _names(pattern: re.Pattern[str], body: str) -> list[str]:
@@ -140,24 +173,25 @@ def _precision(tensors: list[tuple[str, tuple[int, ...]]]) -> str:
 
 
 def inspected_layers(information: str) -> tuple[Layer, ...]:
-    """Read the operations from what the inspector of an engine of TensorRT says in JSON, in detail.
+    """List the operations of a TensorRT engine.
+
+    Args:
+        information: Detailed JSON from TensorRT's engine inspector.
 
     Raises:
-        ModelFileError: it does not say of what types the operations are.
+        ModelFileError: The JSON does not contain the types of the operations.
     """
     try:
         return tuple(_inspected(layer) for layer in json.loads(information)["Layers"])
     except (ValueError, TypeError, KeyError, IndexError) as error:
-        raise ModelFileError(
-            f"TensorRT's inspector does not list the plan's operations as known here: {error!r}"
-        ) from None
+        raise ModelFileError(f"unknown format of TensorRT's engine inspector: {error!r}") from None
 
 
 def _inspected(layer: Mapping[str, Any]) -> Layer:
     convolution = "conv" in f"{layer['LayerType']} {layer.get('ParameterType', '')}".lower()
     tensors = layer["Inputs" if convolution else "Outputs"]
-    said = str(tensors[0]["Format/Datatype"]).lower() if tensors else ""
-    word = _INSPECTED.search(said)
-    precision = _PRECISIONS[word[0].replace("fp32", "float").replace("fp16", "half")] if word else said or "unknown"
+    text = str(tensors[0]["Format/Datatype"]).lower() if tensors else ""
+    word = _INSPECTED.search(text)
+    precision = _PRECISIONS[word[0].replace("fp32", "float").replace("fp16", "half")] if word else text or "unknown"
     kind = "Convolution" if convolution else str(layer["LayerType"])
     return Layer(str(layer["Name"]), kind, precision, tuple(_SOURCE.findall(layer.get("Metadata", ""))))

@@ -1,6 +1,6 @@
-"""Checkpoints, run by torch itself: for development, float or with the rounding of INT8 imitated.
+"""Run checkpoints with torch during development, in float or with fake quantization.
 
-What a checkpoint holds, and which network it is of, is the caller's business: it passes the function that builds it.
+The caller passes a function that builds the network, so this module does not know what a checkpoint contains.
 """
 
 from __future__ import annotations
@@ -16,14 +16,12 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from runtimes.base import (
+from runtimes.base import Batch, Description, Input
+from runtimes.errors import (
     AbsentDeviceError,
-    Batch,
     ClosedError,
-    Description,
     DeviceError,
     EdgeHRNetError,
-    Input,
     MissingExtraError,
     ModelFileError,
 )
@@ -32,10 +30,10 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    # path -> a module in eval mode to named float32 tensors, its metadata, and what it reads
+    # path -> (module in eval mode that returns float32 tensors by name, metadata, input)
     Loader: TypeAlias = Callable[[Path], tuple[nn.Module, str, Input]]
 
-_THREADS = threading.Lock()  # torch has one number of threads for the whole process
+_THREADS = threading.Lock()  # torch has one thread count for the whole process
 
 
 def _check_torch() -> None:
@@ -46,11 +44,11 @@ def _check_torch() -> None:
 
 
 class TorchRuntime:
-    """One checkpoint as a torch module; see Runtime. Safe to call from several threads.
+    """Runtime of one checkpoint as a torch module. It is thread-safe.
 
-    ``device``: None or ``cpu``; ``cuda``, ``cuda:1`` (or ``gpu``, ``gpu.1``). There, torch rounds the inputs of float32
-    convolutions to TF32 unless the process says otherwise. ``threads``: None leaves torch its own number; one that is
-    given holds during each run and is set back after it, and such runs take turns. ``cache_dir`` stays unused.
+    Devices are ``cpu`` (the default), ``cuda`` and ``cuda:1`` (or ``gpu``, ``gpu.1``). On CUDA, torch rounds the
+    inputs of float32 convolutions to TF32 unless the process disables that. If ``threads`` is given, torch's thread
+    count is changed during each run and restored afterwards, and such runs take turns. ``cache_dir`` is not used.
     """
 
     def __init__(
@@ -60,16 +58,18 @@ class TorchRuntime:
         *,
         input_size: tuple[int, int] | None = None,
         threads: int | None = None,
-        cache_dir: str | Path | None = None,  # noqa: ARG002 - every runtime takes it
+        cache_dir: str | Path | None = None,  # noqa: ARG002 - required by load()
         loader: Loader | None = None,
     ) -> None:
         _check_torch()
         if loader is None:
-            raise ModelFileError(f"{path} holds weights, not a network; open it with edgehrnet.Predictor")
+            raise ModelFileError(
+                f"{path} holds weights without a network; pass loader=, a function that builds the network"
+            )
         self._path, self._threads = path, threads
         self._device = _device(device)
-        module, self._metadata, own = loader(path)
-        self._input = replace(own, size=input_size or own.size)
+        module, self._metadata, default = loader(path)
+        self._input = replace(default, size=input_size or default.size)
         self._module: nn.Module | None = module.to(self._device)
         try:
             first = self._forward(self._module, self._input.blank())
@@ -79,8 +79,8 @@ class TorchRuntime:
         self._shapes = {name: array.shape for name, array in first.items()}
 
     def run(self, image: Batch) -> dict[str, NDArray[np.float32]]:
-        """Run a batch, one picture after the other; the outputs belong to the caller."""
-        module = self._open_module()  # kept until the end, whoever closes the runtime meanwhile
+        """Run a batch, one picture at a time. The outputs belong to the caller."""
+        module = self._open_module()  # a reference that stays valid if another thread calls close()
         self._input.check(image)
         outputs = {name: np.empty((len(image), *shape[1:]), np.float32) for name, shape in self._shapes.items()}
         try:
@@ -92,7 +92,7 @@ class TorchRuntime:
         return outputs
 
     def describe(self) -> Description:
-        """Say what is loaded and on which device it runs."""
+        """Return what is loaded and where it runs."""
         import torch
 
         self._open_module()
@@ -112,13 +112,13 @@ class TorchRuntime:
         )
 
     def close(self) -> None:
-        """Release the network; calls in flight still end, on what is freed with the last of them."""
+        """Release the network. Calls in progress still finish, and the last one frees it."""
         self._module = None
 
     def _forward(self, module: nn.Module, image: Batch) -> dict[str, NDArray[np.float32]]:
         import torch
 
-        # Copied: torch takes neither negative strides nor, without a warning, an array that it may not write to.
+        # Copied, because torch rejects negative strides and warns about read-only arrays.
         tensor = torch.from_numpy(image.copy()).to(self._device)
         with torch.inference_mode(), _threads(self._threads):
             return {name: output.cpu().numpy() for name, output in module(tensor).items()}
@@ -126,12 +126,12 @@ class TorchRuntime:
     def _open_module(self) -> nn.Module:
         module = self._module
         if module is None:
-            raise ClosedError("this runtime is closed; load the file again")
+            raise ClosedError
         return module
 
 
 def _device(device: str | None) -> torch.device:
-    """``gpu.1`` -> ``cuda:1``; DeviceError for what torch does not have here."""
+    """Convert a device name such as ``gpu.1``. Raise DeviceError if it is unknown or absent."""
     import torch
 
     name = "cpu" if device is None else str(device).lower()
@@ -143,14 +143,14 @@ def _device(device: str | None) -> torch.device:
     index, count = int(match[1] or 0), torch.cuda.device_count()
     if index >= count:
         raise AbsentDeviceError(
-            f"device {device!r} is not present: torch sees {count} CUDA devices here, counted from 0"
+            f"device {device!r} is not present: torch finds {count} CUDA devices, counted from cuda:0"
         )
     return torch.device("cuda", index)
 
 
 @contextmanager
 def _threads(count: int | None) -> Iterator[None]:
-    """Let torch use ``count`` CPU threads within; None changes nothing."""
+    """Set torch's number of CPU threads inside the context. None changes nothing."""
     import torch
 
     if count is None:

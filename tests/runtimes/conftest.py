@@ -1,4 +1,4 @@
-"""A GPU that is not there: stand-ins for the CUDA runtime and for TensorRT, in the memory of the host."""
+"""A fake GPU: replacements for the CUDA runtime and TensorRT that work in host memory."""
 
 import ctypes
 from types import SimpleNamespace
@@ -8,9 +8,10 @@ import pytest
 
 
 class FakeCuda:
-    """Stands in for ``cuda.bindings.runtime``: "device" addresses are of host memory, a queue runs when waited for.
+    """Replacement for ``cuda.bindings.runtime``. GPU memory is host memory, and queued work runs on synchronize.
 
-    ``calls``: names in order. ``alive``: what was made and not released. ``fail``: names that give an error.
+    ``calls`` are the names of all calls in order, ``alive`` the resources that were not released yet, and ``fail`` the
+    names of calls that return an error.
     """
 
     def __init__(self, real):
@@ -23,7 +24,7 @@ class FakeCuda:
         self.queue, self.captured, self.next = [], None, 1
 
     def submit(self, work):
-        """Queue work on the stream, or record it while a graph is captured."""
+        """Queue work on the stream, or record it during a capture."""
         (self.queue if self.captured is None else self.captured).append(work)
 
     def made(self, value):
@@ -56,7 +57,7 @@ class FakeCuda:
         if name in self.fail:
             return self._call(name, None)
         memory = (ctypes.c_uint8 * size)()
-        memory[:] = b"\xa5" * size  # the real ones are not cleared either
+        memory[:] = b"\xa5" * size  # real memory is not cleared either
         self.alive[ctypes.addressof(memory)] = memory
         return self._call(name, ctypes.addressof(memory))
 
@@ -117,9 +118,9 @@ class FakeCuda:
 
 
 class FakeTensorRT:
-    """Stands in for ``tensorrt_rtx`` at run time; its engine gives the picture's channels and half of it.
+    """Replacement for ``tensorrt_rtx`` at run time. Its engine returns the channels of the picture, and half of it.
 
-    ``capturable``, ``readable``, ``able``: whether the stream can be captured, the plan be read, the engine run.
+    ``capturable``, ``readable`` and ``able`` say whether the stream can be captured, the plan read, and the engine run.
     """
 
     def __init__(self, real, cuda):
@@ -193,7 +194,7 @@ class FakeTensorRT:
 
 @pytest.fixture
 def gpu(monkeypatch):
-    """A `FakeCuda` that `runtimes.cuda` takes for the real one."""
+    """A `FakeCuda` that `runtimes.cuda` uses instead of CUDA."""
     fake = FakeCuda(pytest.importorskip("cuda.bindings.runtime"))
     monkeypatch.setattr("runtimes.cuda._bindings", lambda: fake)
     return fake
@@ -201,7 +202,7 @@ def gpu(monkeypatch):
 
 @pytest.fixture
 def tensorrt(gpu, monkeypatch):
-    """A `FakeTensorRT` on that GPU, which `runtimes.tensorrt` takes for the real one."""
+    """A `FakeTensorRT` on the fake GPU, which `runtimes.tensorrt` uses instead of TensorRT."""
     fake = FakeTensorRT(pytest.importorskip("tensorrt_rtx"), gpu)
     monkeypatch.setattr("runtimes.tensorrt.installed", lambda *names: fake)
     return fake

@@ -23,32 +23,32 @@ def eight_cpus(monkeypatch):
 @pytest.mark.parametrize(
     ("text", "quota"), [("150000 100000\n", 1.5), ("max 100000\n", None), ("400000 100000", 4.0), ("50000 100000", 0.5)]
 )
-def test_version_2(tmp_path, text, quota):
+def test_quota_of_cgroup_v2(tmp_path, text, quota):
     assert cpus.cpu_quota(v2(tmp_path, text)) == quota
 
 
 @pytest.mark.parametrize(
     ("quota", "period", "expected"), [("150000\n", "100000\n", 1.5), ("-1\n", "100000\n", None), ("100000", "0", None)]
 )
-def test_version_1(tmp_path, quota, period, expected):
+def test_quota_of_cgroup_v1(tmp_path, quota, period, expected):
     assert cpus.cpu_quota(v1(tmp_path, quota, period)) == expected
 
 
-def test_version_2_comes_first(tmp_path):
+def test_cgroup_v2_has_priority(tmp_path):
     assert cpus.cpu_quota(v1(v2(tmp_path, "200000 100000"), "100000", "100000")) == 2.0
 
 
 @pytest.mark.parametrize("text", ["", "max", "nonsense here", "1 0"])
-def test_garbage_is_no_limit(tmp_path, text):
+def test_malformed_text_means_no_limit(tmp_path, text):
     assert cpus.cpu_quota(v2(tmp_path, text)) is None
 
 
-def test_binary_garbage_is_no_limit(tmp_path):
+def test_binary_content_means_no_limit(tmp_path):
     (tmp_path / "cpu.max").write_bytes(b"\xff\xfe\x00")
     assert cpus.cpu_quota(tmp_path) is None
 
 
-def test_no_cgroup(tmp_path):
+def test_no_cgroup_means_no_limit(tmp_path):
     assert cpus.cpu_quota(tmp_path) is None
     assert cpus.cpu_quota(tmp_path / "none") is None
     assert cpus.thread_limit(tmp_path) is None
@@ -57,7 +57,7 @@ def test_no_cgroup(tmp_path):
 @pytest.mark.parametrize(
     ("quota", "threads"), [(20_000, 1), (100_000, 1), (150_000, 2), (700_000, 7), (800_000, None), (1_600_000, None)]
 )
-def test_threads_cover_the_quota_where_it_is_below_the_machine(tmp_path, eight_cpus, quota, threads):
+def test_threads_are_limited_to_a_quota_below_the_number_of_cpus(tmp_path, eight_cpus, quota, threads):
     assert cpus.thread_limit(v2(tmp_path, f"{quota} 100000")) == threads
 
 
@@ -69,5 +69,5 @@ def test_visible_cpus_without_affinity(monkeypatch):
     assert cpus.visible_cpus() == 6
 
 
-def test_visible_cpus_here():
+def test_this_machine_has_a_visible_cpu():
     assert cpus.visible_cpus() >= 1

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from runtimes import cuda
-from runtimes.base import DeviceError, MissingExtraError
+from runtimes.errors import AbsentDeviceError, MissingExtraError
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def stream(gpu):
 
 
 class TestNames:
-    def test_cuda_has_every_name_that_is_used(self):
+    def test_the_cuda_package_has_every_name_that_is_used(self):
         real = pytest.importorskip("cuda.bindings.runtime")
         used = set(re.findall(r"\bcuda[A-Z]\w+", Path(cuda.__file__).read_text()))
         assert len(used) > 15
@@ -26,7 +26,7 @@ class TestNames:
         members = {name for kind in enumerations for name in kind.__members__}
         assert {name for name in used if not hasattr(real, name)} <= members
 
-    def test_the_stand_in_has_them_with_as_many_arguments(self, gpu):
+    def test_the_fake_has_the_same_functions_with_as_many_arguments(self, gpu):
         real = pytest.importorskip("cuda.bindings.runtime")
         for name in (name for name in dir(gpu) if name.startswith("cuda") and name[4:5].isupper()):
             call = getattr(gpu, name)
@@ -36,7 +36,7 @@ class TestNames:
 
     def test_missing_package(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "cuda.bindings", None)
-        with pytest.raises(MissingExtraError, match=r"pip install 'edgehrnet\[tensorrt-rtx\]'"):
+        with pytest.raises(MissingExtraError, match=r"edgehrnet\[tensorrt-rtx\]"):
             cuda.compute_capability(0)
 
 
@@ -47,22 +47,22 @@ class TestDevice:
         assert cuda.device_name(0) == "NVIDIA Imaginary 1"
 
     def test_absent_device(self, gpu):
-        with pytest.raises(DeviceError, match="'cuda:1' is not present; CUDA finds 1 here"):
+        with pytest.raises(AbsentDeviceError, match="cuda:1"):
             cuda.compute_capability(1)
 
     def test_no_driver(self, gpu):
         gpu.fail = {"cudaGetDeviceCount"}
-        with pytest.raises(DeviceError, match=r"no usable GPU \(cudaErrorMemoryAllocation: .*needs one of NVIDIA's"):
+        with pytest.raises(AbsentDeviceError, match="cudaErrorMemoryAllocation"):
             cuda.compute_capability(0)
 
 
 class TestStream:
-    def test_buffers_begin_at_zero(self, stream):
+    def test_buffers_are_filled_with_zeros(self, stream):
         buffer = stream.allocate((2, 3), np.dtype(np.float16))
         assert buffer.host.dtype == np.float16
         np.testing.assert_array_equal(buffer.host, np.zeros((2, 3)))
 
-    def test_copies_there_and_back_when_waited_for(self, stream):
+    def test_upload_and_download_copy_on_synchronize(self, stream):
         buffer = stream.allocate((4,), np.dtype(np.int32))
         buffer.host[:] = 1, 2, 3, 4
         stream.upload(buffer)
@@ -73,7 +73,7 @@ class TestStream:
         stream.synchronize()
         assert buffer.host.tolist() == [1, 2, 3, 4]
 
-    def test_capture_records_and_replay_runs(self, stream, gpu):
+    def test_capture_records_work_and_replay_runs_it(self, stream, gpu):
         done = []
         stream.capture(lambda: gpu.submit(lambda: done.append(1)))
         stream.synchronize()
@@ -83,7 +83,7 @@ class TestStream:
         stream.synchronize()
         assert done == [1, 1]
 
-    def test_work_that_fails_ends_the_capture(self, stream, gpu):
+    def test_failing_work_ends_the_capture(self, stream, gpu):
         def fail():
             raise cuda.CudaError("no")
 
@@ -92,9 +92,9 @@ class TestStream:
         assert gpu.captured is None
         stream.synchronize()
 
-    def test_failing_call(self, stream, gpu):
+    def test_a_failing_call_raises_with_its_error_name(self, stream, gpu):
         gpu.fail = {"cudaStreamSynchronize"}
-        with pytest.raises(cuda.CudaError, match="cudaErrorMemoryAllocation: out of memory"):
+        with pytest.raises(cuda.CudaError, match="cudaErrorMemoryAllocation"):
             stream.synchronize()
 
     @pytest.mark.parametrize("how", ["closed", "forgotten"])
@@ -102,12 +102,14 @@ class TestStream:
         stream = cuda.Stream(0)
         stream.allocate((2, 3), np.dtype(np.float32))
         stream.capture(lambda: None)
-        assert len(gpu.alive) == 5 - 1  # stream, two buffers and the graph that runs, not the one it was made from
+        assert (
+            len(gpu.alive) == 5 - 1
+        )  # stream, two buffers and the executable graph, without the graph it was instantiated from
         if how == "closed":
             stream.close()
             stream.close()
         del stream
         gc.collect()
         assert gpu.alive == {}
-        # The other way round: what was made from something goes before that.
+        # In reverse order, because later resources depend on earlier ones.
         assert gpu.calls[-4:] == ["cudaGraphExecDestroy", "cudaFreeHost", "cudaFree", "cudaStreamDestroy"]

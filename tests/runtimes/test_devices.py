@@ -1,4 +1,4 @@
-"""What is here, engine by engine; one that is missing or broken does not hide the others."""
+"""Devices of all engines; one that is missing or broken does not hide the others."""
 
 import sys
 
@@ -6,8 +6,8 @@ import openvino
 import pytest
 
 from runtimes import tensorrt
-from runtimes.base import AbsentDeviceError, MissingExtraError
 from runtimes.devices import devices
+from runtimes.errors import AbsentDeviceError, MissingExtraError
 
 
 def test_every_engine_has_an_entry():
@@ -17,7 +17,7 @@ def test_every_engine_has_an_entry():
     assert "INT8" in found["openvino"][0].properties["OPTIMIZATION_CAPABILITIES"]
 
 
-def test_one_that_is_not_installed_says_how_to_install_it(monkeypatch):
+def test_an_engine_that_is_not_installed_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     found = devices()
     assert "pip install 'edgehrnet[onnx]'" in found["onnxruntime"]
@@ -25,7 +25,7 @@ def test_one_that_is_not_installed_says_how_to_install_it(monkeypatch):
 
 
 @pytest.mark.parametrize("error", [AbsentDeviceError("no driver"), MissingExtraError("no package")])
-def test_one_that_fails_says_why(monkeypatch, error):
+def test_an_engine_that_fails_says_why(monkeypatch, error):
     def fail():
         raise error
 
@@ -33,7 +33,7 @@ def test_one_that_fails_says_why(monkeypatch, error):
     assert devices()["tensorrt"] == str(error)
 
 
-def test_a_device_that_lacks_a_property(monkeypatch):
+def test_a_missing_property_is_empty(monkeypatch):
     class Core:
         available_devices = ("NPU",)
 

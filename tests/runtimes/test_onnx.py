@@ -1,4 +1,4 @@
-"""ONNX files: what is written, what ONNX Runtime makes of it, what is refused. The rest is in test_contract.py."""
+"""ONNX files: how they are built, run and refused. The common contract is in test_contract.py."""
 
 import shutil
 import sys
@@ -17,14 +17,15 @@ from edgehrnet.models.checkpoints import load_checkpoint
 from edgehrnet.models.deploy.frozen import freeze
 from edgehrnet.models.inspection.counting import TOTAL, count
 from quant.files.onnx_file import integer_convolutions, write_onnx
-from runtimes.base import METADATA_KEY, DeviceError, MissingExtraError, ModelFileError
+from runtimes.base import METADATA_KEY
+from runtimes.errors import DeviceError, MissingExtraError, ModelFileError
 from runtimes.onnx import CPU, CUDA, OPENVINO, TENSORRT, build, devices
 
 PACKAGES = {CUDA: "onnxruntime-gpu", TENSORRT: "onnxruntime-gpu", OPENVINO: "onnxruntime-openvino"}
 
 
 def foreign(path, nodes=None, *, shape=(1, 64, 96, 4), given=TensorProto.UINT8, gives=TensorProto.FLOAT, inputs=1):
-    """A network that nobody told about us: its input, cast."""
+    """Save a file of another project: a network that casts its input."""
     images = [helper.make_tensor_value_info(f"image{n}", given, shape) for n in range(inputs)]
     output = helper.make_tensor_value_info("heatmaps", gives, shape)
     nodes = nodes or [helper.make_node("Cast", ["image0"], ["heatmaps"], to=gives)]
@@ -35,13 +36,13 @@ def foreign(path, nodes=None, *, shape=(1, 64, 96, 4), given=TensorProto.UINT8, 
 
 @pytest.fixture(scope="module")
 def exported(onnx_model):
-    """What the exporter wrote, before `build`."""
+    """The exporter's file, before `build`."""
     return onnx_model.path.with_name("exported.onnx")
 
 
 @pytest.fixture(scope="module", params=["float32", "float16"])
 def integer_file(request, checkpoint_model, tmp_path_factory):
-    """The fake-quantized network as the exporter wrote it."""
+    """The exporter's file of the fake-quantized network."""
     dtype = getattr(torch, request.param)
     table = load_checkpoint(checkpoint_model.path).table("onnx")
     path = tmp_path_factory.mktemp("int8") / f"{request.param}.onnx"
@@ -50,18 +51,18 @@ def integer_file(request, checkpoint_model, tmp_path_factory):
 
 
 def integer_on_cpu(path):
-    """Count the convolutions that the CPU can run on integers: float32, from a quantizer straight into the next.
+    """Count the convolutions that the CPU can run on integers: those directly between two quantizers.
 
-    Not those with an activation before the next quantizer, which are most.
+    Most convolutions are followed by an activation instead.
     """
     nodes = onnx.load(path).graph.node
-    readers = Counter(name for node in nodes for name in node.input)
-    givers = {node.output[0]: node for node in nodes}
+    consumers = Counter(name for node in nodes for name in node.input)
+    producers = {node.output[0]: node for node in nodes}
     found = 0
     for node in nodes:
-        source = givers.get(node.input[0]) if node.op_type == "QuantizeLinear" else None
-        if source is not None and source.op_type == "Conv" and readers[node.input[0]] == 1:
-            found += givers[source.input[0]].op_type == "DequantizeLinear"
+        source = producers.get(node.input[0]) if node.op_type == "QuantizeLinear" else None
+        if source is not None and source.op_type == "Conv" and consumers[node.input[0]] == 1:
+            found += producers[source.input[0]].op_type == "DequantizeLinear"
     return found
 
 
@@ -71,19 +72,19 @@ def deployed(model):
 
 
 class TestBuild:
-    def test_one_file_with_metadata(self, onnx_model, tmp_path):
+    def test_writes_a_single_file_with_metadata(self, onnx_model, tmp_path):
         shutil.copy(onnx_model.path, tmp_path / "alone.onnx")
         model = onnx.load(tmp_path / "alone.onnx", load_external_data=False)
         assert [entry.key for entry in model.metadata_props] == [METADATA_KEY]
         assert not any(tensor.external_data for tensor in model.graph.initializer)
         assert runtimes.load(tmp_path / "alone.onnx").describe().metadata == model.metadata_props[0].value
 
-    def test_metadata_is_stored_as_it_is(self, exported, tmp_path):
+    def test_metadata_is_stored_unchanged(self, exported, tmp_path):
         build(exported, tmp_path / "a.onnx", '{"name": "Übung\n✓"}')
         assert runtimes.load(tmp_path / "a.onnx").describe().metadata == '{"name": "Übung\n✓"}'
 
-    def test_nothing_about_the_machine_that_exported_it(self, exported, onnx_model):
-        # A stack trace of every node: 6 % of the file, with the paths of the machine.
+    def test_removes_paths_of_the_exporting_machine(self, exported, onnx_model):
+        # The exporter stores a stack trace of every node, 6 % of the file.
         assert b"stack_trace" in exported.read_bytes()
         content = onnx_model.path.read_bytes()
         assert b"stack_trace" not in content
@@ -97,11 +98,11 @@ class TestBuild:
         assert sum(layer.macs for layer in layers) == count(onnx_model.network, (64, 96))[TOTAL].macs
         assert not any(layer.macs for layer in layers if layer.type != "Convolution")
 
-    def test_integer_layers_are_those_that_really_are(self, integer_file, checkpoint_model, tmp_path):
+    def test_integer_layers_are_those_that_run_on_integers(self, integer_file, checkpoint_model, tmp_path):
         layers = build(integer_file, tmp_path / "a.onnx", "{}")
         found = Counter(layer.precision for layer in layers if layer.type == "Convolution")
         convolutions = sum(node.op_type == "Conv" for node in onnx.load(integer_file).graph.node)
-        # With float16 scales, none; the CPU has no float16 convolution either.
+        # None with float16 scales; there, the CPU runs the convolutions in float32.
         expected = integer_on_cpu(integer_file) if "float32" in integer_file.name else 0
         assert (found["u8"], found["f32"]) == (expected, convolutions - expected)
         assert found["u8"] < integer_convolutions(integer_file)
@@ -113,67 +114,67 @@ class TestBuild:
         image[..., 3] = 255
         with Predictor(checkpoint_model.path, target="onnx") as predictor:
             expected = predictor._runtime.run(image)
-        # Rounding flips between two correct engines cost less than the rounding itself, a quarter of the size at most.
+        # Two correct engines differ by less than the rounding itself, a quarter of the signal at most.
         for name, array in runtimes.load(tmp_path / "a.onnx").run(image).items():
             assert array.dtype == np.float32
             assert np.sqrt(np.mean((array - expected[name]) ** 2)) < 0.25 * np.sqrt(np.mean(expected[name] ** 2))
 
-    def test_operators_of_others(self, tmp_path):
+    def test_refuses_operators_outside_the_standard(self, tmp_path):
         node = helper.make_node("Gelu", ["image0"], ["heatmaps"], domain="com.microsoft")
         path = foreign(tmp_path / "a.onnx", [node], given=TensorProto.FLOAT)
         model = onnx.load(path)
         model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
         onnx.save_model(model, path)
-        with pytest.raises(ModelFileError, match=r"operators outside the ONNX standard \(com\.microsoft\)"):
+        with pytest.raises(ModelFileError, match=r"com\.microsoft"):
             build(path, tmp_path / "b.onnx", "{}")
         assert not (tmp_path / "b.onnx").exists()
 
     @pytest.mark.parametrize("content", [b"", b"hello"])
-    def test_no_onnx_file(self, tmp_path, content):
+    def test_refuses_other_files(self, tmp_path, content):
         (tmp_path / "a.onnx").write_bytes(content)
-        with pytest.raises(ModelFileError, match=r"a\.onnx is not a valid ONNX file"):
+        with pytest.raises(ModelFileError, match=r"a\.onnx"):
             build(tmp_path / "a.onnx", tmp_path / "b.onnx", "{}")
 
-    def test_shapes_that_do_not_fit(self, tmp_path):
+    def test_refuses_inconsistent_shapes(self, tmp_path):
         node = helper.make_node("Transpose", ["image0"], ["heatmaps"], perm=[0, 3, 1, 2])
         path = foreign(tmp_path / "a.onnx", [node], given=TensorProto.FLOAT)
-        with pytest.raises(ModelFileError, match=r"a\.onnx is not a valid ONNX file"):
+        with pytest.raises(ModelFileError, match=r"a\.onnx"):
             build(path, tmp_path / "b.onnx", "{}")
 
-    def test_onnx_that_is_not_installed(self, exported, tmp_path, monkeypatch):
+    def test_missing_onnx_package_names_its_extra(self, exported, tmp_path, monkeypatch):
         monkeypatch.setitem(sys.modules, "onnx", None)
-        with pytest.raises(MissingExtraError, match=r"type: pip install 'edgehrnet\[train\]'"):
+        with pytest.raises(MissingExtraError, match=r"edgehrnet\[train\]"):
             build(exported, tmp_path / "a.onnx", "{}")
 
 
 class TestDescribe:
-    def test_says_what_runs(self, onnx_model):
+    def test_describes_the_loaded_file(self, onnx_model):
         described = runtimes.load(onnx_model.path).describe()
         assert (described.engine, described.version) == ("onnxruntime", onnxruntime.__version__)
         assert described.device == "CPU"
         nodes = len(onnx.load(onnx_model.path).graph.node)
-        # Before anything is fused; constants are folded first.
+        # Constants are folded before nodes are counted, other nodes are fused later.
         assert described.settings["nodes"].keys() == {CPU}
         assert 0.5 * nodes < described.settings["nodes"][CPU] <= nodes
 
-    def test_threads(self, onnx_model, monkeypatch):
+    def test_threads_come_from_the_argument_or_the_quota(self, onnx_model, monkeypatch):
         assert runtimes.load(onnx_model.path, threads=1).describe().settings["inference_threads"] == 1
         monkeypatch.setattr("runtimes.onnx.thread_limit", lambda: 3)
         assert runtimes.load(onnx_model.path).describe().settings["inference_threads"] == 3
         assert runtimes.load(onnx_model.path, threads=2).describe().settings["inference_threads"] == 2
 
-    def test_engine_that_is_not_installed(self, onnx_model, monkeypatch):
+    def test_missing_engine_names_its_extra(self, onnx_model, monkeypatch):
         monkeypatch.setitem(sys.modules, "onnxruntime", None)
-        with pytest.raises(MissingExtraError, match=r"type: pip install 'edgehrnet\[onnx\]'"):
+        with pytest.raises(MissingExtraError, match=r"edgehrnet\[onnx\]"):
             runtimes.load(onnx_model.path)
 
-    def test_selfcheck(self, onnx_model):
+    def test_selfcheck_passes(self, onnx_model):
         with Predictor(onnx_model.path) as predictor:
             assert predictor.selfcheck().passed
 
 
 class FakeSession:
-    """Stands in for a session of a GPU build; ``started`` says on what it really starts."""
+    """Session of a fake GPU build. ``started`` is the provider that really starts, or an error."""
 
     started: str | Exception | None = None
     opened: tuple = ()
@@ -210,41 +211,37 @@ DEVICES = {
 
 
 class TestDevice:
-    def test_listing(self, onnx_model, gpu_build):
+    def test_lists_all_providers(self, onnx_model, gpu_build):
         assert [device.name for device in devices()] == ["cpu", "cuda", "tensorrt", "openvino"]
         assert [device.title for device in devices()] == [CPU, CUDA, TENSORRT, OPENVINO]
 
     @pytest.mark.parametrize("device", DEVICES)
-    def test_provider_that_is_not_built_in(self, onnx_model, device, monkeypatch):
+    def test_provider_that_is_not_built_in_names_its_package(self, onnx_model, device, monkeypatch):
         monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["AzureExecutionProvider", CPU])
         package = PACKAGES[DEVICES[device][0]]
-        with pytest.raises(DeviceError, match=rf"device '{device}' is not present: .*{CPU}; type: .*{package}"):
+        with pytest.raises(DeviceError, match=rf"'{device}'.*{CPU}.*{package}"):
             runtimes.load(onnx_model.path, device)
 
     @pytest.mark.parametrize("device", DEVICES)
-    def test_provider_that_silently_does_not_start(self, onnx_model, device, gpu_build):
+    def test_provider_that_silently_falls_back_raises(self, onnx_model, device, gpu_build):
         gpu_build.started = CPU
-        with pytest.raises(DeviceError, match=rf"device '{device}' does not start .*is missing here"):
+        with pytest.raises(DeviceError, match=f"'{device}'"):
             runtimes.load(onnx_model.path, device)
         asked, _, fallback = gpu_build.opened
         assert asked == DEVICES[device]
         assert fallback == 0
 
-    def test_provider_that_fails(self, onnx_model, gpu_build):
+    def test_failing_provider_is_a_device_error(self, onnx_model, gpu_build):
         gpu_build.started = RuntimeError("CUDA failure 101: invalid device ordinal\nand more")
-        with pytest.raises(
-            DeviceError, match=r"device 'cuda:7' cannot run .*: CUDA failure 101: invalid device ordinal$"
-        ):
+        with pytest.raises(DeviceError, match=r"'cuda:7'.*: CUDA failure 101: invalid device ordinal$"):
             runtimes.load(onnx_model.path, "cuda:7")
 
-    def test_a_damaged_file_is_no_fault_of_the_device(self, onnx_model, gpu_build):
+    def test_a_damaged_file_is_not_a_device_error(self, onnx_model, gpu_build):
         gpu_build.started = RuntimeError("[ONNXRuntimeError] : 7 : Load model from a.onnx failed: no graph")
-        with pytest.raises(
-            ModelFileError, match=r"not a usable ONNX file: 7 : Load model from a\.onnx failed: no graph"
-        ):
+        with pytest.raises(ModelFileError, match=r"7 : Load model from a\.onnx failed: no graph"):
             runtimes.load(onnx_model.path, "cuda")
 
-    def test_caches_and_threads(self, onnx_model, gpu_build, tmp_path):
+    def test_cache_and_threads_reach_the_provider(self, onnx_model, gpu_build, tmp_path):
         def asked(device, **options):
             with pytest.raises(DeviceError):
                 runtimes.load(onnx_model.path, device, **options)
@@ -256,19 +253,19 @@ class TestDevice:
         kept = {"cache_dir": str(tmp_path), "num_of_threads": "1"}
         assert asked("openvino:npu", cache_dir=tmp_path, threads=1) == {"device_type": "NPU"} | kept
 
-    def test_tensorrt_is_told_of_quantizers(self, integer_file, gpu_build):
+    def test_tensorrt_gets_the_int8_option_for_quantized_files(self, integer_file, gpu_build):
         gpu_build.started = CPU
         with pytest.raises(DeviceError):
             runtimes.load(integer_file, "tensorrt")
         assert gpu_build.opened[0][1] == {"device_id": "0", "trt_int8_enable": "1"}
 
     @pytest.mark.parametrize("device", ["auto", "npu", "cuda:", "cuda:-1", "gpu.x", "openvino:tpu", "openvino:auto"])
-    def test_unknown_device(self, onnx_model, device):
-        with pytest.raises(DeviceError, match=rf"device '{device}': an \.onnx file runs on cpu, cuda, "):
+    def test_refuses_unknown_devices(self, onnx_model, device):
+        with pytest.raises(DeviceError, match=f"'{device}'"):
             runtimes.load(onnx_model.path, device)
 
-    def test_what_is_built_in_really_runs(self, onnx_model):
-        """On whatever else this onnxruntime has and can start; nothing of it may answer from the CPU."""
+    def test_available_providers_really_run(self, onnx_model):
+        """Test all other providers that this onnxruntime can start. None may silently run on the CPU."""
         image = np.zeros((1, 64, 96, 4), np.uint8)
         expected = runtimes.load(onnx_model.path).run(image)["hf"]
         present = onnxruntime.get_available_providers()
@@ -280,36 +277,36 @@ class TestDevice:
                 runtime = runtimes.load(onnx_model.path, device)
             except DeviceError:
                 continue  # built in, but its libraries or its chip are missing
-            # TF32, where it cannot be switched off, rounds to 11 bits: by 2^-12 / sqrt(3) = 1.4e-4 (rms) in each of 60
-            # layers, 60 * 1.4e-4 < 1e-2 at worst.
+            # TF32, if it cannot be disabled, rounds to 11 bits: an rms error of 2^-12 / sqrt(3) = 1.4e-4 in each of 60
+            # layers, at worst 60 * 1.4e-4 < 1e-2.
             error = np.sqrt(np.mean((runtime.run(image)["hf"] - expected) ** 2))
             assert error < 1e-2 * np.sqrt(np.mean(expected**2))
             assert runtime.describe().settings["nodes"][provider] > 0
 
 
 class TestFiles:
-    def test_without_our_metadata(self, tmp_path):
+    def test_metadata_is_optional(self, tmp_path):
         assert runtimes.load(foreign(tmp_path / "a.onnx")).describe().metadata is None
 
     @pytest.mark.parametrize(
         ("changes", "text"),
         [
-            ({"given": TensorProto.FLOAT}, r"a\.onnx: expected .* u8 \[1, H, W, 4\] .*found f32 \[1, 64, 96, 4\]"),
+            ({"given": TensorProto.FLOAT}, r"found f32 \[1, 64, 96, 4\]"),
             ({"given": TensorProto.INT32}, r"found tensor\(int32\)"),
-            ({"shape": (1, 64, 96, 2)}, r"a\.onnx: expected .* u8 \[1, H, W, 4\]"),
-            ({"shape": (2, 64, 96, 4)}, r"a\.onnx: expected .* u8 \[1, H, W, 4\]"),
-            ({"shape": (1, "height", "width", 4)}, r"a\.onnx: expected one static input"),
-            ({"shape": (None, 64, 96, 4)}, r"a\.onnx: expected one static input"),
-            ({"shape": (1, 64, 96)}, r"a\.onnx: expected one static input"),
-            ({"inputs": 2}, r"a\.onnx: expected one static input"),
-            ({"gives": TensorProto.FLOAT16}, r"a\.onnx: expected static float32 outputs, found heatmaps"),
+            ({"shape": (1, 64, 96, 2)}, r"found u8 \[1, 64, 96, 2\]"),
+            ({"shape": (2, 64, 96, 4)}, r"found u8 \[2, 64, 96, 4\]"),
+            ({"shape": (1, "height", "width", 4)}, r"found u8 \[1, 'height', 'width', 4\]"),
+            ({"shape": (None, 64, 96, 4)}, r"found u8 \[.*, 64, 96, 4\]"),
+            ({"shape": (1, 64, 96)}, r"found u8 \[1, 64, 96\]"),
+            ({"inputs": 2}, r"found 2"),
+            ({"gives": TensorProto.FLOAT16}, "heatmaps: tensor"),
         ],
     )
-    def test_other_inputs_and_outputs(self, tmp_path, changes, text):
+    def test_refuses_unsupported_inputs_and_outputs(self, tmp_path, changes, text):
         with pytest.raises(ModelFileError, match=text):
             runtimes.load(foreign(tmp_path / "a.onnx", **changes))
 
-    def test_dynamic_outputs(self, tmp_path):
+    def test_refuses_dynamic_outputs(self, tmp_path):
         nodes = [
             helper.make_node("NonZero", ["image0"], ["places"]),
             helper.make_node("Cast", ["places"], ["heatmaps"], to=TensorProto.FLOAT),
@@ -318,10 +315,10 @@ class TestFiles:
         model = onnx.load(path)
         model.graph.output[0].CopyFrom(helper.make_tensor_value_info("heatmaps", TensorProto.FLOAT, (4, None)))
         onnx.save_model(model, path)
-        with pytest.raises(ModelFileError, match=r"expected static float32 outputs, found heatmaps: .*\[4, "):
+        with pytest.raises(ModelFileError, match=r"heatmaps: .*\[4, "):
             runtimes.load(path)
 
-    def test_engine_failure_is_ours(self, onnx_model, monkeypatch):
+    def test_engine_failure_raises_our_error(self, onnx_model, monkeypatch):
         runtime = runtimes.load(onnx_model.path)
 
         class Failing:
@@ -329,5 +326,5 @@ class TestFiles:
                 raise MemoryError("no memory for\n4 MB")
 
         monkeypatch.setattr(runtime, "_session", Failing())
-        with pytest.raises(ModelFileError, match=r"corners\.onnx fails on CPU: no memory for"):
+        with pytest.raises(ModelFileError, match=r"corners\.onnx .*CPU: no memory for"):
             runtime.run(np.zeros((1, 64, 96, 4), np.uint8))

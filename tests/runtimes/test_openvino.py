@@ -8,7 +8,7 @@ from openvino import opset13
 
 import runtimes
 from edgehrnet import Predictor
-from runtimes.base import ClosedError, DeviceError, ModelFileError
+from runtimes.errors import ClosedError, DeviceError, ModelFileError
 
 SHAPES = {"heatmaps": (1, 4, 16, 24), "offsets": (1, 8, 16, 24), "hf": (1, 16, 24, 128)}
 
@@ -34,7 +34,7 @@ def copied(openvino_model, tmp_path):
 
 
 class TestRun:
-    def test_engine_failure_is_ours_and_the_request_comes_back(self, openvino_model, monkeypatch):
+    def test_engine_failure_raises_our_error_and_frees_the_request(self, openvino_model, monkeypatch):
         runtime = runtimes.load(openvino_model.path)
 
         def fail(*args, **kwargs):
@@ -43,119 +43,119 @@ class TestRun:
         with monkeypatch.context() as patch:
             patch.setattr(runtime, "_tensor", fail)
             for _ in range(20):
-                with pytest.raises(ModelFileError, match="fails on CPU: out of memory"):
+                with pytest.raises(ModelFileError, match="CPU: out of memory$"):
                     runtime.run(batch())
         assert runtime.run(batch())["hf"].shape == SHAPES["hf"]
 
 
 class TestDescribe:
-    def test_says_what_runs(self, runtime):
+    def test_describes_the_loaded_file(self, runtime):
         described = runtime.describe()
         assert described.engine == "openvino"
         assert described.device == "CPU"
         assert described.outputs == SHAPES
         assert openvino.__version__.startswith(described.version)
-        # Nobody asked for fewer bits than the file has.
+        # The precision of the file is kept.
         assert set(described.settings["convolutions"]) == {"f32"}
         assert described.settings["inference_precision"] == "f32"
 
-    def test_threads(self, openvino_model):
+    def test_threads_reach_the_engine(self, openvino_model):
         assert runtimes.load(openvino_model.path, threads=1).describe().settings["inference_threads"] == 1
 
-    def test_quota_of_a_container(self, openvino_model, monkeypatch):
+    def test_quota_of_a_container_limits_threads(self, openvino_model, monkeypatch):
         monkeypatch.setattr("runtimes.openvino.thread_limit", lambda: 1)
         assert runtimes.load(openvino_model.path).describe().settings["inference_threads"] == 1
 
 
 class TestInputSize:
-    def test_reshape(self, openvino_model):
+    def test_another_input_size_reshapes_the_file(self, openvino_model):
         runtime = runtimes.load(openvino_model.path, input_size=(96, 160))
         assert runtime.describe().input_size == (96, 160)
         shapes = {"heatmaps": (1, 4, 24, 40), "offsets": (1, 8, 24, 40), "hf": (1, 24, 40, 128)}
         assert runtime.describe().outputs == shapes
         assert {n: a.shape for n, a in runtime.run(batch(size=(96, 160))).items()} == shapes
 
-    def test_reshape_that_the_network_cannot_take(self, openvino_model):
-        with pytest.raises(ModelFileError, match="cannot be reshaped"):
+    def test_refuses_a_size_that_the_network_cannot_process(self, openvino_model):
+        with pytest.raises(ModelFileError, match=r"\(33, 64\)"):
             runtimes.load(openvino_model.path, input_size=(33, 64))
 
 
 class TestDevice:
     @pytest.mark.parametrize("device", ["gpu", "npu", "gpu.7"])
-    def test_absent_device_lists_what_is_there(self, openvino_model, device):
+    def test_absent_device_lists_the_present_ones(self, openvino_model, device):
         present = openvino.Core().available_devices
         if any(name.startswith(device.upper()) for name in present):
             assert device.upper() in runtimes.load(openvino_model.path, device).describe().device
             return
-        with pytest.raises(DeviceError, match=rf"device '{device}' is not present; OpenVINO finds here: .*cpu"):
+        with pytest.raises(DeviceError, match=rf"'{device}'.*cpu"):
             runtimes.load(openvino_model.path, device)
 
     @pytest.mark.parametrize("device", ["cuda:0", "tpu", "", 0, "cpu,gpu", "auto:gpu", "hetero:cpu"])
-    def test_unknown_device(self, openvino_model, device):
-        with pytest.raises(DeviceError, match=r"runs on cpu, gpu, gpu\.1, npu or auto") as caught:
+    def test_refuses_unknown_devices(self, openvino_model, device):
+        with pytest.raises(DeviceError, match=repr(device)) as caught:
             runtimes.load(openvino_model.path, device)
         assert isinstance(caught.value, ValueError)
 
-    def test_auto_reports_what_it_chose(self, openvino_model):
+    def test_auto_describes_the_chosen_device(self, openvino_model):
         chosen = runtimes.load(openvino_model.path, "auto").describe().device
         assert chosen in openvino.Core().available_devices
 
-    def test_auto_computes_in_float32_too(self, openvino_model):
-        # Left alone, the engine rounds to bfloat16 where a CPU has it.
+    def test_auto_runs_in_float32(self, openvino_model):
+        # By default, the engine rounds to bfloat16 on CPUs that support it.
         assert set(runtimes.load(openvino_model.path, "auto").describe().settings["convolutions"]) == {"f32"}
 
 
 class TestFiles:
     def test_missing_weights(self, copied):
         copied.with_suffix(".bin").unlink()
-        with pytest.raises(ModelFileError, match=r"needs its weights beside it: .*corners\.bin does not exist"):
+        with pytest.raises(ModelFileError, match=r"corners\.bin"):
             runtimes.load(copied)
 
     @pytest.mark.parametrize("kept", [0, 1000, -4])
     def test_truncated_weights(self, copied, kept):
         weights = copied.with_suffix(".bin")
         weights.write_bytes(weights.read_bytes()[:kept])
-        with pytest.raises(ModelFileError, match=r"not a usable OpenVINO file: .*weights"):
+        with pytest.raises(ModelFileError, match=r"corners\.xml"):
             runtimes.load(copied)
 
     @pytest.mark.parametrize("content", [b"", b"hello", b"<html></html>", b"\0\1\2\xff" * 99])
-    def test_garbage(self, copied, content, capfd):
+    def test_other_content_raises_without_printing(self, copied, content, capfd):
         copied.write_bytes(content)
-        with pytest.raises(ModelFileError, match="not a usable OpenVINO file"):
+        with pytest.raises(ModelFileError, match=r"corners\.xml"):
             runtimes.load(copied)
         assert capfd.readouterr() == ("", "")
 
-    def test_half_a_file(self, copied):
+    def test_truncated_file(self, copied):
         content = copied.read_bytes()
         copied.write_bytes(content[: len(content) // 2])
-        with pytest.raises(ModelFileError, match="not a usable OpenVINO file"):
+        with pytest.raises(ModelFileError, match=r"corners\.xml"):
             runtimes.load(copied)
 
-    def test_without_our_metadata(self, tmp_path):
+    def test_metadata_is_optional(self, tmp_path):
         path = foreign(tmp_path / "a.xml", [1, 64, 96, 4])
         assert runtimes.load(path).describe().metadata is None
 
     @pytest.mark.parametrize(
         ("shape", "given", "text"),
         [
-            ([1, 64, 96, 3], np.float32, "expected .* found f32"),
-            ([1, 64, 96, 2], np.uint8, r"expected .* u8 \[1, H, W, 4\]"),
-            ([1, -1, -1, 4], np.uint8, "expected one static input"),
-            ([1, 64, 96], np.uint8, "expected one static input"),
+            ([1, 64, 96, 3], np.float32, r"found f32 \[1, 64, 96, 3\]"),
+            ([1, 64, 96, 2], np.uint8, r"found u8 \[1, 64, 96, 2\]"),
+            ([1, -1, -1, 4], np.uint8, r"found u8 \[1, None, None, 4\]"),
+            ([1, 64, 96], np.uint8, r"found u8 \[1, 64, 96\]"),
         ],
     )
-    def test_other_inputs(self, tmp_path, shape, given, text):
+    def test_refuses_unsupported_inputs(self, tmp_path, shape, given, text):
         with pytest.raises(ModelFileError, match=text):
             runtimes.load(foreign(tmp_path / "a.xml", shape, given))
 
-    def test_other_output_type(self, tmp_path):
+    def test_refuses_another_output_type(self, tmp_path):
         path = foreign(tmp_path / "a.xml", [1, 64, 96, 4], gives="f16")
-        with pytest.raises(ModelFileError, match="expected named, static f32 outputs"):
+        with pytest.raises(ModelFileError, match="f16"):
             runtimes.load(path)
 
 
 def foreign(path, shape, given=np.uint8, gives="f32"):
-    """A network that nobody told about us: the mean of the last axis."""
+    """Save a file of another project: a network that averages the last axis."""
     image = opset13.parameter(shape, given)
     mean = opset13.reduce_mean(opset13.convert(image, "f32"), [len(shape) - 1], True)
     output = opset13.convert(mean, gives)
@@ -165,12 +165,12 @@ def foreign(path, shape, given=np.uint8, gives="f32"):
 
 
 class TestCache:
-    def test_read_only(self, openvino_model, tmp_path, monkeypatch):
+    def test_refuses_a_read_only_folder(self, openvino_model, tmp_path, monkeypatch):
         monkeypatch.setattr("runtimes.os.access", lambda path, mode: False)
-        with pytest.raises(ModelFileError, match="is not a writable folder"):
+        with pytest.raises(ModelFileError, match=tmp_path.name):
             runtimes.load(openvino_model.path, cache_dir=tmp_path)
 
-    def test_compiled_file_is_kept_and_a_damaged_one_is_replaced(self, openvino_model, tmp_path, runtime):
+    def test_cached_file_is_used_and_a_damaged_one_is_replaced(self, openvino_model, tmp_path, runtime):
         expected = runtime.run(batch())["hf"]
         for damage in (None, lambda data: data, lambda data: data[:5000], lambda data: b"garbage"):
             if damage is not None:
@@ -183,24 +183,24 @@ class TestCache:
 
 
 class TestSelfcheck:
-    def test_passes(self, openvino_model):
+    def test_passes_on_the_cpu(self, openvino_model):
         with Predictor(openvino_model.path) as predictor:
             report = predictor.selfcheck()
         assert report.passed
         assert report.device == "CPU"
 
-    def test_runs_as_the_file_says_whatever_was_asked_for(self, openvino_model):
+    def test_uses_the_settings_of_the_file(self, openvino_model):
         with Predictor(openvino_model.path) as predictor:
             expected = predictor.selfcheck()
         with Predictor(openvino_model.path, input_size=(96, 160), decode="argmax") as predictor:
             assert predictor.selfcheck() == expected
 
-    def test_other_weights_fail(self, copied):
-        # The network's float32 numbers in another order: the same file but for what it learned.
+    def test_fails_with_shuffled_weights(self, copied):
+        # The same file with its float32 weights in another order.
         weights = copied.with_suffix(".bin")
         content = weights.read_bytes()
         numbers = np.frombuffer(content[: len(content) // 4 * 4], "<u4")
-        # Shapes and axes are small integers: as floats, zero or far below any weight.
+        # Shapes and axes are small integers; read as floats, they are zero or far below any weight.
         size = np.abs(numbers.view("<f4"))
         weight = (size > 1e-6) & (size < 1)
         shuffled = numbers.copy()
@@ -211,7 +211,7 @@ class TestSelfcheck:
 
 
 class TestThreads:
-    def test_close_while_others_run_and_wait(self, openvino_model):
+    def test_close_while_other_threads_run_and_wait(self, openvino_model):
         runtime = runtimes.load(openvino_model.path)
         started = threading.Semaphore(0)
         seen = []
@@ -232,19 +232,19 @@ class TestThreads:
             started.acquire()
         for thread in closers:
             thread.start()
-        # A bound on a hang, not on speed: each needs some milliseconds.
+        # Only a bound on a hang: each needs some milliseconds.
         for thread in (*closers, *threads):
             thread.join(60)
             assert not thread.is_alive()
         assert len(seen) == len(threads)
 
-    def test_close_wakes_whoever_waits_for_a_request(self, openvino_model, monkeypatch):
+    def test_close_wakes_callers_that_wait_for_a_request(self, openvino_model, monkeypatch):
         runtime = runtimes.load(openvino_model.path)
         take = runtime._pool.get
         outcomes, arrived, closed = [], threading.Semaphore(0), threading.Event()
 
         def late():
-            """Let close() take every request between a waiter's look whether it is open and its turn."""
+            """Let close() take every request between a caller's check and its turn."""
             if threading.current_thread() in waiters:
                 arrived.release()
                 closed.wait()

@@ -1,4 +1,4 @@
-"""Quirks are applied, not only listed."""
+"""The workarounds of the table are really applied."""
 
 import numpy as np
 import openvino
@@ -8,7 +8,7 @@ import runtimes
 from runtimes.quirks import QUIRKS, settings
 
 
-def test_every_quirk_says_where_it_is_reported_and_what_is_done():
+def test_every_quirk_has_a_link_and_a_workaround():
     for quirk in QUIRKS:
         assert quirk.link.startswith("https://")
         assert quirk.trouble
@@ -16,7 +16,7 @@ def test_every_quirk_says_where_it_is_reported_and_what_is_done():
         assert quirk.devices
 
 
-def test_settings_are_those_of_the_device():
+def test_settings_depend_on_the_device():
     assert settings("openvino", "CPU", quantized=True) == {"INFERENCE_PRECISION_HINT": "f32"}
     assert settings("openvino", "GPU", quantized=False) == {}
     assert settings("openvino", "GPU.1", quantized=True) == {"EXECUTION_MODE_HINT": "ACCURACY"}
@@ -24,7 +24,7 @@ def test_settings_are_those_of_the_device():
 
 
 class FakeCompiled:
-    """What is asked of a compiled model until it is loaded."""
+    """The parts of a compiled model that loading uses."""
 
     outputs = ()
 
@@ -36,7 +36,7 @@ class FakeCompiled:
 
 
 @pytest.mark.parametrize(("quantized", "expected"), [(True, "ACCURACY"), (False, None)])
-def test_a_gpu_is_told_to_be_accurate_with_int8_files(openvino_model, tmp_path, monkeypatch, quantized, expected):
+def test_a_gpu_runs_int8_files_in_accuracy_mode(openvino_model, tmp_path, monkeypatch, quantized, expected):
     path = openvino_model.path
     if quantized:
         ops = openvino.opset13
@@ -45,15 +45,15 @@ def test_a_gpu_is_told_to_be_accurate_with_int8_files(openvino_model, tmp_path, 
         scaled = ops.fake_quantize(ops.convert(image, "f32"), low, high, low, high, 256)
         openvino.save_model(openvino.Model([scaled], [image]), tmp_path / "q.xml")
         path = tmp_path / "q.xml"
-    told = {}
+    passed = {}
 
     class Core(openvino.Core):
         available_devices = ("CPU", "GPU")
 
         def compile_model(self, model, name, config):
-            told.update(config)
+            passed.update(config)
             return FakeCompiled()
 
     monkeypatch.setattr(openvino, "Core", Core)
     runtimes.load(path, "gpu")
-    assert told.get("EXECUTION_MODE_HINT") == expected
+    assert passed.get("EXECUTION_MODE_HINT") == expected

@@ -1,5 +1,6 @@
 import dataclasses
 import gc
+import re
 import sys
 import threading
 from collections import Counter
@@ -17,13 +18,11 @@ from edgehrnet.models.checkpoints import load_checkpoint
 from edgehrnet.models.deploy.frozen import freeze
 from edgehrnet.models.deploy.loading import deployable, deployed_spec
 from quant.files.onnx_file import integer_convolutions, write_onnx
-from runtimes.base import (
-    METADATA_KEY,
+from runtimes.base import METADATA_KEY, Device, Layer
+from runtimes.errors import (
     BatchError,
     ClosedError,
-    Device,
     DeviceError,
-    Layer,
     MissingExtraError,
     MissingFileError,
     ModelFileError,
@@ -33,9 +32,8 @@ from runtimes.tensorrt_build import _timings
 from runtimes.tensorrt_plan import Sidecar, sha256, sidecar_path
 
 CHECKPOINT = "checkpoints/document-corners.pt"
-REBUILD = r"rebuild with: python -m quant\.export CHECKPOINT --out DIR --targets tensorrt"
 CAPABILITIES = [(7, 5), (8, 6), (8, 9), (12, 0)]
-PLAN = b"what TensorRT would read"
+PLAN = b"content of a plan"
 LAYERS = (Layer("a", "Convolution", "i8", ("x", "y"), 10), Layer("b", "Convolution", "f16"), Layer("c", "add", "f16"))
 
 
@@ -44,7 +42,7 @@ def batch(count=1, seed=0):
 
 
 def store(folder, version, **changes):
-    """A plan that only the stand-in for TensorRT can read."""
+    """Write a plan that only the fake TensorRT can read, and its sidecar."""
     path = folder / "corners.engine"
     path.write_bytes(PLAN)
     sidecar = Sidecar("tensorrt_rtx", version, (8, 6), (1, 8, 12, 4), "0" * 64, sha256(PLAN), '{"a": 1}', LAYERS)
@@ -65,7 +63,7 @@ def runtime(plan):
 
 
 class TestRun:
-    def test_outputs(self, runtime):
+    def test_outputs_are_those_of_the_engine(self, runtime):
         image = batch()
         outputs = runtime.run(image)
         assert all(array.dtype == np.float32 for array in outputs.values())
@@ -73,7 +71,7 @@ class TestRun:
         # Halves of whole numbers up to 255 are exact in float16.
         np.testing.assert_array_equal(outputs["hf"], image / 2)
 
-    def test_batch_is_one_picture_after_the_other(self, runtime):
+    def test_a_batch_gives_the_same_as_single_pictures(self, runtime):
         images = batch(3)
         np.testing.assert_array_equal(runtime.run(images)["hf"], images / 2)
         assert runtime.run(images[:0])["hf"].shape == (0, 8, 12, 4)
@@ -96,7 +94,7 @@ class TestRun:
         assert runtime.describe().settings["cuda_graph"] == "captured"
 
     @pytest.mark.parametrize("failing", ["engine", "cudaStreamEndCapture", "cudaGraphInstantiate"])
-    def test_without_a_graph_it_says_so_and_runs(self, gpu, tensorrt, plan, failing):
+    def test_runs_without_a_graph_if_capture_fails(self, gpu, tensorrt, plan, failing):
         tensorrt.capturable = failing != "engine"
         gpu.fail = {failing}
         runtime = TensorRTRuntime(plan)
@@ -111,18 +109,18 @@ class TestRun:
         assert gpu.alive == {}
 
     @pytest.mark.parametrize("image", [batch()[0], batch()[:, :4], batch()[..., :3], batch().astype(np.float32)])
-    def test_wrong_batch(self, runtime, image):
-        with pytest.raises(BatchError, match=r"expected uint8 \[N, 8, 12, 4\], got"):
+    def test_refuses_arrays_of_another_shape_or_type(self, runtime, image):
+        with pytest.raises(BatchError, match=r"uint8 \[N, 8, 12, 4\]"):
             runtime.run(image)
 
-    def test_failure_of_the_gpu_is_ours(self, gpu, runtime):
+    def test_failure_of_the_gpu_raises_our_error(self, gpu, runtime):
         gpu.fail = {"cudaStreamSynchronize"}
-        with pytest.raises(ModelFileError, match="fails on cuda:0: cudaErrorMemoryAllocation"):
+        with pytest.raises(ModelFileError, match="cuda:0: cudaErrorMemoryAllocation"):
             runtime.run(batch())
         gpu.fail = set()
         np.testing.assert_array_equal(runtime.run(batch())["hf"], batch() / 2)
 
-    def test_threads_take_turns_each_on_the_device(self, gpu, plan):
+    def test_concurrent_calls_take_turns_on_the_device(self, gpu, plan):
         gpu.devices = 2
         runtime = TensorRTRuntime(plan, "cuda:1")
         images = [batch(seed=seed) for seed in range(12)]
@@ -136,7 +134,7 @@ class TestRun:
 
 
 class TestDescribe:
-    def test_says_what_is_loaded(self, runtime, tensorrt):
+    def test_describes_the_loaded_plan(self, runtime, tensorrt):
         described = runtime.describe()
         assert (described.engine, described.version) == ("tensorrt_rtx", tensorrt.__version__)
         assert (described.device, described.input_size) == ("cuda:0", (8, 12))
@@ -158,23 +156,23 @@ class TestClose:
         runtime.close()
         assert gpu.alive == {}
         for use in (lambda: runtime.run(batch()), runtime.describe):
-            with pytest.raises(ClosedError, match="load the file again"):
+            with pytest.raises(ClosedError):
                 use()
 
-    def test_a_forgotten_one_is_released_too(self, gpu, plan):
+    def test_a_deleted_runtime_releases_everything(self, gpu, plan):
         TensorRTRuntime(plan)
         gc.collect()
         assert gpu.alive == {}
 
     @pytest.mark.parametrize("failing", ["cudaMalloc", "cudaMallocHost", "cudaStreamSynchronize", "read", "run"])
-    def test_loading_that_fails_leaves_nothing(self, gpu, tensorrt, plan, failing):
+    def test_failing_load_releases_everything(self, gpu, tensorrt, plan, failing):
         gpu.fail, tensorrt.readable, tensorrt.able = {failing}, failing != "read", failing != "run"
-        text = {"read": f"no plan that tensorrt_rtx can read: the plan is damaged; {REBUILD}", "run": "no kernel"}
+        text = {"read": "the plan is damaged", "run": "no kernel"}
         with pytest.raises(ModelFileError, match=text.get(failing, "out of memory")):
             TensorRTRuntime(plan)
         assert gpu.alive == {}
 
-    def test_waits_for_the_call_in_flight(self, gpu, runtime, monkeypatch):
+    def test_close_waits_for_the_call_in_progress(self, gpu, runtime, monkeypatch):
         running, go = threading.Event(), threading.Event()
         wait = gpu.cudaStreamSynchronize
 
@@ -199,7 +197,7 @@ class TestDevice:
     @pytest.mark.parametrize(
         ("device", "index"), [(None, 0), ("cuda", 0), ("CUDA:1", 1), ("gpu", 0), ("gpu.1", 1), ("cuda:0", 0)]
     )
-    def test_names(self, gpu, plan, device, index):
+    def test_accepts_names_of_nvidia_gpus(self, gpu, plan, device, index):
         gpu.devices = 2
         runtime = TensorRTRuntime(plan, device)
         assert runtime.describe().device == f"cuda:{index}"
@@ -207,78 +205,71 @@ class TestDevice:
         runtime.close()
 
     @pytest.mark.parametrize("device", ["cpu", "npu", "auto", "", 0, "cuda:", "cuda:x", "gpu.0.1"])
-    def test_others(self, plan, device):
-        with pytest.raises(DeviceError, match=r"a TensorRT plan runs on cuda, cuda:1, gpu or gpu\.1"):
+    def test_refuses_unknown_devices(self, plan, device):
+        with pytest.raises(DeviceError, match=repr(device)):
             TensorRTRuntime(plan, device)
 
-    def test_absent(self, plan):
-        with pytest.raises(DeviceError, match="'cuda:3' is not present"):
+    def test_refuses_an_absent_gpu(self, plan):
+        with pytest.raises(DeviceError, match="cuda:3"):
             TensorRTRuntime(plan, "gpu.3")
 
-    def test_list(self, gpu, tensorrt):
+    def test_lists_all_gpus(self, gpu, tensorrt):
         gpu.devices = 2
-        told = {"compute_capability": "8.6"}
-        assert devices() == [Device(f"cuda:{index}", "NVIDIA Imaginary 1", told) for index in range(2)]
+        properties = {"compute_capability": "8.6"}
+        assert devices() == [Device(f"cuda:{index}", "NVIDIA Imaginary 1", properties) for index in range(2)]
         gpu.fail = {"cudaGetDeviceCount"}
         assert devices() == []
 
-    def test_no_gpu(self, tmp_path):
+    def test_refuses_to_load_without_a_gpu(self, tmp_path):
         trt = pytest.importorskip("tensorrt_rtx")
         cuda = pytest.importorskip("cuda.bindings.runtime")
         if cuda.cudaGetDeviceCount()[0] == cuda.cudaError_t.cudaSuccess:
             pytest.skip("there is a GPU here")
-        with pytest.raises(DeviceError, match=r"CUDA finds no usable GPU \(cudaError.*needs one of NVIDIA's"):
+        with pytest.raises(DeviceError, match="cudaError"):
             TensorRTRuntime(store(tmp_path, trt.__version__))
 
 
 class TestMismatch:
-    """All but the last are found before the GPU is needed."""
+    """All but the last are detected before the GPU is needed."""
 
-    def test_other_size(self, plan):
-        text = rf"takes 8x12 only; leave out input_size, or {REBUILD} --size 16x24"
-        with pytest.raises(ModelFileError, match=text):
+    def test_refuses_another_input_size(self, plan):
+        with pytest.raises(ModelFileError, match="8x12.*16x24"):
             TensorRTRuntime(plan, input_size=(16, 24))
         TensorRTRuntime(plan, input_size=(8, 12)).close()
 
-    def test_other_version(self, tensorrt, tmp_path):
+    def test_refuses_another_version_of_the_engine(self, tensorrt, tmp_path):
         path = store(tmp_path, "1.0.0.1")
-        text = rf"built by tensorrt_rtx 1\.0\.0\.1, .*; {tensorrt.__version__} is installed; {REBUILD}$"
-        with pytest.raises(ModelFileError, match=text):
+        with pytest.raises(ModelFileError, match=rf"1\.0\.0\.1.*{tensorrt.__version__}"):
             TensorRTRuntime(path)
 
-    def test_other_plan(self, plan):
+    def test_refuses_the_sidecar_of_another_plan(self, plan):
         plan.write_bytes(PLAN + b"!")
-        with pytest.raises(
-            ModelFileError, match=rf"belongs to another corners\.engine, or that is damaged; {REBUILD}$"
-        ):
+        with pytest.raises(ModelFileError, match=r"corners\.engine\.json"):
             TensorRTRuntime(plan)
 
-    def test_missing_sidecar(self, plan):
+    def test_refuses_a_plan_without_a_sidecar(self, plan):
         sidecar_path(plan).unlink()
-        with pytest.raises(ModelFileError, match=r"needs the corners\.engine\.json that was written with it"):
+        with pytest.raises(ModelFileError, match=r"corners\.engine\.json"):
             TensorRTRuntime(plan)
 
-    def test_unknown_engine(self, tensorrt, tmp_path):
-        with pytest.raises(ModelFileError, match="is damaged: no engine 'os'"):
+    def test_refuses_an_unknown_engine(self, tensorrt, tmp_path):
+        with pytest.raises(ModelFileError, match="'os'"):
             TensorRTRuntime(store(tmp_path, "1", engine="os"))
 
-    def test_engine_that_is_not_installed(self, tmp_path, monkeypatch):
+    def test_missing_engine_names_its_extra(self, tmp_path, monkeypatch):
         monkeypatch.setitem(sys.modules, "tensorrt", None)
-        with pytest.raises(
-            MissingExtraError, match=r"needs tensorrt \(.*\); type: pip install 'edgehrnet\[tensorrt\]'"
-        ):
+        with pytest.raises(MissingExtraError, match=r"edgehrnet\[tensorrt\]"):
             TensorRTRuntime(store(tmp_path, "11.4", engine="tensorrt"))
 
-    def test_other_gpu(self, gpu, plan):
+    def test_refuses_another_gpu(self, gpu, plan):
         gpu.capability = (8, 9)
-        text = rf"is for compute capability \(8, 6\), 'cuda:0' has \(8, 9\); {REBUILD}$"
-        with pytest.raises(ModelFileError, match=text):
+        with pytest.raises(ModelFileError, match=r"\(8, 6\).*'cuda:0'.*\(8, 9\)"):
             TensorRTRuntime(plan)
         assert gpu.alive == {}
 
 
 class TestCache:
-    def test_what_was_compiled_is_kept_and_given_back(self, tensorrt, plan, tmp_path):
+    def test_compiled_kernels_are_saved_and_loaded_again(self, tensorrt, plan, tmp_path):
         folder = tmp_path / "cache"
         folder.mkdir()
         for given in (None, b"compiled", b"compiled"):
@@ -292,26 +283,26 @@ class TestCache:
             if given:
                 kept.write_bytes(b"compiled")
 
-    def test_what_the_engine_refuses_is_replaced(self, tensorrt, plan, tmp_path):
+    def test_a_cache_that_the_engine_refuses_is_replaced(self, tensorrt, plan, tmp_path):
         TensorRTRuntime(plan, cache_dir=tmp_path).close()
         (kept,) = tmp_path.glob("*.cache")
         kept.write_bytes(b"of another driver")
         TensorRTRuntime(plan, cache_dir=tmp_path).close()
         assert kept.read_bytes() == b"compiled"
 
-    def test_not_writable(self, tensorrt, plan, tmp_path, monkeypatch):
+    def test_refuses_a_folder_that_is_not_writable(self, tensorrt, plan, tmp_path, monkeypatch):
         for folder in (tmp_path / "none", plan):
-            with pytest.raises(ModelFileError, match="is not a writable folder; create it first"):
+            with pytest.raises(ModelFileError, match=folder.name):
                 runtimes.load(plan, cache_dir=folder)
         monkeypatch.setattr("runtimes.os.access", lambda path, mode: False)
-        with pytest.raises(ModelFileError, match="is not a writable folder"):
+        with pytest.raises(ModelFileError, match=tmp_path.name):
             runtimes.load(plan, cache_dir=tmp_path)
 
 
 class TestNames:
-    """Of TensorRT-RTX: what the stand-in cannot vouch for."""
+    """Names of TensorRT-RTX, which the fake cannot check."""
 
-    def test_every_name_that_is_used(self):
+    def test_the_package_has_every_name_that_is_used(self):
         trt = pytest.importorskip("tensorrt_rtx")
         used = {
             trt.Runtime: "deserialize_cuda_engine",
@@ -329,7 +320,7 @@ class TestNames:
         }
         for owner, names in used.items():
             assert [name for name in names.split() if not hasattr(owner, name)] == []
-        # The context takes the configuration by place.
+        # The configuration is a positional argument.
         assert "(self: tensorrt_rtx_bindings.tensorrt_rtx.ICudaEngine, runtime_config: " in (
             trt.ICudaEngine.create_execution_context.__doc__
         )
@@ -358,9 +349,9 @@ class TestBuild:
         convolutions = [layer for layer in layers if layer.type == "Convolution"]
         ours = sum(node.op_type == "Conv" for node in onnx.load(source).graph.node)
         integers = integer_convolutions(source)
-        assert integers == (ours - 3 if precision == "int8" else 0)  # the heads are float
+        assert integers == (ours - 3 if precision == "int8" else 0)  # the heads stay float
         if capability == (7, 5):
-            integers = 0  # NVIDIA's support matrix: TensorRT-RTX has no INT8 on Turing, and the plan says so
+            integers = 0  # NVIDIA's support matrix: TensorRT-RTX has no INT8 on Turing
         found = Counter(layer.precision for layer in convolutions)
         assert found == +Counter({"i8": integers, "f16": ours - integers})
         sidecar = Sidecar.read(out)
@@ -372,7 +363,7 @@ class TestBuild:
 
 
 def tiny(path, *nodes, shape=(1, 8, 12, 4), kind=TensorProto.UINT8, gives=TensorProto.FLOAT, constants=()):
-    """``image`` -> the output of the last node."""
+    """Save a network that computes the nodes from ``image``."""
     ends = (
         [helper.make_tensor_value_info("image", kind, shape)],
         [helper.make_tensor_value_info(nodes[-1].output[0], gives, None)],
@@ -392,7 +383,7 @@ class TestFiles:
     def _engine(self):
         pytest.importorskip("tensorrt_rtx")
 
-    def refuse(self, path, text, **options):
+    def check_refused(self, path, text, **options):
         out = path.with_suffix(".engine")
         with pytest.raises(ModelFileError, match=text):
             build(path, out, "{}", compute_capability=(8, 6), **options)
@@ -406,97 +397,92 @@ class TestFiles:
             path, cast(), quantize, helper.make_node("DequantizeLinear", ["q", *names], ["y"]), constants=constants
         )
 
-    def test_zero_point(self, tmp_path):
-        text = r"refuses QuantizeLinear 'round': .*zero points have to be 0: .*; .*quant\.trt_lint"
-        self.refuse(self.quantized(tmp_path / "a.onnx", np.int8(3)), text)
+    def test_refuses_a_zero_point_other_than_zero(self, tmp_path):
+        self.check_refused(self.quantized(tmp_path / "a.onnx", np.int8(3)), "QuantizeLinear 'round': .*zero point")
 
-    def test_uint8_with_a_zero_point_of_zero(self, tmp_path):
-        # TensorRT alone would read it as int8 and only warn.
-        text = r"quantizes to uint8, which TensorRT would read as int8; .*quant\.trt_lint"
-        self.refuse(self.quantized(tmp_path / "a.onnx", np.uint8(0)), text)
+    def test_refuses_uint8_even_with_a_zero_point_of_zero(self, tmp_path):
+        # TensorRT would read it as int8 and only warn.
+        self.check_refused(self.quantized(tmp_path / "a.onnx", np.uint8(0)), "uint8")
 
-    def test_unknown_operator(self, tmp_path):
+    def test_refuses_an_unknown_operator(self, tmp_path):
         path = tiny(tmp_path / "a.onnx", cast(), helper.make_node("Teleport", ["x"], ["y"], name="beam", domain="x"))
-        self.refuse(path, "refuses Teleport 'beam'")
+        self.check_refused(path, "Teleport 'beam'")
 
     @pytest.mark.parametrize("content", [b"", b"hello", b"\0\1\2\xff" * 99])
-    def test_garbage(self, tmp_path, content, capfd):
+    def test_other_content_raises_without_printing(self, tmp_path, content, capfd):
         (tmp_path / "a.onnx").write_bytes(content)
-        self.refuse(tmp_path / "a.onnx", r"a\.onnx")
+        self.check_refused(tmp_path / "a.onnx", r"a\.onnx")
         assert capfd.readouterr() == ("", "")
 
     @pytest.mark.parametrize(
         ("kind", "shape", "text"),
         [
-            (TensorProto.FLOAT, (1, 8, 12, 4), r"expected one input u8 \[1, H, W, C\], found"),
-            (TensorProto.UINT8, (1, 8, 12, 2), r"expected one static input, u8 \[1, H, W, 4\]"),
-            (TensorProto.UINT8, (2, 8, 12, 4), r"expected one static input, u8 \[1, H, W, 4\]"),
-            (TensorProto.UINT8, (1, "h", 12, 4), "expected static shapes"),
+            (TensorProto.FLOAT, (1, 8, 12, 4), "FLOAT"),
+            (TensorProto.UINT8, (1, 8, 12, 2), r"found u8 \[1, 8, 12, 2\]"),
+            (TensorProto.UINT8, (2, 8, 12, 4), r"found u8 \[2, 8, 12, 4\]"),
+            (TensorProto.UINT8, (1, "h", 12, 4), "static"),
         ],
     )
-    def test_other_inputs(self, tmp_path, kind, shape, text):
-        self.refuse(tiny(tmp_path / "a.onnx", cast(), shape=shape, kind=kind), text)
+    def test_refuses_unsupported_inputs(self, tmp_path, kind, shape, text):
+        self.check_refused(tiny(tmp_path / "a.onnx", cast(), shape=shape, kind=kind), text)
 
-    def test_other_outputs(self, tmp_path):
+    def test_refuses_unsupported_outputs(self, tmp_path):
         path = tiny(
             tmp_path / "a.onnx",
             cast(),
             helper.make_node("Cast", ["x"], ["y"], to=TensorProto.INT32),
             gives=TensorProto.INT32,
         )
-        self.refuse(path, "expected outputs of float32 or float16")
+        self.check_refused(path, "float32 or float16")
 
-    def test_timing_cache_is_not_for_this_engine(self, tmp_path):
-        self.refuse(tiny(tmp_path / "a.onnx", cast()), "measures nothing", timing_cache=tmp_path / "t")
+    def test_refuses_a_timing_cache(self, tmp_path):
+        self.check_refused(tiny(tmp_path / "a.onnx", cast()), "timing_cache", timing_cache=tmp_path / "t")
 
     @pytest.mark.parametrize("wanted", [(9, 0), (8, 60), "8.6"])
-    def test_gpu_that_the_engine_does_not_build_for(self, tmp_path, wanted):
+    def test_refuses_a_gpu_that_the_engine_does_not_build_for(self, tmp_path, wanted):
         path = tiny(tmp_path / "a.onnx", cast())
-        with pytest.raises(DeviceError, match=r"TensorRT-RTX \S+ builds for \(7, 5\), .*\(8, 6\)"):
+        with pytest.raises(DeviceError, match=rf"{re.escape(repr(wanted))}.*\(7, 5\), .*\(8, 6\)"):
             build(path, tmp_path / "a.engine", "{}", compute_capability=wanted)
 
-    def test_for_the_gpu_that_is_here(self, tmp_path, gpu):
+    def test_builds_for_the_present_gpu_by_default(self, tmp_path, gpu):
         path, out = tiny(tmp_path / "a.onnx", cast()), tmp_path / "a.engine"
         gpu.capability = (8, 9)
         build(path, out, "{}")
         assert Sidecar.read(out).compute_capability == (8, 9)
 
-    @pytest.mark.parametrize("own", [None, "é", ""])
-    def test_metadata_is_that_of_the_source_unless_given(self, tmp_path, own):
+    @pytest.mark.parametrize("stored", [None, "é", ""])
+    def test_metadata_is_that_of_the_source_unless_given(self, tmp_path, stored):
         path, out = tiny(tmp_path / "a.onnx", cast()), tmp_path / "a.engine"
         model = onnx.load(path)
-        if own is not None:
-            helper.set_model_props(model, {METADATA_KEY: own})
+        if stored is not None:
+            helper.set_model_props(model, {METADATA_KEY: stored})
         onnx.save(model, path)
         build(path, out, compute_capability=(8, 6))
-        assert Sidecar.read(out).metadata == own
+        assert Sidecar.read(out).metadata == stored
         build(path, out, "other", compute_capability=(8, 6))
         assert Sidecar.read(out).metadata == "other"
 
-    def test_no_gpu_and_none_named(self, tmp_path, gpu):
+    def test_refuses_to_build_without_a_gpu_or_a_compute_capability(self, tmp_path, gpu):
         gpu.fail = {"cudaGetDeviceCount"}
-        with pytest.raises(
-            DeviceError, match=r"no usable GPU .*or say for which GPU, as in compute_capability=\(8, 6\)"
-        ):
+        with pytest.raises(DeviceError, match="compute_capability="):
             build(tiny(tmp_path / "a.onnx", cast()), tmp_path / "a.engine", "{}")
 
 
 class TestClassic:
-    """`tensorrt`, as far as that goes without a GPU."""
+    """The parts of `tensorrt` that work without a GPU."""
 
-    def test_builds_for_the_gpu_that_is_here_alone(self, gpu, tmp_path, monkeypatch):
+    def test_builds_only_for_the_present_gpu(self, gpu, tmp_path, monkeypatch):
         (tmp_path / "a.onnx").write_bytes(b"graph")
         engine = SimpleNamespace(__name__="tensorrt")
         monkeypatch.setattr("runtimes.tensorrt_build.installed", lambda *names: engine)
-        text = rf"builds for the GPU that is here, \(8, 6\), not for \(8, 9\); {REBUILD} there"
-        with pytest.raises(DeviceError, match=text):
+        with pytest.raises(DeviceError, match=r"\(8, 6\).*\(8, 9\)"):
             build(tmp_path / "a.onnx", tmp_path / "a.engine", "{}", compute_capability=(8, 9))
         gpu.fail = {"cudaGetDeviceCount"}
-        with pytest.raises(DeviceError, match="no usable GPU"):
+        with pytest.raises(DeviceError, match="cudaError"):
             build(tmp_path / "a.onnx", tmp_path / "a.engine", "{}", compute_capability=(8, 9))
 
     @pytest.mark.parametrize("before", [None, b"measured", b"of another GPU"])
-    def test_timing_cache(self, tmp_path, before):
+    def test_timing_cache_is_loaded_and_saved(self, tmp_path, before):
         path, given = tmp_path / "timings", []
         if before is not None:
             path.write_bytes(before)
@@ -506,7 +492,7 @@ class TestClassic:
             get_timing_cache=lambda: SimpleNamespace(serialize=lambda: b"measured again"),
         )
         if before == b"of another GPU":
-            with pytest.raises(ModelFileError, match="measured on another GPU or by another TensorRT; remove it"):
+            with pytest.raises(ModelFileError, match="timings"):
                 _timings(config, path).__enter__()
             return
         with _timings(config, path):
@@ -514,17 +500,17 @@ class TestClassic:
         assert path.read_bytes() == b"measured again"
 
 
-def test_no_engine_at_all(tmp_path, monkeypatch):
+def test_missing_engines_name_both_extras(tmp_path, monkeypatch):
     for name in ("tensorrt_rtx", "tensorrt"):
         monkeypatch.setitem(sys.modules, name, None)
-    text = r"pip install 'edgehrnet\[tensorrt-rtx\]' or pip install 'edgehrnet\[tensorrt\]'"
+    text = r"edgehrnet\[tensorrt-rtx\].*edgehrnet\[tensorrt\]"
     (tmp_path / "a.onnx").write_bytes(b"graph")
     with pytest.raises(MissingExtraError, match=text):
         build(tmp_path / "a.onnx", tmp_path / "a.engine", "{}")
 
 
 class TestIsCurrent:
-    """A plan is for one ONNX file, one engine and one kind of GPU."""
+    """A plan is built from one ONNX file by one engine for one kind of GPU."""
 
     @pytest.fixture
     def source(self, tmp_path):
@@ -532,7 +518,7 @@ class TestIsCurrent:
         path.write_bytes(b"graph")
         return path
 
-    def test_of_the_same_source(self, tensorrt, source, tmp_path):
+    def test_current_if_everything_is_the_same(self, tensorrt, source, tmp_path):
         assert is_current(store(tmp_path, tensorrt.__version__, source=sha256(b"graph")), source)
 
     @pytest.mark.parametrize(
@@ -540,17 +526,17 @@ class TestIsCurrent:
         [{"source": "0" * 64}, {"version": "0.1"}, {"compute_capability": (7, 5)}, {"engine": "tensorrt"}],
         ids=str,
     )
-    def test_of_another(self, tensorrt, source, tmp_path, change):
+    def test_not_current_if_anything_differs(self, tensorrt, source, tmp_path, change):
         given = {"version": tensorrt.__version__, "source": sha256(b"graph"), **change}
         assert not is_current(store(tmp_path, given.pop("version"), **given), source)
 
-    def test_no_plan_or_nothing_beside_it(self, tensorrt, source, tmp_path):
+    def test_not_current_without_a_plan_or_a_sidecar(self, tensorrt, source, tmp_path):
         assert not is_current(tmp_path / "none.engine", source)
         plan = store(tmp_path, tensorrt.__version__, source=sha256(b"graph"))
         plan.unlink()
         assert not is_current(plan, source)
 
-    def test_no_source(self, tensorrt, tmp_path):
+    def test_raises_without_an_onnx_file(self, tensorrt, tmp_path):
         plan = store(tmp_path, tensorrt.__version__)
         with pytest.raises(MissingFileError):
             is_current(plan, tmp_path / "none.onnx")

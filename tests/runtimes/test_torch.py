@@ -1,4 +1,4 @@
-"""Checkpoints run by torch: devices, threads, what is refused. The rest is in test_contract.py."""
+"""Checkpoints run by torch. The common contract is in test_contract.py."""
 
 import sys
 from functools import partial
@@ -15,13 +15,14 @@ from edgehrnet.models import create
 from edgehrnet.models.checkpoints import save_checkpoint
 from edgehrnet.models.deploy.loading import load_deployed
 from edgehrnet.models.layers.blocks import ConvBNAct
-from runtimes.base import DeviceError, Input, MissingExtraError, ModelFileError
+from runtimes.base import Input
+from runtimes.errors import DeviceError, MissingExtraError, ModelFileError
 
 SIZE = (8, 12)
 
 
 class Sums(nn.Module):
-    """Any module will do: the runtime knows arrays only."""
+    """A module that is not a keypoint network: the runtime knows only arrays."""
 
     def forward(self, image):
         assert not self.training
@@ -48,7 +49,7 @@ def image(count=2, size=SIZE):
     return np.random.default_rng(0).integers(0, 256, (count, *size, 4), dtype=np.uint8)
 
 
-def test_the_caller_says_what_a_file_is(path):
+def test_the_loader_builds_the_network(path):
     runtime = runtimes.load(path, loader=load_sums)
     outputs = runtime.run(image())
     np.testing.assert_array_equal(outputs["sum"], image().sum(axis=3))
@@ -61,23 +62,23 @@ def test_the_caller_says_what_a_file_is(path):
     assert described.input_size == SIZE
 
 
-def test_without_a_loader(path):
-    with pytest.raises(ModelFileError, match=r"sums\.pt holds weights, not a network; open it with edgehrnet\.Pred"):
+def test_refuses_to_load_without_a_loader(path):
+    with pytest.raises(ModelFileError, match=r"sums\.pt .*loader="):
         runtimes.load(path)
 
 
-def test_a_loader_is_for_checkpoints_alone(null_model):
+def test_other_files_refuse_a_loader(null_model):
     with pytest.raises(TypeError, match="loader"):
         runtimes.load(null_model.path, loader=load_sums)
 
 
-def test_torch_that_is_not_installed(path, monkeypatch):
+def test_missing_torch_names_its_extra(path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(MissingExtraError, match=r"needs torch .*type: pip install 'edgehrnet\[train\]'"):
+    with pytest.raises(MissingExtraError, match=r"edgehrnet\[train\]"):
         runtimes.load(path, loader=load_sums)
 
 
-def test_threads_hold_during_a_run_and_are_set_back(path, monkeypatch):
+def test_threads_are_set_during_a_run_and_restored_after_it(path, monkeypatch):
     before = torch.get_num_threads()
     runtime = runtimes.load(path, threads=before + 1, loader=load_sums)
     assert torch.get_num_threads() == before
@@ -90,34 +91,34 @@ def test_threads_hold_during_a_run_and_are_set_back(path, monkeypatch):
         raise RuntimeError("out of memory")
 
     runtime._module.register_forward_pre_hook(fail)
-    with pytest.raises(ModelFileError, match=r"sums\.pt fails on cpu: out of memory"):
+    with pytest.raises(ModelFileError, match=r"sums\.pt .*cpu: out of memory"):
         runtime.run(image(1))
     assert torch.get_num_threads() == before
 
 
 @pytest.mark.parametrize("device", ["npu", "auto", "gpu.x", "cuda:-1", "cuda:", "mps"])
-def test_unknown_device(path, device):
-    with pytest.raises(DeviceError, match=rf"device '{device}': a \.pt file runs on cpu, cuda or cuda:1"):
+def test_refuses_unknown_devices(path, device):
+    with pytest.raises(DeviceError, match=f"'{device}'"):
         runtimes.load(path, device, loader=load_sums)
 
 
 @pytest.mark.parametrize(("device", "count"), [("cuda", 0), ("gpu", 0), ("cuda:1", 1), ("gpu.2", 2)])
-def test_absent_device(path, device, count, monkeypatch):
+def test_refuses_absent_devices(path, device, count, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
-    with pytest.raises(DeviceError, match=rf"device '{device}' is not present: torch sees {count} CUDA devices"):
+    with pytest.raises(DeviceError, match=f"'{device}'.* {count} "):
         runtimes.load(path, device, loader=load_sums)
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:0", "gpu", "gpu.0", "GPU"])
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU")
-def test_cuda(checkpoint_model, device):
+def test_cuda_gives_the_same_outputs_as_the_cpu(checkpoint_model, device):
     pixels = image(1, (64, 96))
     loader = partial(load_deployed, target="tensorrt")
     expected = runtimes.load(checkpoint_model.path, loader=loader).run(pixels)
     runtime = runtimes.load(checkpoint_model.path, device, loader=loader)
     assert runtime.describe().device == "cuda:0"
     assert runtime.describe().settings["device_name"]
-    # TF32 flips roundings, which cost less than the rounding itself, a quarter of the size at most.
+    # TF32 changes the outputs by less than the rounding to INT8, a quarter of the signal at most.
     for name, array in runtime.run(pixels).items():
         assert np.sqrt(np.mean((array - expected[name]) ** 2)) < 0.25 * np.sqrt(np.mean(expected[name] ** 2))
 
@@ -125,7 +126,7 @@ def test_cuda(checkpoint_model, device):
 class TestLoading:
     @pytest.fixture
     def trained(self, tmp_path):
-        """With heads that only training reads."""
+        """A checkpoint with heads that only training uses."""
         torch.manual_seed(0)
         spec = ModelSpec("corners", ("a", "b"), input_size=(64, 96))
         options = {"keypoints": 2, "auxiliary": True, "boundary": True}
@@ -133,11 +134,11 @@ class TestLoading:
         save_checkpoint(tmp_path / "a.pt", "edgehrnet18", options, network.state_dict(), spec.to_dict(), {})
         return tmp_path / "a.pt"
 
-    def test_as_it_is_deployed(self, trained):
-        module, metadata, read = load_deployed(trained)
+    def test_loads_the_deployed_network(self, trained):
+        module, metadata, model_input = load_deployed(trained)
         spec = ModelSpec.from_json(metadata)
         runtime = runtimes.load(trained, loader=load_deployed)
-        assert read.size == runtime.describe().input_size == spec.input_size == (64, 96)
+        assert model_input.size == runtime.describe().input_size == spec.input_size == (64, 96)
         assert [name for name, _ in spec.outputs] == ["heatmaps", "offsets", "hf", "boundary"]
         assert list(runtime.describe().outputs) == [name for name, _ in spec.outputs]
         assert spec.quantization == "float32"
@@ -146,10 +147,10 @@ class TestLoading:
         assert units
         assert all(isinstance(unit.bn, nn.Identity) for unit in units)
 
-    def test_ranges_that_the_checkpoint_lacks(self, trained):
-        with pytest.raises(InputError, match=r"has no INT8 ranges for 'onnx' \(it has: none\); make them with python"):
+    def test_refuses_a_checkpoint_without_ranges_for_the_engine(self, trained):
+        with pytest.raises(InputError, match="'onnx'"):
             load_deployed(trained, "onnx")
 
-    def test_fake_quantized(self, checkpoint_model):
+    def test_fake_quantized_network_is_int8(self, checkpoint_model):
         _, metadata, _ = load_deployed(checkpoint_model.path, "onnx")
         assert ModelSpec.from_json(metadata).quantization == "int8"

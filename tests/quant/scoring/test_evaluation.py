@@ -14,7 +14,7 @@ from edgehrnet.spec import ModelSpec
 from quant.data.examples import Example
 from quant.scoring.evaluation import DEFAULT_SIGMA, coco_ap, evaluate
 from quant.scoring.metrics import best_shift, paired_bootstrap
-from runtimes.base import MissingExtraError
+from runtimes.errors import MissingExtraError
 
 COCO = Path(__file__).parents[4] / "shared" / "data" / "coco-sample"
 SQUARE = np.array([[10.0, 10], [70, 10], [70, 50], [10, 50]])

@@ -1,0 +1,55 @@
+"""Define the root exception, and the errors of model files and devices.
+
+::
+
+    EdgeHRNetError
+    ├── ModelFileError           the model file cannot be used: corrupt, incomplete, or of another format
+    │   ├── MissingFileError     (also FileNotFoundError)
+    │   └── UnknownSuffixError   (also ValueError)
+    ├── DeviceError              (also ValueError) the engine does not know the device or cannot use it
+    │   └── AbsentDeviceError    the engine knows the device, but this machine does not have it
+    ├── MissingExtraError        (also ImportError) the text names the ``pip install`` command
+    ├── BatchError               (also ValueError) run() was given an array that does not fit the model's input
+    └── ClosedError              (also RuntimeError) the runtime was used after close()
+
+`edgehrnet.errors` re-exports these errors and adds those of pictures, arguments and specs.
+"""
+
+
+class EdgeHRNetError(Exception):
+    """Base class of every error that this project raises on purpose."""
+
+
+class ModelFileError(EdgeHRNetError):
+    """The model file cannot be used."""
+
+
+class MissingFileError(ModelFileError, FileNotFoundError):
+    """The model file does not exist. Nothing is downloaded instead."""
+
+
+class UnknownSuffixError(ModelFileError, ValueError):
+    """No engine runs files with this suffix."""
+
+
+class DeviceError(EdgeHRNetError, ValueError):
+    """The device is absent, or the engine of this file cannot use it."""
+
+
+class AbsentDeviceError(DeviceError):
+    """The engine knows the device, but this machine does not have it."""
+
+
+class MissingExtraError(EdgeHRNetError, ImportError):
+    """An optional dependency is not installed."""
+
+
+class BatchError(EdgeHRNetError, ValueError):
+    """The array given to run() does not fit the model's input."""
+
+
+class ClosedError(EdgeHRNetError, RuntimeError):
+    """The runtime was used after close()."""
+
+    def __init__(self, text: str = "this runtime is closed; load the file again") -> None:
+        super().__init__(text)
