@@ -80,7 +80,7 @@ class Buffer:
     """A tensor in host memory and its copy on the GPU."""
 
     host: NDArray[Any]
-    """Array in pinned host memory, valid until its Stream is closed."""
+    """Array in pinned host memory, valid until close() of its Stream."""
 
     device: int
     """Address of the copy in GPU memory."""

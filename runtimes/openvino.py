@@ -169,7 +169,7 @@ class OpenVINORuntime:
         self._compiled = None
 
     def _take(self) -> Any:
-        """Wait for a free request. Raise ClosedError if the runtime is closed."""
+        """Wait for a free request. Raise ClosedError after close()."""
         if self._closed:
             raise ClosedError
         request = self._pool.get()

@@ -68,7 +68,7 @@ def build(
     if built is None:
         raise ModelFileError(f"{onnx_path.name}: TensorRT cannot build a plan: {log.last()}")
     plan, shape = bytes(built), tuple(network.get_input(0).shape)
-    layers = plan_layers(plan) if trt.__name__ == RTX else _inspect(trt, log, plan)
+    layers = plan_layers(plan, trt.__version__) if trt.__name__ == RTX else _inspect(trt, log, plan)
     made_by = trt.__name__, trt.__version__, capability
     metadata = read_metadata(onnx_path) if metadata is None else metadata
     # The plan is written last, because it cannot be used without its sidecar.

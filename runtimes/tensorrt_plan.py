@@ -1,8 +1,7 @@
 """Read and write the sidecar of a TensorRT plan, and list the operations of a plan.
 
-The format of TensorRT-RTX plans is not documented. `plan_layers` was checked with the versions in `CHECKED_VERSIONS`,
-and refuses plans whose text has another version than `TEXT_VERSION`. The version of TensorRT-RTX itself cannot be read
-from a plan reliably, so the sidecar stores it.
+The format of TensorRT-RTX plans is not documented. `plan_layers` was checked with the versions in `CHECKED_VERSIONS`.
+It tries plans of other versions too, and raises an error if it cannot read them.
 """
 
 from __future__ import annotations
@@ -22,13 +21,10 @@ from runtimes.errors import ModelFileError
 SUFFIX = ".json"
 REBUILD = "build the plan again from its ONNX file with runtimes.tensorrt.build"
 CHECKED_VERSIONS = ("1.7.1.116",)  # of TensorRT-RTX
-_CHECKED = f"TensorRT-RTX {', '.join(CHECKED_VERSIONS)}"
-TEXT_VERSION = 5  # "version" in the header of each part's text
 
 # TensorRT-RTX stores each part of a network as text for its compiler: a mark, 4 unknown bytes, length, text.
 _PART = re.compile(rb"NLYM.{4}(.{8})header \{", re.DOTALL)
 _MARK_BYTES = 8 + 8
-_VERSION = re.compile(r"^header \{\s+version = (\d+)$", re.MULTILINE)
 _TENSOR = re.compile(r'^  tensor=\{ .*?dims=\{([^}]*)\} .*?name="([^"]*)" .*type=(\w+) \}$', re.MULTILINE)
 _OPERATION = re.compile(r'^  (\w+)=\{ name="?([^" ]+)"? (.*)$', re.MULTILINE)
 _INPUTS = re.compile(r"\binput(?:_args)?=\{([^}]*)\}")
@@ -39,6 +35,10 @@ _SOURCE = re.compile(r"\[ONNX Layer: ([^\]]*)\]")
 _NO_WORK = ("signal", "wait", "runtime_fusion")
 _PRECISIONS = {"float": "f32", "half": "f16", "int8": "i8", "uint8": "u8", "bfloat16": "bf16"}
 _INSPECTED = re.compile(r"\b(uint8|int8|bfloat16|half|fp16|float|fp32)\b")  # in the inspector's descriptions
+
+
+class _UnknownTextError(ValueError):
+    """The text of a plan is not in the known format."""
 
 
 @dataclass(frozen=True)
@@ -109,36 +109,37 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def plan_layers(plan: bytes) -> tuple[Layer, ...]:
+def plan_layers(plan: bytes, version: str) -> tuple[Layer, ...]:
     """List the operations of a TensorRT-RTX plan.
 
     The precision of a convolution is the type of its activations and weights, such as ``i8``, or ``f32/i8`` if they
     differ. The precision of any other operation is the type of its output. MACs include channels that the engine adds
     to a grouped convolution.
 
+    Args:
+        plan: Content of the plan.
+        version: Version of TensorRT-RTX that built it, for the error.
+
     Raises:
-        ModelFileError: The plan has an unknown version, or lists no operations.
+        ModelFileError: The operations cannot be read.
     """
-    layers = tuple(layer for part in _parts(plan) for layer in _part_layers(part))
-    if not layers:
+    try:
+        layers = tuple(layer for part in _parts(plan) for layer in _part_layers(part))
+        if not layers:
+            raise _UnknownTextError("it lists no operations")
+    except _UnknownTextError as error:
+        known = version in CHECKED_VERSIONS
+        what = f"plan of TensorRT-RTX {version}" if known else f"plan of the unknown version TensorRT-RTX {version}"
         raise ModelFileError(
-            f"cannot list the operations of this plan; it may be of an unknown version (checked with {_CHECKED})"
-        )
+            f"cannot read the operations of a {what}: {error}; checked with {', '.join(CHECKED_VERSIONS)}"
+        ) from None
     return layers
 
 
 def _parts(plan: bytes) -> Iterator[str]:
     for match in _PART.finditer(plan):
         start = match.start() + _MARK_BYTES
-        text = plan[start : start + int.from_bytes(match[1], "little")].decode("latin-1")
-        version = _VERSION.match(text)
-        if version is None or int(version[1]) != TEXT_VERSION:
-            found = "no version" if version is None else f"version {version[1]}"
-            raise ModelFileError(
-                f"unknown version of a TensorRT-RTX plan: its text has {found}, known is {TEXT_VERSION} "
-                f"(checked with {_CHECKED})"
-            )
-        yield text
+        yield plan[start : start + int.from_bytes(match[1], "little")].decode("latin-1")
 
 
 def _part_layers(text: str) -> Iterator[Layer]:
@@ -156,9 +157,7 @@ def _layer(kind: str, name: str, body: str, tensors: Mapping[str, tuple[str, tup
     if kind != "corrltn" and not product:
         return Layer(name, kind, _precision(written[:1]), sources)
     if len(read) < 2 or not written:
-        raise ModelFileError(
-            f"cannot read the precision of this plan: the inputs of its convolution {name!r} are not described"
-        )
+        raise _UnknownTextError(f"the inputs of its convolution {name!r} are not described")
     weights, positions = read[0 if product else 1][1], written[0][1][2:]
     return Layer(name, "Convolution", _precision(read[:2]), sources, math.prod(weights) * math.prod(positions))
 

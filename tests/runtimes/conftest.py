@@ -192,6 +192,24 @@ class FakeTensorRT:
         views["hf"][:] = views["image"] / 2
 
 
+@pytest.fixture(scope="session")
+def quantized_onnx(checkpoint_model, tmp_path_factory):
+    """The exporter's ONNX files of the fake-quantized network: float32 for ONNX Runtime, float16 for TensorRT."""
+    import torch
+
+    from edgehrnet.models.checkpoints import load_checkpoint
+    from edgehrnet.models.deploy.frozen import freeze
+    from quant.files.onnx_file import write_onnx
+
+    folder, checkpoint = tmp_path_factory.mktemp("quantized"), load_checkpoint(checkpoint_model.path)
+    files = {}
+    for name, target in (("float32", "onnx"), ("float16", "tensorrt")):
+        dtype, files[name] = getattr(torch, name), folder / f"{name}.onnx"
+        frozen = freeze(checkpoint_model.network, checkpoint.table(target), dtype)
+        write_onnx(frozen, checkpoint_model.spec, files[name], dtype)
+    return files
+
+
 @pytest.fixture
 def gpu(monkeypatch):
     """A `FakeCuda` that `runtimes.cuda` uses instead of CUDA."""

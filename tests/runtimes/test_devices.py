@@ -1,11 +1,12 @@
 """Devices of all engines; one that is missing or broken does not hide the others."""
 
+import importlib
 import sys
 
 import openvino
 import pytest
 
-from runtimes import tensorrt
+from runtimes import ENGINES, tensorrt
 from runtimes.devices import devices
 from runtimes.errors import AbsentDeviceError, MissingExtraError
 
@@ -15,6 +16,12 @@ def test_every_engine_has_an_entry():
     assert list(found) == ["openvino", "onnxruntime", "tensorrt"]
     assert {device.name for device in found["openvino"]} >= {"cpu", "auto"}
     assert "INT8" in found["openvino"][0].properties["OPTIMIZATION_CAPABILITIES"]
+
+
+def test_every_engine_with_a_list_of_devices_is_asked():
+    for engine in ENGINES.values():
+        assert hasattr(importlib.import_module(engine.module), "devices") == engine.lists_devices
+    assert list(devices()) == list(dict.fromkeys(e.name for e in ENGINES.values() if e.lists_devices))
 
 
 def test_an_engine_that_is_not_installed_says_how_to_install_it(monkeypatch):

@@ -9,6 +9,7 @@ from openvino import opset13
 import runtimes
 from edgehrnet import Predictor
 from runtimes.errors import ClosedError, DeviceError, ModelFileError
+from runtimes.openvino import _reason
 
 SHAPES = {"heatmaps": (1, 4, 16, 24), "offsets": (1, 8, 16, 24), "hf": (1, 16, 24, 128)}
 
@@ -43,9 +44,28 @@ class TestRun:
         with monkeypatch.context() as patch:
             patch.setattr(runtime, "_tensor", fail)
             for _ in range(20):
-                with pytest.raises(ModelFileError, match="CPU: out of memory$"):
+                with pytest.raises(ModelFileError, match=r"CPU: out of memory$"):
                     runtime.run(batch())
         assert runtime.run(batch())["hf"].shape == SHAPES["hf"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            "Exception from src/core.cpp:84:\nCheck 'valid(size)' failed at src/xml.cpp:900:\nIncorrect weights!\n\n",
+            "Incorrect weights!",
+        ),
+        (
+            "Check 'a <= b' failed at src/pool.hpp:149:\nWhile validating node 'c':\nKernel too large.\n",
+            "Kernel too large.",
+        ),
+        ("out of memory", "out of memory"),
+        ("", "RuntimeError"),
+    ],
+)
+def test_the_reason_of_an_engine_error_is_its_last_line(text, reason):
+    assert _reason(RuntimeError(text)) == reason
 
 
 class TestDescribe:
