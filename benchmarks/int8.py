@@ -1,11 +1,11 @@
-"""INT8 by this project and by NNCF, side by side: error, speed and what really ran on integers.
+"""Compare the INT8 files of this project with those of NNCF: error, speed, and the share of MACs in INT8.
 
     python benchmarks/int8.py build --data D --fold 0/5 --out DIR --float F.pt --qat Q.pt --hardswish H.pt
-    python benchmarks/int8.py latency DIR                      on an idle machine
+    python benchmarks/int8.py latency DIR
     python benchmarks/int8.py report DIR [DIR ...] --out PICTURE.png
 
-``build`` makes all files from checkpoints with one set of calibration pictures and evaluates them on what is held
-back; ``report`` pools the held-back pictures of several folds.
+``build`` writes all files, calibrated with the same pictures, and evaluates them on the validation set. ``latency``
+times them and needs an idle machine. ``report`` pools the validation sets of several folds.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from edgehrnet.models.checkpoints import Checkpoint, load_checkpoint
 from edgehrnet.models.deploy.loading import deployable
 from edgehrnet.spec import ModelSpec
 from quant.data.examples import DataSet, Example
-from quant.data.opening import open_data, parse_fold
+from quant.data.opening import ACCEPTED, open_data, parse_fold
 from quant.files.model_file import export_file
 from quant.files.proof import Reference, certify
 from quant.int8.calibration import PICTURES, network_inputs
@@ -42,13 +42,14 @@ from quant.scoring.evaluation import evaluate
 from quant.scoring.metrics import paired_bootstrap
 from runtimes.base import METADATA_KEY, Layer
 
-PROOF = 16  # pictures that SQNR and drift are measured on
-ROUNDS = 60  # of one inference of each file in turn
-RADII = (2, 5, 10)
+PROOF = 16  # pictures for SQNR and keypoint drift
+ROUNDS = 60  # each with one inference of each file
+WARMUP = 5  # rounds before those that are timed
+RADII = (2, 5, 10)  # px, for PCK
 TITLES = {
     "float": "float",
     "ptq": "PTQ",
-    "ptq-all": "PTQ, all summands",
+    "ptq-all": "PTQ, all inputs of additions",
     "ptq-corrected": "PTQ, bias correction and equalization",
     "qat": "QAT",
     "hardswish-float": "float, Hardswish",
@@ -59,14 +60,14 @@ TITLES = {
 
 
 def build(args: argparse.Namespace) -> None:
-    """Make every file from its checkpoint, evaluate it, and write ``results.json``."""
+    """Build all files from the checkpoints, evaluate them, and write ``results.json``."""
     data = open_data(args.data, args.fold)
-    held_back = HeldBack(data, args.count)
+    validation = ValidationSet(data, args.count)
     pictures = list(data.calibration(args.calibration))
     args.out.mkdir(parents=True, exist_ok=True)
     plain, trained, swapped = (load_checkpoint(path) for path in (args.float, args.qat, args.hardswish))
     images = network_inputs(pictures, ModelSpec.from_dict(plain.spec))
-    proof = [example.image for example in held_back.examples[:PROOF]]
+    proof = [example.image for example in validation.examples[:PROOF]]
     ours: dict[str, tuple[Checkpoint, str]] = {
         "float": (plain, "fp32"),
         "ptq": (calibrate(plain, images), "int8"),
@@ -90,7 +91,7 @@ def build(args: argparse.Namespace) -> None:
     results = {}
     for name, certificate in certificates.items():
         with Predictor(args.out / f"{name}.xml") as predictor:
-            found = evaluate(name, _predict(predictor), held_back)  # type: ignore[arg-type]
+            found = evaluate(name, _predict(predictor), validation)  # type: ignore[arg-type]
         errors = [[None if np.isnan(e) else float(e) for e in row] for row in found.errors]
         scaled = [[None if np.isnan(e) else float(e) for e in row] for row in found.percent]
         results[name] = {"certificate": dataclasses.asdict(certificate), "errors_px": errors, "errors_percent": scaled}
@@ -98,15 +99,15 @@ def build(args: argparse.Namespace) -> None:
     (args.out / "results.json").write_text(json.dumps(results))
 
 
-class HeldBack:
-    """What a data set holds back, drawn or read once for all files."""
+class ValidationSet:
+    """Validation pictures of a data set, generated or read once for all files."""
 
     def __init__(self, data: DataSet, count: int | None) -> None:
         self.spec = data.spec
         self.examples = list(data.held_back(count))
 
     def held_back(self, count: int | None = None) -> Iterator[Example]:
-        """See DataSet."""
+        """Yield the first ``count`` validation pictures, None for all."""
         return iter(self.examples[:count])
 
 
@@ -119,7 +120,17 @@ def _predict(predictor: Predictor) -> Callable[[NDArray[np.uint8]], tuple[Any, A
 
 
 def _nncf(source: Path, out: Path, images: list[NDArray[np.uint8]], tuned: bool) -> Sequence[Layer]:
-    """Quantize a float file with NNCF: its defaults, or mixed preset, histogram ranges and float heads."""
+    """Quantize a float file with NNCF.
+
+    Args:
+        source: Float file.
+        out: INT8 file to write.
+        images: Calibration batches.
+        tuned: Whether to use the mixed preset, histogram ranges and float heads instead of the defaults.
+
+    Returns:
+        The operations that OpenVINO runs.
+    """
     import nncf
     from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet
@@ -143,45 +154,56 @@ def _nncf(source: Path, out: Path, images: list[NDArray[np.uint8]], tuned: bool)
 
 
 def latency(args: argparse.Namespace) -> None:
-    """Time one inference of each file in turn, many times; write medians and ratios to ``latency.json``."""
+    """Time one inference of each file in turn, repeatedly. Write medians and speedups to ``latency.json``."""
     files = [args.dir / f"{name}.xml" for name in TITLES if (args.dir / f"{name}.xml").exists()]
     loaded = {file.stem: runtimes.load(file, "cpu", threads=args.threads) for file in files}
     size = next(iter(loaded.values())).describe().input_size
     image = np.random.default_rng(0).integers(0, 256, (1, *size, 4), dtype=np.uint8)
     times: dict[str, list[float]] = {name: [] for name in loaded}
-    for turn in range(ROUNDS + 5):
+    for turn in range(ROUNDS + WARMUP):
         for name, runtime in loaded.items():
-            runtime.run(image)  # alone on a device, a network finds its weights in the cache
+            runtime.run(image)  # fills the cache with this network's weights, as if it ran alone
             started = time.perf_counter()
             runtime.run(image)
-            if turn >= 5:  # the first ones warm caches up
+            if turn >= WARMUP:
                 times[name].append(1000 * (time.perf_counter() - started))
     medians = {name: statistics.median(values) for name, values in times.items()}
     ratios = {name: _ratio(times["float"], values) for name, values in times.items()}
     (args.dir / "latency.json").write_text(json.dumps({"ms": medians, "speedup": ratios, "threads": args.threads}))
     rows = [(TITLES[name], f"{ms:.2f}", f"{ratios[name]:.2f}") for name, ms in medians.items()]
-    print(table(("file", "ms", "times float's speed"), rows))
+    print(table(("file", "ms", "speedup over float"), rows))
 
 
 def _ratio(before: list[float], after: list[float]) -> float:
-    """Of two files timed in turn: the median over rounds, so that a slow moment hits both."""
+    """Return the median speedup over all rounds. Both files run in each round, so a slow moment affects both."""
     return statistics.median(a / b for a, b in zip(before, after, strict=True))
 
 
 @dataclass(frozen=True)
 class Row:
-    """One method over all folds. ``errors`` ``(N, K)`` in pixels, ``percent`` of the diagonal, NaN where not scored."""
+    """Results of one method, pooled over all folds."""
 
     name: str
+    """Key of `TITLES`."""
+
     errors: NDArray[np.float64]
+    """``(N, K)`` keypoint errors in pixels, NaN where not scored."""
+
     percent: NDArray[np.float64]
+    """``(N, K)`` keypoint errors in percent of the picture's diagonal."""
+
     sqnr_db: float
+    """Mean SQNR over the folds."""
+
     share: float
+    """Share of MACs in INT8, 0..1."""
+
     speedup: float
+    """Speed relative to float, NaN if not timed."""
 
 
 def report(args: argparse.Namespace) -> None:
-    """Pool the folds into one table, with paired bootstrap intervals against float, and draw those."""
+    """Print one table over all folds, with paired bootstrap intervals of the difference to float, and plot those."""
     rows = [_pool(name, args.dirs) for name in TITLES if all(name in _results(folder) for folder in args.dirs)]
     reference = next(row for row in rows if row.name == "float")
     lines = []
@@ -235,7 +257,7 @@ def _pool(name: str, folders: Sequence[Path]) -> Row:
 
 
 def _per_picture(errors: NDArray[np.float64]) -> NDArray[np.float64]:
-    labeled = np.isfinite(errors).any(axis=1)
+    labeled = np.asarray(np.isfinite(errors).any(axis=1))
     return np.where(labeled, np.nanmean(np.where(labeled[:, None], errors, 0.0), axis=1), np.nan)
 
 
@@ -244,7 +266,7 @@ def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _draw(rows: Sequence[Row], reference: Row, path: Path) -> None:
-    """Mean error against float, with its interval: curves of PCK would lie on top of each other."""
+    """Plot the mean error relative to float with its interval. PCK curves would coincide."""
     from matplotlib.figure import Figure
 
     shown = [row for row in rows if row is not reference]
@@ -258,31 +280,33 @@ def _draw(rows: Sequence[Row], reference: Row, path: Path) -> None:
         axes.plot(difference, place, "o", color=color)
     axes.set_yticks(range(len(shown)), [TITLES[row.name] for row in shown])
     axes.invert_yaxis()
-    axes.set_xlabel(f"mean error of a picture against float's, px (95 % interval, {len(reference.errors)} pictures)")
+    axes.set_xlabel(f"difference of the mean error to float, px (95 % interval, {len(reference.errors)} pictures)")
     axes.grid(axis="x", alpha=0.3)
     figure.savefig(path, dpi=110)
 
 
 def main() -> None:
-    """Run a part of the comparison."""
+    """Run one step of the comparison."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parts = p.add_subparsers(required=True)
-    b = parts.add_parser("build")
-    b.add_argument("--data", required=True)
-    b.add_argument("--fold", type=parse_fold)
-    b.add_argument("--out", type=Path, required=True)
-    b.add_argument("--calibration", type=int, default=PICTURES)
-    b.add_argument("--count", type=int, help="held-back pictures to score on (default: all)")
+    b = parts.add_parser("build", help="build and evaluate all files")
+    b.add_argument("--data", required=True, help=ACCEPTED)
+    b.add_argument("--fold", type=parse_fold, help="validation fold, such as 0/5")
+    b.add_argument("--out", type=Path, required=True, help="folder to write to")
+    b.add_argument(
+        "--calibration", type=int, default=PICTURES, help="number of calibration pictures (default: %(default)s)"
+    )
+    b.add_argument("--count", type=int, help="number of validation pictures (default: all)")
     for name in ("--float", "--qat", "--hardswish"):
         b.add_argument(name, type=Path, required=True, help="checkpoint")
     b.set_defaults(run=build)
-    t = parts.add_parser("latency")
-    t.add_argument("dir", type=Path)
-    t.add_argument("--threads", type=int, help="CPU threads (default: the engine's choice)")
+    t = parts.add_parser("latency", help="time all files")
+    t.add_argument("dir", type=Path, help="folder written by build")
+    t.add_argument("--threads", type=int, help="number of CPU threads (default: the engine's choice)")
     t.set_defaults(run=latency)
-    r = parts.add_parser("report")
-    r.add_argument("dirs", type=Path, nargs="+")
-    r.add_argument("--out", type=Path, help="picture of the differences")
+    r = parts.add_parser("report", help="print and plot the comparison")
+    r.add_argument("dirs", type=Path, nargs="+", help="folders written by build, one per fold")
+    r.add_argument("--out", type=Path, help="plot of the differences to write")
     r.set_defaults(run=report)
     args = p.parse_args()
     args.run(args)

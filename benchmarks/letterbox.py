@@ -1,8 +1,9 @@
-"""What the letterbox costs, beside the ways of Pillow: the same pictures, interleaved, medians.
+"""Compare the time of the letterbox with resizing by Pillow.
 
-``python benchmarks/letterbox.py`` on an idle machine. Two columns, because a process that has just started gets
-every large array as new memory from the system, page by page; after a first array of the size of a network's
-outputs has been freed, as in a Predictor after its first picture, the memory is reused.
+Usage: ``python benchmarks/letterbox.py`` on an idle machine. All methods run in turn on the same pictures, and medians
+are printed. Each picture is timed in two states. A fresh process gets new memory from the system for every large
+array. After an array of the size of a network's outputs was freed, as in a Predictor after its first picture, memory
+is reused.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ Picture = NDArray[np.uint8]
 
 
 def ours(picture: Picture) -> Picture:
-    """The project's letterbox."""
+    """Run the letterbox of this project."""
     return letterbox(picture, SIZE)[0]
 
 
 def pillow(picture: Picture, gap: float | None = None) -> Picture:
-    """Pillow's antialiased bilinear resize, pasted into the padding."""
+    """Resize with Pillow's antialiased bilinear filter, and paste the result into the padding."""
     box = Letterbox.fit(picture.shape[1], picture.shape[0], SIZE)
     size = (box.content_width, box.content_height)
     small = Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR, reducing_gap=gap)
@@ -39,12 +40,12 @@ def pillow(picture: Picture, gap: float | None = None) -> Picture:
 
 
 def pillow_reduced(picture: Picture) -> Picture:
-    """Pillow, shrinking by whole factors first."""
+    """Resize with Pillow, shrinking by integer factors first."""
     return pillow(picture, 1.0)
 
 
 def pillow_affine(picture: Picture) -> Picture:
-    """Pillow's affine transform with bilinear sampling: no antialiasing."""
+    """Resize with Pillow's affine transform, which samples bilinearly without antialiasing."""
     box = Letterbox.fit(picture.shape[1], picture.shape[0], SIZE)
     (sx, sy), content = box.scale, (box.content_width, box.content_height)
     matrix = (1 / sx, 0, 0, 0, 1 / sy, 0)
@@ -55,16 +56,16 @@ def pillow_affine(picture: Picture) -> Picture:
     return pixels
 
 
-WAYS: tuple[Callable[[Picture], Picture], ...] = (ours, pillow, pillow_reduced, pillow_affine)
+METHODS: tuple[Callable[[Picture], Picture], ...] = (ours, pillow, pillow_reduced, pillow_affine)
 
 
 def medians(picture: Picture, rounds: int) -> list[float]:
-    """Milliseconds of each way, taken in turn."""
-    times: list[list[float]] = [[] for _ in WAYS]
+    """Return the median milliseconds of each method, timed in turn."""
+    times: list[list[float]] = [[] for _ in METHODS]
     for _ in range(rounds):
-        for way, record in zip(WAYS, times, strict=True):
+        for method, record in zip(METHODS, times, strict=True):
             start = time.perf_counter()
-            way(picture)
+            method(picture)
             record.append((time.perf_counter() - start) * 1000)
     return [statistics.median(record) for record in times]
 
@@ -72,7 +73,7 @@ def medians(picture: Picture, rounds: int) -> list[float]:
 def main() -> None:
     """Print the table."""
     rng = np.random.default_rng(0)
-    print(f"letterbox to {SIZE[0]}x{SIZE[1]}, ms" + "".join(f"{way.__name__:>16s}" for way in WAYS))
+    print(f"letterbox to {SIZE[0]}x{SIZE[1]}, ms" + "".join(f"{method.__name__:>16s}" for method in METHODS))
     for state in ("fresh process", "after a freed output"):
         for width, height in PICTURES:
             picture = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)

@@ -1,9 +1,9 @@
-"""How fast each published network is in float and in INT8 on this CPU, and how much of it runs on integers.
+"""Time each published network in float and in INT8 on this CPU, and print the share of MACs in INT8.
 
-    python benchmarks/networks.py [NAME ...] --threads 2        on an idle machine; all of them take half an hour
+    python benchmarks/networks.py [NAME ...] --threads 2
 
-Speed does not depend on the weights, so they are drawn at random; the files are timed in turn, at the size that each
-network's own checkpoints have.
+Run it on an idle machine. All networks together take half an hour. Speed does not depend on the weights, so they are
+random. The float and the INT8 file run in turn, at the input size of the published checkpoints.
 """
 
 from __future__ import annotations
@@ -34,13 +34,17 @@ from quant.int8.pipeline import calibrate
 from quant.int8.scheme import SCHEMES
 
 KEYPOINTS = 17
-PICTURES = 4  # to calibrate with
-ROUNDS = 40  # of one inference of each file in turn
-WARM = 5  # rounds that are not counted
+PICTURES = 4  # for calibration
+ROUNDS = 40  # each with one inference of each file
+WARMUP = 5  # rounds before those that are timed
 
 
 def build(name: str, folder: Path) -> tuple[Path, Path, str]:
-    """Write a float and an INT8 file of a network with random weights; return them, and what runs on integers."""
+    """Write a float and an INT8 file of a network with random weights.
+
+    Returns:
+        The float file, the INT8 file, and the percentage of MACs in INT8 as text.
+    """
     torch.manual_seed(0)
     network = create(name, keypoints=KEYPOINTS)
     initialize_convolutions(network)
@@ -48,41 +52,41 @@ def build(name: str, folder: Path) -> tuple[Path, Path, str]:
     checkpoint = Checkpoint(name, KEYPOINTS, {}, network.state_dict(), spec.to_dict(), {})
     scheme = SCHEMES["openvino"]
     images = network_inputs([held_back_scene(index).image for index in range(PICTURES)], spec)
-    table_ = calibrate(checkpoint, images, [scheme], method="minmax").table(scheme.target)
+    ranges = calibrate(checkpoint, images, [scheme], method="minmax").table(scheme.target)
     plain = deployable(checkpoint)
-    files = {"float": plain, "int8": freeze(plain, table_)}
+    files = {"float": plain, "int8": freeze(plain, ranges)}
     for kind, net in files.items():
         precision = "fp32" if kind == "float" else "int8"
-        own = deployed_spec(checkpoint, plain, precision, None)
-        write_onnx(net, own, folder / f"{name}-{kind}.onnx")
+        stored = deployed_spec(checkpoint, plain, precision, None)
+        write_onnx(net, stored, folder / f"{name}-{kind}.onnx")
         out = folder / f"{name}-{kind}.xml"
-        layers = runtimes.openvino.build(folder / f"{name}-{kind}.onnx", out, own.to_json(), half=kind == "int8")
+        layers = runtimes.openvino.build(folder / f"{name}-{kind}.onnx", out, stored.to_json(), half=kind == "int8")
     convolutions = [layer for layer in layers if layer.type == "Convolution"]
     integer = [layer for layer in convolutions if layer.precision in ("u8", "i8")]
-    share = sum(layer.macs for layer in integer) / sum(layer.macs for layer in convolutions)
-    return folder / f"{name}-float.xml", folder / f"{name}-int8.xml", f"{100 * share:.1f}"
+    fraction = sum(layer.macs for layer in integer) / sum(layer.macs for layer in convolutions)
+    return folder / f"{name}-float.xml", folder / f"{name}-int8.xml", f"{100 * fraction:.1f}"
 
 
 def milliseconds(files: tuple[Path, ...], threads: int | None) -> list[list[float]]:
-    """Time one inference of each file in turn, round after round."""
+    """Time one inference of each file in turn, repeatedly. Return the milliseconds of each file."""
     loaded = [runtimes.load(file, "cpu", threads=threads) for file in files]
     times: list[list[float]] = [[] for _ in loaded]
-    for turn in range(ROUNDS + WARM):
-        for own, runtime in zip(times, loaded, strict=True):
+    for turn in range(ROUNDS + WARMUP):
+        for record, runtime in zip(times, loaded, strict=True):
             batch = runtime.describe().input.blank()
-            runtime.run(batch)  # alone on a device, a network finds its weights in the cache
+            runtime.run(batch)  # fills the cache with this network's weights, as if it ran alone
             started = time.perf_counter()
             runtime.run(batch)
-            if turn >= WARM:
-                own.append(1000 * (time.perf_counter() - started))
+            if turn >= WARMUP:
+                record.append(1000 * (time.perf_counter() - started))
     return times
 
 
 def main() -> None:
-    """Run the benchmark and print a row for each network."""
+    """Run the benchmark and print one row per network."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(available())} (default: all)")
-    p.add_argument("--threads", type=int, help="CPU threads")
+    p.add_argument("names", nargs="*", metavar="NAME", help=f"network to time: {', '.join(available())} (default: all)")
+    p.add_argument("--threads", type=int, help="number of CPU threads (default: the engine's choice)")
     args = p.parse_args()
     rows = []
     for name in args.names or available():
@@ -95,8 +99,10 @@ def main() -> None:
         ms = (f"{statistics.median(times):.1f}" for times in (slow, fast))
         millions = (f"{value / 1e6:.2f}" for value in (cost.parameters, cost.macs))
         rows.append((name, "x".join(map(str, size)), *millions, *ms, f"{ratio:.2f}", share))
-        print(f"{name}: {ratio:.2f} times as fast", flush=True)
-    print(table(("network", "input", "M params", "M MACs", "float ms", "INT8 ms", "ratio", "% of MACs in INT8"), rows))
+        print(f"{name}: INT8 is {ratio:.2f} times as fast as float", flush=True)
+    print(
+        table(("network", "input", "M params", "M MACs", "float ms", "INT8 ms", "speedup", "% of MACs in INT8"), rows)
+    )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Find the corners of a document in every picture of a folder and write them as one JSON file.
+"""Find the corners of the document in every picture of a folder and write them to a JSON file.
 
 Install:  pip install "edgehrnet[openvino]"
 Run:      python samples/folder.py PICTURES corners.json
-Prints:   one line a picture; a picture that cannot be read is named, and the rest go on.
+Prints:   one line per picture; unreadable pictures are reported and skipped.
 """
 
 import json

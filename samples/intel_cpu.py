@@ -1,8 +1,8 @@
-"""Deploy on an Intel or AMD CPU: the INT8 file, limited to the threads that are yours, timed.
+"""Run the INT8 model on an Intel or AMD CPU with a limited number of threads, and time it.
 
 Install:  pip install "edgehrnet[openvino]"
 Run:      python samples/intel_cpu.py [THREADS]
-Prints:   what runs in which precision, milliseconds for each stage, and where the corners are.
+Prints:   the number of convolutions per precision, milliseconds per stage, and the corners.
 """
 
 import statistics

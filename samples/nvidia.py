@@ -1,10 +1,10 @@
-"""Deploy on an NVIDIA GPU: build a TensorRT plan for it from the ONNX file, then run the plan; no torch.
+"""Build a TensorRT plan from an ONNX file on an NVIDIA GPU and run it, without torch.
 
-Install:  pip install "edgehrnet[tensorrt-rtx]" (or [tensorrt], on Jetson)
-Make:     python -m quant.export checkpoints/document-corners.pt --out files --targets tensorrt --precision int8
-          (needs "edgehrnet[train]", on any machine; copy files/document-corners-int8.tensorrt.onnx to the GPU's)
+Install:  pip install "edgehrnet[tensorrt-rtx]" (or [tensorrt] on Jetson)
+Export:   python -m quant.export checkpoints/document-corners.pt --out files --targets tensorrt --precision int8
+          (on any machine, with "edgehrnet[train]"; copy files/document-corners-int8.tensorrt.onnx to the GPU machine)
 Run:      python samples/nvidia.py document-corners-int8.tensorrt.onnx [PICTURE]
-Prints:   how many convolutions the plan runs in INT8, milliseconds, and where the corners are.
+Prints:   the number of convolutions that run in INT8, milliseconds, and the corners.
 """
 
 import sys
@@ -22,10 +22,10 @@ cache = Path(tempfile.gettempdir()) / "edgehrnet-cache"
 cache.mkdir(exist_ok=True)
 
 try:
-    if not tensorrt.is_current(plan, source):  # it is for one ONNX file, one kind of GPU, one version of TensorRT
+    if not tensorrt.is_current(plan, source):  # a plan fits one ONNX file, GPU and TensorRT version
         layers = tensorrt.build(source, plan)
         convolutions = [layer.precision for layer in layers if layer.type == "Convolution"]
-        print(f"{plan}: {convolutions.count('i8')} of {len(convolutions)} convolutions take INT8")
+        print(f"{plan}: {convolutions.count('i8')} of {len(convolutions)} convolutions run in INT8")
     with Predictor(plan, device="cuda:0", cache_dir=cache) as predictor:
         print(predictor.selfcheck())
         predictor.warmup()

@@ -1,8 +1,8 @@
-"""Find the corners of a document in one picture, flatten the page, and save both.
+"""Find the corners of a document in a picture, flatten the page, and save an overlay and the page.
 
 Install:  pip install "edgehrnet[openvino]"
 Run:      python samples/picture.py photo.jpg
-Prints:   one line a corner, then the two files written.
+Prints:   one line per corner, then the two saved files.
 """
 
 import sys
@@ -20,6 +20,6 @@ for name, (x, y), conf in zip(result.keypoints.names, result.keypoints.xy[0], re
     print(f"{name:12s} x {x:7.1f}  y {y:7.1f}  confidence {conf:.2f}")
 
 print(result.save(out / "corners.png"))
-page = result.rectify()  # seen from above, in its own proportions
+page = result.rectify()  # seen from above, with its true aspect ratio
 page.save(out / "page.png")
 print(out / "page.png")

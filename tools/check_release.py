@@ -26,20 +26,27 @@ def check(distribution: Path) -> None:
         environment = Path(folder) / "venv"
         venv.create(environment, with_pip=True)
         scripts = environment / SCRIPTS
-        install = [scripts / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        constraints = ["--constraint", ROOT / "constraints.txt"]
+        install: list[str | Path] = [
+            scripts / "python",
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+        ]
+        constraints: list[str | Path] = ["--constraint", ROOT / "constraints.txt"]
         subprocess.run([*install, *constraints, f"{distribution.resolve()}[openvino]"], check=True)
         subprocess.run([scripts / "edgehrnet", "demo"], cwd=folder, check=True)
 
 
 def main() -> None:
-    """Check every distribution of the folder that is given."""
+    """Check every distribution in a folder."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="folder with one wheel and one sdist")
     folder = parser.parse_args().folder
     found = sorted(folder.glob("edgehrnet-*"))
     if {path.suffix for path in found} != {".whl", ".gz"}:
-        parser.error(f"{folder} must hold a wheel and an sdist of edgehrnet; found {[path.name for path in found]}")
+        parser.error(f"{folder} must contain a wheel and an sdist of edgehrnet; found {[path.name for path in found]}")
     for distribution in found:
         print(f"\n{distribution.name}")
         check(distribution)

@@ -1,7 +1,8 @@
-"""``python tools/ship.py``: make what the package carries from checkpoints: sample picture, model files, scores.
+"""Create the assets of the package from checkpoints: sample pictures, model files and scores.
 
-Run from the project's folder; writes into ``edgehrnet/assets`` and ``checkpoints``. Of several checkpoints the one
-whose INT8 file has the most corners within one percent becomes ``document-corners``; of equals, the first named.
+Usage: ``python tools/ship.py CHECKPOINT ...`` in the project's folder. Writes to ``edgehrnet/assets`` and
+``checkpoints``. The checkpoint whose INT8 file has the highest PCK at 1 percent becomes ``document-corners``. In a tie,
+the first one does.
 """
 
 from __future__ import annotations
@@ -32,23 +33,25 @@ from quant.scoring.model import open_model
 
 CHECKPOINTS = Path("checkpoints")
 NAME = "document-corners"
-SHORT = {"silu": "silu", "hardswish": "hs"}  # how an activation is called in the name of a file
+SHORT = {"silu": "silu", "hardswish": "hs"}  # activation -> its name in file names
 CONFIDENCE_PICTURES = 1000
-DEMO_PERCENT = 2.0  # of the diagonal: how far a corner of the sample picture may be off
+DEMO_PERCENT = 2.0  # of the diagonal: largest corner error allowed on a sample picture
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; returns the exit status."""
+    """Run the command and return its exit status."""
     p = argparse.ArgumentParser(prog="python tools/ship.py", description=__doc__)
-    p.add_argument("checkpoints", type=Path, nargs="+", help="with range tables, or without: then calibrated here")
-    p.add_argument("--validate-count", type=int, default=None, help="held-back pictures to score on (default: all)")
+    p.add_argument("checkpoints", type=Path, nargs="+", help="checkpoint; calibrated if it has no INT8 ranges")
+    p.add_argument(
+        "--validate-count", type=int, default=None, help="number of validation pictures to score (default: all)"
+    )
     args = p.parse_args(arguments)
 
     for name in SAMPLES:
         Image.fromarray(sample_scene(name).image).save(sample_picture(name), quality=90)
     trained, scores = {}, {}
     for path in args.checkpoints:
-        # These heads are there to train by; the signed distance is what corners are chosen with.
+        # These heads serve training only. The signed distance stays, because decoding needs it.
         checkpoint = _calibrated(without_heads(load_checkpoint(path), ("auxiliary", "boundary")))
         name = f"{NAME}-{SHORT[_activation(checkpoint)]}"
         trained[name] = _with_confidence(checkpoint, _asset(name))
@@ -59,18 +62,20 @@ def main(arguments: list[str] | None = None) -> int:
     _export(trained[best], _asset(half), "fp16")
     scores[half] = _score(_asset(half), args.validate_count)
     for name, checkpoint in trained.items():
-        own = {"int8": scores[name]} | ({"fp16": scores[half]} if name == best else {})
-        _save(checkpoint, NAME if name == best else name, own)
+        kept = {"int8": scores[name]} | ({"fp16": scores[half]} if name == best else {})
+        _save(checkpoint, NAME if name == best else name, kept)
     worst = max(demo_error(_asset(name), picture) for name in scores for picture in SAMPLES)
     print(json.dumps({**scores, "demo_worst_percent": round(worst, 3), "best": best}, indent=1))
     if worst > DEMO_PERCENT:
-        print(f"not fit to ship: on a sample picture a corner is off by {worst:.2f} % of the diagonal")
+        print(
+            f"do not ship: a corner of a sample picture is off by {worst:.2f} % of the diagonal, limit {DEMO_PERCENT} %"
+        )
         return 1
     return 0
 
 
 def demo_error(file: Path, picture: str) -> float:
-    """Return the largest corner error on a sample picture, in percent of its diagonal, the order counting too."""
+    """Return the largest corner error on a sample picture in percent of its diagonal. The corner order must match."""
     scene = sample_scene(picture)
     with Predictor(file) as predictor:
         result = predictor.predict(sample_picture(picture))
@@ -94,11 +99,13 @@ def _calibrated(checkpoint: Checkpoint) -> Checkpoint:
 
 
 def _with_confidence(checkpoint: Checkpoint, file: Path) -> Checkpoint:
-    """Return the checkpoint with confidences fitted on what its INT8 file answers; the file is only passing."""
+    """Return the checkpoint with confidences fitted to its INT8 predictions. Overwrites ``file`` to get them."""
     spec = ModelSpec.from_dict(checkpoint.spec).replace(confidence=None)
     _export(dataclasses.replace(checkpoint, spec=spec.to_dict()), file, "int8")
-    found = _evaluate(file, UNSEEN, CONFIDENCE_PICTURES)
-    return dataclasses.replace(checkpoint, spec=spec.replace(confidence=fit(found.conf, found.correct)).to_dict())
+    evaluation = _evaluate(file, UNSEEN, CONFIDENCE_PICTURES)
+    return dataclasses.replace(
+        checkpoint, spec=spec.replace(confidence=fit(evaluation.conf, evaluation.correct)).to_dict()
+    )
 
 
 def _export(checkpoint: Checkpoint, file: Path, precision: str) -> None:

@@ -1,4 +1,5 @@
-// Heatmaps, offsets and signed distances -> points in picture pixels, as edgehrnet/decoding/__init__.py does it with decode="offset".
+// Decode heatmaps, offsets and signed distances to points in picture pixels, like edgehrnet/decoding/__init__.py with
+// decode="offset".
 #pragma once
 
 #include <algorithm>
@@ -10,36 +11,36 @@
 
 struct Point {
     double x, y;   // picture pixels
-    double peak;   // 0..1, what the peak of the heatmap is worth
+    double score;  // 0..1, score of the heatmap peak
 };
 
 constexpr int kStride = 4;           // input pixels per heatmap cell
-constexpr double kCellOffset = 1.5;  // the center of cell 0
-constexpr double kCertain = 0.25;    // from here on a corner counts as found
+constexpr double kCellOffset = 1.5;  // center of cell 0, in input pixels
+constexpr double kConfident = 0.25;  // a corner with at least this score counts as found
 
-// Whether a cell contains a part of the picture: in the padding, no peak counts.
+// Return whether a cell contains a part of the picture. Peaks in the padding are ignored.
 inline bool inside(int cell, int start, int length) {
     const double center = kStride * cell + kCellOffset;
     return center + kStride / 2.0 > start - 0.5 && center - kStride / 2.0 < start + length - 0.5;
 }
 
-// The highest cell of `logits` [height, width], whatever its height, and the other local maxima, highest first.
+// Return the highest cell of `logits` [height, width], whatever its value, and the other local maxima, highest first.
 inline std::vector<Peak> find_peaks(const float* logits, const float* offsets, int height, int width,
                                     const Letterbox& box) {
     std::vector<Peak> cells, peaks;
     for (int row = 0; row < height; ++row)
         for (int column = 0; column < width; ++column) {
-            const bool counts = inside(row, box.top, box.content_height) && inside(column, box.left, box.content_width);
-            if (!counts) continue;
+            const bool valid = inside(row, box.top, box.content_height) && inside(column, box.left, box.content_width);
+            if (!valid) continue;
             const int cell = row * width + column;
             const float* offset = offsets + cell;
             cells.push_back({column, row, column + double(offset[0]), row + double(offset[height * width]),
                              1 / (1 + std::exp(-double(logits[cell])))});
         }
-    const auto higher = [](const Peak& a, const Peak& b) { return a.height > b.height; };
+    const auto higher = [](const Peak& a, const Peak& b) { return a.value > b.value; };
     std::stable_sort(cells.begin(), cells.end(), higher);
-    for (std::size_t i = 0; i < cells.size() && peaks.size() < kPeaks && (i == 0 || cells[i].height >= kLowest); ++i) {
-        // A cell on the slope of a higher one is no peak, though that one may itself be on a slope.
+    for (std::size_t i = 0; i < cells.size() && peaks.size() < kPeaks && (i == 0 || cells[i].value >= kLowest); ++i) {
+        // A cell near a higher one is not a peak, even if the higher one is not a peak either.
         const bool covered = std::any_of(cells.begin(), cells.begin() + i, [&](const Peak& other) {
             const int away = std::max(std::abs(other.column - cells[i].column), std::abs(other.row - cells[i].row));
             return away <= kRadius;
@@ -49,7 +50,8 @@ inline std::vector<Peak> find_peaks(const float* logits, const float* offsets, i
     return peaks;
 }
 
-// `logits` [count, height, width], `offsets` [2 * count, height, width] in cells, dx before dy, `sdf` [height, width].
+// Decode all corners. `logits` is [count, height, width], `offsets` [2 * count, height, width] in cells with dx before
+// dy, and `sdf` [height, width] the signed distance to the outline in cells.
 inline std::vector<Point> decode(const float* logits, const float* offsets, const float* sdf, int count, int height,
                                  int width, const Letterbox& box) {
     const int cells = height * width;
@@ -59,14 +61,14 @@ inline std::vector<Point> decode(const float* logits, const float* offsets, cons
     std::vector<Point> points;
     for (const Peak& p : choose(peaks, sdf, height, width))
         points.push_back(
-            {box.to_picture_x(kStride * p.x + kCellOffset), box.to_picture_y(kStride * p.y + kCellOffset), p.height});
+            {box.to_picture_x(kStride * p.x + kCellOffset), box.to_picture_y(kStride * p.y + kCellOffset), p.value});
     return points;
 }
 
-// An outline begins at its smallest x/W + y/H, once all its corners are found.
+// Rotate the corners so that the one with the smallest x/W + y/H comes first, unless a corner was not found.
 inline void order(std::vector<Point>& outline, const Letterbox& box) {
     for (const Point& p : outline)
-        if (p.peak < kCertain) return;
+        if (p.score < kConfident) return;
     const auto first = std::min_element(outline.begin(), outline.end(), [&](const Point& a, const Point& b) {
         return a.x / box.width + a.y / box.height < b.x / box.width + b.y / box.height;
     });

@@ -1,4 +1,5 @@
-// Picture -> network input, as edgehrnet/picture/letterbox.py does it; that file states the pixel convention and the filter.
+// Resize a picture to the network input, like edgehrnet/picture/letterbox.py, which documents the pixel convention and
+// the filter.
 #pragma once
 
 #include <algorithm>
@@ -11,7 +12,7 @@ struct Picture {
     std::vector<std::uint8_t> rgb;  // height x width x 3
 };
 
-// Where the picture lies in the input, in pixels.
+// Position of the picture in the input, in pixels.
 struct Letterbox {
     int width, height, input_width, input_height, content_width, content_height, left, top;
 
@@ -21,14 +22,14 @@ struct Letterbox {
         const int h = std::min(input_height, std::max(1, int(std::nearbyint(height / shrink))));
         return {width, height, input_width, input_height, w, h, (input_width - w) / 2, (input_height - h) / 2};
     }
-    // Input pixels -> picture pixels; pixel centers are whole numbers in both.
+    // Convert input pixels to picture pixels. Pixel centers are integers in both.
     double to_picture_x(double x) const { return (x - left + 0.5) * width / content_width - 0.5; }
     double to_picture_y(double y) const { return (y - top + 0.5) * height / content_height - 0.5; }
 };
 
 namespace detail {
 
-// One weight for each of three neighbors: a quadratic B-spline in whole numbers that sum to `unit`.
+// Indices and weights of three neighbors: a quadratic B-spline with integer weights that sum to `unit`.
 struct Taps {
     int index[3], weight[3];
 };
@@ -47,9 +48,9 @@ inline std::vector<Taps> spline(int count, double step, int unit, int available)
     return taps;
 }
 
-// Average k x k pixels, rows first, each pass rounded to whole gray levels; the last ones average what is left.
-// To the last bit what NumPy and Pillow give: what is left below is rounded half to even, and along a row, dividing is
-// multiplying by 2^24 / count, rounded down.
+// Average blocks of k x k pixels, vertically and then horizontally, rounding to integers after each pass. Blocks at the
+// right and bottom edges may be smaller. The result equals that of NumPy and Pillow to the last bit: partial rows are
+// rounded half to even, and the horizontal pass multiplies by 2^24 / count, rounded down, instead of dividing.
 inline Picture box_average(const Picture& picture, int k) {
     if (k == 1) return picture;
     Picture out{(picture.width + k - 1) / k, (picture.height + k - 1) / k, {}};
@@ -77,7 +78,7 @@ inline Picture box_average(const Picture& picture, int k) {
 
 }  // namespace detail
 
-// Fill `input`, input_height x input_width x 4: RGB, and a mask that is 255 in the picture and 0 in the padding.
+// Fill `input` [input_height, input_width, 4] with RGB and a mask that is 255 in the picture and 0 in the padding.
 inline Letterbox letterbox(const Picture& picture, int input_height, int input_width, std::uint8_t* input) {
     const Letterbox box = Letterbox::fit(picture.width, picture.height, input_height, input_width);
     const double shrink = std::max(double(picture.width) / input_width, double(picture.height) / input_height);
@@ -91,7 +92,7 @@ inline Letterbox letterbox(const Picture& picture, int input_height, int input_w
     std::vector<int> line(3 * std::size_t(small.width));
     for (int y = 0; y < box.content_height; ++y) {
         for (std::size_t j = 0; j < line.size(); ++j) {
-            int sum = 32;  // two more bits are kept between the passes
+            int sum = 32;  // two extra bits are kept between the passes
             for (int i = 0; i < 3; ++i) sum += rows[y].weight[i] * small.rgb[rows[y].index[i] * line.size() + j];
             line[j] = sum >> 6;
         }
