@@ -1,1 +1,1 @@
-"""Photographs of documents, drawn from seeds: pages, what they lie on, what lies around, and the camera."""
+"""Generate synthetic photographs of documents from seeds: pages, backgrounds, other objects, and the camera."""

@@ -1,7 +1,7 @@
-"""Smooth bends of a picture: the distortion of a lens, the curl of a sheet.
+"""Bend pictures smoothly: lens distortion and curled sheets.
 
-A bend is a function from points of the new picture to where they come from in the old one, both (N, 2) float64 in
-continuous coordinates (pixel centers at halves).
+A bend is a function that maps points of the new picture to their source points in the old one. Both are ``(N, 2)``
+float64 in continuous coordinates, with pixel centers at halves.
 """
 
 from __future__ import annotations
@@ -18,17 +18,21 @@ from quant.data.documents.poses import Quad, Size
 Points = NDArray[np.float64]
 Bend = Callable[[Points], Points]
 
-_MESH = 24  # cells across and down; between its knots a bend is taken as bilinear
-_TURNS = 1.7
-_INSIDE = 1e-3  # px; Pillow answers black for points on the far border
+_MESH = 24  # cells in each direction; inside a cell, a bend is interpolated bilinearly
+_TURNS = 1.7  # largest r^2
+_INSIDE = 1e-3  # px; Pillow returns black for points on the right and bottom border
 
 
 def lens(size: Size, strength: float) -> Bend:
-    """Return Brown's radial distortion of a lens, r * (1 + strength * r^2), r = 1 at a corner of the picture.
+    """Return the radial distortion of a lens, r * (1 + strength * r^2), where r = 1 at a corner of the picture.
 
-    Positive is barrel, negative pincushion; no point comes from beyond the picture. Well outside it, where the cubic
-    would turn back, the factor stays what it is at r^2 = 1.7, so that every point has one place.
+    All source points of the picture lie inside the old picture. For r^2 > 1.7, well outside the picture, the factor is
+    constant, because the cubic would not be invertible there.
     Source: D. C. Brown, Decentering distortion of lenses (1966).
+
+    Args:
+        size: (width, height) of the picture in px.
+        strength: Positive for barrel, negative for pincushion distortion.
     """
     center = np.array(size) / 2
     reach = float(np.hypot(*center))
@@ -43,16 +47,20 @@ def lens(size: Size, strength: float) -> Bend:
 
 
 def curl(quad: Quad, push: Points, *, waves: int, taper: float, upright: bool) -> Bend:
-    """Return the bend of a sheet that curls between its corners, which stay where they are.
+    """Return the bend of a sheet that curls between its corners, which do not move.
 
-    ``push`` (2,): how far the middle moves, px; ``waves``: 1 for a bow, 2 for an S. ``taper`` -1..1: how much more
-    one end of the roll bends than the other. ``upright``: the roll's axis runs down the sheet, not across it.
+    Args:
+        quad: Corners of the sheet.
+        push: ``(2,)`` displacement of the middle in px.
+        waves: 1 for a bow, 2 for an S shape.
+        taper: Difference of the bend between the two ends of the roll, -1..1.
+        upright: Whether the axis of the roll is vertical on the sheet instead of horizontal.
     """
     to_sheet = poses.homography(quad, poses.rectangle((1, 1)))
 
     def bend(points: Points) -> Points:
         flat = np.column_stack([points, np.ones(len(points))]) @ to_sheet.T
-        # Far from the sheet the homography may pass its horizon; nothing of the sheet is there.
+        # Far from the sheet, points may lie on the horizon of the homography. Clamp their depth.
         depth = np.where(np.abs(flat[:, 2:]) < 1e-6, 1e-6, flat[:, 2:])
         along, across = np.clip(flat[:, :2] / depth, -0.2, 1.2).T[:: 1 if upright else -1]
         height = np.sin(waves * np.pi * along) * (1 + taper * (2 * across - 1))
@@ -62,13 +70,13 @@ def curl(quad: Quad, push: Points, *, waves: int, taper: float, upright: bool) -
 
 
 def apply(image: Image.Image, bend: Bend, origin: tuple[int, int] = (0, 0)) -> Image.Image:
-    """Return the bent picture; origin = (left, top) is where it lies in the bend's coordinates."""
+    """Return the bent picture. ``origin`` (left, top) is its position in the coordinates of the bend."""
     w, h = image.size
     xs = np.unique(np.linspace(0, w, min(_MESH, w) + 1).astype(int))
     ys = np.unique(np.linspace(0, h, min(_MESH, h) + 1).astype(int))
     knots = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2).astype(np.float64)
     sources = np.clip(bend(knots + origin) - origin, 0, np.array([w, h]) - _INSIDE).reshape(len(ys), len(xs), 2)
-    # Pillow's order of a quad: top-left, bottom-left, bottom-right, top-right.
+    # Pillow's order of corners: top-left, bottom-left, bottom-right, top-right.
     quads = np.concatenate([sources[:-1, :-1], sources[1:, :-1], sources[1:, 1:], sources[:-1, 1:]], axis=2)
     mesh = [
         ((int(xs[i]), int(ys[j]), int(xs[i + 1]), int(ys[j + 1])), tuple(quads[j, i].tolist()))
@@ -79,9 +87,10 @@ def apply(image: Image.Image, bend: Bend, origin: tuple[int, int] = (0, 0)) -> I
 
 
 def moved(points: Points, bend: Bend) -> Points:
-    """Return where points of the old picture are in the new one: the bend's inverse, by fixed-point steps.
+    """Return the positions of points of the old picture in the new one, by fixed-point iteration.
 
-    They converge where no slope of the bend is 2 or more; those of a lens of -0.12 to 0.15 lie in 0.4 to 1.5.
+    The iteration converges if all slopes of the bend are below 2. For a lens of strength -0.12 to 0.15 they are between
+    0.4 and 1.5.
     """
     new = points.copy()
     for _ in range(50):

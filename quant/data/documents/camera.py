@@ -1,4 +1,4 @@
-"""Photographic effects: light, shadow, glare, blur, noise and JPEG, applied to a finished scene."""
+"""Apply photographic effects to a composed scene: light, shadow, glare, blur, noise and JPEG compression."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from PIL import Image, ImageDraw, ImageFilter
 from quant.data.documents.difficulty import Difficulty
 
 _GRAIN_SIDE = 1024
-_LIGHT_STEP = 4  # Light fields are smooth: a quarter of the picture's resolution is enough.
+_LIGHT_STEP = 4  # px; light varies smoothly, so a quarter of the resolution is enough
 
 
 def develop(
     rng: np.random.Generator, picture: Image.Image, hard: Difficulty
 ) -> tuple[NDArray[np.uint8], frozenset[str]]:
-    """Turn an evenly lit RGB picture into a photo: (H, W, 3) uint8, and the names of what was done to it.
+    """Turn an evenly lit RGB picture into a photo.
 
-    No effect moves the picture's content: blurs are symmetric about each pixel.
+    No effect moves the content of the picture: blurs are symmetric about each pixel.
+
+    Returns:
+        The photo ``(H, W, 3)`` uint8, and the names of the effects.
     """
     names: set[str] = set()
     picture = _light(rng, picture, hard, names)
@@ -34,7 +37,7 @@ def _light(rng: np.random.Generator, picture: Image.Image, hard: Difficulty, nam
     size = (-(-picture.width // _LIGHT_STEP), -(-picture.height // _LIGHT_STEP))
     x, y = np.meshgrid(np.linspace(-1, 1, size[0]), np.linspace(-1, 1, size[1]))
     gain = np.ones((size[1], size[0]))
-    if rng.random() < 0.5:  # One-sided light.
+    if rng.random() < 0.5:  # light from one side
         angle = rng.uniform(0, 2 * np.pi)
         gain *= 1 + rng.uniform(0, 0.35) * (x * np.cos(angle) + y * np.sin(angle)) / 1.4
     if rng.random() < 0.5:
@@ -62,14 +65,14 @@ def _light(rng: np.random.Generator, picture: Image.Image, hard: Difficulty, nam
 
 
 def _flash(rng: np.random.Generator, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Gain of a phone's lamp: too bright where it points, falling off with the distance in space squared."""
+    """Return the gain of a phone's flash: too bright at its center, and falling with the squared distance."""
     cx, cy = rng.uniform(-0.4, 0.4, 2)
     squared = (x - cx) ** 2 + (y - cy) ** 2
     return np.asarray(rng.uniform(1.1, 1.9) / (1 + rng.uniform(0.4, 1.6) * squared))
 
 
 def _color_cast(rng: np.random.Generator) -> NDArray[np.float64]:
-    """Gain of each channel under a light that the camera did not balance: from a bulb's orange to a shade's blue."""
+    """Return the gain of each channel without white balance, from the orange of a bulb to the blue of shade."""
     warmth, green = rng.choice([-1, 1]) * rng.uniform(0.12, 0.35), rng.normal(0, 0.06)
     return np.array([1 + warmth * 0.6, 1 + green, 1 - warmth])
 
@@ -80,25 +83,25 @@ def _enlarge(field: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.fl
 
 
 def _cast_shadow(rng: np.random.Generator, size: tuple[int, int]) -> NDArray[np.float64]:
-    """Gain 0..1 of a shadow thrown by a hand, a head, a frame or blinds, with a soft rim."""
+    """Return the gain 0..1 of a soft shadow of a hand, a head, a window frame or blinds."""
     w, h = size
     mask = Image.new("L", size, 0)
     draw = ImageDraw.Draw(mask)
     kind = rng.random()
-    if kind < 0.45:  # A half plane or wedge.
+    if kind < 0.45:  # a half plane or wedge
         angle = rng.uniform(0, 2 * np.pi)
         center = rng.uniform((0.1 * w, 0.1 * h), (0.9 * w, 0.9 * h))
         turns = angle + np.array([-1.57, -0.6, 0.6, 1.57]) * rng.uniform(0.5, 1.0)
         rim = center + 2 * (w + h) * np.column_stack([np.cos(turns), np.sin(turns)])
         points = [(float(a), float(b)) for a, b in [center, *rim]]
         draw.polygon(points, fill=255)
-    elif kind < 0.8:  # A head, arm or phone reaching in from the side.
+    elif kind < 0.8:  # a head, arm or phone that reaches in from the side
         start, end = rng.uniform(-0.3, 1.3, (2, 2)) * (w, h)
         width = int(rng.uniform(0.12, 0.5) * min(w, h))
         draw.line((start[0], start[1], end[0], end[1]), fill=255, width=width)
         r = width * rng.uniform(0.5, 0.9)
         draw.ellipse((end[0] - r, end[1] - r, end[0] + r, end[1] + r), fill=255)
-    else:  # Blinds or a window frame.
+    else:  # blinds or a window frame
         slope, step = rng.uniform(-1, 1), rng.uniform(0.08, 0.4) * h
         for y in np.arange(-h, 2 * h, step):
             draw.line((0, y, w, y + slope * w), fill=255, width=max(1, int(step * rng.uniform(0.2, 0.6))))
@@ -108,7 +111,7 @@ def _cast_shadow(rng: np.random.Generator, size: tuple[int, int]) -> NDArray[np.
 
 
 def _glare(rng: np.random.Generator, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Share 0..1 of white that a lamp or a window mirrors into the picture."""
+    """Return the share 0..1 of white that the reflection of a lamp or a window adds."""
     total = np.zeros_like(x)
     for _ in range(int(rng.integers(1, 3))):
         cx, cy, angle = rng.uniform(-0.9, 0.9), rng.uniform(-0.9, 0.9), rng.uniform(0, np.pi)
@@ -131,7 +134,7 @@ def _blur(rng: np.random.Generator, picture: Image.Image, hard: Difficulty, name
         return _motion(rng, picture, rng.uniform(3, 12) * unit)
     if rng.random() < 0.25:
         return picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.4, 1.0) * unit))
-    if rng.random() < hard.sharpened:  # The halo that phones draw along edges.
+    if rng.random() < hard.sharpened:  # the halo of a phone's sharpening filter
         names.add("sharpened")
         return picture.filter(ImageFilter.UnsharpMask(rng.uniform(1, 3) * unit, int(rng.integers(60, 200)), 2))
     return picture
@@ -144,7 +147,7 @@ def _motion(rng: np.random.Generator, picture: Image.Image, length: float) -> Im
     pixels = np.pad(np.asarray(picture, dtype=np.uint16), ((pad, pad), (pad, pad), (0, 0)), mode="edge")
     h, w = picture.height, picture.width
     total = np.zeros((h, w, 3), np.uint16)
-    # Offsets come in pairs +d and -d, so the blur's center of mass stays on each pixel.
+    # Offsets come in pairs +d and -d, so that the blur is centered on each pixel.
     steps = np.arange(-half, half + 1)
     for d in steps:
         dx, dy = round(d * np.cos(angle)), round(d * np.sin(angle))

@@ -1,6 +1,6 @@
-"""Layouts of small stiff things and of till receipts: bank, identity and business cards, tickets.
+"""Lay out cards, tickets and receipts.
 
-A layout prints on the whole page of its pen; sizes are in page px, most as shares of the page's width or height.
+A layout prints on the whole page of its pen. Sizes are in page px, mostly relative to the page's width or height.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from quant.data.documents.ink import Box, Face, Pen
 
 
 def _lines(pen: Pen, box: Box, size: float, count: int, align: str = "left") -> None:
-    """Write short lines of a size from the top of a box, the first one bold in half of all cases."""
+    """Write short lines from the top of a box. In half of all cases, the first line is larger and bold."""
     face = scripts.alike(pen, size)
     y = box[1]
     for k in range(count):
@@ -29,7 +29,7 @@ def _lines(pen: Pen, box: Box, size: float, count: int, align: str = "left") -> 
 
 
 def bank_card(pen: Pen) -> None:
-    """Artwork, chip, number in groups of four, a name, the two discs of a brand or a mark."""
+    """Draw a bank card: artwork, chip, number in groups of four, name and logo."""
     w, h = pen.image.size
     pictures.artwork(pen)
     if w < h:
@@ -67,7 +67,7 @@ def _chip(pen: Pen, box: Box) -> None:
 
 
 def magnetic_back(pen: Pen) -> None:
-    """Show the back of a card: black stripe, signature field, small print."""
+    """Draw the back of a bank card: magnetic stripe, signature field and small print."""
     w, h = pen.image.size
     pictures.artwork(pen)
     top = h * pen.between(0.06, 0.14)
@@ -80,7 +80,7 @@ def magnetic_back(pen: Pen) -> None:
 
 
 def member_card(pen: Pen) -> None:
-    """Draw a shop's, library's or health insurer's card: artwork or photo, name, bar code."""
+    """Draw a membership card: artwork or photo, name and bar code."""
     w, h = pen.image.size
     pictures.artwork(pen)
     if pen.chance(0.35):
@@ -94,7 +94,7 @@ def member_card(pen: Pen) -> None:
 
 
 def ticket(pen: Pen) -> None:
-    """Draw an entrance or travel ticket: bands, big words, a stub behind a perforation, a code."""
+    """Draw an entrance or travel ticket: bands, large words, a perforated stub and a code."""
     w, h = pen.image.size
     tall = h > w
     if pen.chance(0.5):
@@ -119,7 +119,7 @@ def ticket(pen: Pen) -> None:
 
 
 def identity_card(pen: Pen) -> None:
-    """Guilloche ground, portrait, lines with small labels above, coat of arms, sometimes rows for machines."""
+    """Draw an identity card: guilloche, portrait, labeled lines, coat of arms, and sometimes machine-readable rows."""
     w, h = pen.image.size
     for _ in range(pen.count(1, 3)):
         pictures.guilloche(pen, (0, h * pen.between(-0.1, 0.3), w, h * pen.between(0.7, 1.1)))
@@ -150,7 +150,7 @@ def identity_card(pen: Pen) -> None:
 
 
 def _spaced(pen: Pen, at: tuple[float, float], text: str, step: float) -> None:
-    """Print letters with equal steps in px, as a typewriter does."""
+    """Print monospaced letters, ``step`` px apart."""
     cells = [_cell(letter, step) for letter in text]
     for k, mask in enumerate(cells):
         if mask is not None:
@@ -167,7 +167,7 @@ def _cell(letter: str, step: float) -> Image.Image | None:
 
 
 def business_card(pen: Pen) -> None:
-    """Logo, name and small lines in one of three places; a band at one side."""
+    """Draw a business card: logo, name and small lines in one of three arrangements, sometimes with a band."""
     w, h = pen.image.size
     if pen.chance(0.25):
         pictures.artwork(pen)
@@ -186,7 +186,7 @@ def business_card(pen: Pen) -> None:
 
 
 def receipt(pen: Pen) -> None:
-    """Head in the middle, articles with prices at the right, dashes between, sum, bar code, thanks."""
+    """Draw a receipt: centered head, articles with prices, dashed lines, total and bar code."""
     w, h = pen.image.size
     face, size = pen.face, pen.face.size
     pad, step = w * pen.between(0.04, 0.1), size * pen.between(1.25, 1.6)

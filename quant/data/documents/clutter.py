@@ -1,4 +1,4 @@
-"""Flat objects that lie around a document or hide a part of it: pens, cups, phones, keyboards, hands."""
+"""Draw flat objects that lie around a document or cover a part of it: pens, cups, phones, keyboards, hands."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from quant.data.documents.ink import Color, random_color
 
 POOL = 72
-"""Number of different objects of each group; all stay cached, at most 0.3 MB each."""
+"""Number of different objects per group. All stay cached, at most 0.3 MB each."""
 
 _SIDE = 256
 _PAD = 4
@@ -19,27 +19,27 @@ _PAD = 4
 
 @lru_cache(maxsize=POOL)
 def small_object(index: int) -> Image.Image:
-    """Return an object that may lie anywhere (RGBA; its outline is not that of a sheet)."""
+    """Return a small RGBA object that does not have the outline of a sheet."""
     rng = np.random.default_rng([index, 0x0B1])
     return _SMALL[index % len(_SMALL)](rng)
 
 
 @lru_cache(maxsize=POOL)
 def device(index: int) -> Image.Image:
-    """Return a structured rectangle (RGBA): keyboard, laptop, window, phone, tray, monitor, box."""
+    """Return a rectangular RGBA object: keyboard, laptop, window, phone, tray, monitor or box."""
     rng = np.random.default_rng([index, 0xDE1])
     return _DEVICES[index % len(_DEVICES)](rng)
 
 
 @lru_cache(maxsize=POOL)
 def finger(index: int) -> Image.Image:
-    """Return one to three fingers (RGBA) that point up; the tip is at the top middle."""
+    """Return one to three RGBA fingers that point up, with the tip at the top center."""
     rng = np.random.default_rng([index, 0xF1E])
     image, draw = _blank(_SIDE * 3 // 4, _SIDE * 5 // 4)
     tone = np.array([(236, 200, 175), (205, 155, 120), (150, 100, 70), (90, 60, 45)][int(rng.integers(4))])
     count = int(rng.integers(1, 4))
     width = image.width * rng.uniform(0.2, 0.3)
-    for ring in np.linspace(0, 1, 5):  # The back of the hand, below the fingers.
+    for ring in np.linspace(0, 1, 5):  # the back of the hand, below the fingers
         r, g, b = (int(v) for v in np.clip(tone * (0.7 + 0.2 * ring), 0, 255))
         half, high = image.width * (0.48 - 0.15 * ring), image.height * (0.36 - 0.1 * ring)
         middle, low = image.width / 2, image.height * 0.98
@@ -47,7 +47,7 @@ def finger(index: int) -> Image.Image:
     for k in sorted(range(count), reverse=True):
         x = image.width / 2 + (k if k < 2 else -1) * width * 1.02
         top = _PAD + (0.0 if k == 0 else rng.uniform(0.05, 0.2) * image.height)
-        for ring in np.linspace(0, 1, 7):  # Rounder towards the middle: a cylinder's light.
+        for ring in np.linspace(0, 1, 7):  # brighter towards the middle, like a cylinder
             r, g, b = (int(v) for v in np.clip(tone * (0.72 + 0.33 * ring), 0, 255))
             half = width / 2 * (1 - 0.75 * ring)
             shape = (x - half, top + (width / 2 - half), x + half, image.height + width)
@@ -84,11 +84,11 @@ def _pen(rng: np.random.Generator) -> Image.Image:
 
 
 def _round(rng: np.random.Generator) -> Image.Image:
-    """Cup, plate, coin or lid seen from above."""
+    """Draw a cup, plate, coin or lid from above."""
     image, draw = _blank(_SIDE, _SIDE)
     color = random_color(rng, 40, 256)
     radius, center = _SIDE / 2 - _PAD, _SIDE / 2
-    if rng.random() < 0.3:  # A handle.
+    if rng.random() < 0.3:  # a handle
         draw.rectangle((center, center - 14, _SIDE - _PAD, center + 14), fill=_shift(color, -20))
         radius *= 0.8
     for _ in range(int(rng.integers(1, 6))):
@@ -114,7 +114,7 @@ def _cable(rng: np.random.Generator) -> Image.Image:
 
 
 def _blob(rng: np.random.Generator) -> Image.Image:
-    """Leaf, crumb, toy: a smooth closed outline."""
+    """Draw a smooth closed outline, such as a leaf, crumb or toy."""
     image, draw = _blank(_SIDE, _SIDE)
     angle = np.linspace(0, 2 * np.pi, 60, endpoint=False)
     radius = np.ones_like(angle)
@@ -200,7 +200,7 @@ def _phone(rng: np.random.Generator) -> Image.Image:
 
 
 def _tray(rng: np.random.Generator) -> Image.Image:
-    """Mouse mat, tray or closed book: a dark or strongly colored rounded rectangle with an inner frame."""
+    """Draw a mouse mat, tray or closed book: a dark or strongly colored rounded rectangle with an inner frame."""
     image, draw = _blank(_SIDE, int(_SIDE * rng.uniform(0.6, 0.9)))
     w, h = image.size
     color = random_color(rng, 10, 130)
@@ -212,7 +212,7 @@ def _tray(rng: np.random.Generator) -> Image.Image:
 
 
 def _monitor(rng: np.random.Generator) -> Image.Image:
-    """Screen with windows on it, on a stand: bright, lettered, and no document."""
+    """Draw a monitor that shows windows: bright, with text, but not a document."""
     image, draw = _blank(_SIDE, int(_SIDE * rng.uniform(0.66, 0.8)))
     w, h = image.size
     draw.rectangle((w * 0.4, h * 0.8, w * 0.6, h - _PAD), fill=random_color(rng, 30, 120))
@@ -229,7 +229,7 @@ def _monitor(rng: np.random.Generator) -> Image.Image:
 
 
 def _box(rng: np.random.Generator) -> Image.Image:
-    """Parcel: cardboard with tape and a label's place."""
+    """Draw a cardboard box with tape."""
     image, draw = _blank(_SIDE, int(_SIDE * rng.uniform(0.6, 0.95)))
     w, h = image.size
     brown = _shift((176, 136, 92), int(rng.integers(-45, 40)))

@@ -1,4 +1,4 @@
-"""How often a drawn picture has what makes it hard: usually, in training, and where a network is scored."""
+"""Define how often hard conditions occur in synthetic pictures: by default, in training and in validation."""
 
 from __future__ import annotations
 
@@ -7,47 +7,94 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Difficulty:
-    """Shares 0..1 of the pictures, of those that it can happen to, in which something is drawn.
-
-    ``empty``: no document. Where it lies: ``outside`` (a corner beyond the picture), ``touching`` (a side along the
-    picture's border), ``small`` (at most 30 % of the picture's width or height), ``large`` (93 % and more),
-    ``tilted`` (more than 0.5 rad). What it is: ``curled``, ``graphic`` (covered by bold shapes). Around it:
-    ``clutter``, ``devices`` (clutter that is rectangular: a laptop, a tray), ``sheets`` (others beside it), ``stack``
-    (others under it), ``hand``, ``covered`` (by a thing), ``held`` (before a room out of focus), ``scene`` (a
-    landscape, a street, people or a meal for the ground), ``edge`` (two surfaces meet), ``low_contrast``. The camera:
-    ``lens`` (distortion), ``shadow``, ``glare``, ``flash``, ``dark``, ``white_balance``, ``defocus``, ``motion``,
-    ``noise``, ``jpeg`` (quality below 60), ``sharpened``.
-    """
+    """Probabilities 0..1 of the conditions that make a picture hard, among the pictures where each can happen."""
 
     empty: float
+    """No document."""
+
     outside: float
+    """A corner lies outside the picture."""
+
     touching: float
+    """A corner lies on the border of the picture."""
+
     small: float
+    """The document takes up at most 30 % of the width or height."""
+
     large: float
+    """The document takes up 93 % or more of the width or height."""
+
     tilted: float
+    """The tilt of the sheet is above 0.5 rad."""
+
     curled: float
+    """The sheet is curled."""
+
     clutter: float
+    """Objects lie around the document."""
+
     devices: float
+    """Clutter contains a rectangular object, such as a laptop or tray."""
+
     sheets: float
+    """Other sheets lie beside the document."""
+
     stack: float
+    """Other sheets lie under the document."""
+
     graphic: float
+    """Bold shapes cover the page."""
+
     hand: float
+    """Fingers cover a part of the document."""
+
     covered: float
+    """An object covers a part of the document."""
+
     held: float
+    """The background is out of focus, as behind a sheet held up."""
+
     scene: float
+    """The background is a landscape, street, people or meal instead of a surface."""
+
     edge: float
+    """Two surfaces meet in a straight line."""
+
     low_contrast: float
+    """The surface has nearly the color of the paper."""
+
     lens: float
+    """The lens distorts the picture."""
+
     shadow: float
+    """A shadow falls on the scene."""
+
     glare: float
+    """A lamp or window is reflected."""
+
     flash: float
+    """The flash lights the scene."""
+
     dark: float
+    """The picture is underexposed."""
+
     white_balance: float
+    """The light has a color cast."""
+
     defocus: float
+    """The picture is out of focus."""
+
     motion: float
+    """The picture has motion blur."""
+
     noise: float
+    """The picture has strong noise."""
+
     jpeg: float
+    """The JPEG quality is below 60."""
+
     sharpened: float
+    """Sharpening leaves halos along edges."""
 
 
 USUAL = Difficulty(
@@ -82,7 +129,7 @@ USUAL = Difficulty(
     sharpened=0.15,
 )
 
-# More of what networks fail at: no document, large ones, bold shapes, things and hands over one, other sheets, scenes.
+# More of what networks fail at: no document, large documents, bold shapes, covered corners, other sheets, scenes.
 TRAINING = Difficulty(
     empty=0.2,
     outside=0.12,
@@ -115,7 +162,7 @@ TRAINING = Difficulty(
     sharpened=0.15,
 )
 
-# Each condition in at least a tenth of all pictures, the empty ones and those that leave no room for it counted in.
+# Each condition occurs in at least a tenth of all pictures, including those where it cannot happen.
 HARD = Difficulty(
     empty=0.12,
     outside=0.14,

@@ -1,4 +1,4 @@
-"""Which document a picture shows, and where it lies in it."""
+"""Choose the document of a picture and its position."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from quant.data.documents.poses import Quad, Size
 from quant.data.documents.props import Props
 
 SIDES = (320, 720)
-"""Shortest and longest long side of a drawn picture, px."""
+"""Minimum and maximum of the long side of a picture, in px."""
 
 _ASPECTS = (4 / 3, 16 / 9, 3 / 2, 20 / 9, 1.0)
 _ASPECT_RATES = (0.45, 0.27, 0.12, 0.08, 0.08)
@@ -21,23 +21,28 @@ _ASPECT_RATES = (0.45, 0.27, 0.12, 0.08, 0.08)
 
 @dataclass(frozen=True)
 class Framing:
-    """Where the document lies; quad in continuous picture coordinates."""
+    """A document and its position in the picture."""
 
     page: Page
+    """The document."""
+
     quad: Quad
+    """Its corners in continuous picture coordinates."""
+
     conditions: frozenset[str]
+    """Names of the conditions that hold, such as ``small`` or ``card``."""
 
 
 def draw_size(rng: np.random.Generator) -> Size:
-    """Draw a picture's (width, height) in px, of a usual camera aspect."""
+    """Choose a random picture size (width, height) in px with a common camera aspect ratio."""
     long_side = int(rng.integers(SIDES[0], SIDES[1] + 1))
     short = round(long_side / float(rng.choice(_ASPECTS, p=_ASPECT_RATES)))
     return (short, long_side) if rng.random() < 0.6 else (long_side, short)
 
 
 def draw_framing(rng: np.random.Generator, props: Props, size: Size, hard: Difficulty) -> Framing:
-    """Draw a page and its place in a picture of (width, height) px."""
-    # No number is drawn at a rate of 0: the scored pictures are older than such pages and stay what they were.
+    """Choose a random page and its position in a picture of (width, height) px."""
+    # At a rate of 0, no random number is consumed, so that validation pictures stay as they were before such pages.
     graphic = hard.graphic > 0 and rng.random() < hard.graphic
     page = props.graphic(rng) if graphic else props.page(rng)
     outside, touching, tilted = (bool(rng.random() < rate) for rate in (hard.outside, hard.touching, hard.tilted))

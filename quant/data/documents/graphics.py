@@ -1,6 +1,6 @@
-"""Sheets that bold shapes cover: boards and targets, puzzles, charts, posters, plans, sheet music.
+"""Lay out pages covered by bold shapes: game boards, targets, puzzles, charts, posters, plans, sheet music.
 
-Their straight lines and dark corners are stronger than the sheet's own outline. See `layouts` for the units.
+Their straight lines and dark corners are stronger than the outline of the sheet. Sizes are as in `layouts`.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from quant.data.documents.ink import Box, Color, Pen
 
 
 def _inside(pen: Pen, least: float = 0.02, most: float = 0.14) -> Box:
-    """Return the sheet's box within margins that may be narrow."""
+    """Return a box inside random margins, between ``least`` and ``most`` of the page size."""
     w, h = pen.image.size
     x, y = w * pen.between(least, most), h * pen.between(least, most)
     return x, y, w - x, h - y
 
 
 def _grid(box: Box, across: int) -> list[Box]:
-    """Return the square cells, row by row, that fill a box from its left upper corner, ``across`` in a row."""
+    """Return square cells that fill a box from the top left, row by row, ``across`` per row."""
     left, top, right, bottom = box
     side = (right - left) / across
     rows = max(1, int((bottom - top) / side))
@@ -34,12 +34,12 @@ def _grid(box: Box, across: int) -> list[Box]:
 
 
 def _shade(pen: Pen) -> Color:
-    """Return the print's color or one of its own."""
+    """Return the color of the ink or a random one."""
     return pen.ink if pen.chance(0.6) else ink.print_color(pen.rng)
 
 
 def board(pen: Pen) -> None:
-    """Chequers, discs, rings or matrix codes in rows, as on game boards, targets and sheets of labels."""
+    """Draw squares, discs, rings or matrix codes in a grid, as on game boards, targets and label sheets."""
     box, across = _inside(pen), pen.count(3, 11)
     motif, chequered, color = pen.count(0, 3), pen.chance(0.5), _shade(pen)
     for k, (left, top, right, bottom) in enumerate(_grid(box, across)):
@@ -57,10 +57,7 @@ def board(pen: Pen) -> None:
 
 
 def puzzle(pen: Pen) -> None:
-    """Print a title and a grid: a sudoku with thick lines around each nine cells, or black squares among numbers.
-
-    Some numbers are written by hand.
-    """
+    """Draw a title and a puzzle: a sudoku, or a grid of black squares and numbers. Some numbers are handwritten."""
     box = _inside(pen)
     y = scripts.heading(pen, box, pen.face.size * pen.between(1.4, 2.6)) + pen.face.size
     sudoku = pen.chance(0.6)
@@ -82,7 +79,7 @@ def puzzle(pen: Pen) -> None:
 
 
 def chart(pen: Pen) -> None:
-    """Print headed bars, curves or pies, one above the other, with axes and words."""
+    """Draw a heading, and bar charts, line charts or pie charts below each other."""
     left, _, right, bottom = box = _inside(pen, 0.05)
     y = scripts.heading(pen, box, pen.face.size * pen.between(1.5, 2.8)) + pen.face.size
     count = 1 if bottom - y < right - left else pen.count(1, 3)
@@ -117,7 +114,7 @@ def _figure(pen: Pen, box: Box) -> None:
 
 
 def poster(pen: Pen) -> None:
-    """Cover the sheet with fields, discs, rays or stripes in strong colors, huge words on them."""
+    """Cover the page with discs, rectangles, triangles or stripes in strong colors, and huge words."""
     w, h = pen.image.size
     shades = [_shade(pen), *(ink.print_color(pen.rng) for _ in range(3))]
     if pen.chance(0.7):
@@ -144,7 +141,7 @@ def poster(pen: Pen) -> None:
 
 
 def plan(pen: Pen) -> None:
-    """Draw rooms with walls and doors, or a map of fields, roads and water; names in it, a scale in a corner."""
+    """Draw a floor plan of rooms, or a map of areas and roads, with names."""
     left, top, right, bottom = box = _inside(pen, 0.0, 0.1)
     w, h = right - left, bottom - top
     if pen.chance(0.5):
@@ -169,7 +166,7 @@ def plan(pen: Pen) -> None:
 
 
 def music(pen: Pen) -> None:
-    """Print a title and staves with notes, stems and bars."""
+    """Draw a title and staves with notes and bars."""
     left, _, right, bottom = box = _inside(pen, 0.04, 0.1)
     gap = pen.between(0.006, 0.011) * pen.image.height
     y = scripts.heading(pen, box, gap * 5, "center") + gap * 6

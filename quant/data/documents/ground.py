@@ -1,4 +1,4 @@
-"""What a document lies on: one surface, or two that meet; or the scene that it is held before."""
+"""Draw the background of a document: one surface, two that meet, or the scene behind a sheet held up."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ PATTERNS = ("stripes", "checks", "dots")
 def background(
     rng: np.random.Generator, props: Props, size: Size, framing: Framing | None, hard: Difficulty, names: set[str]
 ) -> Image.Image:
-    """Return the picture without things on it; what makes it hard is added to names."""
-    # As for graphic pages: at a rate of 0 no number is drawn.
+    """Return the background. Names of its conditions are added to ``names``."""
+    # As for graphic pages, no random number is consumed at a rate of 0.
     if hard.scene > 0 and rng.random() < hard.scene:
         ground = pictures.photo(rng, size)
         names.add("scene")
     else:
         ground = _ground(rng, props, size, framing, hard, names)
-    if rng.random() < hard.edge:  # A table's edge, a wall: a strong line that is not a document's.
+    if rng.random() < hard.edge:  # a table edge or wall: a strong line that is not a document
         other = _ground(rng, props, size, None, hard, names)
-        if rng.random() < 0.4:  # Beyond the table, the room is out of focus.
+        if rng.random() < 0.4:  # the room beyond the table, out of focus
             other = other.filter(ImageFilter.BoxBlur(rng.uniform(2, 10) * max(size) / 512))
         far, way = 4.0 * max(size), rng.uniform(0, 2 * np.pi)
         normal = np.array([np.cos(way), np.sin(way)])
@@ -41,10 +41,10 @@ def background(
 def _ground(
     rng: np.random.Generator, props: Props, size: Size, framing: Framing | None, hard: Difficulty, names: set[str]
 ) -> Image.Image:
-    """Return one surface as a camera sees it."""
+    """Return one surface in perspective."""
     surface = props.surface(rng)
     names.add("pattern" if surface.kind in PATTERNS else surface.kind)
-    # A camera's view of the textured plane: any turn, a trapezoid inside the texture's square.
+    # The view of the textured plane is a randomly rotated trapezoid inside the square texture.
     flat = (poses.rectangle(size) - np.array(size) / 2) / max(size)
     near_far = 1 + rng.uniform(-0.25, 0.25) * np.sign(flat[:, 1])
     turn = rng.choice([0.0, np.pi / 2, rng.uniform(0, 2 * np.pi)])
@@ -58,7 +58,7 @@ def _ground(
     coefficients = tuple(float(v) for v in matrix.reshape(9)[:8])
     ground = surface.tone.transform(size, Image.Transform.PERSPECTIVE, coefficients, Image.Resampling.BILINEAR)
     curve = surfaces.color_curve(rng, surface.kind)
-    if framing is not None and rng.random() < hard.low_contrast:  # Almost the color of the paper.
+    if framing is not None and rng.random() < hard.low_contrast:  # nearly the color of the paper
         paper = np.asarray(framing.page.image)[pages.MARGIN].mean(axis=0)
         curve = (curve - curve[128]) * rng.uniform(0.2, 0.7) + paper + rng.normal(0, 7) + rng.normal(0, 2, 3)
         names.add("low-contrast")

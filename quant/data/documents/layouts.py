@@ -1,7 +1,6 @@
-"""Layouts of sheets: letters, articles, brochures, forms, invoices; and the table of all layouts.
+"""Lay out letters, articles, brochures, forms and invoices, and list all layouts by kind of page.
 
-A layout prints on the whole page of its pen; sizes are in page px, most as shares of the page's width or height.
-`LAYOUTS` has those of each kind of page with their rates.
+A layout prints on the whole page of its pen. Sizes are in page px, mostly relative to the page's width or height.
 """
 
 from __future__ import annotations
@@ -17,19 +16,19 @@ Layout = Callable[[Pen], None]
 
 
 def _body(pen: Pen) -> Box:
-    """Return the box inside a page's margins."""
+    """Return the box inside random page margins."""
     w, h = pen.image.size
     x, y = w * pen.between(0.05, 0.13), h * pen.between(0.04, 0.1)
     return x, y, w - x, h - y
 
 
 def blank(pen: Pen) -> None:
-    """Print nothing: a common and hard case, only the outline marks the sheet."""
+    """Print nothing, a common and hard case: only the outline shows the sheet."""
     pen.marks.add("blank")
 
 
 def letter(pen: Pen) -> None:
-    """Letterhead with logo, address, date, paragraphs, signature, small print at the foot."""
+    """Print a letter: letterhead with logo, address, date, paragraphs, signature and small print at the foot."""
     left, top, right, bottom = _body(pen)
     size = pen.face.size
     if pen.chance(0.25):
@@ -54,7 +53,7 @@ def letter(pen: Pen) -> None:
 
 
 def article(pen: Pen) -> None:
-    """Title and one to three columns with headings, pictures, formulas, lists or tables in them."""
+    """Print an article: title, and one to three columns of text, pictures, formulas, lists and tables."""
     left, top, right, bottom = box = _body(pen)
     size = pen.face.size
     y = top
@@ -70,7 +69,7 @@ def article(pen: Pen) -> None:
 
 
 def report(pen: Pen) -> None:
-    """Heading, a table over the whole width, lists; landscape sheets too."""
+    """Print a report: heading, a table across the page, and a list."""
     left, top, right, bottom = box = _body(pen)
     size = pen.face.size
     if pen.chance(0.4):
@@ -85,7 +84,7 @@ def report(pen: Pen) -> None:
 
 
 def brochure(pen: Pen) -> None:
-    """Photo over the whole width or page, title in it, columns of text: magazines, flyers, posters."""
+    """Print a brochure or magazine page: a large photo with a title on it, and columns of text."""
     w, h = pen.image.size
     size = pen.face.size
     share = pen.between(0.3, 1.05)
@@ -108,7 +107,7 @@ def brochure(pen: Pen) -> None:
 
 
 def certificate(pen: Pen) -> None:
-    """Ornamental frame, centerd lines, seal and signatures."""
+    """Print a certificate: ornamental frame, centered lines, seal and signatures."""
     w, h = pen.image.size
     inset, size = min(w, h) * pen.between(0.03, 0.07), min(w, h) * 0.03
     pictures.guilloche(pen, (inset, inset, w - inset, h - inset))
@@ -124,7 +123,7 @@ def certificate(pen: Pen) -> None:
 
 
 def form(pen: Pen) -> None:
-    """Title, sections of fields in a grid inside frames, boxes to tick, sometimes a table."""
+    """Print a form: title, and sections of fields, tick boxes and sometimes tables."""
     left, _, right, bottom = box = _body(pen)
     size, filled = pen.face.size, pen.chance(0.6)
     y = scripts.heading(pen, box, size * pen.between(1.4, 2.2)) + size
@@ -153,7 +152,7 @@ def form(pen: Pen) -> None:
 
 
 def invoice(pen: Pen) -> None:
-    """Logo, address, number, table of amounts, totals at the right, bank lines and a code at the foot."""
+    """Print an invoice: logo, number, address, table of amounts, totals, bank details and a code."""
     left, top, right, bottom = _body(pen)
     size, wide = pen.face.size, right - left
     if pen.chance(0.3):
@@ -208,4 +207,4 @@ LAYOUTS: dict[str, tuple[tuple[float, Layout], ...]] = {
         (0.08, graphics.music),
     ),
 }
-"""Layouts of each kind of page with their rates, which sum to 1."""
+"""Rate and function of each layout by kind of page. The rates of a kind sum to 1."""

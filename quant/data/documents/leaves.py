@@ -1,6 +1,6 @@
-"""Layouts of books, notebooks, notes, photos and postcards.
+"""Lay out books, notebooks, notes, photos and postcards.
 
-A layout prints on the whole page of its pen; sizes are in page px, most as shares of the page's width or height.
+A layout prints on the whole page of its pen. Sizes are in page px, mostly relative to the page's width or height.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from quant.data.documents.ink import Box, Pen
 
 
 def book_page(pen: Pen) -> None:
-    """Running title, paragraphs or verse or a picture, page number."""
+    """Print a book page: running title, text or a picture, and page number."""
     _leaf(pen, (0, 0, *pen.image.size))
 
 
 def book_spread(pen: Pen) -> None:
-    """Two open pages side by side."""
+    """Print two open book pages side by side."""
     w, h = pen.image.size
     _leaf(pen, (0, 0, w / 2, h))
     _leaf(pen, (w / 2, 0, w, h))
@@ -47,7 +47,7 @@ def _leaf(pen: Pen, box: Box) -> None:
 
 
 def notebook(pen: Pen) -> None:
-    """Ruled, squared or dotted paper with a margin, holes or a spiral; written on, often with marker."""
+    """Draw a notebook page: ruled, squared or dotted paper with a margin, holes or a spiral, and handwriting."""
     w, h = pen.image.size
     step = h / pen.count(20, 34)
     _ruling(pen, step)
@@ -61,11 +61,11 @@ def notebook(pen: Pen) -> None:
 
 
 def _written(pen: Pen, box: Box, step: float) -> None:
-    """Write by hand on lines a step apart, with formulas, sketches, marked words."""
+    """Write by hand on lines ``step`` px apart, sometimes with marked words and a drawing."""
     hand = scripts.face(pen.rng, "hand", round(step * pen.between(0.6, 0.8)))
     by_hand = replace(pen, face=hand, ink=blocks.pen_color(pen), accent=blocks.pen_color(pen))
     left, top, right, bottom = box
-    # The base line of a word lies 1.1 sizes below its top.
+    # The baseline of a word is 1.1 sizes below its top.
     start = top + step - hand.size * 1.1 if top > step else step - hand.size * 1.1
     if pen.chance(0.25):
         blocks.bullets(replace(by_hand, face=hand), box)
@@ -114,7 +114,7 @@ def _holes(pen: Pen) -> None:
 
 
 def note(pen: Pen) -> None:
-    """A few words or a list by hand; a darker band where a sticky note is glued."""
+    """Write a short note or list by hand, sometimes with the darker band of a sticky note."""
     w, h = pen.image.size
     if pen.chance(0.4):
         pen.draw.rectangle((0, 0, w, h * 0.14), ink.mix(pen.paper, (0, 0, 0), 0.05))
@@ -125,13 +125,13 @@ def note(pen: Pen) -> None:
 
 
 def childs_drawing(pen: Pen) -> None:
-    """Draw as a child does, over most of the sheet."""
+    """Draw a child's drawing over most of the page."""
     w, h = pen.image.size
     pictures.crayon_drawing(pen, (w * 0.04, h * 0.1, w * 0.96, h * 0.95))
 
 
 def photo_print(pen: Pen) -> None:
-    """Print a photo up to the edges or with a white or black border, wider below for instant film."""
+    """Print a photo without a border, or with one that may be wider at the bottom, like instant film."""
     w, h = pen.image.size
     border = 0.0 if pen.chance(0.4) else pen.between(0.02, 0.07) * min(w, h)
     foot = border * (4 if pen.chance(0.3) else 1)
@@ -139,7 +139,7 @@ def photo_print(pen: Pen) -> None:
 
 
 def postcard_back(pen: Pen) -> None:
-    """Draw a postcard's back: handwriting at the left, address lines and a stamp at the right."""
+    """Draw the back of a postcard: handwriting on the left, address lines and a stamp on the right."""
     w, h = pen.image.size
     pen.draw.line((w / 2, h * 0.1, w / 2, h * 0.9), pen.ink)
     _written(pen, (w * 0.04, h * 0.08, w * 0.48, h * 0.92), h / 12)

@@ -1,4 +1,4 @@
-"""Parts of printed and written pages: columns, tables, lists, boxes to fill in, codes, stamps, signatures.
+"""Draw parts of pages: columns, tables, lists, form fields, codes, stamps and signatures.
 
 Boxes are (left, top, right, bottom) in page px.
 """
@@ -19,17 +19,17 @@ _PENS = ((25, 40, 130), (20, 30, 100), (30, 30, 35), (30, 30, 35), (150, 30, 40)
 
 
 def pen_color(pen: Pen) -> Color:
-    """Return the color of a ball pen or pencil, or a light one on dark paper."""
+    """Return the color of a ballpoint pen or pencil, or a light color on dark paper."""
     return _PENS[pen.count(0, len(_PENS) - 1)] if ink.luma(pen.paper) > 110 else ink.mix(pen.ink, (255, 255, 255), 0.5)
 
 
 def money(pen: Pen, largest: float = 4.0) -> str:
-    """Return an amount below 10 ** largest."""
+    """Return a random amount of money below 10 ** largest."""
     return f"{10 ** pen.between(-0.3, largest):.2f}"
 
 
 def table(pen: Pen, box: Box, *, amounts: bool = False, row: float = 1.9) -> float:
-    """Draw a table with a head; some rows shaded, with or without lines; return the y below it."""
+    """Draw a table, optionally with a head, shaded rows and lines. Return the y below it."""
     left, top, right, bottom = box
     size = pen.face.size
     rows = int(np.clip((bottom - top) / (size * row), 2, 40))
@@ -63,7 +63,7 @@ def table(pen: Pen, box: Box, *, amounts: bool = False, row: float = 1.9) -> flo
 
 
 def bullets(pen: Pen, box: Box) -> float:
-    """Write a list with dots, dashes, numbers or boxes in front; return the y below it."""
+    """Draw a list with dots, dashes, numbers or tick boxes. Return the y below it."""
     left, top, right, bottom = box
     size, kind, y = pen.face.size, pen.count(0, 3), top
     number = 1
@@ -91,7 +91,7 @@ def bullets(pen: Pen, box: Box) -> float:
 
 
 def tick_box(pen: Pen, at: tuple[float, float], size: float) -> None:
-    """Draw a small box, ticked or not."""
+    """Draw a small box, ticked in 40 % of all cases."""
     x, y = at
     pen.draw.rectangle((x, y, x + size, y + size), None, pen.ink)
     if pen.chance(0.4):
@@ -101,7 +101,7 @@ def tick_box(pen: Pen, at: tuple[float, float], size: float) -> None:
 
 
 def field(pen: Pen, box: Box, *, filled: bool) -> None:
-    """Draw one thing to fill in: a label with a box, comb, dotted line or line."""
+    """Draw a form field: a label with a box, comb, dotted line or solid line, optionally filled in by hand."""
     left, top, right, bottom = box
     size = pen.face.size
     used = scripts.line(pen, pen.face, (left, top, left + (right - left) * 0.45))
@@ -126,7 +126,7 @@ def field(pen: Pen, box: Box, *, filled: bool) -> None:
 
 
 def equation(pen: Pen, box: Box) -> float:
-    """Write a centerd formula: symbols, a fraction, a root or a sum, a number at the right; return the y below."""
+    """Draw a formula of symbols, fractions and roots, sometimes numbered. Return the y below it."""
     left, top, right, _ = box
     size = pen.face.size
     x, middle = left + (right - left) * pen.between(0.15, 0.4), top + size * 1.6
@@ -159,7 +159,7 @@ def equation(pen: Pen, box: Box) -> float:
 
 
 def columns(box: Box, count: int, gap: float) -> list[Box]:
-    """Cut a box into columns with gaps in px between them."""
+    """Split a box into columns with ``gap`` px between them."""
     left, top, right, bottom = box
     width = (right - left - gap * (count - 1)) / count
     return [(left + k * (width + gap), top, left + k * (width + gap) + width, bottom) for k in range(count)]
@@ -188,7 +188,7 @@ def flow(pen: Pen, column: Box, align: str) -> None:
 
 
 def barcode(pen: Pen, box: Box) -> None:
-    """Draw upright bars on white, with digits below."""
+    """Draw a bar code on white with digits below."""
     left, top, right, bottom = box
     pen.draw.rectangle((left - 5, top - 3, right + 5, bottom + 3), (252, 252, 252))
     x = left
@@ -196,7 +196,7 @@ def barcode(pen: Pen, box: Box) -> None:
     unit = max(1.0, (right - left) / 150)
     while x < right - 4 * unit:
         wide = pen.count(1, 4) * unit
-        last = max(x, x + wide - 1)  # a sum of a rounded x may come out below it
+        last = max(x, x + wide - 1)  # rounding may make the sum smaller than x
         pen.draw.rectangle((x, top, last, bottom - digits), (15, 15, 18))
         x += wide + pen.count(1, 3) * unit
     number = str(pen.count(10**11, 10**12 - 1))
@@ -220,7 +220,7 @@ def square_code(pen: Pen, at: tuple[float, float], side: float) -> None:
 
 
 def stamp(pen: Pen, box: Box, size: float) -> None:
-    """Press a round or square rubber stamp somewhere into a box; size is the height of its letters, px."""
+    """Draw a round or rectangular rubber stamp at a random position in a box. ``size`` is a text size in px."""
     r = size * pen.between(2.2, 4.5)
     x, y = pen.between(box[0], box[2]), pen.between(box[1], box[3])
     color = ink.mix(pen.paper, _STAMPS[pen.count(0, len(_STAMPS) - 1)], pen.between(0.45, 0.9))
@@ -233,7 +233,7 @@ def stamp(pen: Pen, box: Box, size: float) -> None:
 
 
 def signature(pen: Pen, box: Box) -> None:
-    """Write a fast smooth flourish inside a box."""
+    """Draw a signature inside a box."""
     left, top, right, bottom = box
     count = pen.count(6, 12)
     x = np.linspace(left, right - (right - left) * 0.15, count) + pen.rng.normal(0, (right - left) * 0.06, count)
@@ -248,7 +248,7 @@ def signature(pen: Pen, box: Box) -> None:
 
 
 def highlight(pen: Pen, box: Box) -> None:
-    """Draw over a part of a box with a marker, which darkens no ink, or underline it by hand."""
+    """Mark random parts of a box with a text marker, or underline them by hand."""
     left, top, right, bottom = box
     color = _MARKERS[pen.count(0, len(_MARKERS) - 1)]
     step = pen.face.size * 1.45
@@ -267,7 +267,7 @@ def highlight(pen: Pen, box: Box) -> None:
 
 
 def logo(pen: Pen, box: Box) -> None:
-    """Draw a simple shape in the accent's color, with or without a second one."""
+    """Draw a logo: a simple shape in the accent color, sometimes with a disc inside."""
     left, top, right, bottom = box
     side = min(right - left, bottom - top)
     shape = (left, top, left + side, top + side)

@@ -1,4 +1,4 @@
-"""Flat page textures: paper, print, wear and the outline of rounded or curled sheets."""
+"""Generate flat pages: paper, print, wear, and the outline of rounded or bowed sheets."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from quant.data.documents.ink import Color, Pen
 from quant.data.documents.poses import Size
 
 MARGIN = 16
-"""Px of repeated border around a page, so that bilinear sampling at the sheet's edge meets paper."""
+"""Width in px of the repeated border around a page, so that bilinear sampling at its edge finds paper."""
 
 POOL = 240
-"""Number of different pages; all stay cached, 1 MB each on average, 1.8 MB at most."""
+"""Number of different pages. All stay cached, 1 MB each on average and at most 1.8 MB."""
 
 GRAPHIC_POOL = 40
-"""Number of different pages of kind graphic, cached beside the others."""
+"""Number of different pages of kind ``graphic``, which are cached too."""
 
 MARKS = frozenset(
     (
@@ -39,7 +39,7 @@ MARKS = frozenset(
         "graphic",
     )
 )
-"""What `Page.marks` may hold."""
+"""Possible values of `Page.marks`."""
 
 _LONG_SIDE = 640
 _DARK = 90
@@ -49,16 +49,19 @@ _FOREIGN_RATE = 0.27
 
 @dataclass(frozen=True)
 class _Kind:
-    """One kind of page.
-
-    rate: share of all pages. aspect: range of short by long side. upright: share that stands on the short side.
-    text: range of the body's size in px.
-    """
+    """One kind of page."""
 
     rate: float
+    """Share of all pages."""
+
     aspect: tuple[float, float]
+    """Range of the short side divided by the long side."""
+
     upright: float
+    """Share of pages in portrait orientation."""
+
     text: tuple[int, int]
+    """Range of the text size in px."""
 
 
 _KINDS = {
@@ -75,40 +78,46 @@ _KINDS = {
     "notebook": _Kind(0.068, (0.65, 0.8), 0.85, (8, 13)),
     "note": _Kind(0.057, (0.7, 1.0), 0.6, (12, 20)),
     "photo": _Kind(0.06, (0.65, 0.8), 0.35, (10, 16)),
-    "graphic": _Kind(0.0, (0.6, 1.0), 0.65, (8, 16)),  # drawn by `graphic` alone
+    "graphic": _Kind(0.0, (0.6, 1.0), 0.65, (8, 16)),  # only used by `graphic`
 }
 
 
 @dataclass(frozen=True)
 class Page:
-    """A flat sheet.
-
-    image: RGB, the page with `MARGIN` px around it. size: (width, height) of the page without margin, px.
-    cutout: L like `image`, 255 where there is paper; None for a sheet with straight edges and sharp corners.
-    kind: a4, letter, form, invoice, receipt, card, id-card, business-card, book, spread, notebook, note, photo,
-    graphic, or blank for `plain_page`. marks: what is on it, a part of `MARKS`: "script" is other than Latin,
-    "colored-paper" and "dark-paper" tell of the paper, or of a photo or artwork that covers most of it.
-    """
+    """A flat sheet."""
 
     image: Image.Image
+    """RGB image of the page with a margin of `MARGIN` px."""
+
     size: Size
+    """(width, height) of the page without the margin, in px."""
+
     cutout: Image.Image | None
+    """Mask of the size of ``image``, 255 where there is paper. None for straight edges and sharp corners."""
+
     kind: str
+    """A key of ``_KINDS``, such as ``a4``, or ``blank`` for `plain_page`."""
+
     marks: frozenset[str] = frozenset()
+    """Content of the page, out of `MARKS`.
+
+    ``script`` is a script other than Latin. ``colored-paper`` and ``dark-paper`` describe the median color of the page,
+    which may be that of a photo or artwork.
+    """
 
 
 def page(index: int) -> Page:
-    """Return page number `index` of the pool (any integer >= 0 is valid; equal index, equal bytes)."""
+    """Return the page of an index >= 0. Equal indices give equal bytes."""
     return _page(index, _kind(index))
 
 
 def graphic(index: int) -> Page:
-    """Return page number `index` of those that bold shapes cover: charts, posters, puzzles, maps; as `page`."""
+    """Return the page covered by bold shapes of an index >= 0, such as a chart, poster, puzzle or map."""
     return _page(index, "graphic")
 
 
 def plain_page(size: Size, color: Color = (255, 255, 255)) -> Page:
-    """Return an empty sheet of one color; size is (width, height) in px."""
+    """Return an empty sheet of one color and (width, height) px."""
     full = (size[0] + 2 * MARGIN, size[1] + 2 * MARGIN)
     image = Image.new("RGB", full, color)
     return Page(image, size, None, "blank", frozenset({"blank"}) | _tones(image))
@@ -121,7 +130,7 @@ def _page(index: int, kind: str) -> Page:
 
 @lru_cache(maxsize=POOL + GRAPHIC_POOL)
 def _render(index: int, kind: str) -> tuple[NDArray[np.uint8], Size, Image.Image | None, frozenset[str]]:
-    # Cached as an array: Pillow spends four bytes on an RGB pixel.
+    # Cached as an array, because Pillow stores an RGB pixel in four bytes.
     rng = np.random.default_rng([index, 0x9A6E])
     size = _page_size(rng, _KINDS[kind])
     pen = _pen(rng, kind, size, papers.color(rng, kind, _spaced(index, 1)))
@@ -134,10 +143,10 @@ def _render(index: int, kind: str) -> tuple[NDArray[np.uint8], Size, Image.Image
 
 
 def _spaced(index: int, axis: int) -> float:
-    """Return point `index` in 0..1 of a sequence without clusters.
+    """Return the coordinate 0..1 of point ``index`` of a low-discrepancy sequence.
 
-    Both axes together fill the unit square evenly (multiples of the powers of 1 / 1.3247, the plastic number), so
-    that every pool, not only the average one, has the rates of the tables.
+    Both axes together fill the unit square evenly (multiples of the powers of 1 / 1.3247, the plastic number), so that
+    every pool has the rates of the tables.
     """
     return (0.5 + (index + 1) * (0.7548776662466927, 0.5698402909980532)[axis]) % 1.0
 
@@ -171,7 +180,7 @@ def _pen(rng: np.random.Generator, kind: str, size: Size, paper: Color) -> Pen:
 
 
 def _print(pen: Pen, kind: str) -> None:
-    """Lay the page out, with what shines through before and what was added later."""
+    """Print the layout, with show-through from the back before it, and stamps, marks and notes after it."""
     rows = layouts.LAYOUTS[kind]
     layout = rows[int(pen.rng.choice(len(rows), p=[rate for rate, _ in rows]))][1]
     if kind in ("form", "invoice"):
@@ -200,7 +209,7 @@ def _print(pen: Pen, kind: str) -> None:
 
 
 def _bands(pen: Pen) -> None:
-    """Print frames and bands close to the edge: strong straight lines that are not the outline."""
+    """Print frames or bands close to the edge: strong straight lines that are not the outline."""
     w, h = pen.image.size
     inset = pen.between(0.012, 0.06) * min(w, h)
     kind = pen.count(0, 3)
@@ -214,7 +223,7 @@ def _bands(pen: Pen) -> None:
 
 
 def _fasten(rng: np.random.Generator, image: Image.Image) -> None:
-    """Put a staple or a paper clip near an upper corner."""
+    """Draw a staple or a paper clip near an upper corner."""
     draw = ImageDraw.Draw(image)
     w, long = image.width, image.width * rng.uniform(0.025, 0.045)
     x = rng.uniform(0.03, 0.08) * w if rng.random() < 0.7 else rng.uniform(0.88, 0.95) * w
@@ -232,7 +241,7 @@ def _fasten(rng: np.random.Generator, image: Image.Image) -> None:
 
 
 def _tones(image: Image.Image) -> frozenset[str]:
-    """Tell from the median of each channel whether the paper is colored or dark."""
+    """Return whether the page is colored or dark, judged by the median of each channel."""
     r, g, b = (int(v) for v in np.median(np.asarray(image.reduce(2)), axis=(0, 1)))
     facts = {"dark-paper": ink.luma((r, g, b)) < _DARK, "colored-paper": max(r, g, b) - min(r, g, b) >= _COLORED}
     return frozenset(name for name, holds in facts.items() if holds)
@@ -240,7 +249,7 @@ def _tones(image: Image.Image) -> frozenset[str]:
 
 def _cutout(rng: np.random.Generator, size: Size, kind: str) -> Image.Image | None:
     w, h = size
-    # Twice the size, then halved: the outline itself gets soft steps.
+    # Drawn at twice the size and halved, for a soft outline.
     full = (2 * (w + 2 * MARGIN), 2 * (h + 2 * MARGIN))
     if "card" in kind and (kind == "card" or rng.random() < 0.3):
         mask = Image.new("L", full, 0)
@@ -250,8 +259,8 @@ def _cutout(rng: np.random.Generator, size: Size, kind: str) -> Image.Image | No
         mask.paste(255, box)
         ring = Image.new("L", full, 0)
         ImageDraw.Draw(ring).rounded_rectangle(inner, radius, fill=255)
-        # Outside the page the mask stays 255 except beside the rounded corners, so that the straight
-        # edges are cut by the exact polygon alone and not a second time by this texture.
+        # Outside the page the mask stays 255 except at the rounded corners, so that straight edges are cut only by
+        # the exact polygon and not again by this mask.
         reach = round(w_radius)
         for x in (0, full[0] - 2 * MARGIN - reach):
             for y in (0, full[1] - 2 * MARGIN - reach):
@@ -264,7 +273,7 @@ def _cutout(rng: np.random.Generator, size: Size, kind: str) -> Image.Image | No
 
 
 def _bowed_mask(rng: np.random.Generator, size: Size) -> Image.Image:
-    """Mask of a sheet whose edges bow inwards a little between exact corners."""
+    """Return the mask of a sheet whose edges bow inwards slightly between exact corners."""
     w, h = size
     mask = Image.new("L", (2 * (w + 2 * MARGIN), 2 * (h + 2 * MARGIN)), 255)
     draw = ImageDraw.Draw(mask)

@@ -1,4 +1,4 @@
-"""Paper: its color, and what use leaves on it. Gains are (h, w) or (h, w, 3) float arrays of about 1."""
+"""Generate paper colors and traces of wear. Gains are float arrays ``(h, w)`` or ``(h, w, 3)`` around 1."""
 
 from __future__ import annotations
 
@@ -17,11 +17,16 @@ _Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class _Tone:
-    """Ranges of hue (turns), saturation and value (0..1)."""
+    """Ranges of a paper color."""
 
     hue: _Range
+    """In turns."""
+
     saturation: _Range
+    """0..1."""
+
     value: _Range
+    """0..1."""
 
 
 _TONES = {
@@ -63,18 +68,18 @@ _KIND_TONES |= {"spread": _BOOK, "notebook": _NOTEBOOK, "note": _NOTE, "photo": 
 
 
 def color(rng: np.random.Generator, kind: str, share: float) -> Color:
-    """Return a paper color for a kind of page; share in 0..1 picks the tone, so that equal spacing gives rates."""
+    """Return a paper color for a kind of page. ``share`` 0..1 selects the tone according to its rate."""
     rates = _KIND_TONES.get(kind, _DEFAULT)
     steps = np.cumsum(list(rates.values()))
     tone = _TONES[list(rates)[int(np.searchsorted(steps / steps[-1], share, side="right"))]]
     hue, saturation, value = (float(rng.uniform(*span)) for span in (tone.hue, tone.saturation, tone.value))
-    if 0.7 < hue < 0.92 and rng.random() < 0.6:  # Purple paper is rare.
+    if 0.7 < hue < 0.92 and rng.random() < 0.6:  # purple paper is rare
         hue -= 0.3
     return ink.from_hsv(hue, saturation, value)
 
 
 def fibres(rng: np.random.Generator, image: Image.Image) -> Image.Image:
-    """Return paper with the unevenness of recycled or kraft stock."""
+    """Return the page with the uneven texture of recycled or kraft paper."""
     w, h = image.size
     noise = rng.normal(0, rng.uniform(2, 7), (h // 2, w // 2)).astype(np.float32)
     grain = Image.fromarray(np.clip(244 + noise, 0, 255).astype(np.uint8)).resize((w, h), Image.Resampling.BILINEAR)
@@ -82,14 +87,14 @@ def fibres(rng: np.random.Generator, image: Image.Image) -> Image.Image:
 
 
 def show_through(rng: np.random.Generator, image: Image.Image, back: Image.Image) -> Image.Image:
-    """Return a sheet on which the print of its back, an image of that size, shines through, mirrored."""
+    """Return the page with the mirrored print of its back, an image of equal size, showing through."""
     share = float(rng.uniform(0.03, 0.1))
     pale = back.transpose(Image.Transpose.FLIP_LEFT_RIGHT).filter(ImageFilter.BoxBlur(1))
     return ImageChops.multiply(image, pale.point([round(255 - (255 - v) * share) for v in range(256)] * 3))
 
 
 def worn(rng: np.random.Generator, image: Image.Image, kind: str) -> Image.Image:
-    """Return a page under the light and the dirt that folds, curl, gutters, crumpling, coffee and age leave."""
+    """Return the page with shading of folds, curl, gutters and crumpling, and with stains and yellowing."""
     w, h = image.size
     x, y = np.meshgrid(np.linspace(0, 1, w // 2), np.linspace(0, 1, h // 2))
     gain: _Gain = np.ones_like(x)
@@ -116,7 +121,7 @@ def worn(rng: np.random.Generator, image: Image.Image, kind: str) -> Image.Image
 
 
 def _gutter(rng: np.random.Generator, away: _Gain, width: float) -> _Gain:
-    """Shade beside the spine: dark in it, and a soft bulge of the leaf; away is 0 in the spine."""
+    """Return the shade at the spine of a book. ``away`` is the distance from the spine."""
     deep = rng.uniform(0.2, 0.6) * np.exp(-away / (width * rng.uniform(0.02, 0.07)))
     return np.asarray(deep + rng.uniform(0.0, 0.15) * np.exp(-away / (width * rng.uniform(0.1, 0.25))))
 
@@ -133,12 +138,14 @@ def _folds(rng: np.random.Generator, x: _Gain, y: _Gain) -> _Gain:
 
 
 def _facets(rng: np.random.Generator, x: _Gain, y: _Gain) -> _Gain:
-    """Light on crumpled paper: flat pieces, each with a light and a slope of its own."""
+    """Return the gain of crumpled paper: flat pieces with different brightness and slope."""
     small_x, small_y = x[::3, ::3], y[::3, ::3]
     count = int(rng.integers(12, 60))
     sites = rng.uniform(0, 1, (count, 2))
     slopes = rng.normal(0, 0.25, (count, 2))
-    jagged, _ = rng.normal(0, 0.02, (2, *small_x.shape))  # one too many: without it, what is scored would change
+    jagged, _ = rng.normal(
+        0, 0.02, (2, *small_x.shape)
+    )  # the second half is unused; drawing less would change the validation pictures
     near = ((small_x + jagged)[..., None] - sites[:, 0]) ** 2 + (small_y[..., None] - sites[:, 1]) ** 2
     cell = near.argmin(axis=2)
     rise = (small_x - sites[cell, 0]) * slopes[cell, 0] + (small_y - sites[cell, 1]) * slopes[cell, 1]
@@ -148,7 +155,7 @@ def _facets(rng: np.random.Generator, x: _Gain, y: _Gain) -> _Gain:
 
 
 def _stains(rng: np.random.Generator, x: _Gain, y: _Gain, aspect: float) -> _Gain:
-    """Rings of cups and spots, brown; the ring is darker at its outer border."""
+    """Return the gain of brown cup rings and spots."""
     gain: _Gain = np.ones((*x.shape, 3))
     brown = np.array([0.16, 0.27, 0.4]) * rng.uniform(0.5, 1.3)
     for _ in range(int(rng.integers(1, 4))):

@@ -1,4 +1,4 @@
-"""Photos, drawings and patterns that are printed on paper, made from simple scenes."""
+"""Draw photos, drawings and patterns that are printed on pages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _HAIRS = ((30, 22, 18), (60, 40, 26), (110, 72, 40), (190, 150, 90), (150, 148, 
 
 
 def picture(pen: Pen, box: Box) -> None:
-    """Paste a photo of a landscape, street, person, plate or something out of focus."""
+    """Paste a random photo into a box: a landscape, street, people, meal or something out of focus."""
     left, top, right, bottom = (round(v) for v in box)
     if right - left < 8 or bottom - top < 8:
         return
@@ -26,7 +26,7 @@ def picture(pen: Pen, box: Box) -> None:
 
 
 def portrait(pen: Pen, box: Box) -> None:
-    """Paste a passport photo."""
+    """Paste a passport photo into a box."""
     left, top, right, bottom = (round(v) for v in box)
     image = Image.new("RGB", (max(8, right - left), max(8, bottom - top)), ink.from_hsv(pen.between(0, 1), 0.1, 0.85))
     _person(pen.rng, image, 0.5, 0.95)
@@ -36,7 +36,7 @@ def portrait(pen: Pen, box: Box) -> None:
 
 
 def photo(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
-    """Return a photo-like picture of (width, height) px: scene, light, grain; seldom black and white."""
+    """Return a random photo-like picture of (width, height) px, sometimes black and white."""
     image = Image.new("RGB", size)
     _SCENES[int(rng.integers(len(_SCENES)))](rng, image)
     image = image.filter(ImageFilter.BoxBlur(rng.uniform(0.3, 1.5)))
@@ -50,7 +50,7 @@ def _exposed(rng: np.random.Generator, image: Image.Image) -> Image.Image:
     across, down = (np.linspace(rng.uniform(0.83, 1.18), rng.uniform(0.83, 1.18), n) for n in (w, h))
     light = across[None, :, None] * down[:, None, None]
     grain = rng.normal(0, rng.uniform(2, 9), (h, w, 1)).astype(np.float32)
-    for step in (5, 17):  # Leaves, cloth, plaster: nothing that is photographed is as flat as a drawing.
+    for step in (5, 17):  # texture, because photographed surfaces are not as flat as a drawing
         cells = rng.normal(0, rng.uniform(1, 7), (h // step + 2, w // step + 2)).astype(np.float32)
         grain += np.asarray(Image.fromarray(cells).resize((w, h), Image.Resampling.BICUBIC))[..., None]
     tint = rng.normal(1, 0.03, 3)
@@ -59,7 +59,7 @@ def _exposed(rng: np.random.Generator, image: Image.Image) -> Image.Image:
 
 
 def gradient(image: Image.Image, top: Color, bottom: Color, end: float = 1.0) -> None:
-    """Fill the upper part of an image, down to a share of its height, from one color to another."""
+    """Fill the upper part of an image with a vertical gradient. ``end`` is the share of the height to fill."""
     height = max(1, round(image.height * end))
     column = np.linspace(np.array(top, float), np.array(bottom, float), height).astype(np.uint8)
     image.paste(Image.fromarray(column[:, None]).resize((image.width, height)), (0, 0))
@@ -113,7 +113,7 @@ def _street(rng: np.random.Generator, image: Image.Image) -> None:
 
 
 def _person(rng: np.random.Generator, image: Image.Image, at: float, tall: float) -> None:
-    """Draw head, hair, neck and shoulders at a share of the width; tall is a share of the height."""
+    """Draw the head and shoulders of a person. ``at`` and ``tall`` are relative to the width and height."""
     draw = ImageDraw.Draw(image)
     w, h = image.size
     unit, x = min(h * tall, w * 1.2) / 4.2, at * w
@@ -160,7 +160,7 @@ def _plate(rng: np.random.Generator, image: Image.Image) -> None:
 
 
 def _blurred(rng: np.random.Generator, image: Image.Image) -> None:
-    """Draw something out of focus: a field of soft light and a few discs."""
+    """Draw something out of focus: soft colors and a few discs."""
     draw = ImageDraw.Draw(image)
     rows, columns = rng.integers(2, 8, 2)
     base = np.array(ink.from_hsv(rng.uniform(0, 1), rng.uniform(0.05, 0.5), rng.uniform(0.3, 0.8)), float)
@@ -177,7 +177,7 @@ _SCENES: tuple[Scene, ...] = (_landscape, _street, _people, _plate, _blurred, _l
 
 
 def artwork(pen: Pen) -> None:
-    """Cover the page with a card's artwork in shades of the paper: a gradient with waves, stripes, discs or lines."""
+    """Cover the page with the artwork of a card: a gradient with waves, stripes, discs or lines."""
     w, h = pen.image.size
     cells = np.array(pen.paper) * pen.rng.uniform(0.75, 1.25, (2, 3, 1)) + pen.rng.normal(0, 8, (2, 3, 3))
     art = Image.fromarray(np.clip(cells, 0, 255).astype(np.uint8))
@@ -202,7 +202,7 @@ def artwork(pen: Pen) -> None:
 
 
 def guilloche(pen: Pen, box: Box) -> None:
-    """Draw a bundle of fine waves, as on bank notes, passports and certificates."""
+    """Draw a guilloche, the fine waves on bank notes, passports and certificates."""
     left, top, right, bottom = box
     x = np.linspace(left, right, 70)
     waves, phase, swing = pen.between(2, 7), pen.between(0, 6), (bottom - top) * pen.between(0.05, 0.35)
@@ -216,7 +216,7 @@ def guilloche(pen: Pen, box: Box) -> None:
 
 
 def crayon_drawing(pen: Pen, box: Box) -> None:
-    """Draw a child's house, sun, people and grass with thick colored lines."""
+    """Draw a child's drawing of a house, sun, people and grass with thick colored lines."""
     left, top, right, bottom = box
     w, h = right - left, bottom - top
 

@@ -1,4 +1,4 @@
-"""What scenes are made of: pages, surfaces and things, from numbered pools."""
+"""Choose pages, surfaces and objects from numbered pools."""
 
 from __future__ import annotations
 
@@ -13,35 +13,33 @@ from quant.data.documents.pages import Page
 
 @dataclass(frozen=True)
 class Props:
-    """Pages, surfaces and things of pool number ``pool``.
-
-    Two pools share nothing, so that a picture of the one shows no texture that was seen in the other.
-    """
+    """Pages, surfaces and objects of one pool. Different pools have no textures in common."""
 
     pool: int
+    """Index of the pool."""
 
     def page(self, rng: np.random.Generator) -> Page:
-        """Draw a page."""
+        """Choose a random page."""
         return pages.page(self._number(rng, pages.POOL))
 
     def graphic(self, rng: np.random.Generator) -> Page:
-        """Draw a page that bold shapes cover."""
+        """Choose a random page covered by bold shapes."""
         return pages.graphic(self._number(rng, pages.GRAPHIC_POOL))
 
     def surface(self, rng: np.random.Generator) -> surfaces.Surface:
-        """Draw a surface."""
+        """Choose a random surface."""
         return surfaces.surface(self._number(rng, surfaces.POOL))
 
     def device(self, rng: np.random.Generator) -> Image.Image:
-        """Draw a structured rectangle that is no document."""
+        """Choose a random rectangular object that is not a document."""
         return clutter.device(self._number(rng, clutter.POOL))
 
     def small_object(self, rng: np.random.Generator) -> Image.Image:
-        """Draw a thing without the outline of a sheet."""
+        """Choose a random small object without the outline of a sheet."""
         return clutter.small_object(self._number(rng, clutter.POOL))
 
     def finger(self, rng: np.random.Generator) -> Image.Image:
-        """Draw fingers, the tip at the top middle."""
+        """Choose random fingers, with the tip at the top center."""
         return clutter.finger(self._number(rng, clutter.POOL))
 
     def _number(self, rng: np.random.Generator, size: int) -> int:

@@ -1,4 +1,4 @@
-"""What lies beside, under and over a document, and the document itself laid down among it."""
+"""Draw a document and the objects beside, under and over it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,22 @@ from quant.data.documents.props import Props
 
 @dataclass(frozen=True)
 class Scenery:
-    """Draws around one document; ``canvas`` RGB is drawn on, ``names`` collects what makes the picture hard."""
+    """Draws a document and the objects around it."""
 
     rng: np.random.Generator
+    """Random stream."""
+
     props: Props
+    """Pool of pages and objects."""
+
     hard: Difficulty
+    """Probabilities of hard conditions."""
+
     canvas: Image.Image
+    """RGB image to draw on."""
+
     names: set[str]
+    """Names of the conditions that occur, extended while drawing."""
 
     def lay(self, framing: Framing) -> Image.Image:
         """Return the canvas with the document on it."""
@@ -38,7 +47,7 @@ class Scenery:
             self._stack(framing)
             self.names.add("stack")
         canvas = self.canvas
-        if rng.random() < hard.held:  # A sheet held up before a room that is out of focus.
+        if rng.random() < hard.held:  # a sheet held up in front of a room that is out of focus
             canvas = canvas.filter(ImageFilter.BoxBlur(rng.uniform(2, 8) * max(canvas.size) / 512))
             self.names.add("held")
         shaded = "low-contrast" in self.names or rng.random() < 0.85
@@ -52,7 +61,7 @@ class Scenery:
         return canvas
 
     def clutter(self, quad: Quad | None) -> None:
-        """Scatter objects; beside a document, rectangular ones stay well smaller than it."""
+        """Scatter objects. If there is a document, rectangular objects stay smaller than it."""
         rng, canvas = self.rng, self.canvas
         extent = float(max(canvas.size))
         self.names.add("clutter")
@@ -73,7 +82,7 @@ class Scenery:
             return
         self.names.add("curled")
         upright, waves = bool(rng.random() < 0.5), 1 if rng.random() < 0.7 else 2
-        # The two sides that the roll's axis does not run along bow, across themselves.
+        # The two sides across the axis of the roll bow perpendicularly to themselves.
         a, b, c, d = framing.quad
         x, y = (b - a + c - d) / 2 if upright else (d - a + c - b) / 2
         push = np.array([y, -x]) * rng.choice([-1, 1]) * rng.uniform(0.015, 0.08) / waves
@@ -82,7 +91,7 @@ class Scenery:
         sheets.place_page(self.canvas, page, framing.quad, bend=bend, reach=2 * float(np.hypot(*push)))
 
     def _other_sheets(self, framing: Framing) -> None:
-        """Lay smaller sheets, most of them paler, so that the document covers a part of them or they lie beside it."""
+        """Draw smaller sheets, mostly paler, beside the document or partly covered by it."""
         rng = self.rng
         ground = self.canvas.resize((1, 1), Image.Resampling.BOX)
         for _ in range(int(rng.integers(1, 4))):
@@ -96,7 +105,7 @@ class Scenery:
             sheets.place_page(self.canvas, pale, poses.rectangle_at(spot, size, rng.uniform(0, 6.3)))
 
     def _stack(self, framing: Framing) -> None:
-        """Lay sheets of the document's own size under it, a little turned and shifted."""
+        """Draw sheets of the same size under the document, slightly rotated and shifted."""
         rng = self.rng
         center = framing.quad.mean(axis=0)
         for _ in range(int(rng.integers(1, 4))):
@@ -108,7 +117,7 @@ class Scenery:
             sheets.place_page(self.canvas, _dimmed(page, rng.uniform(0.72, 0.97)), quad)
 
     def _cover(self, quad: Quad, *, hand: bool) -> bool:
-        """Hide one or two corners or pieces of an edge; tell whether any of it lies in the picture."""
+        """Cover one or two corners or parts of an edge. Return whether any of them lies in the picture."""
         rng = self.rng
         length = float(np.sqrt(poses.area(quad)))
         middle = quad.mean(axis=0)
@@ -124,7 +133,7 @@ class Scenery:
                 angle = np.arctan2(inward[1], inward[0]) + np.pi / 2 + rng.normal(0, 0.4)
                 reach = length * rng.uniform(0.5, 1.2) + 0.15 * max(self.canvas.size)
                 up = np.array([np.sin(angle), -np.cos(angle)])
-                # The tip rests a little inside the sheet, the rest of the finger reaches in from outside.
+                # The tip is slightly inside the sheet, and the finger reaches in from outside.
                 center = spot + inward * length * rng.uniform(0.03, 0.18) - up * reach / 2
                 self._put(self.props.finger(rng), center, reach, angle)
             else:
@@ -141,7 +150,7 @@ class Scenery:
 
 
 def _along(quad: Quad, corner: int, share: float) -> NDArray[np.float64]:
-    """The point at a share of the way from a corner to the next one."""
+    """Return the point at a share of the way from a corner to the next one."""
     return np.asarray(quad[corner] * (1 - share) + quad[(corner + 1) % 4] * share)
 
 
@@ -156,7 +165,7 @@ def _dimmed(page: Page, gain: float) -> Page:
 
 
 def _rolled(page: Page, strength: float, waves: int, upright: bool) -> Page:
-    """Shade a page by the slope of its curl."""
+    """Shade a page according to the slope of its curl."""
     w, h = page.image.size
     length = w if upright else h
     along = np.clip((np.arange(length) - MARGIN) / (length - 2 * MARGIN), 0, 1)

@@ -1,4 +1,4 @@
-"""Photos of documents with exact corners, composed from a seed alone."""
+"""Compose photos of documents with exact corners from a seed."""
 
 from __future__ import annotations
 
@@ -19,28 +19,36 @@ from quant.data.documents.scenery import Scenery
 
 @dataclass(frozen=True)
 class Scene:
-    """A photo and where its document is.
-
-    image: (H, W, 3) uint8, RGB. corners: (4, 2) float64, x and y in px of the picture, pixel centers at
-    integers, clockwise as seen in the picture, the first one the smallest in x/W + y/H; always finite, the
-    picture's center where there is no document. visible: (4,), whether the corner lies inside the picture
-    (-0.5 <= x < W - 0.5, likewise y), also when something hides it; all False without a document.
-    conditions: what makes the scene hard ("shadow", "defocus", "hand", "empty", ...), what the document is ("card")
-    and what is on it ("table").
-    """
+    """A photo and the corners of its document."""
 
     image: NDArray[np.uint8]
+    """``(H, W, 3)`` uint8 RGB."""
+
     corners: NDArray[np.float64]
+    """``(4, 2)`` x, y in px of the picture, with pixel centers at integers.
+
+    The corners are clockwise, and the first one has the smallest x/W + y/H. Without a document, all are the center of
+    the picture.
+    """
+
     visible: NDArray[np.bool_]
+    """``(4,)`` mask of the corners inside the picture (-0.5 <= x < W - 0.5, likewise y), even if they are covered.
+
+    All False without a document.
+    """
+
     conditions: frozenset[str]
+    """Names of hard conditions (such as ``shadow``), of the document (``card``) and of its content (``table``)."""
 
 
 def document_scene(seed: int, *, size: Size | None = None, pool: int = 0, hard: Difficulty = USUAL) -> Scene:
-    """Compose the scene of a seed (>= 0): equal arguments give equal bytes.
+    """Compose the scene of a seed. Equal arguments give equal bytes.
 
-    size: (width, height) in px; drawn with a long side of 320..720 px and a usual camera aspect when None.
-    pool: which pages, surfaces and things it is made of; scenes of different pools have none in common.
-    hard: how often each thing happens that makes a picture hard.
+    Args:
+        seed: Integer >= 0.
+        size: (width, height) in px. None chooses a long side of 320..720 px and a common camera aspect ratio.
+        pool: Index of the pool of pages, surfaces and objects. Different pools have none in common.
+        hard: Probabilities of hard conditions.
     """
     framing_rng, ground_rng, things_rng, camera_rng = (np.random.default_rng([seed, part]) for part in range(4))
     drawn = draw_size(framing_rng)
@@ -66,6 +74,6 @@ def document_scene(seed: int, *, size: Size | None = None, pool: int = 0, hard: 
     corners = quad - 0.5
     corners = corners[cyclic_order(corners, size)]
     visible = poses.contains(corners + 0.5, size)
-    # A lens moves corners over the border, both ways.
+    # Lens distortion may move corners across the border in both directions.
     conditions = conditions - {"outside"} if visible.all() else conditions | {"outside"}
     return Scene(image, corners, visible, conditions)

@@ -1,6 +1,6 @@
-"""Text as it looks at the small sizes at which it is photographed: several scripts, print and handwriting.
+"""Draw text in several scripts and in handwriting, as it looks at small sizes.
 
-Only Latin letters come from a font; the others imitate the texture of a script, they spell nothing.
+Latin letters come from a font. The others imitate the texture of a script without meaning.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from quant.data.documents.ink import Box, Color, Curve, Face, Pen
 
 _HEIGHT = 1.6
 _BASE = 1.1
-"""Height of a word's mask, and of the base line below its top, as multiples of the face's size."""
+"""Height of a word's mask, and distance of the baseline from its top, as multiples of the size."""
 
 Drawn = Callable[[np.random.Generator, int], Image.Image]
 
 
 def _latin(rng: np.random.Generator, size: int, text: str | None = None) -> Image.Image:
-    # Twice the size, then halved: stems get soft edges and fractions of a px in width.
+    # Drawn at twice the size and halved, for soft edges and fractional widths.
     text = ink.word(rng) if text is None else text
     type_face = ink.font(2 * size)
     width = int(np.ceil(type_face.getlength(text))) + 2
@@ -32,7 +32,7 @@ def _latin(rng: np.random.Generator, size: int, text: str | None = None) -> Imag
 
 
 def _cyrillic(rng: np.random.Generator, size: int) -> Image.Image:
-    """Small capitals, some of them mirrored or upside down, look like Cyrillic or Greek from afar."""
+    """Draw small capitals, some of them mirrored or upside down, which resemble Cyrillic or Greek."""
     letters = [_latin(rng, size, "HNRTKAMBEOPXUWIL"[i]) for i in rng.integers(0, 16, rng.integers(1, 10))]
     row = Image.new("L", (sum(letter.width for letter in letters), letters[0].height), 0)
     x, top, base = 0, round(size * (_BASE - 0.72)), round(size * _BASE)
@@ -49,7 +49,7 @@ def _cyrillic(rng: np.random.Generator, size: int) -> Image.Image:
 
 
 def _lowered(row: Image.Image, size: int) -> Image.Image:
-    """Shrink capitals to the height of small letters, on the same base line."""
+    """Shrink capitals to the height of small letters on the same baseline."""
     squeezed = row.resize((max(2, round(row.width * 0.82)), round(row.height * 0.8)), Image.Resampling.BILINEAR)
     result = Image.new("L", (squeezed.width, row.height), 0)
     result.paste(squeezed, (0, round(size * _BASE * 0.2)))
@@ -57,13 +57,13 @@ def _lowered(row: Image.Image, size: int) -> Image.Image:
 
 
 def _square(rng: np.random.Generator, size: int) -> Image.Image:
-    """One to five glyphs made of bars in a square each, as Chinese, Japanese and Korean have."""
+    """Draw one to five square glyphs of bars, which resemble Chinese, Japanese or Korean."""
     count = int(rng.integers(1, 6))
     lines: list[Curve] = []
     for k in range(count):
         corner = np.array([k * size * 1.06 + 0.5, size * (_BASE - 0.92)])
         bars, stems = rng.integers(2, 5), rng.integers(1, 4)
-        # One bar per row and one stem per column: a glyph fills its square.
+        # One bar per row and one stem per column, so that a glyph fills its square.
         for y in (np.arange(bars) + rng.uniform(0.1, 0.8, bars)) / bars:
             a, b = rng.uniform(0, 0.35), rng.uniform(0.6, 0.95)
             lines.append(corner + size * np.array([(a, y), (b, y)]))
@@ -76,7 +76,7 @@ def _square(rng: np.random.Generator, size: int) -> Image.Image:
 
 
 def _arabic(rng: np.random.Generator, size: int) -> Image.Image:
-    """A connected line with teeth, stems, bowls below and dots."""
+    """Draw a connected line with teeth, stems, bowls and dots, which resembles Arabic."""
     teeth = int(rng.integers(2, 9))
     x = np.arange(teeth + 1) * size * 0.42 + 1
     rise = rng.choice([0.0, 0.12, 0.25, 0.32, 0.85, -0.38], teeth + 1, p=_RISES) * size
@@ -95,7 +95,7 @@ _RISES = (0.25, 0.2, 0.2, 0.12, 0.13, 0.1)
 
 
 def _devanagari(rng: np.random.Generator, size: int) -> Image.Image:
-    """Letters that hang from a head line, some with a mark above or below."""
+    """Draw letters that hang from a head line, some with marks, which resemble Devanagari."""
     count, step = int(rng.integers(1, 7)), size * 0.56
     head, foot = size * (_BASE - 0.7), size * _BASE
     lines = [np.array([(0.0, head), (count * step + 1, head)])]
@@ -111,7 +111,7 @@ def _devanagari(rng: np.random.Generator, size: int) -> Image.Image:
 
 
 def _hand(rng: np.random.Generator, size: int) -> Image.Image:
-    """A cursive word: a smooth line through arches, loops, ascenders and descenders, leaning a little."""
+    """Draw a cursive word: a smooth slanted line through arches, ascenders and descenders."""
     letters = int(rng.integers(2, 9))
     at, points = size * 0.2, [(0.0, 0.0)]
     for _ in range(letters):
@@ -132,12 +132,19 @@ def _hand(rng: np.random.Generator, size: int) -> Image.Image:
 
 @dataclass(frozen=True)
 class _Script:
-    """How a script's words are drawn; space between them as a multiple of the size."""
+    """Settings of one script."""
 
     draw: Drawn
+    """Function that draws one word at a size in px."""
+
     space: float
+    """Space between words as a multiple of the size."""
+
     leftward: bool = False
+    """Whether the script runs from right to left."""
+
     sway: float = 0.0
+    """Standard deviation of the baseline as a multiple of the size."""
 
 
 _SCRIPTS = {
@@ -152,7 +159,7 @@ FOREIGN = ("cyrillic", "square", "arabic", "devanagari")
 
 
 def face(rng: np.random.Generator, script: str, size: int, *, words: int = 26, bold: bool = False) -> Face:
-    """Return words of a script at a size in px, all narrowed, slanted or thickened alike."""
+    """Return random words of a script at a size in px, all with the same width, slant and weight."""
     row = _SCRIPTS[script]
     size = max(5, size)
     masks = [row.draw(rng, size) for _ in range(words)]
@@ -174,17 +181,21 @@ def _shaped(mask: Image.Image, stretch: float, lean: float) -> Image.Image:
 
 
 def alike(pen: Pen, size: float, *, bold: bool = False, words: int = 8) -> Face:
-    """Return another face of the body's script."""
+    """Return a face of the same script as the body text."""
     return face(pen.rng, pen.face.script, round(size), words=words, bold=bold)
 
 
 def line(
     pen: Pen, type_face: Face, span: tuple[float, float, float], align: str = "left", color: Color | None = None
 ) -> float:
-    """Write one line of words; return its width in px.
+    """Write one line of words, and return its width in px.
 
-    span: left, top, right in px. align: left, right, center, or justify; left means right where the script is
-    read from there. A single word wider than the span is left out.
+    Args:
+        pen: Pen to write with.
+        type_face: Words to choose from.
+        span: (left, top, right) in px. Words that do not fit are left out.
+        align: left, right, center or justify. For scripts from right to left, left means right.
+        color: Color of the text, None for the ink of the pen.
     """
     left, top, right = span
     picked, used = [], 0.0
@@ -212,7 +223,7 @@ def line(
 
 
 def _order(rng: np.random.Generator, count: int) -> list[int]:
-    """Return 40 or more numbers below a count, hardly ever one twice in a row."""
+    """Return at least 40 indices below ``count`` in random order, with few immediate repetitions."""
     return [int(k) for _ in range(-(-40 // count)) for k in rng.permutation(count)]
 
 
@@ -223,7 +234,7 @@ def _note(pen: Pen, type_face: Face) -> None:
 
 
 def paragraph(pen: Pen, box: Box, align: str = "left", leading: float = 1.45, type_face: Face | None = None) -> float:
-    """Fill a box with lines of words, the last one short; return the y in px below it."""
+    """Fill a box with lines of words, the last one short. Return the y in px below it."""
     used = pen.face if type_face is None else type_face
     left, top, right, bottom = box
     step = used.size * leading
@@ -239,7 +250,7 @@ def paragraph(pen: Pen, box: Box, align: str = "left", leading: float = 1.45, ty
 
 
 def heading(pen: Pen, box: Box, size: float, align: str = "left") -> float:
-    """Write one large bold line at the top of a box, in ink or accent; return the y in px below it."""
+    """Write one large line at the top of a box, in the ink or accent color. Return the y in px below it."""
     type_face = alike(pen, size, bold=pen.chance(0.75))
     share = pen.between(0.35, 1.0)
     right = box[2] if align == "center" or type_face.leftward else box[0] + (box[2] - box[0]) * share
@@ -248,7 +259,7 @@ def heading(pen: Pen, box: Box, size: float, align: str = "left") -> float:
 
 
 def headings_or_text(pen: Pen, box: Box, align: str, leading: float) -> None:
-    """Fill a box with paragraphs, some of them under a heading."""
+    """Fill a box with paragraphs, some of them with a heading."""
     left, top, right, bottom = box
     size = pen.face.size
     while top < bottom - 2 * size:

@@ -1,6 +1,6 @@
-"""Put flat things into a picture: exact perspective, soft edges, shadows on what lies beneath.
+"""Place sheets and objects in a picture, with exact perspective, soft edges and shadows.
 
-Quads are as in `poses`: (4, 2) continuous picture coordinates, pixel centers at halves, clockwise.
+Quads are as in `poses`: ``(4, 2)`` continuous picture coordinates, clockwise, with pixel centers at halves.
 """
 
 from __future__ import annotations
@@ -19,10 +19,17 @@ _SHADOW_STEP = 2
 
 
 def coverage(quad: Quad, frame: Frame) -> NDArray[np.float32]:
-    """Share 0..1 of each pixel of a frame (left, top, right, bottom) that a convex quad covers, (h, w).
+    """Return the share 0..1 of each pixel of a frame that a convex quad covers.
 
-    A pixel's share is a ramp one px wide in the distance to each edge; it is exact along edges parallel
-    to the pixel grid and unbiased along all others.
+    The share is a ramp of one px in the distance to each edge. It is exact for edges parallel to the pixel grid, and
+    unbiased for all others.
+
+    Args:
+        quad: Convex quad.
+        frame: (left, top, right, bottom) in pixels.
+
+    Returns:
+        ``(h, w)`` float32.
     """
     left, top, right, bottom = frame
     x = np.arange(left, right, dtype=np.float32) + np.float32(0.5)
@@ -36,9 +43,14 @@ def coverage(quad: Quad, frame: Frame) -> NDArray[np.float32]:
 
 
 def place_page(canvas: Image.Image, page: Page, quad: Quad, *, bend: Bend | None = None, reach: float = 0.0) -> None:
-    """Draw a page onto an RGB canvas so that its corners fall on the quad's.
+    """Draw a page on an RGB canvas so that its corners coincide with those of the quad.
 
-    bend: of the picture with the page in it; it moves nothing further than reach px.
+    Args:
+        canvas: Image to draw on.
+        page: Page to draw.
+        quad: Corners in the canvas.
+        bend: Bend to apply to the drawn page.
+        reach: Largest distance in px that the bend moves a point.
     """
     frame = _frame(quad, canvas.size, reach)
     if frame is None:
@@ -54,7 +66,7 @@ def place_page(canvas: Image.Image, page: Page, quad: Quad, *, bend: Bend | None
 
 
 def place_object(canvas: Image.Image, item: Image.Image, quad: Quad, shadow: tuple[float, float]) -> None:
-    """Draw an RGBA object with a soft shadow; shadow = (x, y) offset in px."""
+    """Draw an RGBA object with a soft shadow at an offset (x, y) in px."""
     frame = _frame(quad, canvas.size)
     if frame is None:
         return
@@ -67,7 +79,7 @@ def place_object(canvas: Image.Image, item: Image.Image, quad: Quad, shadow: tup
 
 
 def cast_sheet_shadow(rng: np.random.Generator, canvas: Image.Image, quad: Quad) -> Image.Image:
-    """Return the canvas darkened by a sheet at the quad: a wide soft shadow and a narrow contact one."""
+    """Return the canvas with the shadow of a sheet at the quad: a wide soft one, and a narrow one at its edges."""
     size = (-(-canvas.width // _SHADOW_STEP), -(-canvas.height // _SHADOW_STEP))
     unit = max(canvas.size) / 512 / _SHADOW_STEP
     angle = rng.uniform(0, 2 * np.pi)
@@ -86,7 +98,10 @@ def cast_sheet_shadow(rng: np.random.Generator, canvas: Image.Image, quad: Quad)
 
 
 def _frame(quad: Quad, size: tuple[int, int], reach: float = 0.0) -> Frame | None:
-    """Pixels that a quad may touch, and those within reach px of it, cut to the picture; None when there are none."""
+    """Return the bounding box of a quad in pixels, extended by ``reach`` px and clipped to the picture.
+
+    None if it is empty.
+    """
     low = np.clip(np.floor(quad.min(axis=0) - reach) - 1, 0, size).astype(int)
     high = np.clip(np.ceil(quad.max(axis=0) + reach) + 1, 0, size).astype(int)
     if (high <= low).any():
@@ -95,12 +110,12 @@ def _frame(quad: Quad, size: tuple[int, int], reach: float = 0.0) -> Frame | Non
 
 
 def _warp(image: Image.Image, size: tuple[int, int], margin: int, quad: Quad, frame: Frame) -> Image.Image:
-    """Sample a texture, size (width, height) inside its margin, for each pixel of a frame."""
+    """Warp a texture of (width, height) px inside its margin into a frame of the picture."""
     texels = size[0] * size[1] / max(abs(poses.area(quad)), 1.0)
-    # The margin must keep at least one reduced texel, which bounds the reduction.
+    # The margin must be at least one texel after the reduction, which limits it.
     step = int(np.clip(round(np.sqrt(texels)), 1, 8))
     source = (poses.rectangle(size) + margin) / step
-    # Pillow samples output pixel (x, y) at (x + 0.5, y + 0.5), the convention of the quads.
+    # Pillow samples output pixel (x, y) at (x + 0.5, y + 0.5), the same convention as that of quads.
     matrix = poses.homography(quad - np.array(frame[:2]), source)
     reduced = image.reduce(step) if step > 1 else image
     extent = (frame[2] - frame[0], frame[3] - frame[1])

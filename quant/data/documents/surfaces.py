@@ -1,4 +1,4 @@
-"""Procedural backgrounds: wood, tables, cloth, tiles, carpet, marble and the like."""
+"""Generate textures of surfaces, such as wood, cloth, tiles, carpet and marble."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from PIL import Image
 Field = NDArray[np.float32]
 
 SIDE = 640
-"""Side of a surface texture, px."""
+"""Side of a surface texture in px."""
 
 POOL = 182
-"""Number of different patterns; all stay cached, 0.4 MB each."""
+"""Number of different patterns. All stay cached, 0.4 MB each."""
 
 
 @dataclass(frozen=True)
 class Surface:
-    """A pattern without color.
-
-    tone: L, `SIDE` x `SIDE` px, mean near 128 and standard deviation near 45. kind: "wood", "tiles", ...
-    """
+    """A pattern without color."""
 
     tone: Image.Image
+    """L image of `SIDE` x `SIDE` px with a mean near 128 and a standard deviation near 45."""
+
     kind: str
+    """Name of the pattern, such as ``wood``."""
 
 
 @lru_cache(maxsize=POOL)
 def surface(index: int) -> Surface:
-    """Render pattern number `index` (equal index, equal bytes)."""
+    """Return the pattern of an index. Equal indices give equal bytes."""
     rng = np.random.default_rng([index, 0x50FA])
     kind = _KINDS[index % len(_KINDS)]
     tone = _TONES[kind](rng)
@@ -41,15 +41,22 @@ def surface(index: int) -> Surface:
 
 
 def color_curve(rng: np.random.Generator, kind: str) -> NDArray[np.float64]:
-    """Draw the color of each tone of a surface: (256, 3), RGB around 0..255, not clipped."""
+    """Return a random color for each tone of a surface: ``(256, 3)`` RGB around 0..255, not clipped."""
     base, contrast = _PALETTES[kind](rng)
     t = ((np.arange(256) - 128) / 45)[:, None]
-    # A little curvature gives the light and the dark parts of a pattern hues of their own.
+    # A slight curvature gives light and dark parts of a pattern different hues.
     return np.asarray(base + contrast * t + rng.normal(0, 0.12, 3) * np.abs(contrast) * (t**2 - 1))
 
 
 def clouds(rng: np.random.Generator, cells: tuple[float, float], octaves: int, fade: float = 0.5) -> Field:
-    """Smooth noise, about -1..1, (SIDE, SIDE); cells = (across, down) of the coarsest octave."""
+    """Return smooth noise ``(SIDE, SIDE)`` of about -1..1.
+
+    Args:
+        rng: Random stream.
+        cells: (across, down) of the coarsest octave.
+        octaves: Number of octaves, each twice as fine as the one before.
+        fade: Amplitude of an octave relative to the one before.
+    """
     total = np.zeros((SIDE, SIDE), np.float32)
     for octave in range(octaves):
         nx, ny = (max(2, min(SIDE, round(c * 2**octave))) for c in cells)
@@ -63,7 +70,7 @@ def _white(rng: np.random.Generator) -> Field:
 
 
 def _axes(rng: np.random.Generator) -> tuple[Field, Field]:
-    """Coordinates 0..1 (x, y), turned by a random angle."""
+    """Return coordinates (x, y) of 0..1, rotated by a random angle."""
     y, x = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32) / SIDE
     angle = rng.choice([0.0, np.pi / 2, rng.uniform(0, np.pi)])
     c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
@@ -76,7 +83,7 @@ def _wood(rng: np.random.Generator) -> Field:
     rings = np.sin(2 * np.pi * (y * rng.uniform(5, 30) + bend * rng.uniform(0.5, 2.5)))
     grain = clouds(rng, (rng.uniform(4, 12), 160), 2)
     tone = 0.35 * rings + 0.5 * grain + 0.3 * bend
-    if rng.random() < 0.55:  # Planks: each with its own tone, a dark gap between them.
+    if rng.random() < 0.55:  # planks with different tones and dark gaps
         count = rng.uniform(2, 8)
         row = y * count
         tone = tone + rng.uniform(-0.6, 0.6, 10)[row.astype(int)].astype(np.float32)
@@ -111,7 +118,7 @@ def _tiles(rng: np.random.Generator) -> Field:
 
 
 def _parquet(rng: np.random.Generator) -> Field:
-    """Blocks of strips, each block across its neighbors."""
+    """Draw blocks of strips, perpendicular to those of the neighboring blocks."""
     x, y = _axes(rng)
     count, strips = rng.uniform(3, 9), int(rng.integers(3, 6))
     column, row = np.floor((x + 2) * count), np.floor((y + 2) * count)
@@ -187,7 +194,7 @@ def _wood_palette(rng: np.random.Generator) -> _Palette:
 
 
 def _common_palette(rng: np.random.Generator) -> _Palette:
-    """Colors of desks, floors and cloth in homes and offices."""
+    """Return a random color of desks, floors and cloth in homes and offices."""
     base = np.array(_COMMON[rng.integers(len(_COMMON))], float) * rng.uniform(0.85, 1.08) + rng.uniform(-8, 8, 3)
     return base, rng.uniform(3, 16) + rng.uniform(-2, 2, 3)
 
@@ -239,7 +246,7 @@ _PALETTES: dict[str, Callable[[np.random.Generator], _Palette]] = dict.fromkeys(
     "checks": _cloth_palette,
     "dots": _cloth_palette,
 }
-# Wood and plain tables are what documents most often lie on.
+# Documents lie most often on wood and plain tables.
 _KINDS = (
     "wood", "plain", "fabric", "tiles", "carpet", "stripes", "wood", "plain", "parquet", "marble", "fabric", "checks",
     "carpet", "wood", "plain", "tiles", "dots", "gradient", "fabric", "wood", "plain", "carpet", "granite", "checks",
