@@ -89,8 +89,7 @@ def load(
 
     Args:
         path: Model file. Its suffix selects the engine.
-        device: Device name; the choices depend on the engine, and its runtime class lists them. None selects the
-            engine's default.
+        device: Device name. The runtime class of each engine lists its devices. None selects the default of the engine.
         input_size: (height, width) to reshape the input to. None keeps the size stored in the file.
         threads: CPU threads of one inference. None uses all CPUs that the machine, or its container's quota, allows.
         cache_dir: Existing folder where the engine may keep compiled files.

@@ -2,7 +2,7 @@
 
 Install:  pip install "edgehrnet[openvino]"
 Run:      python samples/folder.py PICTURES corners.json
-Prints:   one line per picture; unreadable pictures are reported and skipped.
+Prints:   one line per picture. Unreadable pictures are reported and skipped.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Bends: where points go, that pictures go with them, and that a sheet's corners stay."""
+"""Bends move points and pictures alike, and keep the corners of a sheet."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def curled(waves: int = 1, upright: bool = True) -> Bend:
 
 
 def spot(x: float, y: float, radius: float = 6.0) -> Image.Image:
-    """A soft disc, whose center of mass says where it is to a hundredth of a pixel."""
+    """Draw a soft disc, whose center of mass gives its position to a hundredth of a pixel."""
     columns, rows = np.meshgrid(np.arange(SIZE[0]) + 0.5, np.arange(SIZE[1]) + 0.5)
     return Image.fromarray((255 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / radius**2)).astype(np.uint8))
 
@@ -35,16 +35,16 @@ def test_moved_is_the_inverse(strength: float) -> None:
 
 
 @pytest.mark.parametrize("strength", [-0.12, 0.15])
-def test_the_picture_moves_as_its_points_do(strength: float) -> None:
+def test_pictures_and_points_move_alike(strength: float) -> None:
     bend = bends.lens(SIZE, strength)
     for x, y in ((120.0, 80.0), (60.0, 40.0), (190.0, 120.0)):
         found = center(bends.apply(spot(x, y), bend))
-        # Between the mesh's knots a bend is bilinear: off by at most step^2 / 8 * 6 * strength / reach = 0.08 px;
-        # the disc's center of mass is drawn by the second derivative over its own width, less than that again.
+        # Inside a mesh cell a bend is bilinear: off by at most step^2 / 8 * 6 * strength / reach = 0.08 px. The second
+        # derivative over the disc shifts its center of mass by less than that.
         np.testing.assert_allclose(found, bends.moved(np.array([[x, y]]), bend)[0], atol=0.2)
 
 
-def test_a_lens_keeps_its_center_and_shows_nothing_from_beyond_the_picture() -> None:
+def test_a_lens_keeps_its_center_and_samples_only_the_picture() -> None:
     border = np.array([(0.0, 0.0), (240.0, 0.0), (240.0, 160.0), (0.0, 160.0), (120.0, 0.0), (0.0, 80.0)])
     for strength in (-0.12, 0.15):
         bend = bends.lens(SIZE, strength)
@@ -75,10 +75,10 @@ def test_the_taper_bends_one_end_more() -> None:
     assert shift[1] == pytest.approx(12, abs=0.8)
 
 
-def test_an_origin_shifts_the_frame_alone() -> None:
+def test_an_origin_only_shifts_the_frame() -> None:
     bend = bends.lens(SIZE, 0.15)
     whole = bends.apply(spot(100.0, 70.0), bend)
     part = bends.apply(spot(100.0, 70.0).crop((40, 20, 200, 140)), bend, (40, 20))
-    # The two meshes have other knots: see the 0.08 px above, over the disc's steepest slope of 36 levels a px.
+    # The meshes have different knots: 0.08 px, see above, times the steepest slope of the disc, 36 levels per px.
     difference = np.asarray(whole.crop((60, 40, 180, 120)), float) - np.asarray(part.crop((20, 20, 140, 100)), float)
     assert np.abs(difference).max() < 6

@@ -1,4 +1,4 @@
-"""What pages show and how often, and that what the outlines rely on is exact."""
+"""Pages have the expected content at the expected rates, and exact margins."""
 
 from collections import Counter
 
@@ -32,51 +32,51 @@ LEAST_MARKS = {
 
 
 @pytest.fixture(scope="module")
-def drawn() -> list[Page]:
+def sheets() -> list[Page]:
     return [pages.page(index) for index in range(COUNT)]
 
 
-def test_words_for_kinds_and_marks(drawn: list[Page]) -> None:
-    assert {page.kind for page in drawn} == KINDS
-    assert {mark for page in drawn for mark in page.marks} == MARKS - {"graphic"}
+def test_every_kind_and_mark_occurs(sheets: list[Page]) -> None:
+    assert {page.kind for page in sheets} == KINDS
+    assert {mark for page in sheets for mark in page.marks} == MARKS - {"graphic"}
 
 
-def test_graphic_pages_are_others_and_say_so(drawn: list[Page]) -> None:
+def test_graphic_pages_are_different_and_marked(sheets: list[Page]) -> None:
     graphic = [pages.graphic(index) for index in range(20)]
     assert {page.kind for page in graphic} == {"graphic"}
     assert all("graphic" in page.marks and page.marks <= MARKS for page in graphic)
     assert len({page.image.tobytes() for page in graphic}) == 20
     assert pages.graphic(3).image.tobytes() == graphic[3].image.tobytes()
-    assert pages.page(3).image.tobytes() == drawn[3].image.tobytes()
+    assert pages.page(3).image.tobytes() == sheets[3].image.tobytes()
 
 
-def test_rates_of_kinds(drawn: list[Page]) -> None:
-    rates = Counter(page.kind for page in drawn)
-    # The numbers that pick the kinds are evenly spaced: any run of 200 is within 3 pages of the rate, 1.5 %.
+def test_kinds_have_the_expected_rates(sheets: list[Page]) -> None:
+    rates = Counter(page.kind for page in sheets)
+    # The kinds are selected by evenly spaced numbers: any 200 consecutive pages are within 3 pages, 1.5 %, of the rate.
     for kinds in GROUPS.values():
         assert sum(rates[kind] for kind in kinds) / COUNT >= 0.11
     assert sum(rates[kind] for kind in GROUPS["cards"]) / COUNT == pytest.approx(0.2, abs=0.015)
 
 
 @pytest.mark.parametrize(("mark", "least"), LEAST_MARKS.items())
-def test_rates_of_marks(drawn: list[Page], mark: str, least: float) -> None:
-    # Promised over all pages; over 200 independent ones a rate p has a standard deviation of sqrt(p (1 - p) / 200).
+def test_marks_have_at_least_the_expected_rates(sheets: list[Page], mark: str, least: float) -> None:
+    # The rates hold for all pages. Over 200 of them, a rate p has a standard deviation of sqrt(p (1 - p) / 200).
     deviation = float(np.sqrt(least * (1 - least) / COUNT))
-    assert sum(mark in page.marks for page in drawn) / COUNT >= least - deviation
+    assert sum(mark in page.marks for page in sheets) / COUNT >= least - deviation
 
 
-def test_blank_sheets_are_a_few(drawn: list[Page]) -> None:
-    # Three standard deviations of a rate of 0.06 over 200 draws are 0.05.
-    assert sum("blank" in page.marks for page in drawn) / COUNT == pytest.approx(0.06, abs=0.05)
+def test_a_few_pages_are_blank(sheets: list[Page]) -> None:
+    # Three standard deviations of a rate of 0.06 over 200 pages are 0.05.
+    assert sum("blank" in page.marks for page in sheets) / COUNT == pytest.approx(0.06, abs=0.05)
 
 
-def test_most_paper_is_nearly_white(drawn: list[Page]) -> None:
-    medians = np.array([np.median(np.asarray(page.image), axis=(0, 1)) for page in drawn])
+def test_most_paper_is_nearly_white(sheets: list[Page]) -> None:
+    medians = np.array([np.median(np.asarray(page.image), axis=(0, 1)) for page in sheets])
     pale = (medians.min(axis=1) > 150) & (np.ptp(medians, axis=1) < 45)
     assert pale.mean() > 0.55
 
 
-def test_equal_index_gives_equal_bytes() -> None:
+def test_equal_indices_give_equal_bytes() -> None:
     for index in range(0, 40, 4):
         first = pages.page(index)
         pages._render.cache_clear()
@@ -88,8 +88,8 @@ def test_equal_index_gives_equal_bytes() -> None:
             assert first.cutout.tobytes() == second.cutout.tobytes()
 
 
-def test_margins_repeat_the_outermost_pixels(drawn: list[Page]) -> None:
-    for page in drawn[:60]:
+def test_margins_repeat_the_outermost_pixels(sheets: list[Page]) -> None:
+    for page in sheets[:60]:
         assert page.image.size == (page.size[0] + 2 * MARGIN, page.size[1] + 2 * MARGIN)
         pixels = np.asarray(page.image)
         inner = pixels[MARGIN:-MARGIN, MARGIN:-MARGIN]
@@ -97,8 +97,8 @@ def test_margins_repeat_the_outermost_pixels(drawn: list[Page]) -> None:
         assert page.cutout is None or page.cutout.size == page.image.size
 
 
-def test_the_pool_fits_into_memory(drawn: list[Page]) -> None:
-    sizes = [p.image.width * p.image.height * (3 if p.cutout is None else 4) for p in drawn]
+def test_the_pool_fits_into_memory(sheets: list[Page]) -> None:
+    sizes = [p.image.width * p.image.height * (3 if p.cutout is None else 4) for p in sheets]
     assert np.mean(sizes) * pages.POOL < 255e6
 
 
@@ -115,7 +115,7 @@ def layout_cases() -> list[tuple[str, layouts.Layout]]:
 
 @pytest.mark.parametrize("layout", [case[1] for case in layout_cases()], ids=[case[0] for case in layout_cases()])
 @pytest.mark.parametrize("size", [(420, 640), (640, 330), (150, 640)])
-def test_every_layout_but_the_blank_one_prints(layout: layouts.Layout, size: tuple[int, int]) -> None:
+def test_every_layout_except_blank_prints(layout: layouts.Layout, size: tuple[int, int]) -> None:
     for seed in range(2):
         pen = draw_pen(seed, size)
         layout(pen)
@@ -125,7 +125,7 @@ def test_every_layout_but_the_blank_one_prints(layout: layouts.Layout, size: tup
             assert differs == 0
             assert pen.marks == {"blank"}
         else:
-            # A sheet of text has some per cent of ink; a note of a few words, at least 0.3 per cent.
+            # A page of text has some percent of ink, and a note of a few words at least 0.3 percent.
             assert differs > 0.003
             assert pen.marks - {"blank"}
 
@@ -138,12 +138,12 @@ def test_rates_of_layouts_sum_to_one() -> None:
 
 
 @pytest.mark.parametrize("script", ["latin", *scripts.FOREIGN, "hand"])
-def test_text_stays_in_its_box_and_names_its_script(script: str) -> None:
+def test_text_stays_in_its_box_and_marks_its_script(script: str) -> None:
     pen = draw_pen(3, script=script)
     left, top, right, bottom = 60, 80, 350, 500
     scripts.paragraph(pen, (left, top, right, bottom), "justify")
     rows, columns = np.nonzero(np.asarray(pen.image.convert("L")) < 200)
-    # Words start and end on whole px; the height of a word's mask is 1.6 sizes with 1.45 for a line.
+    # Words start and end on whole px. A word's mask is 1.6 sizes high, and a line 1.45.
     assert columns.min() >= left - 1
     assert columns.max() <= right + 1
     assert rows.min() >= top - 1
@@ -151,7 +151,7 @@ def test_text_stays_in_its_box_and_names_its_script(script: str) -> None:
     assert pen.marks == {"hand": {"handwriting"}, "latin": {"text"}}.get(script, {"text", "script"})
 
 
-def test_plain_page_is_blank_and_of_one_color() -> None:
+def test_plain_page_is_blank_and_has_one_color() -> None:
     page = pages.plain_page((30, 40), (10, 12, 20))
     assert page.kind == "blank"
     assert page.marks == {"blank", "dark-paper"}

@@ -1,4 +1,4 @@
-"""Scenes: same seed, same bytes; order of corners; how often each condition occurs."""
+"""Scenes are reproducible, their corners are exact and ordered, and conditions have the expected rates."""
 
 from collections import Counter
 from dataclasses import replace
@@ -13,7 +13,7 @@ from quant.data.documents.difficulty import HARD, TRAINING, USUAL
 from quant.data.documents.poses import area
 from quant.data.documents.scenes import Scene, document_scene
 
-SEEDS = 300
+SEEDS = 150
 SMALL = (192, 144)
 
 
@@ -42,7 +42,7 @@ def scenes() -> list[Scene]:
 
 
 @pytest.mark.parametrize("seed", [0, 3, 41])
-def test_same_seed_gives_same_bytes(seed: int) -> None:
+def test_equal_seeds_give_equal_bytes(seed: int) -> None:
     first, second = document_scene(seed), document_scene(seed)
     assert first.image.tobytes() == second.image.tobytes()
     assert first.corners.tobytes() == second.corners.tobytes()
@@ -50,7 +50,7 @@ def test_same_seed_gives_same_bytes(seed: int) -> None:
     assert first.conditions == second.conditions
 
 
-def test_order_of_calls_and_size_leave_a_scene_alone() -> None:
+def test_a_scene_does_not_depend_on_earlier_calls() -> None:
     expected = document_scene(11).image.tobytes()
     document_scene(12, size=SMALL)
     assert document_scene(11).image.tobytes() == expected
@@ -58,20 +58,20 @@ def test_order_of_calls_and_size_leave_a_scene_alone() -> None:
 
 
 @pytest.mark.parametrize("size", [(320, 240), (333, 517), (65, 64), (1300, 700)])
-def test_asked_size_is_kept(size: tuple[int, int]) -> None:
+def test_a_scene_has_the_requested_size(size: tuple[int, int]) -> None:
     scene = document_scene(5, size=size)
     assert scene.image.shape == (size[1], size[0], 3)
     assert scene.image.dtype == np.uint8
 
 
-def test_drawn_sizes_cover_both_orientations() -> None:
+def test_random_sizes_cover_both_orientations() -> None:
     shapes = [document_scene(seed).image.shape for seed in range(24)]
     assert all(320 <= max(h, w) <= 720 for h, w, _ in shapes)
     assert any(h > w for h, w, _ in shapes)
     assert any(w > h for h, w, _ in shapes)
 
 
-def test_corners_are_finite_clockwise_and_canonical(scenes: list[Scene]) -> None:
+def test_corners_are_finite_clockwise_and_start_at_the_top_left(scenes: list[Scene]) -> None:
     for scene in scenes:
         assert np.isfinite(scene.corners).all()
         if "empty" not in scene.conditions:
@@ -79,7 +79,7 @@ def test_corners_are_finite_clockwise_and_canonical(scenes: list[Scene]) -> None
             assert np.argmin((scene.corners / SMALL).sum(axis=1)) == 0
 
 
-def test_visible_is_the_half_pixel_rule(scenes: list[Scene]) -> None:
+def test_corners_are_visible_inside_the_picture_extended_by_half_a_pixel(scenes: list[Scene]) -> None:
     for scene in scenes:
         inside = ((scene.corners >= -0.5) & (scene.corners < np.array(SMALL) - 0.5)).all(axis=1)
         empty = "empty" in scene.conditions
@@ -89,7 +89,7 @@ def test_visible_is_the_half_pixel_rule(scenes: list[Scene]) -> None:
 
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch) -> None:
-    """White sheets on black ground, without light, blur or noise."""
+    """White sheets on a black background without light, blur or noise."""
     monkeypatch.setattr(surfaces, "color_curve", lambda rng, kind: np.zeros((256, 3)))
     monkeypatch.setattr(pages, "page", lambda index: pages.plain_page((300, 400)))
     monkeypatch.setattr(camera, "develop", lambda rng, picture, hard: (np.array(picture), frozenset()))
@@ -98,8 +98,8 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
 ALONE = replace(USUAL, empty=0, outside=0, clutter=0, sheets=0, stack=0, hand=0, covered=0, low_contrast=0)
 
 
-def drawn(scene: Scene) -> tuple[float, NDArray[np.float64]]:
-    """Area in px^2 and center of mass of what is white."""
+def white_area(scene: Scene) -> tuple[float, NDArray[np.float64]]:
+    """Return the area in px^2 and the center of mass of the white pixels."""
     share = scene.image.astype(float).sum(axis=2) / scene.image.max() / 3
     y, x = np.mgrid[0 : SMALL[1], 0 : SMALL[0]]
     return float((share > 0.4).sum()), np.array([(x * share).sum(), (y * share).sum()]) / share.sum()
@@ -107,11 +107,11 @@ def drawn(scene: Scene) -> tuple[float, NDArray[np.float64]]:
 
 @pytest.mark.usefixtures("bare")
 def test_corners_are_where_the_sheet_is_drawn() -> None:
-    """End to end: on a black ground without effects, the sheet's centroid is that of the corners."""
+    """Without effects, the centroid of the white sheet is that of its corners."""
     for seed in range(40):
         scene = document_scene(seed, size=SMALL, hard=replace(ALONE, curled=0, lens=0))
-        # 0.05 px leaves room for the ramp at the corners of very small sheets; a wrong frame is 0.5 px off.
-        np.testing.assert_allclose(drawn(scene)[1], centroid(scene.corners), atol=0.05)
+        # 0.05 px allows for the ramp at the corners of very small sheets. A wrong convention is 0.5 px off.
+        np.testing.assert_allclose(white_area(scene)[1], centroid(scene.corners), atol=0.05)
 
 
 @pytest.mark.usefixtures("bare")
@@ -119,8 +119,8 @@ def test_corners_move_with_the_lens() -> None:
     scenes = [document_scene(seed, size=SMALL, hard=replace(ALONE, curled=0, lens=1)) for seed in range(40)]
     assert all("lens" in scene.conditions for scene in scenes)
     whole = [scene for scene in scenes if scene.visible.all()]
-    off = [np.abs(drawn(scene)[1] - centroid(scene.corners)).max() for scene in whole]
-    # Sides bow, by a pixel or so over a picture of 192, which moves the middle less; unmoved corners are off by more.
+    off = [np.abs(white_area(scene)[1] - centroid(scene.corners)).max() for scene in whole]
+    # Sides bow by about a pixel, which moves the centroid less. Corners that were not moved would be off by more.
     assert np.median(off) < 0.3
 
 
@@ -129,74 +129,74 @@ def test_a_curled_sheet_keeps_about_its_area() -> None:
     for seed in range(40):
         scene = document_scene(seed, size=SMALL, hard=replace(ALONE, curled=1, lens=0, touching=0, large=0))
         assert "curled" in scene.conditions
-        # One side bows in as the other bows out; tapered, up to 0.08 of a side times 2 / pi remains.
-        assert drawn(scene)[0] == pytest.approx(area(scene.corners), rel=0.15)
+        # One side bows in while the other bows out. With a taper, up to 0.08 of a side times 2 / pi remains.
+        assert white_area(scene)[0] == pytest.approx(area(scene.corners), rel=0.15)
 
 
-def test_touching_is_said_of_sheets_at_the_border_that_were_laid_there() -> None:
-    laid = [document_scene(seed, size=SMALL, hard=replace(ALONE, touching=1, lens=0)) for seed in range(30)]
-    for scene in laid:
+def test_touching_means_placed_at_the_border() -> None:
+    placed = [document_scene(seed, size=SMALL, hard=replace(ALONE, touching=1, lens=0)) for seed in range(30)]
+    for scene in placed:
         gap = min(scene.corners.min() + 0.5, (np.array(SMALL) - 0.5 - scene.corners).min())
         assert ("touching" in scene.conditions) == (gap < 0.01 * max(SMALL))
-    assert sum("touching" in scene.conditions for scene in laid) > 20
+    assert sum("touching" in scene.conditions for scene in placed) > 20
     free = [document_scene(seed, size=SMALL, hard=replace(ALONE, touching=0, large=1)) for seed in range(30)]
     assert not [scene for scene in free if "touching" in scene.conditions]
 
 
-def test_two_pools_have_nothing_in_common() -> None:
-    drawn = {pool: document_scene(3, size=SMALL, pool=pool).image.tobytes() for pool in (0, 1)}
-    assert drawn[0] != drawn[1]
-    assert drawn[0] == document_scene(3, size=SMALL).image.tobytes()
+def test_pools_have_nothing_in_common() -> None:
+    pictures = {pool: document_scene(3, size=SMALL, pool=pool).image.tobytes() for pool in (0, 1)}
+    assert pictures[0] != pictures[1]
+    assert pictures[0] == document_scene(3, size=SMALL).image.tobytes()
     first, second = ({pages.page(pool * pages.POOL + i).image.tobytes() for i in range(20)} for pool in (0, 1))
     assert not first & second
 
 
-def test_conditions_happen_as_often_as_they_should(scenes: list[Scene]) -> None:
+def test_conditions_have_the_expected_rates(scenes: list[Scene]) -> None:
     rates = shares(scenes)
-    # Three standard deviations of a rate of 0.1 over 300 draws are 0.052, of 0.4 they are 0.085.
+    # Three standard deviations over 150 scenes are 0.073 for a rate of 0.1, 0.098 for 0.2, and 0.12 for 0.4.
     for name in ("empty", "outside", "lens", "defocus", "flash", "glare", "jpeg", "noise", "white-balance"):
-        assert rates[name] == pytest.approx(getattr(USUAL, name.replace("-", "_")), abs=0.06), name
+        assert rates[name] == pytest.approx(getattr(USUAL, name.replace("-", "_")), abs=0.085), name
     for name in ("shadow", "clutter"):
-        assert rates[name] == pytest.approx(getattr(USUAL, name), abs=0.085), name
+        assert rates[name] == pytest.approx(getattr(USUAL, name), abs=0.12), name
     assert max(rates.values()) < 0.8
 
 
-def test_every_condition_holds_for_a_tenth_of_the_validation_pictures() -> None:
+def test_every_condition_occurs_in_a_tenth_of_the_validation_pictures() -> None:
     hard = [document_scene(10**9 + seed, size=SMALL, pool=1, hard=HARD) for seed in range(SEEDS)]
     rates = shares(hard)
-    # Three standard deviations below a rate of 0.105 over 300 draws.
-    assert {name: rates[name] for name in VALIDATED if rates[name] < 0.052} == {}
+    # Three standard deviations below a rate of 0.105 over 150 scenes.
+    assert {name: rates[name] for name in VALIDATED if rates[name] < 0.03} == {}
 
 
-# Drawn when the set was fixed: corners, and what the pictures show.
-SCORED = {
+# Recorded when the validation set was fixed: corners and conditions by index.
+RECORDED = {
     0: ([(58.1, 346.17), (309.3, 322.58), (324.17, 482.3), (70.27, 503.15)], {"card", "script", "tiles", "wood"}),
     7: ([(181.43, 10.38), (394.36, 50.39), (302.31, 395.17), (42.93, 279.41)], {"form", "held", "large", "motion"}),
     1999: ([(94.89, 207.82), (231.01, 144.2), (317.79, 334.01), (182.9, 395.45)], {"invoice", "hand", "rotated"}),
 }
 
 
-@pytest.mark.parametrize("index", SCORED)
-def test_the_scored_pictures_stay_what_they_were(index: int) -> None:
-    corners, conditions = SCORED[index]
+@pytest.mark.parametrize("index", RECORDED)
+def test_validation_pictures_never_change(index: int) -> None:
+    corners, conditions = RECORDED[index]
     scene = held_back_scene(index)
-    np.testing.assert_allclose(scene.corners, corners, atol=0.006)  # written with two digits
+    np.testing.assert_allclose(scene.corners, corners, atol=0.006)  # recorded with two digits
     assert conditions <= scene.conditions
 
 
-def test_training_alone_draws_graphic_pages_and_scenes() -> None:
+def test_only_training_has_graphic_pages_and_scenes() -> None:
     assert (HARD.graphic, HARD.scene, USUAL.graphic, USUAL.scene) == (0, 0, 0, 0)
     always = replace(ALONE, graphic=1.0, scene=1.0)
     for seed in range(6):
         assert {"graphic", "scene"} <= document_scene(seed, size=SMALL, hard=always).conditions
-    drawn = [document_scene(seed, size=SMALL, hard=TRAINING).conditions for seed in range(SEEDS)]
-    # Three standard deviations of a rate of 0.12 over 300 draws are 0.056; an empty picture has no page.
-    assert sum("scene" in names for names in drawn) / SEEDS == pytest.approx(TRAINING.scene, abs=0.056)
-    pages_drawn = [names for names in drawn if "empty" not in names]
-    assert sum("graphic" in names for names in pages_drawn) / len(pages_drawn) == pytest.approx(0.12, abs=0.065)
+    found = [document_scene(seed, size=SMALL, hard=TRAINING).conditions for seed in range(SEEDS)]
+    # Three standard deviations of a rate of 0.12 are 0.08 over 150 scenes, and 0.09 over those with a page.
+    assert sum("scene" in names for names in found) / SEEDS == pytest.approx(TRAINING.scene, abs=0.08)
+    with_page = [names for names in found if "empty" not in names]
+    assert sum("graphic" in names for names in with_page) / len(with_page) == pytest.approx(0.12, abs=0.09)
 
 
-def test_extent_of_documents(scenes: list[Scene]) -> None:
+def test_documents_have_the_expected_extent(scenes: list[Scene]) -> None:
     whole = [scene.corners for scene in scenes if scene.visible.all()]
     extents = np.array([(np.ptp(corners, axis=0) / SMALL).max() for corners in whole])
     assert extents.min() > 0.08
@@ -204,7 +204,7 @@ def test_extent_of_documents(scenes: list[Scene]) -> None:
     assert np.mean(extents > 0.4) > 0.65
 
 
-def test_every_scene_has_at_least_two_corners_or_its_middle_inside(scenes: list[Scene]) -> None:
+def test_the_middle_of_a_document_lies_in_the_picture(scenes: list[Scene]) -> None:
     for scene in scenes:
         if "outside" in scene.conditions:
             middle = scene.corners.mean(axis=0)
@@ -212,6 +212,6 @@ def test_every_scene_has_at_least_two_corners_or_its_middle_inside(scenes: list[
             assert (middle < SMALL).all()
 
 
-def test_pictures_are_not_flat_or_alike(scenes: list[Scene]) -> None:
+def test_pictures_are_neither_flat_nor_equal(scenes: list[Scene]) -> None:
     assert min(float(scene.image.std()) for scene in scenes) > 0.5
     assert len({scene.image.tobytes() for scene in scenes}) == SEEDS

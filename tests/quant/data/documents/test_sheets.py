@@ -1,4 +1,4 @@
-"""Where a page lands in the picture, against exact polygon geometry."""
+"""Pages are drawn where exact polygon geometry says."""
 
 import numpy as np
 import pytest
@@ -31,18 +31,18 @@ def test_area_and_centroid_of_a_white_page_are_exact(seed: int) -> None:
     sheets.place_page(canvas, pages.plain_page((210, 297)), quad)
     share = np.asarray(canvas, float)[..., 0] / 255
     perimeter = np.hypot(*(np.roll(quad, -1, axis=0) - quad).T).sum()
-    # Were all corners pushed outward by 0.05 px, the area would grow by about 0.05 * perimeter / sqrt 2;
-    # the tolerance is half of that. Rounding to 1/255 is unbiased and far below it.
+    # Corners moved outward by 0.05 px would increase the area by about 0.05 * perimeter / sqrt 2. The tolerance is half
+    # of that. Rounding to 1/255 is unbiased and far below it.
     assert share.sum() == pytest.approx(poses.area(quad), abs=0.018 * perimeter)
     y, x = np.mgrid[0 : SIZE[1], 0 : SIZE[0]]
     found = np.array([(x * share).sum(), (y * share).sum()]) / share.sum()
-    # Labels put pixel centers at integers: half a px less than the continuous frame of the quad. A shift
-    # of the whole sheet moves the centroid by as much, so 0.02 px here bounds any common offset.
+    # Pixel centers of labels are at integers, half a px less than in the continuous coordinates of the quad. A shift of
+    # the sheet moves the centroid equally, so 0.02 px limits any common offset.
     np.testing.assert_allclose(found, exact_centroid(quad) - 0.5, atol=0.02)
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_print_lands_where_the_homography_says(seed: int) -> None:
+def test_print_is_where_the_homography_maps_it(seed: int) -> None:
     quad = draw_inner_quad(seed)
     rng = np.random.default_rng(seed)
     page = pages.plain_page((420, 594), (0, 0, 0))
@@ -60,12 +60,12 @@ def test_print_lands_where_the_homography_says(seed: int) -> None:
     share = np.asarray(canvas, float)[..., 0] / 255
     y, x = np.mgrid[0 : SIZE[1], 0 : SIZE[0]]
     found = np.array([(x * share).sum(), (y * share).sum()]) / share.sum()
-    # A tent filter over one (possibly reduced) texel under perspective is off by a small part of a px;
-    # a half-pixel slip in either frame would be 0.5 px.
+    # A tent filter over one (possibly reduced) texel in perspective is off by a small part of a px. A mistake of half a
+    # pixel in either frame would be 0.5 px.
     np.testing.assert_allclose(found, exact_centroid(target) - 0.5, atol=0.1)
 
 
-def test_grid_aligned_edges_have_exact_shares() -> None:
+def test_edges_along_the_pixel_grid_have_exact_shares() -> None:
     quad = np.array([(2.25, 3.5), (7.75, 3.5), (7.75, 6.0), (2.25, 6.0)])
     share = sheets.coverage(quad, (0, 0, 10, 8))
     np.testing.assert_allclose(share[4], [0, 0, 0.75, 1, 1, 1, 1, 0.75, 0, 0], atol=1e-5)
@@ -74,7 +74,7 @@ def test_grid_aligned_edges_have_exact_shares() -> None:
 
 @pytest.mark.parametrize("index", range(24))
 def test_outlines_of_pool_pages_keep_their_corners(index: int) -> None:
-    """Rounded or bowed sheets only lose paper, near the edge, and never more than a few percent."""
+    """Rounded or bowed sheets lose paper only near the edge, at most a few percent."""
     page = pages.page(index)
     w, h = page.size
     assert page.image.size == (w + 2 * pages.MARGIN, h + 2 * pages.MARGIN)
@@ -85,7 +85,7 @@ def test_outlines_of_pool_pages_keep_their_corners(index: int) -> None:
 
 
 @pytest.mark.parametrize("outside", [False, True])
-def test_quads_are_clockwise_convex_and_as_asked(outside: bool) -> None:
+def test_quads_are_clockwise_convex_and_inside_or_outside_as_requested(outside: bool) -> None:
     rng = np.random.default_rng(5)
     for _ in range(150):
         roll, tilt, scale = rng.uniform(-np.pi, np.pi), rng.uniform(0, 0.95), rng.uniform(0.1, 1.05)
@@ -95,7 +95,7 @@ def test_quads_are_clockwise_convex_and_as_asked(outside: bool) -> None:
 
 
 def test_effects_do_not_move_the_picture() -> None:
-    """The centroid of a bright square stays put through light, blur, noise and JPEG, on average."""
+    """Light, blur, noise and JPEG do not move the centroid of a bright square on average."""
     drift = []
     for seed in range(60):
         picture = Image.new("RGB", (160, 160), (60, 60, 60))
@@ -107,14 +107,14 @@ def test_effects_do_not_move_the_picture() -> None:
         weight = np.clip(part - (part.min() + part.max()) / 2, 0, None)
         y, x = np.mgrid[0:60, 0:60]
         drift.append([(x * weight).sum() / weight.sum() - 29.5, (y * weight).sum() / weight.sum() - 29.5])
-    # One-sided light pulls single squares by up to a px; its direction is uniform, so the mean stays near 0.
+    # Light from one side shifts single squares by up to a px. Its direction is uniform, so the mean is near 0.
     assert len(drift) > 15
     assert np.abs(np.mean(drift, axis=0)).max() < 0.25
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_motion_blur_is_symmetric_about_each_pixel(seed: int) -> None:
-    """A centerd square stays equal to its half turn; a one-sided blur would shift it by half its length."""
+    """A blurred centered square equals its half turn. A one-sided blur would shift it by half its length."""
     picture = Image.new("RGB", (61, 61))
     ImageDraw.Draw(picture).rectangle((25, 25, 35, 35), fill=(240, 240, 240))
     blurred = np.asarray(camera._motion(np.random.default_rng(seed), picture, 9))
