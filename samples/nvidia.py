@@ -2,7 +2,7 @@
 
 Install:  pip install "edgehrnet[tensorrt-rtx]" (or [tensorrt] on Jetson)
 Export:   python -m quant.export checkpoints/document-corners.pt --out files --targets tensorrt --precision int8
-          (on any machine, with "edgehrnet[train]"), then copy files/document-corners-int8.tensorrt.onnx to the GPU machine
+          on any machine with "edgehrnet[train]", then copy document-corners-int8.tensorrt.onnx to the GPU machine
 Run:      python samples/nvidia.py document-corners-int8.tensorrt.onnx [PICTURE]
 Prints:   the number of convolutions that run in INT8, milliseconds, and the corners.
 """
