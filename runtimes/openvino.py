@@ -66,8 +66,8 @@ def executed_layers(compiled: Any) -> tuple[Layer, ...]:
 
 def _macs(convolution: Any) -> int:
     """Return the MACs of a convolution: each weight is used once per output position."""
-    places = list(convolution.get_output_shape(0))[2:]
-    return int(math.prod(places) * math.prod(convolution.input_value(1).get_shape()))
+    positions = list(convolution.get_output_shape(0))[2:]
+    return int(math.prod(positions) * math.prod(convolution.input_value(1).get_shape()))
 
 
 class OpenVINORuntime:
