@@ -28,8 +28,8 @@ pytestmark = pytest.mark.skipif(
 def corners(tmp_path_factory):
     program = tmp_path_factory.mktemp("cpp") / "corners"
     (library,) = PACKAGE.glob("libs/libopenvino.so.*")
-    command = ["g++", "-std=c++17", "-O2", "-ffp-contract=off", "-Wall", "-Werror", SOURCE]
-    command += [f"-isystem{PACKAGE / 'include'}", library]
+    command = ["g++", "-std=c++17", "-O2", "-ffp-contract=off", "-Wall", "-Werror", str(SOURCE)]
+    command += [f"-isystem{PACKAGE / 'include'}", str(library)]
     subprocess.run([*command, f"-Wl,-rpath,{PACKAGE / 'libs'}", "-o", program], check=True, timeout=300)
     return program
 

@@ -37,6 +37,7 @@ def test_a_plain_sheet_is_found_to_a_fraction_of_a_pixel(levels):
 
 def test_corners_are_clockwise():
     found = classical.find_quadrilateral(sheet(QUAD))
+    assert found is not None
     edge = np.roll(found, -1, axis=0)
     assert (found[:, 0] * edge[:, 1] - edge[:, 0] * found[:, 1]).sum() > 0  # clockwise with y down
 
@@ -63,7 +64,8 @@ def test_a_blank_picture_gives_its_center_without_confidence(level):
     assert classical.find_quadrilateral(blank) is None
     xy, conf = classical.predict(blank)
     assert xy.tolist() == [[80.0, 59.5]] * 4
-    assert (conf.tolist(), conf.dtype) == ([0.0] * 4, np.float32)
+    assert conf.dtype == np.float32
+    assert conf.tolist() == [0.0] * 4
 
 
 def test_a_found_sheet_has_full_confidence():
@@ -100,9 +102,9 @@ def test_the_command_prints_both_tables(monkeypatch, capsys):
 
 def test_a_labeled_folder_is_scored_too(tmp_path, capsys):
     Image.fromarray(sheet(QUAD)).save(tmp_path / "sheet.png")
-    rows = ["scorer" + ",me" * 8, "bodyparts,a,a,b,b,c,c,d,d", "coords" + ",x,y" * 4]
+    header = ["scorer" + ",me" * 8, "bodyparts,a,a,b,b,c,c,d,d", "coords" + ",x,y" * 4]
     values = ",".join(map(str, QUAD.ravel()))
-    (tmp_path / "CollectedData.csv").write_text("\n".join([*rows, f"sheet.png,{values}"]))
+    (tmp_path / "CollectedData.csv").write_text("\n".join([*header, f"sheet.png,{values}"]))
     assert classical.main(["--data", str(tmp_path)]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert float(rows[1][2]) < 0.5  # px; the corners have the order of the labels

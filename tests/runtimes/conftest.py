@@ -164,7 +164,7 @@ class FakeTensorRT:
         return SimpleNamespace(create_runtime_cache=lambda: cache, set_runtime_cache=lambda cache: True)
 
     def _context(self, config=None):
-        addresses = {}
+        addresses: dict[str, int] = {}
         return SimpleNamespace(
             set_tensor_address=lambda name, address: addresses.setdefault(name, address) == address,
             execute_async_v3=lambda stream: self._execute(addresses),

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from runtimes import cpus
@@ -62,10 +64,10 @@ def test_threads_are_limited_to_a_quota_below_the_number_of_cpus(tmp_path, eight
 
 
 def test_visible_cpus_without_affinity(monkeypatch):
-    monkeypatch.delattr(cpus.os, "sched_getaffinity", raising=False)
-    monkeypatch.setattr(cpus.os, "cpu_count", lambda: None)
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert cpus.visible_cpus() == 1
-    monkeypatch.setattr(cpus.os, "cpu_count", lambda: 6)
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
     assert cpus.visible_cpus() == 6
 
 

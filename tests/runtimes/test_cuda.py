@@ -31,8 +31,10 @@ class TestNames:
         for name in (name for name in dir(gpu) if name.startswith("cuda") and name[4:5].isupper()):
             call = getattr(gpu, name)
             if hasattr(call, "__func__"):
-                said = re.match(rf"{name}\((.*)\)", getattr(real, name).__doc__)[1]
-                assert call.__func__.__code__.co_argcount - 1 == len([part for part in said.split(",") if part])
+                signature = re.match(rf"{name}\((.*)\)", getattr(real, name).__doc__)
+                assert signature is not None
+                arguments = [part for part in signature[1].split(",") if part]
+                assert call.__func__.__code__.co_argcount - 1 == len(arguments)
 
     def test_missing_package(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "cuda.bindings", None)

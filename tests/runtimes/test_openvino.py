@@ -9,7 +9,7 @@ from openvino import opset13
 import runtimes
 from edgehrnet import Predictor
 from runtimes.errors import ClosedError, DeviceError, ModelFileError
-from runtimes.openvino import _reason
+from runtimes.openvino import OpenVINORuntime, _reason
 
 SHAPES = {"heatmaps": (1, 4, 16, 24), "offsets": (1, 8, 16, 24), "hf": (1, 16, 24, 128)}
 
@@ -260,6 +260,7 @@ class TestThreads:
 
     def test_close_wakes_callers_that_wait_for_a_request(self, openvino_model, monkeypatch):
         runtime = runtimes.load(openvino_model.path)
+        assert isinstance(runtime, OpenVINORuntime)
         take = runtime._pool.get
         outcomes, arrived, closed = [], threading.Semaphore(0), threading.Event()
 

@@ -17,6 +17,7 @@ from edgehrnet.models.deploy.loading import load_deployed
 from edgehrnet.models.layers.blocks import ConvBNAct
 from runtimes.base import Input
 from runtimes.errors import DeviceError, MissingExtraError, ModelFileError
+from runtimes.torch import TorchRuntime
 
 SIZE = (8, 12)
 
@@ -81,6 +82,7 @@ def test_missing_torch_names_its_extra(path, monkeypatch):
 def test_threads_are_set_during_a_run_and_restored_after_it(path, monkeypatch):
     before = torch.get_num_threads()
     runtime = runtimes.load(path, threads=before + 1, loader=load_sums)
+    assert isinstance(runtime, TorchRuntime)
     assert torch.get_num_threads() == before
     assert runtime.run(image(1))["threads"] == before + 1
     assert torch.get_num_threads() == before
@@ -90,6 +92,7 @@ def test_threads_are_set_during_a_run_and_restored_after_it(path, monkeypatch):
     def fail(module, inputs):
         raise RuntimeError("out of memory")
 
+    assert runtime._module is not None
     runtime._module.register_forward_pre_hook(fail)
     with pytest.raises(ModelFileError, match=r"sums\.pt .*cpu: out of memory"):
         runtime.run(image(1))

@@ -24,7 +24,7 @@ def spot(x: float, y: float, radius: float = 6.0) -> Image.Image:
 def center(image: Image.Image) -> np.ndarray:
     mass = np.asarray(image, np.float64)
     columns, rows = np.meshgrid(np.arange(SIZE[0]) + 0.5, np.arange(SIZE[1]) + 0.5)
-    return np.array([(columns * mass).sum(), (rows * mass).sum()]) / mass.sum()
+    return np.asarray(np.array([(columns * mass).sum(), (rows * mass).sum()]) / mass.sum())
 
 
 @pytest.mark.parametrize("strength", [-0.12, 0.05, 0.15])

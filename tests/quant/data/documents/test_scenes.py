@@ -1,6 +1,6 @@
 """Scenes are reproducible, their corners are exact and ordered, and conditions have the expected rates."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import replace
 
 import numpy as np
@@ -25,9 +25,10 @@ VALIDATED = (
 )  # fmt: skip
 
 
-def shares(scenes: list[Scene]) -> Counter[str]:
+def shares(scenes: list[Scene]) -> dict[str, float]:
+    """Return the share of scenes with each condition, 0 for conditions that do not occur."""
     counts = Counter(name for scene in scenes for name in scene.conditions)
-    return Counter({name: count / len(scenes) for name, count in counts.items()})  # type: ignore[misc]
+    return defaultdict(float, {name: count / len(scenes) for name, count in counts.items()})
 
 
 def centroid(quad: NDArray[np.float64]) -> NDArray[np.float64]:
