@@ -1,8 +1,8 @@
 """Attach quantizers to a network, and freeze a calibrated network to INT8.
 
-The *site* of a quantized tensor is the name of the module that returns it, such as ``stem.conv1``. For a tensor that no
-module returns, such as the input of the network, it is the name of the convolution that takes it and ``.input``, such
-as ``stem.conv1.input``.
+The *site* of a quantized tensor is the name of the module that returns it, such as ``stem.conv1``. For an input or an
+output of the network, it is the name of the convolution that takes the tensor, followed by ``.input``, such as
+``stem.conv1.input``.
 """
 
 from __future__ import annotations
