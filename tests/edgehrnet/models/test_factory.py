@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import itertools
 from dataclasses import fields
 
 import pytest
@@ -93,7 +94,7 @@ def test_every_field_has_a_docstring(kind):
     body = ast.parse(inspect.getsource(kind)).body[0].body
     documented = {
         field.target.id
-        for field, text in zip(body, body[1:], strict=False)
+        for field, text in itertools.pairwise(body)
         if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
     }
     assert documented == {field.name for field in fields(kind)}

@@ -68,7 +68,9 @@ def test_untrained_network_has_one_anomaly():
     net = create("edgehrnet18", keypoints=2)
     [found] = bn_anomalies(net)
     assert found.layer == "*"
-    assert found.affected == found.channels == sum(m.num_features for m in net.modules() if isinstance(m, nn.BatchNorm2d))
+    assert (
+        found.affected == found.channels == sum(m.num_features for m in net.modules() if isinstance(m, nn.BatchNorm2d))
+    )
 
 
 def test_one_untrained_layer_among_trained_ones_is_no_anomaly(net):

@@ -7,9 +7,9 @@ import torch
 
 from edgehrnet.errors import InputError
 from edgehrnet.models import create
+from edgehrnet.models.inspection.components import Component, component_of, named_tensors
 from edgehrnet.models.inspection.costs import FLOAT32, cost_table
 from edgehrnet.models.inspection.counting import convolutions, count
-from edgehrnet.models.inspection.components import Component, component_of, named_tensors
 
 SIZE = (64, 96)
 CELLS = (16 * 24, 8 * 12, 4 * 6, 2 * 3)
