@@ -71,7 +71,7 @@ def test_a_failing_save_keeps_the_old_file(path, net):
         save_checkpoint(path, "edgehrnet18", {}, net.state_dict(), {"a": object()}, {})
     with pytest.raises(InputError, match="extra"):
         save_checkpoint(path, "edgehrnet18", {}, net.state_dict(), {}, {"loss": float("nan")})
-    with pytest.raises(InputError, match="w .*float"):
+    with pytest.raises(InputError, match=r"w .*float"):
         save_checkpoint(path, "edgehrnet18", {}, {"w": 1.0}, {}, {})
     assert path.read_bytes() == before
 
