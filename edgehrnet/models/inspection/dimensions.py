@@ -54,18 +54,23 @@ def check_dimensions(net: KeypointNetwork, size: tuple[int, int] = (256, 512)) -
     for name, module in meta.named_modules():
         module.register_forward_pre_hook(watch.entering(name))
         module.register_forward_hook(watch.leaving(name))
+    _check_output(meta, _run(meta, image, watch), watch.cells)
+    return watch.shapes
+
+
+def _run(net: KeypointNetwork, image: Tensor, watch: _Watch) -> Output:
+    """Run the network, and turn any error into an InputError that names the layer."""
     try:
         with torch.no_grad():
-            output: Output = meta(image)
+            output: Output = net(image)
     except InputError:
         raise
-    except Exception as error:  # Whatever torch or a forward finds wrong, from RuntimeError to IndexError.
+    except Exception as error:  # A module may raise any error, such as RuntimeError or IndexError.
         name, given = watch.running[-1]
         # The first line is the error. Others are notes for developers of torch.
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise InputError(f"{name or 'the network'}, input {_list(given)}: {reason}") from error
-    _check_output(meta, output, watch.cells)
-    return watch.shapes
+    return output
 
 
 class _Watch:
