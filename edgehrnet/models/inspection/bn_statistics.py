@@ -101,7 +101,7 @@ CHECKS: tuple[_Check, ...] = (
         lambda bn: bn.variance,
         lambda v: v == 0,
         torch.min,
-        "the convolution before it has a constant output: its weights or its input are 0, or float16 rounded them to 0",
+        "the convolution before it has a constant output, since its weights or input are 0; or float16 rounded it to 0",
     ),
     _Check(
         f"variance is below {TINY_VARIANCE:g}",
