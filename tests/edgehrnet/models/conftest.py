@@ -3,14 +3,15 @@
 import functools
 
 import pytest
-import torch
-
-from edgehrnet.models import create
 
 
 @pytest.fixture(scope="session")
 def weightless():
     """A function that creates a network without data, once for each name and options."""
+    # Imported here, because pytest also loads this file where torch is not installed.
+    import torch
+
+    from edgehrnet.models import create
 
     @functools.cache
     def made(name, **options):

@@ -317,6 +317,7 @@ def exported(request, network, tmp_path_factory):
     return table, frozen, onnx.load(path)
 
 
+@pytest.mark.slow
 class TestExported:
     def test_graph_is_valid(self, exported):
         _, _, model = exported

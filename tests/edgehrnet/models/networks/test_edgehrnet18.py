@@ -223,6 +223,7 @@ def test_channels_last_gives_the_same_values_in_channels_last(options):
         torch.testing.assert_close(value, expected[name], rtol=0, atol=1e-5 * expected[name].abs().max().item())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [EVERYTHING, {"fpn": "B", "gate": "se"}], ids=["all", "B"])
 def test_exported_graph_gives_the_same_values(options):
     net = net_of(**options).eval()

@@ -170,6 +170,7 @@ def test_folding_does_not_change_outputs(name):
         torch.testing.assert_close(b, a, rtol=0, atol=1e-4 * a.abs().max().item())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["hrnet_w18_small_v1", "litehrnet18"])
 def test_exported_graph_gives_the_same_values(name):
     deployed = Deployed(network(name), PUBLISHED["mean"], PUBLISHED["std"]).eval()
