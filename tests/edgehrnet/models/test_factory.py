@@ -3,7 +3,9 @@
 import ast
 import inspect
 import itertools
+import json
 from dataclasses import fields
+from typing import Any
 
 import pytest
 from torch import nn
@@ -86,15 +88,16 @@ def test_option_value_is_rejected_with_its_name_and_value(option):
 
 
 def test_options_accept_json_lists():
-    assert Options(modules=[1, 2, 1]) == Options(modules=(1, 2, 1))
+    modules: Any = json.loads("[1, 2, 1]")
+    assert Options(modules=modules) == Options(modules=(1, 2, 1))
 
 
 @pytest.mark.parametrize("kind", [Options, PublishedOptions, Checkpoint], ids=lambda kind: kind.__name__)
 def test_every_field_has_a_docstring(kind):
-    body = ast.parse(inspect.getsource(kind)).body[0].body
+    definition: Any = ast.parse(inspect.getsource(kind)).body[0]
     documented = {
-        field.target.id
-        for field, text in itertools.pairwise(body)
+        ast.unparse(field.target)
+        for field, text in itertools.pairwise(definition.body)
         if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
     }
     assert documented == {field.name for field in fields(kind)}

@@ -1,6 +1,7 @@
 """Save and load checkpoints, and refuse damaged ones."""
 
 import pickle
+from typing import Any
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from edgehrnet.errors import InputError, MissingFileError, ModelFileError
 from edgehrnet.models import create
 from edgehrnet.models.checkpoints import Checkpoint, build_model, load_checkpoint, save_checkpoint
 
-OPTIONS = {"keypoints": 4, "fuse": "weighted", "modules": (1, 1, 1)}
+OPTIONS: dict[str, Any] = {"keypoints": 4, "fuse": "weighted", "modules": (1, 1, 1)}
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def test_a_failing_save_keeps_the_old_file(path, net):
     with pytest.raises(InputError, match="extra"):
         save_checkpoint(path, "edgehrnet18", {}, net.state_dict(), {}, {"loss": float("nan")})
     with pytest.raises(InputError, match=r"w .*float"):
-        save_checkpoint(path, "edgehrnet18", {}, {"w": 1.0}, {}, {})
+        save_checkpoint(path, "edgehrnet18", {}, {"w": 1.0}, {}, {})  # type: ignore[dict-item]
     assert path.read_bytes() == before
 
 

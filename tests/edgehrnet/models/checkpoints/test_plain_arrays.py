@@ -3,6 +3,7 @@
 import argparse
 import os
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ ARRAYS = (
     np.array(3, np.uint8),
     np.zeros((0, 2), np.float32),
 )
-READ = (0.5, [[0, 1, 2], [3, 4, 5]], [[0, 1, 2], [3, 4, 5]], [True, False], [3], [])
+READ: tuple[Any, ...] = (0.5, [[0, 1, 2], [3, 4, 5]], [[0, 1, 2], [3, 4, 5]], [True, False], [3], [])
 
 
 def with_meta(value):
@@ -95,7 +96,8 @@ def test_damaged_array_is_refused(saved, state):
 
     class Array:
         def __reduce__(self):
-            function, arguments, _ = np.zeros(0).__reduce__()
+            reduced: Any = np.zeros(0).__reduce__()
+            function, arguments, _ = reduced
             return function, arguments, tuple(kind if item == "kind" else item for item in state)
 
     with pytest.raises(ModelFileError, match=r"net\.pth"):

@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,13 +83,13 @@ NAIVE18 = {
 @functools.cache
 def network(name, keypoints=17, **options):
     torch.manual_seed(0)
-    net = create(name, keypoints=keypoints, **options)
+    net: Any = create(name, keypoints=keypoints, **options)
     initialize_convolutions(net)
     for part in net.modules():
         if isinstance(part, nn.BatchNorm2d):
             nn.init.normal_(part.bias, 0, 0.1)
-            nn.init.normal_(part.running_mean, 0, 0.1)
-            nn.init.uniform_(part.running_var, 0.8, 1.5)
+            nn.init.normal_(part.get_buffer("running_mean"), 0, 0.1)
+            nn.init.uniform_(part.get_buffer("running_var"), 0.8, 1.5)
     nn.init.normal_(net.head.predict.weight, 0, 0.1)
     return net.eval()
 
@@ -147,6 +148,7 @@ def test_every_network_is_recognized(weightless, name):
     family = VARIANTS[name].family
     naming = Naming("backbone.", "head.")
     found = read_published({naming(published_name(ours, family)): value for ours, value in state.items()})
+    assert found is not None
     assert (found.variant, found.keypoints) == (name, 17)
 
 

@@ -1,5 +1,7 @@
 """Fold BN into convolutions."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -11,11 +13,11 @@ from edgehrnet.models.deploy.folding import fold_batchnorm
 def trained(dtype, **options):
     """A network with BN statistics as after training."""
     torch.manual_seed(0)
-    net = create("edgehrnet18", keypoints=3, pyramid=True, **options)
+    net: Any = create("edgehrnet18", keypoints=3, pyramid=True, **options)
     for m in net.modules():
         if isinstance(m, nn.BatchNorm2d):
-            m.running_mean.normal_(0, 0.2)
-            m.running_var.uniform_(0.5, 3)
+            m.get_buffer("running_mean").normal_(0, 0.2)
+            m.get_buffer("running_var").uniform_(0.5, 3)
             nn.init.uniform_(m.weight, 0.5, 1.5)
             nn.init.normal_(m.bias, 0, 0.2)
     nn.init.normal_(net.heads.heatmaps.predict.weight, 0, 0.1)

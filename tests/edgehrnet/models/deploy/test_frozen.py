@@ -1,6 +1,7 @@
 """Frozen INT8 networks: quantizers, the arithmetic of rounding, and the exported graph."""
 
 import copy
+from typing import Any
 
 import numpy as np
 import onnx
@@ -23,7 +24,8 @@ from edgehrnet.models.deploy.frozen import (
     plain_state,
     weight_scale,
 )
-from edgehrnet.models.layers.blocks import Add, Blur, ConvBNAct, Down, LiteBlock, Prediction, Style, Up
+from edgehrnet.models.layers.blocks import Add, Blur, ConvBNAct, Down, LiteBlock, Prediction, Up
+from edgehrnet.models.layers.style import Style
 from edgehrnet.spec import ModelSpec
 from quant.files.onnx_file import write_onnx
 from quant.int8.placement import place
@@ -70,8 +72,8 @@ def network():
     network = Tiny()
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.running_mean, -0.5, 0.5)
-            nn.init.uniform_(module.running_var, 0.5, 2.0)
+            nn.init.uniform_(module.get_buffer("running_mean"), -0.5, 0.5)
+            nn.init.uniform_(module.get_buffer("running_var"), 0.5, 2.0)
             nn.init.uniform_(module.weight, -1.5, 1.5)
             nn.init.uniform_(module.bias, -0.5, 0.5)
     return network.eval()
@@ -117,15 +119,15 @@ class TestAttach:
     def test_copied_network_has_separate_quantizers(self):
         network = nn.Sequential(Times(1), Times(10))
         attach(network, "1", Times(3))
-        copied = copy.deepcopy(network)
+        copied: Any = copy.deepcopy(network)
         copied[1].quantize_output.factor = 7
         assert (network(torch.ones(1)).item(), copied(torch.ones(1)).item()) == (30, 70)
 
 
-def quantized(x, scale, zero_point, first, last):
+def quantized(x, scale, zero_point, limits=(0, 255)):
     """ONNX's QuantizeLinear and DequantizeLinear in float32, with ties to even."""
     scale = np.float32(scale)
-    whole = np.clip(np.rint(x.astype(np.float32) * (np.float32(1) / scale)) + zero_point, first, last)
+    whole = np.clip(np.rint(x.astype(np.float32) * (np.float32(1) / scale)) + zero_point, *limits)
     return ((whole - zero_point) * scale).astype(np.float32)
 
 
@@ -138,7 +140,7 @@ class TestQuantizeDequantize:
         limits = {"uint8": (0, 255), "int8": (-128, 127)}[kind]
         x = (np.random.default_rng(0).normal(size=20_000) * scale * 150).astype(np.float32)
         y = QuantizeDequantize(scale, zero_point, kind)(torch.from_numpy(x)).numpy()
-        np.testing.assert_array_equal(y, quantized(x, scale, zero_point, *limits))
+        np.testing.assert_array_equal(y, quantized(x, scale, zero_point, limits))
         assert len(np.unique(y)) > 100
 
     def test_ties_are_rounded_to_even(self):
@@ -261,10 +263,10 @@ class TestFreeze:
         whole, scale = integer_weights(weight, 8)
         first, second = table.sites["stem.0.input"], table.sites["stem.0"]
         with torch.no_grad():
-            read = torch.from_numpy(quantized(x.numpy(), *first, 0, 255))
+            read = torch.from_numpy(quantized(x.numpy(), *first))
             y = F.silu(F.conv2d(read, whole * scale[:, None, None, None], bias, 2, 1)).numpy()
             seen = freeze(network, table).stem[0](x).numpy()
-        np.testing.assert_array_equal(seen, quantized(y, *second, 0, 255))
+        np.testing.assert_array_equal(seen, quantized(y, *second))
 
     def test_seven_bits_have_limit_63(self, network):
         whole = freeze(network, table_of(network, bits=7)).stem[0].weight

@@ -1,5 +1,7 @@
 """Networks and specs as they are deployed from checkpoints."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -40,7 +42,7 @@ def test_only_the_given_heads_are_removed(checkpoint):
 
 
 def test_auxiliary_heads_are_not_deployed(checkpoint):
-    network = deployable(checkpoint)
+    network: Any = deployable(checkpoint)
     assert network.auxiliary is None
     outputs = [name for name, _ in deployed_spec(checkpoint, network, "fp32", None).outputs]
     assert outputs == ["heatmaps", "offsets", "hf", "boundary", "sdf"]

@@ -17,8 +17,8 @@ def net():
     torch.manual_seed(0)
     layers = nn.Sequential(nn.BatchNorm2d(8), nn.BatchNorm2d(8))
     for layer in layers:
-        layer.running_mean.normal_()
-        layer.running_var.uniform_(0.1, 2.0)
+        nn.init.normal_(layer.get_buffer("running_mean"))
+        nn.init.uniform_(layer.get_buffer("running_var"), 0.1, 2.0)
     return layers
 
 

@@ -1,6 +1,7 @@
 """Shapes that do not fit are reported with the layer, its input and the expected shape."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from edgehrnet.models.layers.style import Style
 
 SIZE = (64, 96)
 OPTIONS = {"gate": "coord", "fuse": "weighted", "fpn": "B", "down": "blur", "pyramid": True, "auxiliary": True}
-NETWORKS = {
+NETWORKS: dict[str, dict[str, Any]] = {
     "edgehrnet18": OPTIONS,
     "hrnet_w18_small_v1": {"offsets": True},
     "litehrnet18": {},

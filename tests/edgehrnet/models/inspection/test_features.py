@@ -1,6 +1,7 @@
 """Feature maps of any layer, and figures of them."""
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,7 +76,7 @@ class TestMaps:
         assert list(overview(other))[-1] == "head"
 
     def test_mode_hooks_and_weights_are_not_changed(self, x):
-        net = create("edgehrnet18", keypoints=4).train()
+        net: Any = create("edgehrnet18", keypoints=4).train()
         net.stage3.eval()
         before = {name: value.clone() for name, value in net.state_dict().items()}
         feature_maps(net, x, ["stem"])

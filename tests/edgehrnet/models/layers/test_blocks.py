@@ -1,6 +1,7 @@
 """Blocks, fusions, attention gates and initialization."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -8,16 +9,17 @@ from torch import nn
 from torch.nn import functional as F
 
 from edgehrnet.models import create
-from edgehrnet.models.layers.blocks import Add, Blur, ConvBNAct, Down, LiteBlock, Style, Up, down_chain
+from edgehrnet.models.layers.blocks import Add, Blur, ConvBNAct, Down, LiteBlock, Up, down_chain
 from edgehrnet.models.layers.fusion import Concatenate, CoordinateAttention, Fuse, SqueezeExcitation, Weighted
+from edgehrnet.models.layers.style import Style
 
 
 def randomize_norms(net):
     """Give every BN random statistics and scales, so that a missing BN changes the result."""
     for m in net.modules():
         if isinstance(m, nn.BatchNorm2d):
-            m.running_mean.normal_(0, 0.3)
-            m.running_var.uniform_(0.5, 2)
+            m.get_buffer("running_mean").normal_(0, 0.3)
+            m.get_buffer("running_var").uniform_(0.5, 2)
             nn.init.uniform_(m.weight, 0.5, 1.5)
             nn.init.normal_(m.bias, 0, 0.3)
     return net
@@ -35,7 +37,7 @@ def test_one_by_one_and_upsampling_commute(factor):
 
 
 def test_up_is_one_interpolation_not_several():
-    up4 = Up(1, 1, 4, Style())
+    up4: Any = Up(1, 1, 4, Style())
     x = torch.randn(1, 1, 4, 4)
     twice = F.interpolate(F.interpolate(x, scale_factor=2.0, mode="bilinear"), scale_factor=2.0, mode="bilinear")
     assert not torch.allclose(up4.resize(x), twice)
@@ -50,7 +52,7 @@ def test_down_halves_the_resolution(kind):
 
 
 def test_down_chain_ends_linear_and_has_activations_before():
-    steps = list(down_chain(8, 32, 3, Style()))
+    steps: list[Any] = list(down_chain(8, 32, 3, Style()))
     assert [isinstance(step.pointwise.act, torch.nn.SiLU) for step in steps] == [True, True, False]
     assert [step.pointwise.conv.out_channels for step in steps] == [8, 8, 32]
     assert all(isinstance(step.depthwise.act, torch.nn.Identity) for step in steps)
@@ -67,7 +69,7 @@ def test_blur_is_a_fixed_low_pass_filter():
 
 
 def test_lite_block_is_linear_at_its_end_and_adds_its_input():
-    block = LiteBlock(8, Style()).eval()
+    block: Any = LiteBlock(8, Style()).eval()
     nn.init.zeros_(block.project.bn.weight)
     x = torch.randn(1, 8, 4, 4)
     before = x.clone()
@@ -99,7 +101,7 @@ def test_weighted_fusion_follows_its_formula():
 @pytest.mark.parametrize("kind", ["add", "weighted"])
 @pytest.mark.parametrize("gate", ["none", "se", "coord"])
 def test_fuse_applies_a_separate_gate_to_each_input(kind, gate):
-    fuse = Fuse(16, kind, gate, inplace=True).eval()
+    fuse: Any = Fuse(16, kind, gate, inplace=True).eval()
     x, y = torch.randn(2, 16, 4, 6), torch.randn(2, 16, 4, 6)
     weights = [1.0, 1.0] if kind == "add" else fuse.combine.normalized_weights()
     expected = weights[0] * fuse.gates[0](x) + weights[1] * fuse.gates[1](y)
@@ -160,7 +162,7 @@ def test_initial_weights_are_kaiming_normal_per_group():
 
 @pytest.mark.parametrize("hidden", [False, True])
 def test_initial_head_weights_and_biases(hidden):
-    net = create("edgehrnet18", hidden_heads=hidden, boundary=True, sdf=True, auxiliary=True)
+    net: Any = create("edgehrnet18", hidden_heads=hidden, boundary=True, sdf=True, auxiliary=True)
     for name in ("heads.heatmaps", "auxiliary.p3", "auxiliary.p4"):
         bias = net.get_submodule(name).predict.bias
         assert torch.equal(bias, torch.full_like(bias, -2.19))

@@ -140,7 +140,7 @@ def test_every_input_channel_and_every_branch_reaches_the_heatmaps():
 
 def test_p5_is_the_lateral_map_before_smoothing():
     net = net_of(pyramid=True).eval()
-    seen = {}
+    seen: dict[str, torch.Tensor] = {}
     net.fpn.lateral5.register_forward_hook(lambda m, i, o: seen.update(p5=o.clone()))
     with torch.no_grad():
         assert torch.equal(net(picture()).extras["p5"], seen["p5"])
@@ -196,7 +196,7 @@ def test_checkpointing_keeps_frozen_norms_and_is_off_in_eval_mode():
 
 def test_unchanged_buffers_restores_after_an_error():
     norm = nn.BatchNorm2d(3)
-    mean = norm.running_mean
+    mean = norm.get_buffer("running_mean")
     with pytest.raises(InputError, match="stopped"), unchanged_buffers(norm):
         _work_and_fail(norm)
     assert norm.num_batches_tracked == 0

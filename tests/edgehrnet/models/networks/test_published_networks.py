@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from typing import Any
 
 import pytest
 import torch
@@ -45,8 +46,8 @@ def randomized(module, seed=0):
         if isinstance(part, nn.BatchNorm2d):
             nn.init.uniform_(part.weight, 0.5, 1.0)
             nn.init.normal_(part.bias, 0, 0.2)
-            nn.init.normal_(part.running_mean, 0, 0.2)
-            nn.init.uniform_(part.running_var, 0.8, 1.5)
+            nn.init.normal_(part.get_buffer("running_mean"), 0, 0.2)
+            nn.init.uniform_(part.get_buffer("running_var"), 0.8, 1.5)
         elif isinstance(part, nn.Conv2d) and part.bias is not None:
             nn.init.normal_(part.bias, 0, 0.2)
     return module
@@ -141,8 +142,8 @@ def test_offsets_are_scaled_to_cells_and_heatmaps_are_not():
 @pytest.mark.parametrize("name", ["hrnet_w18_small_v1", "hrnetv2_w18", "litehrnet18", "naive_litehrnet18"])
 def test_in_place_changes_no_output_and_no_gradient_and_every_weight_has_one(name):
     torch.manual_seed(0)
-    plain = randomized(create(name, keypoints=3, inplace=False))
-    fast = create(name, keypoints=3)
+    plain: Any = randomized(create(name, keypoints=3, inplace=False))
+    fast: Any = create(name, keypoints=3)
     fast.load_state_dict(plain.state_dict())
     assert any(getattr(m, "inplace", False) for m in fast.modules())
     assert not any(getattr(m, "inplace", False) for m in plain.modules())
@@ -252,7 +253,7 @@ class TestHRNet:
         assert all(torch.equal(a, b) for a, b in zip(given, kept, strict=True))
 
     def test_last_step_of_a_strided_chain_changes_the_width_and_is_linear(self):
-        steps = list(high.strided_chain(4, 16, 2, STYLE))
+        steps: list[Any] = list(high.strided_chain(4, 16, 2, STYLE))
         assert [(s.conv.in_channels, s.conv.out_channels, s.conv.stride) for s in steps] == [
             (4, 4, (2, 2)),
             (4, 16, (2, 2)),
@@ -350,7 +351,7 @@ class TestLiteHRNet:
         ]
 
     def test_widths_inside_a_weighting_block(self):
-        block = ConditionalChannelWeighting((40, 80, 160, 320), STYLE)
+        block: Any = ConditionalChannelWeighting((40, 80, 160, 320), STYLE)
         assert block.across.conv1.conv.weight.shape == (37, 300, 1, 1)
         assert [gate.conv1.conv.out_channels for gate in block.spatial] == [5, 10, 20, 40]
 
