@@ -150,7 +150,7 @@ def test_p5_is_the_lateral_map_before_smoothing():
 @pytest.mark.parametrize(
     "options", [{}, EVERYTHING, {"activation": "hardswish", "fpn": "B"}], ids=["plain", "all", "B"]
 )
-def test_in_place_changes_no_output_no_gradient_and_no_input(options, training):
+def test_in_place_gives_equal_outputs_and_gradients_and_keeps_the_input(options, training):
     plain = net_of(inplace=False, **options).train(training)
     fast = net_of(inplace=True, **options).train(training)
     assert any(getattr(m, "inplace", False) for m in fast.modules())
