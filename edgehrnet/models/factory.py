@@ -1,4 +1,4 @@
-"""A network from its name."""
+"""Build a network from its name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from edgehrnet.errors import UnknownKeywordError, nearest
 from edgehrnet.models.layers.base import KeypointNetwork
 from edgehrnet.models.networks.edgehrnet18 import EdgeHRNet
-from edgehrnet.models.networks.hrnet import HRNETS, HRNet, HRNetOptions
+from edgehrnet.models.networks.hrnet import HRNETS, HRNet
 from edgehrnet.models.networks.litehrnet import LITE_HRNETS, LiteHRNet
 from edgehrnet.models.networks.options import Options
 from edgehrnet.models.networks.shared import PublishedOptions
@@ -19,10 +19,13 @@ from edgehrnet.models.variants import VARIANTS, find_variant
 
 @dataclass(frozen=True)
 class _Family:
-    """How the networks of one family are made: their options, and a builder of (variant's name, K, options)."""
+    """Networks that share one class and one set of options."""
 
     options: type[Any]
+    """Dataclass of the options."""
+
     build: Callable[[str, int, Any], KeypointNetwork]
+    """Function of the variant's name, the number of keypoints and the options."""
 
     @property
     def option_names(self) -> list[str]:
@@ -32,33 +35,36 @@ class _Family:
 FAMILIES: Mapping[str, _Family] = MappingProxyType(
     {
         "edgehrnet": _Family(Options, lambda _, k, options: EdgeHRNet(k, options)),
-        "hrnet": _Family(HRNetOptions, lambda name, k, options: HRNet(HRNETS[name], k, options)),
+        "hrnet": _Family(PublishedOptions, lambda name, k, options: HRNet(HRNETS[name], k, options)),
         "litehrnet": _Family(PublishedOptions, lambda name, k, options: LiteHRNet(LITE_HRNETS[name], k, options)),
     }
 )
 
 
 def available() -> list[str]:
-    """The names `create` accepts."""
+    """Return the names that `create` accepts."""
     return list(VARIANTS)
 
 
 def create(name: str, *, keypoints: int = 17, **options: Any) -> KeypointNetwork:
-    """Build a network in training mode, freshly initialized, float32 on the CPU.
+    """Build a network with freshly initialized weights, float32 on the CPU, in training mode.
+
+    The network maps ``[B, C, H, W]`` float to `Output`, with H and W divisible by 32. EdgeHRNet has C = 4: RGB in
+    0..1 and a mask. All other networks have C = 3: RGB in 0..1, minus the mean and divided by the standard deviation
+    in their variant's spec.
 
     Args:
-        name: one of `available`.
-        keypoints: K, the number of heatmaps, at least 1.
-        options: of EdgeHRNet, see `edgehrnet.models.networks.options.Options`; of the others, `hrnet.HRNetOptions` and
-            `published_network.PublishedOptions`. They go over the variant's own.
+        name: One of `available`.
+        keypoints: Number K of keypoints, at least 1.
+        **options: Options of the network, which take precedence over those of the variant. EdgeHRNet has the fields of
+            `Options`. All other networks have the fields of `networks.shared.PublishedOptions`.
 
     Returns:
-        A module from ``[B, C, H, W]`` float to `Output`; H and W divisible by 32. EdgeHRNet: C = 4, RGB in 0..1 and
-        the mask. The others: C = 3, RGB in 0..1, less the mean and divided by the deviation of their variant's spec.
+        The network.
 
     Raises:
-        InputError: an unknown name, or a value that an option does not accept.
-        UnknownKeywordError: an option that the network does not have (also a TypeError).
+        InputError: The name is unknown, or an option has a value that is not accepted.
+        UnknownKeywordError: The network has no option of this name. The error is also a TypeError.
 
     >>> net = create("edgehrnet18", keypoints=4, fuse="weighted")
     >>> create("edgehrnet18", fusee="add")  # doctest: +ELLIPSIS

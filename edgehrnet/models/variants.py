@@ -1,4 +1,4 @@
-"""The networks by name, as rows of data."""
+"""Table of the networks: one `Variant` for each name."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from edgehrnet.errors import InputError, nearest
 
 Family = Literal["edgehrnet", "hrnet", "litehrnet"]
 NOTHING: Mapping[str, Any] = MappingProxyType({})
-# How the published networks were trained: RGB alone, ImageNet's scaling, heights from a linear layer, cell c at input
-# pixel 4c, a quarter of a cell towards the higher neighbor.
+# Preprocessing and decoding that the published networks were trained for: RGB without a mask, ImageNet's mean and
+# standard deviation, peak values from a linear layer, heatmap cell c at input pixel 4c, and refinement by a quarter of
+# a cell towards the higher neighbor.
 PUBLISHED: Mapping[str, Any] = MappingProxyType(
     {
         "channels": 3,
@@ -30,21 +31,22 @@ LANDMARKS: Mapping[str, Any] = MappingProxyType({**PUBLISHED, "input_size": (256
 
 @dataclass(frozen=True)
 class Variant:
-    """One named network.
-
-    Attributes:
-        name: what `edgehrnet.models.create` is called with.
-        summary: one line for tables.
-        family: which class builds it.
-        options: what differs from the family's default options; the caller's options go over these.
-        spec: what differs from the defaults of ModelSpec for a network of this name.
-    """
+    """One named network."""
 
     name: str
+    """Name to pass to `edgehrnet.models.create`."""
+
     summary: str
+    """One line for tables."""
+
     family: Family = "edgehrnet"
+    """Family of the network, which determines its class and its options."""
+
     options: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    """Options that differ from the family's defaults. The caller's options take precedence over these."""
+
     spec: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    """`ModelSpec` fields that differ from the defaults of ModelSpec."""
 
 
 HARDSWISH: Mapping[str, Any] = MappingProxyType({"activation": "hardswish"})
@@ -53,28 +55,43 @@ VARIANTS: Mapping[str, Variant] = MappingProxyType(
     {
         variant.name: variant
         for variant in (
-            Variant("edgehrnet18", "four resolutions, LiteFPN, heatmaps and offsets; SiLU"),
-            Variant("edgehrnet18_hs", "the same with hardswish, which INT8 engines run faster", options=HARDSWISH),
+            Variant("edgehrnet18", "four resolutions, LiteFPN, heatmaps and offsets, SiLU"),
+            Variant("edgehrnet18_hs", "edgehrnet18 with hardswish, which INT8 engines run faster", options=HARDSWISH),
             Variant("hrnet_w16", "HRNet at full depth, 16 channels wide", "hrnet", spec=PUBLISHED),
-            Variant("hrnet_w18", "HRNet, 18 channels wide; no pose weights published", "hrnet", spec=PUBLISHED),
+            Variant("hrnet_w18", "HRNet, 18 channels wide, no pose weights published", "hrnet", spec=PUBLISHED),
             Variant("hrnet_w32", "HRNet, 32 channels wide", "hrnet", spec=PUBLISHED),
             Variant("hrnet_w48", "HRNet, 48 channels wide", "hrnet", spec=PUBLISHED),
-            Variant("hrnet_w18_small_v1", "HRNet of few and short modules, 16 wide", "hrnet", spec=PUBLISHED),
-            Variant("hrnet_w18_small_v2", "HRNet of short modules, 18 wide", "hrnet", spec=PUBLISHED),
-            Variant("hrnetv2_w18", "HRNetV2 for faces and hands: all branches to 1/4", "hrnet", spec=LANDMARKS),
-            Variant("litehrnet18", "weights that depend on the picture, 18 layers deep", "litehrnet", spec=PUBLISHED),
-            Variant("litehrnet30", "the same, 30 layers deep", "litehrnet", spec=PUBLISHED),
-            Variant("naive_litehrnet18", "shuffle units in HRNet's plan, 30 wide", "litehrnet", spec=PUBLISHED),
-            Variant("naive_litehrnet30", "the same, deeper; no weights published", "litehrnet", spec=PUBLISHED),
-            Variant("wider_naive_litehrnet18", "shuffle units, 40 wide", "litehrnet", spec=PUBLISHED),
-            Variant("wider_naive_litehrnet30", "the same, deeper; no weights published", "litehrnet", spec=PUBLISHED),
+            Variant(
+                "hrnet_w18_small_v1", "HRNet with fewer and shorter modules, 16 channels wide", "hrnet", spec=PUBLISHED
+            ),
+            Variant("hrnet_w18_small_v2", "HRNet with shorter modules, 18 channels wide", "hrnet", spec=PUBLISHED),
+            Variant("hrnetv2_w18", "HRNetV2 for faces and hands, heatmaps from all branches", "hrnet", spec=LANDMARKS),
+            Variant("litehrnet18", "Lite-HRNet, conditional channel weighting, 18 layers", "litehrnet", spec=PUBLISHED),
+            Variant("litehrnet30", "Lite-HRNet, 30 layers", "litehrnet", spec=PUBLISHED),
+            Variant(
+                "naive_litehrnet18", "Lite-HRNet with shuffle units, 30 channels wide", "litehrnet", spec=PUBLISHED
+            ),
+            Variant("naive_litehrnet30", "the same, 30 layers, no weights published", "litehrnet", spec=PUBLISHED),
+            Variant(
+                "wider_naive_litehrnet18",
+                "Lite-HRNet with shuffle units, 40 channels wide",
+                "litehrnet",
+                spec=PUBLISHED,
+            ),
+            Variant(
+                "wider_naive_litehrnet30", "the same, 30 layers, no weights published", "litehrnet", spec=PUBLISHED
+            ),
         )
     }
 )
 
 
 def find_variant(name: str) -> Variant:
-    """Return the network of this name; InputError, naming the nearest, if there is none."""
+    """Return the variant with this name.
+
+    Raises:
+        InputError: No network has this name. The message suggests the nearest one.
+    """
     if name not in VARIANTS:
         raise InputError(f"unknown network {name!r}: {nearest(str(name), VARIANTS)}")
     return VARIANTS[name]

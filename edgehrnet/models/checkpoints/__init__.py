@@ -1,4 +1,4 @@
-"""Files with trained weights: plain tensors and JSON values, nothing that could run code when read."""
+"""Save and load checkpoints, which hold tensors and JSON values only, so that loading one never runs code."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ from edgehrnet.models.layers.base import KeypointNetwork
 
 FORMAT = "edgehrnet-checkpoint"
 VERSION = 2
-# What torch says of a file that holds more than tensors and plain values, and what helps.
+# Fragments of torch's errors for files with more than tensors and plain values.
 MORE_THAN_PLAIN = ("Unsupported global", "unsupported GLOBAL", "unrecognized function", "Unsupported class")
-WAY_OUT = (
-    "holds Python objects beside its tensors, and to read those is to run code. Where you trust it, keep its tensors "
-    "and what it says of itself alone, and use the file that this writes:\n"
+# {0} is the file, {1} its name without suffix.
+CONVERSION = (
+    "contains Python objects, and loading them would run code. If you trust the file, type this command and use the "
+    "file that it writes, which has the tensors and the metadata only:\n"
     """python -c "import torch; c = torch.load('{0}', map_location='cpu', weights_only=False); """
     """k = ('meta', 'state_dict'); torch.save({{n: c[n] for n in k if n in c}} or c, '{1}-tensors.pth')\""""
 )
@@ -44,39 +45,43 @@ _FIELDS: dict[str, type] = {
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The content of a checkpoint.
-
-    Attributes:
-        variant: the name for `edgehrnet.models.create`.
-        keypoints: K.
-        options: the other keyword arguments of ``create``, JSON values.
-        state: the state dict: CPU tensors, the floating ones in the dtype they were stored in.
-        spec: the ModelSpec as JSON values.
-        training: how the weights came about, JSON values.
-        quantization: the ranges of activations for each target that the network was calibrated for, by target.
-        network: in memory alone: the network that the state is of, where no variant builds it.
-    """
+    """Content of a checkpoint file."""
 
     variant: str
+    """Name of the network, see `edgehrnet.models.create`."""
+
     keypoints: int
+    """Number K of keypoints."""
+
     options: dict[str, Any]
+    """Other keyword arguments of ``create``, JSON values."""
+
     state: dict[str, Tensor]
+    """State dict: tensors on the CPU, in the dtype in which they were stored."""
+
     spec: dict[str, Any]
+    """The ModelSpec, JSON values."""
+
     training: dict[str, Any]
+    """Record of how the weights were trained, JSON values."""
+
     quantization: dict[str, RangeTable] = field(default_factory=dict)
+    """Quantization ranges by target engine, for each engine that the network was calibrated for."""
+
     network: KeypointNetwork | None = None
+    """Network that the state belongs to if no variant builds it. Not stored in a file."""
 
     def table(self, target: str) -> RangeTable:
-        """The ranges for ``target``.
+        """Return the quantization ranges for a target engine.
 
         Raises:
-            InputError: the network was not calibrated for it.
+            InputError: The network was not calibrated for this target.
         """
         if target not in self.quantization:
             known = ", ".join(self.quantization) or "none"
             raise InputError(
                 f"the checkpoint has no INT8 ranges for {target!r} (it has: {known}); "
-                "make them with python -m quant.ptq, or quant.qat"
+                "make them with python -m quant.ptq or python -m quant.qat"
             )
         return self.quantization[target]
 
@@ -92,59 +97,67 @@ def save_checkpoint(
     dtype: torch.dtype | None = None,
     quantization: Mapping[str, RangeTable] | None = None,
 ) -> None:
-    """Write a checkpoint; an existing file is replaced only once the new one is complete.
+    """Write a checkpoint. An existing file is replaced only after the new one is complete.
 
     Args:
-        path: the file to write.
-        model_name: a name that `edgehrnet.models.create` accepts.
-        options: the keyword arguments ``create`` was called with, ``keypoints`` among them unless it was
-            left at 17.
-        state_dict: of the network; copied to the CPU.
-        spec: the ModelSpec, JSON values.
-        extra: becomes `Checkpoint.training`, JSON values.
-        dtype: store floating tensors in this dtype (``torch.float16`` halves the file); None keeps theirs.
-        quantization: range tables by target.
+        path: File to write.
+        model_name: A name that `edgehrnet.models.create` accepts.
+        options: Keyword arguments that ``create`` was called with, including ``keypoints`` unless it is 17.
+        state_dict: State dict of the network.
+        spec: The ModelSpec, JSON values.
+        extra: Record of the training, JSON values, read back as `Checkpoint.training`.
+        dtype: Dtype in which to store floating tensors, such as ``torch.float16``. None keeps their dtypes.
+        quantization: Range tables by target.
 
     Raises:
-        InputError: a value is not JSON, not a tensor, or overflows in ``dtype``.
+        InputError: A value is not JSON, is not a tensor, or overflows in ``dtype``.
     """
     chosen = dict(options)
-    keypoints = chosen.pop("keypoints", 17)
     content = {
         "format": FORMAT,
         "version": VERSION,
         "variant": model_name,
-        "keypoints": int(keypoints),
+        "keypoints": int(chosen.pop("keypoints", 17)),
         "options": _plain("options", chosen),
         "state": _pack({name: _stored(name, value, dtype) for name, value in state_dict.items()}),
         "spec": _plain("spec", spec),
         "training": _plain("extra", extra),
         "quantization": {target: table.to_plain() for target, table in (quantization or {}).items()},
     }
-    target = Path(path)
-    partial = target.with_name(target.name + ".partial")
+    _write(Path(path), content)
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    """Write to a temporary file, then rename it, so that a failure leaves an existing file as it was."""
+    partial = path.with_name(path.name + ".partial")
     try:
         torch.save(content, partial)
-        partial.replace(target)
+        partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
-    """Read a checkpoint of this package, or a published one of HRNet or Lite-HRNet, see `models.published`.
+    """Read a checkpoint of this package, or a published one of HRNet or Lite-HRNet.
 
-    Only tensors and plain values are unpacked, on the CPU; numpy's arrays of numbers become lists. A published file
-    becomes a checkpoint of the network it was recognized as, its weights under our names, and the spec that the network
+    Only tensors, on the CPU, and plain values are unpickled. NumPy arrays of numbers become lists. A published file is
+    recognized by its weights, see `checkpoints.published`. They are renamed, and the spec is the one that the network
     was published with.
 
+    Args:
+        path: The file, ``.pt`` or ``.pth``.
+
+    Returns:
+        The content of the file. `build_model` makes a network of it.
+
     Raises:
-        MissingFileError: there is no such file.
-        ModelFileError: the file is damaged, is something else, lacks a part, or holds more than plain values.
+        MissingFileError: The file does not exist.
+        ModelFileError: The file is damaged, incomplete, of a newer format, of another kind, or contains Python objects.
     """
     file = Path(path)
     content = _read(file)
     if isinstance(content, dict) and content.get("format") == FORMAT:
-        return _own(file, content)
+        return _read_own_format(file, content)
     state = tensors_of(content)
     try:
         found = None if state is None else read_published(state, content.get("meta"))
@@ -152,8 +165,8 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         raise ModelFileError(f"{file}: {error}") from None
     if found is None:
         raise ModelFileError(
-            f"{file} is not a checkpoint of this package (no format {FORMAT!r}), nor a published one of HRNet or "
-            "Lite-HRNet"
+            f"{file} is neither a checkpoint of this package (it has no format {FORMAT!r}) nor a published one of "
+            "HRNet or Lite-HRNet"
         )
     spec = _plain("spec", found.spec)
     return Checkpoint(found.variant, found.keypoints, found.options, found.state, spec, {"published": file.name})
@@ -165,25 +178,31 @@ def _read(file: Path) -> Any:
     try:
         with plain_arrays():
             return torch.load(file, weights_only=True, map_location="cpu")
-    except Exception as error:  # Damage surfaces as a dozen types, from zip, pickle and tensor code.
+    except Exception as error:  # A damaged file raises many types of errors, from zip, pickle and tensor code.
         if any(hint in str(error) for hint in MORE_THAN_PLAIN):
-            raise ModelFileError(f"{file} {WAY_OUT.format(file.name, file.stem)}") from None
-        raise ModelFileError(f"{file} is damaged or no checkpoint: {type(error).__name__}") from error
+            raise ModelFileError(f"{file} {CONVERSION.format(file.name, file.stem)}") from None
+        raise ModelFileError(f"{file} is damaged or not a checkpoint: {type(error).__name__}") from error
 
 
-def _own(file: Path, content: dict[str, Any]) -> Checkpoint:
-    """Check what `save_checkpoint` wrote, of this version or an older one."""
-    if content.get("version") == 1:  # before there were range tables
-        content |= {"version": VERSION, "quantization": {}}
-    if content.get("version") != VERSION:
-        raise ModelFileError(f"{file} has format version {content.get('version')!r}; this code reads 1 and {VERSION}")
+def _read_own_format(file: Path, content: dict[str, Any]) -> Checkpoint:
+    """Validate what `save_checkpoint` wrote, in the current version of the format or an older one."""
+    version = content.get("version")
+    if isinstance(version, int) and version > VERSION:
+        raise ModelFileError(
+            f"{file} was written by a newer EdgeHRNet: its checkpoint format is version {version}, and this one reads "
+            f"versions up to {VERSION}; update EdgeHRNet"
+        )
+    if version not in (1, VERSION):
+        raise ModelFileError(f"{file} has checkpoint format version {version!r}, which does not exist")
+    if version == 1:  # The first version had no range tables.
+        content |= {"quantization": {}}
     missing = [name for name in _FIELDS if name not in content]
     unexpected = [name for name in content if name not in (*_FIELDS, "format", "version")]
     if missing or unexpected:
-        raise ModelFileError(f"{file}: missing parts {missing}, unexpected parts {unexpected}")
+        raise ModelFileError(f"{file}: missing entries {missing}, unexpected entries {unexpected}")
     for name, kind in _FIELDS.items():
         if not isinstance(content[name], kind):
-            raise ModelFileError(f"{file}: {name} is {type(content[name]).__name__}, not {kind.__name__}")
+            raise ModelFileError(f"{file}: {name} is of type {type(content[name]).__name__}, not {kind.__name__}")
     try:
         content["state"] = _unpack(content["state"])
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -194,11 +213,11 @@ def _own(file: Path, content: dict[str, Any]) -> Checkpoint:
 
 
 def build_model(checkpoint: Checkpoint) -> KeypointNetwork:
-    """The network of a checkpoint with its weights, in float32, on the CPU, in eval mode.
+    """Build the network of a checkpoint with its weights, in float32, on the CPU, in eval mode.
 
     Raises:
-        ModelFileError: the variant or an option is not known, or the state does not fit the network;
-            names what is missing, unexpected, or of another shape.
+        ModelFileError: The variant or an option is unknown, or the weights do not fit the network. The message lists
+            weights that are missing, unexpected, or of another shape.
     """
     try:
         net = copy.deepcopy(checkpoint.network) or create(
@@ -216,15 +235,15 @@ def build_model(checkpoint: Checkpoint) -> KeypointNetwork:
     if any(problems.values()):
         listed = "; ".join(f"{what}: {shorten(names)}" for what, names in problems.items() if names)
         raise ModelFileError(f"the weights do not fit {checkpoint.variant}: {listed}")
-    # Copying into the float32 parameters is what widens float16 weights.
+    # Copying into float32 parameters converts float16 weights.
     net.load_state_dict(given)
     return net.eval()
 
 
 def _pack(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """One flat tensor for each dtype and a table of names and shapes.
+    """Pack the tensors into one flat tensor per dtype and a table of names, shapes and dtypes.
 
-    A file spends 300 bytes on each tensor it holds, whatever its size, and a network has hundreds of small ones.
+    Each tensor adds 300 bytes of overhead to a file, and a network has hundreds of small tensors.
     """
     table = [[name, list(value.shape), str(value.dtype)] for name, value in state.items()]
     kinds = dict.fromkeys(kind for _, _, kind in table)
@@ -240,7 +259,7 @@ def _unpack(packed: Mapping[str, Any]) -> dict[str, Tensor]:
         state[name] = rest[kind][:count].reshape(shape)
         rest[kind] = rest[kind][count:]
     if any(len(left) for left in rest.values()):
-        raise ValueError("more values than the table names")
+        raise ValueError("more values than the table lists")
     return state
 
 
@@ -248,14 +267,14 @@ def _plain(what: str, values: Mapping[str, Any]) -> dict[str, Any]:
     try:
         plain: dict[str, Any] = json.loads(json.dumps(dict(values), allow_nan=False))
     except (TypeError, ValueError) as error:
-        raise InputError(f"{what} holds something that JSON cannot: {error}") from error
+        raise InputError(f"{what} has a value that JSON cannot represent: {error}") from error
     return plain
 
 
 def _stored(name: str, value: Tensor, dtype: torch.dtype | None) -> Tensor:
     if not isinstance(value, Tensor):
-        raise InputError(f"{name} of the state dict is {type(value).__name__}, not a tensor")
-    # Cloned: a view would drag its whole storage into the file.
+        raise InputError(f"{name} in the state dict is of type {type(value).__name__}, not a tensor")
+    # A copy, because torch.save writes the whole storage of a view.
     plain = value.detach().to("cpu", copy=True).contiguous()
     if dtype is None or not plain.is_floating_point():
         return plain

@@ -1,7 +1,7 @@
-"""Arrays of numbers in checkpoint files, as lists: what mmpose 1.x writes beside the weights.
+"""Read NumPy arrays of numbers in a checkpoint as lists, without letting NumPy unpickle them.
 
-To let numpy itself rebuild them is to trust a file with numpy's memory: the state of its dtypes and arrays is not
-checked. So the names that a pickle has for them are those of a few classes here, which know numbers alone.
+NumPy does not validate the state of a pickled dtype or array, so a crafted file could corrupt memory. mmpose 1.x writes
+such arrays beside the weights. Here a few classes replace NumPy's in the pickle, and accept numbers only.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from torch.serialization import safe_globals
 
 NUMBERS = re.compile(r"b1|f[248]|[iu][1248]")
 ORDERS = {"<": "<", ">": ">", "=": "=", "|": "="}
-MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")  # of numpy 1 and 2
+MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")  # in NumPy 1 and 2
 Named = Callable[..., Any]
 _lock = threading.Lock()
 
 
 class Kind:
-    """In place of numpy's dtype: a type of numbers, and their byte order."""
+    """Replacement for NumPy's dtype: a type of numbers and its byte order."""
 
     def __init__(self, code: str, *_: object) -> None:
         if not isinstance(code, str) or not NUMBERS.fullmatch(code):
@@ -36,12 +36,12 @@ class Kind:
         self.order = ORDERS[state[1]]
 
     def read(self, content: bytes) -> NDArray[Any]:
-        """Return the numbers in some bytes."""
+        """Return the numbers encoded in ``content``."""
         return np.frombuffer(content, self.order + self.code)
 
 
 class Numbers(list[Any]):
-    """In place of numpy's ndarray: made empty, and then told what is in it."""
+    """Replacement for NumPy's ndarray: a list that pickle creates empty and fills with ``__setstate__``."""
 
     def __init__(self, *_: object) -> None:
         super().__init__()
@@ -53,23 +53,23 @@ class Numbers(list[Any]):
 
 
 def number(kind: Kind, content: bytes) -> bool | int | float:
-    """In place of the function that makes numpy's scalars."""
+    """Replace the function that unpickles NumPy scalars."""
     (value,) = kind.read(content).tolist()
     return value  # type: ignore[no-any-return]
 
 
 def no_bytes(*_: object) -> bytes:
-    """In place of ``bytes``: the content of an array without numbers, for which alone a pickle calls it."""
+    """Replace ``bytes``, which a pickle calls only for the content of an empty array."""
     return b""
 
 
 @contextmanager
 def plain_arrays() -> Iterator[None]:
-    """Let ``torch.load(weights_only=True)`` read numpy's numbers, as lists, and nothing else that it would not."""
+    """Let ``torch.load(weights_only=True)`` also read NumPy numbers and arrays of numbers, as lists."""
     names: list[Named | tuple[Named, str]] = [(Kind, "numpy.dtype"), (Numbers, "numpy.ndarray")]
     names.append((no_bytes, "builtins.bytes"))
     names += [(Numbers, f"{module}._reconstruct") for module in MODULES]
     names += [(number, f"{module}.scalar") for module in MODULES]
-    # What is allowed is torch's to remember, for all threads; the first to be ready would forbid it to the others.
+    # All threads share torch's list of allowed globals, and the first one to finish would clear it for the others.
     with _lock, safe_globals(names):
         yield

@@ -1,7 +1,7 @@
-"""Published checkpoints of HRNet and Lite-HRNet: which network a file holds, and its weights under our names.
+"""Recognize the network in a published checkpoint of HRNet or Lite-HRNet, and rename its weights to our names.
 
-Read are the files of the two papers' own repositories and of mmpose 0.x and 1.x. They name the same weights in the same
-way, but for how a name begins.
+Supported are files of the two papers' repositories and of mmpose 0.x and 1.x. They use the same names of weights with
+different prefixes.
 """
 
 from __future__ import annotations
@@ -26,38 +26,50 @@ from edgehrnet.models.variants import VARIANTS
 from edgehrnet.spec import ModelSpec
 
 Shapes = Mapping[str, tuple[int, ...]]
-COCO, OFFSETS = 17, 3  # keypoints; channels of each in UDP's "combined" head. No published network has 51 keypoints
-# Parts of a classification network, before and in its last layer.
+COCO = 17  # keypoints
+# Channels per keypoint in UDP's "combined" head. No published network has 51 keypoints, so 51 channels are COCO's 17.
+OFFSETS = 3
+# Prefixes of layers that only a classification network has.
 CLASSIFIER = ("classifier.", "incre_modules.", "downsamp_modules.")
 COUNTER = "num_batches_tracked"
 
 
 @dataclass(frozen=True)
 class Published:
-    """What a published file holds: the arguments of ``create``, the weights under our names, and a spec."""
+    """Content of a published file."""
 
     variant: str
+    """Name of the network, see `edgehrnet.models.create`."""
+
     keypoints: int
+    """Number K of keypoints."""
+
     options: dict[str, Any]
+    """Other keyword arguments of ``create``."""
+
     state: dict[str, Tensor]
+    """Weights under our names."""
+
     spec: dict[str, Any]
+    """The ModelSpec, JSON values."""
 
 
 @dataclass(frozen=True)
 class Naming:
-    """How the names in one file begin, and what it calls the layers of the head.
-
-    ``trunk``, ``head``: the beginnings. ``last``: the number that mmpose 0.x gives the last layer where it puts all
-    layers of a head into one list, None elsewhere.
-    """
+    """Prefixes of the names in one file, and the position of the last layer in its head."""
 
     trunk: str = ""
+    """Prefix of weights in the trunk."""
+
     head: str = ""
+    """Prefix of weights in the head."""
+
     last: int | None = None
+    """Index of the last layer in files of mmpose 0.x that store the head as a list of layers, otherwise None."""
 
     @classmethod
     def of(cls, names: Mapping[str, Any]) -> Naming:
-        """Recognize the repository from the names."""
+        """Determine the naming from the names in a file."""
         if not any(name.startswith("backbone.") for name in names):
             return cls()
         if not any(name.startswith("keypoint_head.") for name in names):
@@ -66,7 +78,7 @@ class Naming:
         return cls("backbone.", "keypoint_head.", max(numbers, default=None))
 
     def __call__(self, name: str) -> str:
-        """Turn a name without a beginning into the file's.
+        """Add the file's prefix to a name.
 
         >>> Naming("backbone.", "keypoint_head.", 3)("conv_layers.0.weight")
         'keypoint_head.final_layer.0.weight'
@@ -80,10 +92,10 @@ class Naming:
 
 
 def tensors_of(content: object) -> dict[str, Tensor] | None:
-    """Return the weights in a file's content, None if there are none.
+    """Return the state dict in a file's content, or None if it has none.
 
-    Either the content itself, or its ``state_dict``. What DataParallel puts before names is taken off, and what mmpose
-    1.x stores of the input's scaling left out.
+    The state dict is the content itself or its ``state_dict``. The prefix of DataParallel is removed, and so are the
+    mean and standard deviation that mmpose 1.x stores.
     """
     state = content.get("state_dict", content) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not state:
@@ -95,12 +107,17 @@ def tensors_of(content: object) -> dict[str, Tensor] | None:
 
 
 def read_published(state: Mapping[str, Tensor], meta: object = None) -> Published | None:
-    """Recognize the network that `tensors_of` a file belong to, and rename them; None if it is of neither family.
+    """Recognize the network that a state dict belongs to, and rename its weights.
 
-    ``meta``: what else the file says of itself, see `published_meta`; None where it has no such part.
+    Args:
+        state: Weights of the file, from `tensors_of`.
+        meta: Metadata of the file, see `published_meta`, or None.
+
+    Returns:
+        The renamed weights with the network's name and spec, or None if they belong to neither family.
 
     Raises:
-        ModelFileError: it is of one of the families, but none of our networks, or its weights are not complete.
+        ModelFileError: The weights belong to one of the families but fit none of our networks.
     """
     naming = Naming.of(state)
     shapes = {name: tuple(value.shape) for name, value in state.items()}
@@ -111,41 +128,49 @@ def read_published(state: Mapping[str, Tensor], meta: object = None) -> Publishe
     last = naming(f"{LAST_LAYER}.weight")
     if last not in shapes:
         raise ModelFileError(f"it is a {variant} without a keypoint head (no {last})")
-    said = stated_fields(meta)
-    keypoints, combined = _channels(shapes[last][0], len(said.get("keypoints", ())))
+    stated = stated_fields(meta)
+    keypoints, combined = _channels(shapes[last][0], len(stated.get("keypoints", ())))
     options = {"offsets": True} if combined else {}
     with torch.device("meta"):
         ours = create(variant, keypoints=keypoints, **options).state_dict()
     theirs = {name: naming(published_name(name, VARIANTS[variant].family)) for name in ours}
     _check(variant, {theirs[name]: tuple(value.shape) for name, value in ours.items()}, shapes)
-    # Very old files have no such counters; nothing depends on them.
+    # Very old files have no BN batch counters. Nothing uses them at inference.
     zero = torch.zeros((), dtype=torch.int64)
     renamed = {name: state[theirs[name]] if theirs[name] in state else zero.clone() for name in ours}
-    spec = published_spec(variant, keypoints, combined, said)
+    spec = published_spec(variant, keypoints, combined, stated)
     return Published(variant, keypoints, options, renamed, spec.to_dict())
 
 
 def _channels(channels: int, named: int) -> tuple[int, bool]:
-    """Return how many keypoints a head of so many channels has, and whether it gives offsets too.
+    """Return the number of keypoints of a head, and whether it predicts offsets.
 
-    ``named``: how many the file names, 0 if it does not say.
+    Args:
+        channels: Output channels of the head.
+        named: Number of keypoints in the file's metadata, 0 if it has none.
     """
     expected = named or (COCO if channels == OFFSETS * COCO else channels)
     if channels not in (expected, OFFSETS * expected):
         raise ModelFileError(
-            f"its head gives {channels} maps for {named} keypoints; needed is a network for crops of boxes, with one "
-            f"map for each keypoint, or {OFFSETS} (UDP's offsets)"
+            f"its head has {channels} output channels for {named} keypoints; supported are top-down networks with 1 "
+            f"channel per keypoint, or {OFFSETS} (UDP's offsets)"
         )
     return expected, channels != expected
 
 
 def published_spec(
-    variant: str, keypoints: int, offsets: bool = False, said: Mapping[str, Any] = MappingProxyType({})
+    variant: str, keypoints: int, offsets: bool = False, stated: Mapping[str, Any] = MappingProxyType({})
 ) -> ModelSpec:
-    """Return the spec of a published network: 17 keypoints are COCO's, 16 are MPII's, others have no names.
+    """Return the spec of a published network.
 
-    Networks for persons see crops around boxes, as HRNet cuts them, or UDP where the head gives offsets. What the file
-    itself ``said``, see `published_meta`, goes over these.
+    17 keypoints are those of COCO and 16 those of MPII, in crops around boxes as HRNet cuts them. Other keypoints have
+    no names.
+
+    Args:
+        variant: Name of the network.
+        keypoints: Number of keypoints.
+        offsets: True if the head predicts offsets, which implies the crops and the decoding of UDP.
+        stated: Fields from the file's metadata, see `published_meta`, which take precedence.
 
     >>> published_spec("litehrnet18", 16).keypoints[:2], published_spec("hrnetv2_w18", 98).keypoints[:2]
     (('right_ankle', 'right_knee'), ('keypoint-0', 'keypoint-1'))
@@ -157,7 +182,7 @@ def published_spec(
         fields |= {"keypoints": found.names, "crop": "hrnet"}
     else:
         fields["keypoints"] = tuple(f"keypoint-{index}" for index in range(keypoints))
-    fields |= said
+    fields |= stated
     if offsets:
         fields |= {"crop": "udp", "decode": "udp-offset"}
         fields["outputs"] = (("heatmaps", "NCHW"), ("offsets", "NCHW"), ("hf", "NHWC"))
@@ -165,27 +190,30 @@ def published_spec(
 
 
 def _variant(shapes: Shapes, mixed: bool) -> str | None:
-    """Name the network whose weights have these names (without their beginnings) and shapes.
+    """Return the name of the network whose weights have these names and shapes, or None.
 
-    ``mixed``: its head has more layers than the last.
+    Args:
+        shapes: Shape of each weight, by its name without a prefix.
+        mixed: True if the head has other layers before the last one, as HRNetV2's.
     """
     if "stem.conv1.conv.weight" in shapes and "transition0.1.0.2.weight" in shapes:
-        return _planned("a Lite-HRNet", _lite_plan(shapes), LITE_HRNETS)
+        return _planned("Lite-HRNet", _lite_plan(shapes), LITE_HRNETS)
     if "layer1.0.conv1.weight" not in shapes or "transition1.0.0.weight" not in shapes:
         return None
     if any(name.startswith(CLASSIFIER) for name in shapes):
         raise ModelFileError(
-            "it is a classification network (ImageNet), whose last layers are others; "
-            "needed is one that was trained on keypoints"
+            "it is a classification network (ImageNet), which has other last layers; "
+            "use a checkpoint that was trained on keypoints"
         )
-    return _planned("an HRNet", _hrnet_plan(shapes, mixed), HRNETS)
+    return _planned("HRNet", _hrnet_plan(shapes, mixed), HRNETS)
 
 
-def _planned(what: str, plan: object, plans: Mapping[str, object]) -> str:
+def _planned(family: str, plan: object, plans: Mapping[str, object]) -> str:
+    """Return the name of the network with this plan."""
     for name, known in plans.items():
         if plan == known:
             return name
-    raise ModelFileError(f"it is {what}, but none that is known: {plan}; known: {', '.join(plans)}")
+    raise ModelFileError(f"unsupported {family} architecture {plan}; supported: {', '.join(plans)}")
 
 
 def _hrnet_plan(shapes: Shapes, mixed: bool) -> HRNetPlan:
@@ -216,17 +244,21 @@ def _modules(shapes: Shapes, stages: tuple[int, int, int]) -> tuple[int, int, in
 
 
 def _numbers(shapes: Shapes, pattern: str) -> int:
-    """How many different numbers the names have where the pattern has its group."""
+    """Count the different numbers that the group of the pattern matches in the names."""
     return len({found[1] for found in (re.match(pattern, name) for name in shapes) if found})
 
 
 def _check(variant: str, expected: Shapes, given: Shapes) -> None:
-    """Raise ModelFileError, with the file's own names, unless the shapes are the expected ones."""
+    """Check the shapes of the weights.
+
+    Raises:
+        ModelFileError: Weights are missing, unexpected, or of another shape. The message has the file's names.
+    """
     problems = {
         "missing": [name for name in expected if name not in given and not name.endswith(COUNTER)],
         "unexpected": [name for name in given if name not in expected],
         "of another shape": [
-            f"{name} {list(given[name])} in place of {list(shape)}"
+            f"{name} {list(given[name])} instead of {list(shape)}"
             for name, shape in expected.items()
             if given.get(name, shape) != shape
         ],
@@ -237,7 +269,7 @@ def _check(variant: str, expected: Shapes, given: Shapes) -> None:
 
 
 def shorten(names: list[str], most: int = 5) -> str:
-    """Join some names, and say how many more there are.
+    """Join the first ``most`` names, and add how many more there are.
 
     >>> shorten(["a", "b", "c"], most=2)
     'a, b and 1 more'

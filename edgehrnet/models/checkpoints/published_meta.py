@@ -1,4 +1,4 @@
-"""What a checkpoint of mmpose 1.x says of itself beside its weights: its keypoints, and how they became heatmaps."""
+"""Read the metadata in a checkpoint of mmpose 1.x: its keypoints and how they are encoded as heatmaps."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 from edgehrnet.errors import SpecError
 from edgehrnet.spec import ModelSpec
 
-# The configuration is a Python file; its parts begin at the beginning of a line, and all else is indented.
+# The configuration is a Python file. Each setting starts at the beginning of a line, and the rest of it is indented.
 CODEC = re.compile(r"^codec = dict\((.*?)(?:^(?=\w)|\Z)", re.DOTALL | re.MULTILINE)
 MALFORMED = (TypeError, KeyError, ValueError, IndexError, AttributeError, SpecError)
 
 
 def stated_fields(meta: object) -> dict[str, Any]:
-    """Return the fields of a ModelSpec that a file's ``meta`` states; what is malformed there states nothing.
+    """Return the ModelSpec fields that a file's ``meta`` states. Malformed metadata is ignored.
 
     >>> stated_fields({"cfg": "codec = dict(input_size=(288, 384), type='MSRAHeatmap', unbiased=True)"})
     {'input_size': (384, 288), 'crop': 'hrnet', 'decode': 'dark', 'kernel': 11}
@@ -32,19 +32,19 @@ def stated_fields(meta: object) -> dict[str, Any]:
 
 
 def _data_set(meta: Any) -> dict[str, Any]:
-    """Read what mmpose makes of a data set's description. Its networks of these families see crops of boxes."""
-    said: Mapping[str, Any] = meta["dataset_meta"]
-    count = len(said["keypoint_id2name"])
-    names = tuple(said["keypoint_id2name"][index] for index in range(count))
-    swapped = list(said["flip_indices"])
-    sigmas = tuple(said["sigmas"])
+    """Read the description of the data set. In mmpose, networks of these families take crops of boxes."""
+    stated: Mapping[str, Any] = meta["dataset_meta"]
+    count = len(stated["keypoint_id2name"])
+    names = tuple(stated["keypoint_id2name"][index] for index in range(count))
+    swapped = list(stated["flip_indices"])
+    sigmas = tuple(stated["sigmas"])
     if len(set(names)) < count or sorted(swapped) != list(range(count)) or not all(sigma > 0 for sigma in sigmas):
-        raise ValueError("a name twice, keypoints that mirror none, or a sigma of 0")
+        raise ValueError("a duplicate name, flip indices that are not a permutation, or a sigma that is not positive")
     if any(swapped[swapped[index]] != index for index in range(count)):
-        raise ValueError("keypoints that a mirror of a mirror does not bring back")
+        raise ValueError("flipping twice does not restore the keypoints")
     return {
         "keypoints": names,
-        "skeleton": tuple((a, b) for a, b in said["skeleton_links"]),
+        "skeleton": tuple((a, b) for a, b in stated["skeleton_links"]),
         "flip_pairs": tuple((index, other) for index, other in enumerate(swapped) if index < other),
         "oks_sigmas": sigmas,
         "crop": "hrnet",
@@ -52,9 +52,9 @@ def _data_set(meta: Any) -> dict[str, Any]:
 
 
 def _codec(meta: Any) -> dict[str, Any]:
-    """Read the part of the configuration that says how large the input is, and how keypoints are encoded."""
-    part = CODEC.search(meta["cfg"])
-    text = part[1] if part else ""
+    """Read the codec in the configuration: the input size and how keypoints are encoded."""
+    codec = CODEC.search(meta["cfg"])
+    text = codec[1] if codec else ""
     size = re.search(r"\binput_size=[(\[]\s*(\d{1,5}),\s*(\d{1,5}),?\s*[)\]]", text)
     kind = re.search(r"\btype='(MSRA|UDP)Heatmap'", text)
     if size is None or kind is None:

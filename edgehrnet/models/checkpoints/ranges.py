@@ -12,33 +12,37 @@ import torch
 from edgehrnet.errors import ModelFileError
 
 ActivationType = Literal["uint8", "int8"]
-
-
 Adds = Literal["identity", "all"]
-
-
 LIMITS: Mapping[str, tuple[int, int]] = {"uint8": (0, 255), "int8": (-128, 127)}
 
 
 @dataclass(frozen=True)
 class RangeTable:
-    """How one network is quantized for one target: what a checkpoint stores beside its float weights.
-
-    ``activations``: ``uint8`` (any zero point) or ``int8`` (zero point 0). ``weight_bits``: weights are whole numbers
-    in +-(2^(bits - 1) - 1) times a scale per output channel. ``adds``: ``identity`` or ``all``, which summands of an
-    Add are quantized. ``sites``: site -> (scale, zero point) of its tensor.
-    ``convolutions``: those that run on integers, by module name; all others stay float.
-    """
+    """Quantization of one network for one target engine. A checkpoint stores it beside the float weights."""
 
     target: str
+    """Engine: ``openvino``, ``onnx`` or ``tensorrt``."""
+
     activations: ActivationType
+    """Type of quantized activations: ``uint8`` with any zero point, or ``int8`` with zero point 0."""
+
     weight_bits: int
+    """Bits of a quantized weight, 2 to 8.
+
+    A weight is a whole number in +-(2^(bits - 1) - 1) times a scale per output channel.
+    """
+
     adds: Adds
+    """Terms of an Add that are quantized: ``identity`` or ``all``, see `quant.int8.scheme`."""
+
     sites: Mapping[str, tuple[float, int]]
+    """Scale and zero point of each quantized tensor, by its site, see `deploy.frozen`."""
+
     convolutions: tuple[str, ...]
+    """Module names of the convolutions that run on integers. All others stay float."""
 
     def to_plain(self) -> dict[str, Any]:
-        """Plain values and two tensors, for a checkpoint."""
+        """Convert to plain values and two tensors, for a checkpoint."""
         return {
             "activations": self.activations,
             "weight_bits": self.weight_bits,
@@ -51,10 +55,10 @@ class RangeTable:
 
     @classmethod
     def from_plain(cls, target: str, values: Mapping[str, Any]) -> RangeTable:
-        """Undo `to_plain`.
+        """Build a table from the result of `to_plain`.
 
         Raises:
-            ModelFileError: something is missing, or no such table.
+            ModelFileError: A value is missing or not valid.
         """
         try:
             pairs = zip(values["scale"].tolist(), values["zero_point"].tolist(), strict=True)
@@ -67,12 +71,12 @@ class RangeTable:
         if not sound:
             raise ModelFileError(
                 f"the range table of {target!r} is damaged: {table.activations!r}, {table.weight_bits!r} bits, "
-                f"adds {table.adds!r}, or a scale or zero point, is none that a network can have"
+                f"adds {table.adds!r}, or one of the scales or zero points is not valid"
             )
         return table
 
     def _is_sound(self) -> bool:
-        """Whether a network can be quantized so."""
+        """Return True if all values are valid."""
         first, last = (0, 0) if self.activations == "int8" else LIMITS[self.activations]
         pairs = self.sites.values()
         return (

@@ -1,4 +1,4 @@
-"""Folding BN into the convolution before it."""
+"""Fold every BN into the convolution before it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Network = TypeVar("Network", bound=nn.Module)
 
 @torch.no_grad()
 def fold_batchnorm(model: Network) -> Network:
-    """An eval copy of ``model`` in which every `ConvBNAct` is a convolution with bias and no BN.
+    """Return a copy of ``model`` in eval mode in which every `ConvBNAct` has a bias and no BN.
 
-    See `ConvBNAct.folded`; computed in float64 and rounded once to the dtype of the weights. ``model`` stays as it
-    is; folding twice changes nothing.
+    The weights are computed in float64 and rounded once to their dtype, see `ConvBNAct.folded`. ``model`` is not
+    changed. Folding twice gives the same result as folding once.
 
     >>> from edgehrnet.models import create
     >>> any(isinstance(m, nn.BatchNorm2d) for m in fold_batchnorm(create("edgehrnet18")).modules())
@@ -34,6 +34,6 @@ def fold_batchnorm(model: Network) -> Network:
             weight = weight.contiguous(memory_format=torch.channels_last if layout else torch.contiguous_format)
             block.conv.weight = nn.Parameter(weight.to(kind))
             block.conv.bias = nn.Parameter(bias.to(kind))
-            # A placeholder, so that the names of all layers stay those of the trained network.
+            # A placeholder keeps the names of all layers the same as in the trained network.
             block.bn = nn.Identity()
     return folded

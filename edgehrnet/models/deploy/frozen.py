@@ -1,7 +1,8 @@
-"""Networks with quantizers: where one is attached, the table of their ranges, and the frozen INT8 network.
+"""Attach quantizers to a network, and freeze a calibrated network to INT8.
 
-A quantized tensor is called by its *site*: the module that returns it (``stem.conv1``), or, where the tensor is the
-network's input or output, the convolution that reads it (``stem.conv1.input``).
+The *site* of a quantized tensor is the name of the module that returns it, such as ``stem.conv1``. For an input or an
+output of the network, it is the name of the convolution that takes the tensor, followed by ``.input``, such as
+``stem.conv1.input``.
 """
 
 from __future__ import annotations
@@ -22,10 +23,15 @@ INPUT = ".input"
 
 
 def attach(network: nn.Module, site: str, quantizer: nn.Module) -> None:
-    """Let the tensor of ``site`` pass ``quantizer`` before anybody reads it.
+    """Insert a quantizer at a site, so that all modules that take the tensor get the quantized one.
+
+    Args:
+        network: The network, changed in place.
+        site: Site of the tensor.
+        quantizer: Module from a tensor to a tensor of the same shape.
 
     Raises:
-        ModelFileError: the network has no such module, or a quantizer is there already.
+        ModelFileError: The network has no such module, or the site has a quantizer already.
     """
     before = site.endswith(INPUT)
     try:
@@ -52,39 +58,47 @@ def _quantize_output(module: nn.Module, _inputs: tuple[Any, ...], output: Tensor
 
 
 def plain_state(network: nn.Module) -> dict[str, Tensor]:
-    """The state dict without that of quantizers: what the float network would have."""
+    """Return the state dict without the quantizers, as the float network would have it."""
     slots = {"quantize_input", "quantize_output", "quantize_weight"}
     return {name: value for name, value in network.state_dict().items() if not slots & set(name.split("."))}
 
 
 ONNX_VERSION: Mapping[torch.dtype, int] = {torch.float32: 13, torch.float16: 21}
-"""Of QuantizeLinear and DequantizeLinear, for scales of this type."""
+"""Operator set version of QuantizeLinear and DequantizeLinear, by dtype of the scale."""
 
 
 class QuantizeDequantize(nn.Module):
-    """Round a tensor to ``scale * (q - zero_point)`` with q in the limits of the type; constants, no state."""
+    """Quantize a tensor and dequantize it: ``scale * (q - zero_point)``, with q rounded and clipped to the type.
+
+    The module has no parameters and no buffers.
+
+    Args:
+        scale: Step between two quantized values.
+        zero_point: Quantized value of 0.
+        kind: Type of q.
+    """
 
     def __init__(self, scale: float, zero_point: int, kind: ActivationType) -> None:
         super().__init__()
         self.scale, self.zero_point, self.kind = scale, zero_point, kind
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape -> the same shape."""
+        """Map a tensor of any shape to the same shape."""
         if not torch.onnx.is_in_onnx_export() or x.dtype == torch.float32:
             return torch.fake_quantize_per_tensor_affine(x, self.scale, self.zero_point, *LIMITS[self.kind])
-        # The exporter's own form computes in float32, with a Cast on either side.
+        # The exporter's form computes in float32, with a Cast on either side.
         scale = torch.tensor(self.scale, dtype=x.dtype)
         pair = [scale, torch.tensor(self.zero_point, dtype=getattr(torch, self.kind))]
         q = _onnx("QuantizeLinear", [x, *pair], pair[1].dtype, x)
         return _onnx("DequantizeLinear", [q, *pair], x.dtype, x)
 
     def extra_repr(self) -> str:
-        """Shown when the network is printed."""
+        """Return the text shown when the network is printed."""
         return f"scale={self.scale:.6g}, zero_point={self.zero_point}, {self.kind}"
 
 
 def _onnx(kind: str, inputs: list[Tensor], dtype: torch.dtype, like: Tensor, axis: int | None = None) -> Tensor:
-    """Write an ONNX operator that torch has no function for; it gives ``dtype`` in the shape of ``like``."""
+    """Emit an ONNX operator that torch has no function for, with an output of ``dtype`` in the shape of ``like``."""
     version = ONNX_VERSION[inputs[1].dtype]
     return torch.onnx.ops.symbolic(
         kind,
@@ -97,15 +111,25 @@ def _onnx(kind: str, inputs: list[Tensor], dtype: torch.dtype, like: Tensor, axi
 
 
 class Int8Convolution(nn.Module):
-    """A convolution whose weights are stored as int8, and its activation. It reads what a quantizer gave.
+    """A convolution with int8 weights, and its activation. Its input has been quantized.
 
-    ``weight`` int8 ``[Co, Ci / groups, kh, kw]``, ``scale`` ``[Co]`` and ``bias`` ``[Co]`` or None in ``dtype``.
+    Args:
+        unit: Float convolution to take the weights from.
+        bits: Bits of a quantized weight, see `integer_weights`.
+        dtype: Dtype of scales and bias.
     """
 
     weight: Tensor
+    """Weights, int8 ``[Co, Ci / groups, kh, kw]``."""
+
     scale: Tensor
+    """Scale of each output channel, ``[Co]``."""
+
     zero_point: Tensor
+    """Zero point of each output channel, int8 ``[Co]``, always 0."""
+
     bias: Tensor | None
+    """Bias ``[Co]``, or None."""
 
     def __init__(self, unit: Convolution, bits: int, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
@@ -118,7 +142,7 @@ class Int8Convolution(nn.Module):
         self.register_buffer("bias", None if bias is None else bias.detach().to(dtype))
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[B, Ci, H, W]`` -> ``[B, Co, ceil(H/stride), ceil(W/stride)]``."""
+        """Map ``[B, Ci, H, W]`` to ``[B, Co, ceil(H/stride), ceil(W/stride)]``."""
         y = nn.functional.conv2d(x, self._dequantized(), self.bias, self.stride, self.padding, groups=self.groups)
         activated: Tensor = self.act(y)
         return activated
@@ -126,25 +150,36 @@ class Int8Convolution(nn.Module):
     def _dequantized(self) -> Tensor:
         if not torch.onnx.is_in_onnx_export():
             return self.weight * self.scale[:, None, None, None]
-        # Only dequantized: with a QuantizeLinear before it, the exporter puts a Clip between the two, which makes
-        # OpenVINO run the convolution in float without a word.
+        # No QuantizeLinear before it: the exporter would insert a Clip between the two, and OpenVINO would silently run
+        # the convolution in float.
         inputs = [self.weight, self.scale, self.zero_point]
         return _onnx("DequantizeLinear", inputs, self.scale.dtype, self.weight, axis=0)
 
 
 def weight_scale(weight: Tensor, bits: int) -> Tensor:
-    """Scale ``[Co]`` of each output channel: its largest weight is the largest whole number, 127 of 8 bits.
+    """Return the scale ``[Co]`` that maps the largest weight of each output channel to the largest integer.
 
-    Not 127.5: the largest weight would sit on a tie, which engines round either way.
+    That is 127 for 8 bits. With 127.5 the largest weight would be halfway between two integers, and engines round such
+    ties differently.
+
+    Args:
+        weight: Weights ``[Co, Ci, kh, kw]``.
+        bits: Bits of a quantized weight.
     """
     largest = weight.abs().amax(dim=(1, 2, 3))
     return torch.clamp(largest / (2 ** (bits - 1) - 1), min=torch.finfo(torch.float32).eps)
 
 
 def integer_weights(weight: Tensor, bits: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
-    """Weight ``[Co, Ci, kh, kw]`` float -> int8 of the same shape and scale ``[Co]``: ``weight ~ q * scale``.
+    """Quantize weights per output channel, so that ``weight ~ q * scale``.
 
-    The scale is rounded to ``dtype`` before the weights are rounded to it.
+    Args:
+        weight: Weights ``[Co, Ci, kh, kw]``, float.
+        bits: Bits of a quantized weight.
+        dtype: Dtype of the scale. The weights are divided by the scale after it was rounded to this dtype.
+
+    Returns:
+        q, int8 in the shape of ``weight``, and the scale ``[Co]``.
 
     >>> q, scale = integer_weights(torch.tensor([[[[0.5, -1.27]]]]), 8)
     >>> q.flatten().tolist(), round(float(scale), 4)
@@ -158,12 +193,15 @@ def integer_weights(weight: Tensor, bits: int, dtype: torch.dtype = torch.float3
 
 @torch.no_grad()
 def freeze(network: Network, table: RangeTable, dtype: torch.dtype = torch.float32) -> Network:
-    """An eval copy of a float network, quantized as the table says: int8 weights stored, ranges constants.
+    """Return an INT8 copy of a float network in eval mode, with int8 weights and constant ranges.
 
-    ``dtype``: of everything that is not int8, scales included.
+    Args:
+        network: Float network, not changed.
+        table: Ranges of the network.
+        dtype: Dtype of everything that is not int8, including scales.
 
     Raises:
-        ModelFileError: the table names a module that the network lacks.
+        ModelFileError: The table lists a module that the network does not have.
     """
     frozen = fold_batchnorm(network)
     modules = dict(frozen.named_modules())

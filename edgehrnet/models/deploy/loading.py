@@ -1,4 +1,4 @@
-"""A checkpoint as it is deployed: BatchNorm folded, training's own heads dropped, with the spec a file would carry."""
+"""Turn a checkpoint into the network and the spec that are deployed: BN folded, training-only heads removed."""
 
 from __future__ import annotations
 
@@ -20,25 +20,36 @@ from edgehrnet.spec import ModelSpec
 from runtimes.base import Input
 
 QUANTIZATION = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
-# Option -> how the names of its head's weights begin.
+# Prefix of the weights of each optional head.
 HEADS = {"auxiliary": "auxiliary.", "boundary": "heads.boundary.", "sdf": "heads.sdf."}
 
 
-# What a file computes in where that is not float32: TensorRT's INT8 files have float16 between the integers, and their
-# scales are rounded to it.
+# Target and precision of files that compute in float16. TensorRT's INT8 files have float16 between the integers, and
+# their scales are rounded to it.
 HALF = {("onnx", "fp16"), ("tensorrt", "fp16"), ("tensorrt", "int8")}
 
 
 def computes_in(target: str, precision: str) -> torch.dtype:
-    """The floating type that a target's files of a precision compute in; OpenVINO chooses its own."""
+    """Return the floating dtype that files for a target and a precision compute in.
+
+    OpenVINO chooses its dtype itself, so its files are written in float32.
+    """
     return torch.float16 if (target, precision) in HALF else torch.float32
 
 
 def load_deployed(path: Path, target: str | None = None) -> tuple[nn.Module, str, Input]:
-    """Read a checkpoint as ``runtimes.torch`` takes it: the `Deployed` network, its spec as JSON, and what it reads.
+    """Read a checkpoint for ``runtimes.torch``.
 
-    ``target``: None for the float network; ``openvino``, ``onnx`` or ``tensorrt`` for the fake-quantized one, with the
-    ranges that the checkpoint has for this engine. Raises InputError if it has none.
+    Args:
+        path: The checkpoint.
+        target: None for the float network, or ``openvino``, ``onnx`` or ``tensorrt`` for the INT8 network with the
+            ranges for this engine.
+
+    Returns:
+        The `Deployed` network in eval mode, its spec as JSON, and its input.
+
+    Raises:
+        InputError: The checkpoint has no ranges for this target.
     """
     checkpoint = load_checkpoint(path)
     network = deployable(checkpoint)
@@ -50,7 +61,10 @@ def load_deployed(path: Path, target: str | None = None) -> tuple[nn.Module, str
 
 
 def without_heads(checkpoint: Checkpoint, heads: Collection[str]) -> Checkpoint:
-    """Return the checkpoint without some of ``auxiliary``, ``boundary`` and ``sdf``, whether it has them or not."""
+    """Return the checkpoint without the given heads, some of ``auxiliary``, ``boundary`` and ``sdf``.
+
+    Heads that the checkpoint does not have are ignored.
+    """
     left_out = tuple(HEADS[head] for head in heads)
     return replace(
         checkpoint,
@@ -60,24 +74,32 @@ def without_heads(checkpoint: Checkpoint, heads: Collection[str]) -> Checkpoint:
 
 
 def deployable(checkpoint: Checkpoint) -> KeypointNetwork:
-    """Return the float network in eval mode, BatchNorm folded, without the head that serves training only."""
+    """Return the float network in eval mode, with BN folded and without the auxiliary heads."""
     return fold_batchnorm(build_model(without_heads(checkpoint, ("auxiliary",))))
 
 
 def deployed_spec(
     checkpoint: Checkpoint, network: KeypointNetwork, precision: str, input_size: tuple[int, int] | None
 ) -> ModelSpec:
-    """Return the checkpoint's spec as the file will state it, without a golden pair.
+    """Return the spec that is stored in a deployed file, without a golden pair.
 
-    Raises ModelFileError if the spec is for another number of input channels.
+    Args:
+        checkpoint: The checkpoint.
+        network: Its network, from `deployable`.
+        precision: ``fp32``, ``fp16`` or ``int8``.
+        input_size: (height, width) of the input, or None for the checkpoint's.
+
+    Raises:
+        InputError: ``input_size`` is not accepted.
+        ModelFileError: The spec has another number of input channels than the network.
     """
     spec = ModelSpec.from_dict(checkpoint.spec)
     if input_size is not None:
         check_input_size(input_size)
         spec = spec.replace(input_size=input_size)
     if spec.channels != network.in_channels:
-        given, wanted = spec.channels, network.in_channels
-        raise ModelFileError(f"{checkpoint.variant} reads {wanted} channels, and the checkpoint's spec says {given}")
+        given, expected = spec.channels, network.in_channels
+        raise ModelFileError(f"{checkpoint.variant} has {expected} input channels, but its spec states {given}")
     offsets = [("offsets", "NCHW")] if network.gives_offsets else []
     extras = [(name, "NCHW") for name in network.extra_outputs]
     return spec.replace(

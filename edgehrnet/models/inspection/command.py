@@ -1,17 +1,16 @@
-"""``edgehrnet models``: which networks there are, what they cost, and what goes on inside them."""
+"""Implement ``edgehrnet models``: list the networks, and show the costs, statistics and feature maps of one."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 
 from edgehrnet.cli.tables import table
 from edgehrnet.errors import InputError
@@ -19,7 +18,7 @@ from edgehrnet.keypoint_sets import COCO_PERSON
 from edgehrnet.models.checkpoints import build_model, load_checkpoint
 from edgehrnet.models.deploy.export_module import network_input
 from edgehrnet.models.factory import create
-from edgehrnet.models.inspection.bn_statistics import Finding, bn_findings
+from edgehrnet.models.inspection.bn_statistics import BNAnomaly, bn_anomalies
 from edgehrnet.models.inspection.costs import REPEATS, Costs, CostTable, cost_table
 from edgehrnet.models.inspection.dimensions import check_dimensions
 from edgehrnet.models.inspection.feature_pictures import layer_picture, overview_picture
@@ -34,63 +33,84 @@ MILLION, MEBIBYTE = 1e6, 2**20
 
 @dataclass(frozen=True)
 class _Subject:
-    """The network that the command is about: its name, ``variant``, weights or not, and how pictures go in."""
+    """The network that the command was called for."""
 
     name: str
+    """Name of the network or path of the checkpoint, as given."""
+
     variant: str
+    """Name of the network."""
+
     trained: bool
+    """True for a checkpoint, False for a freshly initialized network."""
+
     network: KeypointNetwork
     spec: ModelSpec
 
 
+@dataclass(frozen=True)
+class _Section:
+    """One section of the answer."""
+
+    key: str
+    """Key of the section in JSON."""
+
+    values: Any
+    """JSON values."""
+
+    text: str
+    """Text for people."""
+
+
 def run(args: argparse.Namespace) -> int:
-    """Do what ``edgehrnet models`` was called for; ``args`` as `edgehrnet.cli` parses them. Returns the exit status."""
+    """Run ``edgehrnet models`` with arguments parsed by `edgehrnet.cli`, and return the exit status.
+
+    Raises:
+        InputError: The arguments do not fit together, or a value is not accepted.
+        ModelFileError: The checkpoint cannot be used.
+    """
+    _check(args)
     if args.network is None:
-        if args.table or args.statistics or args.features or args.size:
-            raise InputError("which network? edgehrnet models NAME ...; edgehrnet models alone lists the names")
-        return _list(args.json)
+        _list(args.json)
+        return 0
+    subject = _open(args.network, args.size)
+    # Shapes come first. This check names the layer, where all others would fail with a less specific error.
+    shapes = check_dimensions(subject.network, subject.spec.input_size)
+    summary = _summary(subject, shapes)
+    chosen: list[tuple[bool, Callable[[_Subject, argparse.Namespace], _Section]]] = [
+        (args.table, _costs),
+        (args.statistics, _statistics),
+        (args.features is not None, _features),
+    ]
+    sections = [make(subject, args) for wanted, make in chosen if wanted]
+    if args.json:
+        print(json.dumps({**summary, **{section.key: section.values for section in sections}}))
+    else:
+        print("\n\n".join([_summary_text(summary), *(section.text for section in sections)]))
+    return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    if args.network is None and (args.table or args.statistics or args.features or args.size):
+        raise InputError("name a network: edgehrnet models NAME ...; edgehrnet models alone lists the names")
     if (args.features is None) != (args.picture is None) or (args.layer and not args.features):
         raise InputError("a picture of feature maps needs both --features OUT.png and --picture PHOTO")
-    subject = _open(args.network, args.size)
-    # What does not fit together is told by layer, before anything else fails for the same reason.
-    shapes = check_dimensions(subject.network, subject.spec.input_size)
-    report: dict[str, Any] = _summary(subject, shapes)
-    if args.table:
-        measured = cost_table(subject.network, subject.spec.input_size, repeats=0 if args.no_time else REPEATS)
-        report["table"] = _plain_table(measured)
-    if args.statistics:
-        findings = bn_findings(subject.network)
-        report["statistics"] = [_plain_finding(found) for found in findings]
-    if args.features:
-        report["features"] = str(_draw(subject, args.picture, args.layer, args.features))
-    if args.json:
-        print(json.dumps(report))
-        return 0
-    print(_summary_text(report))
-    if args.table:
-        print("\n" + _table_text(measured))
-    if args.statistics:
-        print("\n" + _statistics_text(findings))
-    if args.features:
-        print(f"\nfeature maps: {report['features']}")
-    return 0
 
 
-def _list(as_json: bool) -> int:
-    """Print every network that has a name, with its costs at its own input size and 17 keypoints."""
+def _list(as_json: bool) -> None:
+    """Print every named network with its costs, at its default input size and 17 keypoints."""
     rows = []
     for variant in VARIANTS.values():
-        size = _spec(variant.name).input_size
-        with torch.device("meta"):  # shapes are enough
+        size = _default_spec(variant.name).input_size
+        with torch.device("meta"):  # Shapes suffice to count.
             network = create(variant.name)
-        cost = _total(network, size)
+        total = _total(network, size)
         if as_json:
-            print(json.dumps({"name": variant.name, "summary": variant.summary, "input_size": size, **cost}))
-        millions = f"{cost['parameters'] / MILLION:.2f}", f"{cost['macs'] / MILLION:.0f}"
-        rows.append((variant.name, *millions, _hxw(size), variant.summary))
+            print(json.dumps({"name": variant.name, "summary": variant.summary, "input_size": size, **total}))
+        millions = f"{total['parameters'] / MILLION:.2f}", f"{total['macs'] / MILLION:.0f}"
+        rows.append((variant.name, *millions, _by_x(size), variant.summary))
     if not as_json:
         print(table(("network", "M parameters", "M MACs", "input", ""), rows))
-    return 0
 
 
 def _total(network: KeypointNetwork, size: tuple[int, int]) -> dict[str, int]:
@@ -99,10 +119,15 @@ def _total(network: KeypointNetwork, size: tuple[int, int]) -> dict[str, int]:
 
 
 def _open(name: str, size: tuple[int, int] | None) -> _Subject:
-    """Build the network of a name, or read a checkpoint; InputError and ModelFileError as these say it."""
-    if Path(name).name == name and "." not in name:  # a bare word is no file
-        torch.manual_seed(0)  # the same features each time
-        network, spec, variant, trained = create(name).eval(), _spec(name), name, False
+    """Build the network with this name, or read the checkpoint at this path.
+
+    Raises:
+        InputError: No network has this name.
+        ModelFileError: The checkpoint cannot be used.
+    """
+    if Path(name).name == name and "." not in name:  # A bare word is a name, not a path.
+        torch.manual_seed(0)  # The same weights in each run.
+        network, spec, variant, trained = create(name).eval(), _default_spec(name), name, False
     else:
         checkpoint = load_checkpoint(name)
         network, spec = build_model(checkpoint), ModelSpec.from_dict(checkpoint.spec)
@@ -110,7 +135,7 @@ def _open(name: str, size: tuple[int, int] | None) -> _Subject:
     return _Subject(name, variant, trained, network, spec if size is None else spec.replace(input_size=size))
 
 
-def _spec(name: str) -> ModelSpec:
+def _default_spec(name: str) -> ModelSpec:
     return ModelSpec(name, COCO_PERSON.names, **VARIANTS[name].spec)
 
 
@@ -128,101 +153,119 @@ def _summary(subject: _Subject, shapes: dict[str, tuple[int, ...]]) -> dict[str,
     }
 
 
-def _summary_text(report: dict[str, Any]) -> str:
-    weights = "of the checkpoint" if report["trained"] else "none: freshly initialized"
+def _summary_text(summary: dict[str, Any]) -> str:
+    weights = "from the checkpoint" if summary["trained"] else "untrained: freshly initialized"
     rows = [
-        ("network", report["variant"]),
-        ("what it is", report["summary"]),
+        ("network", summary["variant"]),
+        ("description", summary["summary"]),
         ("weights", weights),
-        ("keypoints", str(report["keypoints"])),
-        ("input", f"{_text(report['input'])} {CONTENT[report['input'][1]]}"),
-        *((f"output {name}", _text(shape)) for name, shape in report["outputs"].items()),
-        ("parameters", f"{report['parameters']:,}"),
-        ("multiply-accumulates", f"{report['macs']:,}"),
+        ("keypoints", str(summary["keypoints"])),
+        ("input", f"{_by_x(summary['input'])} {CONTENT[summary['input'][1]]}"),
+        *((f"output {name}", _by_x(shape)) for name, shape in summary["outputs"].items()),
+        ("parameters", f"{summary['parameters']:,}"),
+        ("multiply-accumulates", f"{summary['macs']:,}"),
     ]
     return table(("", ""), [row for row in rows if row[1]]).partition("\n")[2]
 
 
+def _costs(subject: _Subject, args: argparse.Namespace) -> _Section:
+    """Measure the costs for ``--table``."""
+    measured = cost_table(subject.network, subject.spec.input_size, repeats=0 if args.no_time else REPEATS)
+    return _Section("table", _plain_table(measured), _table_text(measured))
+
+
 def _table_text(measured: CostTable) -> str:
-    """Three tables: part by part, stage by stage, branch by branch."""
+    """Return three tables: by component, by stage and by branch."""
     total = measured.total
-    views = (("part", measured.rows), ("stage", measured.by_stage()), ("over all stages", measured.by_branch()))
+    views = (("component", measured.rows), ("stage", measured.by_stage()), ("over all stages", measured.by_branch()))
     heads = ["parameters", "%", "M MACs", "%", "activations MiB", "%"] + (["ms", "%"] if total.ms is not None else [])
     texts = []
     for head, rows in views:
-        lines = [(str(row.part), *_cells(row, total)) for row in (*rows, total)]
+        lines = [(str(row.component), *_cells(row, total)) for row in (*rows, total)]
         texts.append(table((head, *heads), lines))
     notes = [
-        f"one picture of {_hxw(measured.size)}; MACs: of convolutions; activations: all maps that modules return,",
-        "in float32 (an engine, which uses memory again, needs less)",
+        f"One picture of {_by_x(measured.size)}.",
+        "MACs: multiply-accumulates of convolutions.",
+        "Activations: all maps that modules return, in float32. An engine reuses memory and needs less.",
     ]
     if total.ms is not None:
-        notes[-1] += f"; ms: torch.profiler over plain forwards on the CPU, threads: {measured.threads},"
-        notes.append(f"float32, BN not folded, the median of {REPEATS}; the total has what is between the parts too")
+        notes.append(
+            f"ms: median of {REPEATS} forward passes in PyTorch, float32, BN not folded, "
+            f"number of CPU threads: {measured.threads}."
+        )
+        notes.append("The total also has the time between the components.")
     return "\n\n".join([*texts, "\n".join(notes)])
 
 
 def _cells(row: Costs, total: Costs) -> list[str]:
-    pairs = [
+    """Return each cost of a row and its percentage of the total."""
+    costs = [
         (str(row.parameters), float(row.parameters), float(total.parameters)),
         (f"{row.macs / MILLION:.2f}", row.macs, total.macs),
         (f"{row.activations / MEBIBYTE:.2f}", row.activations, total.activations),
     ]
     if row.ms is not None and total.ms is not None:
-        pairs.append((f"{row.ms:.2f}", row.ms, total.ms))
-    return [cell for text, own, whole in pairs for cell in (text, f"{100 * own / whole:.1f}")]
+        costs.append((f"{row.ms:.2f}", row.ms, total.ms))
+    return [cell for text, cost, whole in costs for cell in (text, f"{100 * cost / whole:.1f}")]
 
 
 def _plain_table(measured: CostTable) -> dict[str, Any]:
     def plain(rows: Iterable[Costs]) -> list[dict[str, Any]]:
-        return [{**asdict(row), "part": str(row.part)} for row in rows]
+        return [{**asdict(row), "component": str(row.component)} for row in rows]
 
+    timing = f"torch.profiler over {REPEATS} forward passes on the CPU, the one of median length"
     return {
         "input_size": measured.size,
-        "timing": None if measured.ms is None else "torch.profiler over forwards on the CPU, the run of median length",
+        "timing": None if measured.ms is None else timing,
         "threads": measured.threads,
-        "parts": plain(measured.rows),
+        "components": plain(measured.rows),
         "stages": plain(measured.by_stage()),
         "branches": plain(measured.by_branch()),
         "total": plain([measured.total])[0],
     }
 
 
-def _plain_finding(found: Finding) -> dict[str, Any]:
-    # JSON has no NaN.
-    return {**asdict(found), "worst": found.worst if math.isfinite(found.worst) else str(found.worst)}
+def _statistics(subject: _Subject, _args: argparse.Namespace) -> _Section:
+    """Check the BN statistics for ``--statistics``."""
+    anomalies = bn_anomalies(subject.network)
+    return _Section("statistics", [_plain_anomaly(one) for one in anomalies], _statistics_text(anomalies))
 
 
-def _statistics_text(findings: list[Finding]) -> str:
-    if not findings:
-        return "BN statistics: nothing looks wrong"
-    rows = [(found.layer, found.statistic, f"{found.channels}/{found.of}", f"{found.worst:.3g}") for found in findings]
-    meanings = dict.fromkeys((found.statistic, found.meaning) for found in findings)
-    legend = "\n".join(f"{statistic}: {meaning}" for statistic, meaning in meanings)
-    return f"{table(('BN', 'looks wrong', 'channels', 'worst'), rows)}\n\n{legend}"
+def _plain_anomaly(anomaly: BNAnomaly) -> dict[str, Any]:
+    # JSON has no NaN and no infinity.
+    return {**asdict(anomaly), "worst": anomaly.worst if math.isfinite(anomaly.worst) else str(anomaly.worst)}
 
 
-def _draw(subject: _Subject, photo: str, layer: str | None, out: Path) -> Path:
-    """Draw the sheet of feature maps; InputError where it cannot be written."""
+def _statistics_text(anomalies: list[BNAnomaly]) -> str:
+    if not anomalies:
+        return "BN statistics: no anomalies"
+    rows = [(one.layer, one.statistic, f"{one.affected}/{one.channels}", f"{one.worst:.3g}") for one in anomalies]
+    causes = dict.fromkeys((one.statistic, one.cause) for one in anomalies)
+    legend = "\n".join(f"{statistic}: {cause}" for statistic, cause in causes)
+    return f"{table(('BN', 'anomaly', 'channels', 'worst'), rows)}\n\n{legend}"
+
+
+def _features(subject: _Subject, args: argparse.Namespace) -> _Section:
+    """Draw the feature maps for ``--features``.
+
+    Raises:
+        InputError: The picture cannot be written.
+    """
     spec = subject.spec
-    inputs, _ = prepare(read_image(photo), spec)
+    inputs, _ = prepare(read_image(args.picture), spec)
     x = network_input(torch.from_numpy(inputs[..., : spec.channels]), spec.mean, spec.std)
-    title = f"{subject.name}, {_hxw(spec.input_size)}" + ("" if subject.trained else ", untrained")
-    sheet: Image.Image
-    if layer is None:
-        sheet = overview_picture(subject.network, x, inputs[0], title)
+    title = f"{subject.name}, {_by_x(spec.input_size)}" + ("" if subject.trained else ", untrained")
+    if args.layer is None:
+        figure = overview_picture(subject.network, x, inputs[0], title)
     else:
-        sheet = layer_picture(subject.network, x, inputs[0], layer, title)
+        figure = layer_picture(subject.network, x, inputs[0], args.layer, title)
     try:
-        sheet.save(out)
+        figure.savefig(args.features)
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot write {str(out)!r}: {error}; use .png or .jpg") from None
-    return out.resolve()
+        raise InputError(f"cannot write {str(args.features)!r}: {error}; use .png or .jpg") from None
+    path = str(args.features.resolve())
+    return _Section("features", path, f"feature maps: {path}")
 
 
-def _hxw(size: tuple[int, int]) -> str:
-    return f"{size[0]}x{size[1]}"
-
-
-def _text(shape: Iterable[int]) -> str:
-    return "x".join(map(str, shape))
+def _by_x(sizes: Iterable[int]) -> str:
+    return "x".join(map(str, sizes))

@@ -1,4 +1,4 @@
-"""What a network costs, stage by stage and branch by branch: parameters, MACs, activations, milliseconds."""
+"""Measure the parameters, MACs, activations and milliseconds of each component of a network."""
 
 from __future__ import annotations
 
@@ -16,161 +16,167 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from edgehrnet.errors import InputError
-from edgehrnet.models.inspection.counting import convolutions
-from edgehrnet.models.inspection.parts import Part, named_tensors, part_of, shadow
+from edgehrnet.models.inspection.components import Component, component_of, meta_copy, named_tensors
+from edgehrnet.models.inspection.counting import convolutions, kernel_of
 from edgehrnet.models.layers.base import KeypointNetwork
 from edgehrnet.models.layers.blocks import Convolution
 
 FLOAT32 = 4  # bytes
 REPEATS = 5
 STDERR = 2
-MARK, RUN = "edgehrnet part: ", "edgehrnet run"  # in the profiler's record
+# Names of ranges in the profiler's record.
+MARK, RUN = "edgehrnet component: ", "edgehrnet run"
 
 
 @dataclass(frozen=True)
 class Costs:
-    """What one part of a network costs for one picture.
+    """Costs of one component for one picture."""
 
-    Attributes:
-        part: which; `Part.name` is empty where a whole stage is meant, `Part.stage` where a branch of all stages is.
-        parameters: biases and BN scales included.
-        macs: multiply-accumulates of the convolutions, as `counting.count` counts them.
-        activations: bytes of all maps that the part's modules return, in float32, one picture. What is overwritten in
-            place counts once, a convolution with its BN and activation is one module, and maps that bare functions
-            pass on inside a module are left out. An engine, which uses memory again, needs less.
-        ms: time on the CPU; None if it was not measured.
+    component: Component
+    """The component."""
+
+    parameters: int = 0
+    """Number of parameters, including biases and BN."""
+
+    macs: int = 0
+    """Multiply-accumulates of the convolutions, see `counting.count`."""
+
+    activations: int = 0
+    """Bytes of all maps that the component's modules return, in float32.
+
+    A map that is overwritten in place counts once. A convolution counts as one module with its BN and activation. Maps
+    between plain functions inside a module do not count. An engine reuses memory and needs less.
     """
 
-    part: Part
-    parameters: int = 0
-    macs: int = 0
-    activations: int = 0
     ms: float | None = None
+    """Milliseconds on the CPU, or None if they were not measured."""
 
 
 @dataclass(frozen=True)
 class CostTable:
-    """The `Costs` of every part, in the order in which the parts run.
-
-    Attributes:
-        size: (height, width) of the input.
-        rows: one for each part.
-        ms: of the whole forward, a little more than that of all parts; None if it was not measured.
-        threads: of the CPU, that torch was allowed.
-    """
+    """Costs of every component of a network."""
 
     size: tuple[int, int]
+    """(height, width) of the input."""
+
     rows: tuple[Costs, ...]
+    """Costs of each component, in execution order."""
+
     ms: float | None
+    """Milliseconds of the whole forward pass, or None. It has operations that belong to no component."""
+
     threads: int
+    """Number of CPU threads that torch used."""
 
     @property
     def total(self) -> Costs:
-        """The sum of all rows; of time, the whole forward."""
-        return replace(_sum(Part("total"), self.rows), ms=self.ms)
+        """Sum of all rows, with the time of the whole forward pass."""
+        return replace(_sum(Component("total"), self.rows), ms=self.ms)
 
     def by_stage(self) -> list[Costs]:
-        """Sum up each stage."""
-        stages = dict.fromkeys(row.part.stage for row in self.rows)
-        return [_sum(Part(stage), [row for row in self.rows if row.part.stage == stage]) for stage in stages]
+        """Sum the rows of each stage."""
+        stages = dict.fromkeys(row.component.stage for row in self.rows)
+        return [_sum(Component(stage), [row for row in self.rows if row.component.stage == stage]) for stage in stages]
 
     def by_branch(self) -> list[Costs]:
-        """Sum up each branch over all stages, and likewise all transitions and all fusions.
+        """Sum each branch over all stages, and likewise all transitions and all fusions.
 
-        What is no part of a stage with branches stays by itself, so that the sum is still the network's.
+        Components outside of these stages keep their rows, so that the sum of all rows is still the network's.
         """
-        names = {row.part: row.part if _alone(row.part) else Part("", row.part.name) for row in self.rows}
-        groups = sorted(dict.fromkeys(names.values()), key=lambda part: not part.name.startswith("branch"))
-        return [_sum(group, [row for row in self.rows if names[row.part] == group]) for group in groups]
+        names = {row.component: _over_all_stages(row.component) for row in self.rows}
+        groups = sorted(dict.fromkeys(names.values()), key=lambda group: not group.name.startswith("branch"))
+        return [_sum(group, [row for row in self.rows if names[row.component] == group]) for group in groups]
 
 
 def cost_table(net: KeypointNetwork, size: tuple[int, int] = (256, 512), *, repeats: int = REPEATS) -> CostTable:
-    """Tell what each part of ``net`` costs for one picture of ``size`` (height, width); ``net`` stays as it is.
+    """Measure the costs of each component of a network for one picture. The network is not changed.
 
-    Time is what torch.profiler records of plain forwards in float32, on the CPU, BN not folded: ``repeats`` of them
-    after one to warm up, of which the one of median length counts. With ``repeats=0``, nothing is computed.
+    The time is recorded with torch.profiler on the CPU, in float32, with BN not folded. After one forward pass to warm
+    up, the pass of median length among ``repeats`` passes counts.
+
+    Args:
+        net: The network.
+        size: (height, width) of the input.
+        repeats: Number of timed forward passes. With 0, no values are computed and there are no times.
 
     Raises:
-        InputError: for a size that the network does not accept, or negative ``repeats``.
+        InputError: The network does not accept this size, or ``repeats`` is negative.
 
     >>> from edgehrnet.models import create
     >>> table = cost_table(create("edgehrnet18", keypoints=4), (64, 96), repeats=0)
-    >>> [(str(row.part), row.parameters) for row in table.rows[:3]]
+    >>> [(str(row.component), row.parameters) for row in table.rows[:3]]
     [('stem', 20480), ('stage2 transition', 3616), ('stage2 branch 1', 9984)]
     """
     if repeats < 0:
-        raise InputError(f"repeats={repeats}: at least 0")
+        raise InputError(f"repeats={repeats}: must be at least 0")
     counted = _Counted(net, size)
     ms = _measure(net, size, repeats) if repeats else {}
     rows = tuple(
         Costs(
-            part,
-            counted.parameters[part],
-            counted.macs[part],
-            counted.bytes[part],
-            ms.get(part, 0.0) if ms else None,
+            component,
+            counted.parameters[component],
+            counted.macs[component],
+            counted.bytes[component],
+            ms.get(component, 0.0) if ms else None,
         )
-        for part in counted.parts
+        for component in counted.components
     )
     return CostTable(size, rows, sum(ms.values()) if ms else None, torch.get_num_threads())
 
 
 class _Counted:
-    """Parameters, MACs and bytes of returned maps by part, and the order in which the parts run."""
+    """Parameters, MACs and bytes of returned maps by component, and the execution order of the components."""
 
     def __init__(self, net: KeypointNetwork, size: tuple[int, int]) -> None:
-        self.parameters: Counter[Part] = Counter()
-        self.macs: Counter[Part] = Counter()
-        self.bytes: Counter[Part] = Counter()
-        self.order: dict[Part, None] = {}
-        # Kept until the end, lest a later tensor have the same id.
+        self.parameters: Counter[Component] = Counter()
+        self.macs: Counter[Component] = Counter()
+        self.bytes: Counter[Component] = Counter()
+        self.order: dict[Component, None] = {}
+        # Tensors are kept, so that no later one gets the same id.
         self._seen: dict[int, Tensor] = {}
-        meta = shadow(net)
+        meta = meta_copy(net)
         units = {id(unit) for unit in convolutions(meta)}
-        inner = {id(part) for unit in meta.modules() if isinstance(unit, Convolution) for part in unit.modules()}
+        inner = {id(module) for unit in meta.modules() if isinstance(unit, Convolution) for module in unit.modules()}
         for name, module in net.named_modules():
-            self.parameters[part_of(name)] += sum(p.numel() for p in module.parameters(recurse=False))
+            self.parameters[component_of(name)] += sum(p.numel() for p in module.parameters(recurse=False))
         for name, module in meta.named_modules():
-            part = part_of(name)
             if name and (id(module) in units or id(module) not in inner):
-                module.register_forward_hook(self._hook(part, id(module) in units))
+                module.register_forward_hook(self._hook(component_of(name), id(module) in units))
         image = torch.zeros(1, net.in_channels, *size, device="meta")
         self._seen[id(image)] = image
         with torch.no_grad():
             meta(image)
 
     @property
-    def parts(self) -> list[Part]:
-        """All that cost something, in the order in which they run; at the end, those that never do."""
-        idle = [part for part, count in self.parameters.items() if count and part not in self.order]
+    def components(self) -> list[Component]:
+        """All components that cost something, in execution order. Those that never run come last."""
+        idle = [component for component, count in self.parameters.items() if count and component not in self.order]
         return [*self.order, *idle]
 
-    def _hook(self, part: Part, is_convolution: bool) -> Callable[..., None]:
+    def _hook(self, component: Component, is_convolution: bool) -> Callable[..., None]:
         def add(module: nn.Module, _inputs: tuple[Any, ...], output: Any) -> None:
             fresh = [tensor for tensor in named_tensors(output).values() if id(tensor) not in self._seen]
             self._seen.update((id(tensor), tensor) for tensor in fresh)
-            self.bytes[part] += FLOAT32 * sum(tensor.numel() for tensor in fresh)
+            self.bytes[component] += FLOAT32 * sum(tensor.numel() for tensor in fresh)
             if fresh:
-                self.order.setdefault(part)
+                self.order.setdefault(component)
             if is_convolution:
-                self.macs[part] += output.numel() * kernel_of(module)[0].numel()
+                self.macs[component] += output.numel() * kernel_of(module)[0].numel()
 
         return add
 
 
-def kernel_of(layer: nn.Module) -> Tensor:
-    """Return the weights ``[Co, Ci / groups, kh, kw]`` of a member of `counting.convolutions`."""
-    return layer.folded()[0] if isinstance(layer, Convolution) else layer.get_parameter("weight")
+def _measure(net: KeypointNetwork, size: tuple[int, int], repeats: int) -> dict[Component, float]:
+    """Return milliseconds by component, from the run of median length.
 
-
-def _measure(net: KeypointNetwork, size: tuple[int, int], repeats: int) -> dict[Part, float]:
-    """Milliseconds by part, of the run of median length; what is between the parts belongs to the network itself."""
+    Operations between the components belong to the network itself, ``Component("")``.
+    """
     runnable = copy.deepcopy(net).to("cpu", torch.float32).eval()
     marks = _Marks()
     for name, module in runnable.named_modules():
-        # Inside a part nothing is marked, so that what is measured is not the measuring.
-        if not name or part_of(name) != part_of(name.rpartition(".")[0]):
-            module.register_forward_pre_hook(marks.entering(part_of(name)))
+        # Only the outermost module of a component is marked, so that the marks cost little time.
+        if not name or component_of(name) != component_of(name.rpartition(".")[0]):
+            module.register_forward_pre_hook(marks.entering(component_of(name)))
             module.register_forward_hook(marks.leaving)
     image = torch.rand(1, net.in_channels, *size)
     with torch.no_grad():
@@ -184,7 +190,7 @@ def _measure(net: KeypointNetwork, size: tuple[int, int], repeats: int) -> dict[
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Within, nothing reaches stderr: some builds of torch's profiler write there when they start and stop."""
+    """Discard output to stderr, where some builds of torch's profiler write when they start and stop."""
     sys.stderr.flush()
     kept = os.dup(STDERR)
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -198,16 +204,16 @@ def _quiet() -> Iterator[None]:
 
 
 class _Marks:
-    """Marks in the profiler's record which part an operation belongs to: the innermost that runs."""
+    """Ranges in the profiler's record that assign each operation to the innermost component that is running."""
 
     def __init__(self) -> None:
-        self._parts: dict[str, Part] = {}
+        self._components: dict[str, Component] = {}
         self._running: list[record_function] = []
 
-    def entering(self, part: Part) -> Callable[..., None]:
-        """Make the hook that runs before a module."""
-        name = f"{MARK}{part}"
-        self._parts[name] = part
+    def entering(self, component: Component) -> Callable[..., None]:
+        """Return a hook to run before a module."""
+        name = f"{MARK}{component}"
+        self._components[name] = component
 
         def enter(_module: nn.Module, _inputs: tuple[Any, ...]) -> None:
             self._running.append(record_function(name))
@@ -216,34 +222,35 @@ class _Marks:
         return enter
 
     def leaving(self, _module: nn.Module, _inputs: tuple[Any, ...], _output: Any) -> None:
-        """Serve as the hook that runs after a module."""
+        """End the range of a module. To be registered as a hook that runs after it."""
         self._running.pop().__exit__(None, None, None)
 
-    def runs(self, events: Iterable[Any]) -> list[dict[Part, float]]:
-        """Milliseconds by part of each run, from the profiler's events."""
-        found: dict[int, dict[Part, float]] = {}
+    def runs(self, events: Iterable[Any]) -> list[dict[Component, float]]:
+        """Return milliseconds by component of each run, from the profiler's events."""
+        found: dict[int, dict[Component, float]] = {}
         for event in events:
             above = event
-            while above is not None and above.name not in self._parts:
+            while above is not None and above.name not in self._components:
                 above = above.cpu_parent
             run = above
             while run is not None and run.name != RUN:
                 run = run.cpu_parent
             if above is not None and run is not None:
-                times, part = found.setdefault(run.id, {}), self._parts[above.name]
-                times[part] = times.get(part, 0.0) + event.self_cpu_time_total / 1000
+                times, component = found.setdefault(run.id, {}), self._components[above.name]
+                times[component] = times.get(component, 0.0) + event.self_cpu_time_total / 1000
         return list(found.values())
 
 
-def _alone(part: Part) -> bool:
-    return not part.stage.startswith("stage")
+def _over_all_stages(component: Component) -> Component:
+    """Return the component without its stage, if it is in a stage with branches."""
+    return Component("", component.name) if component.stage.startswith("stage") else component
 
 
-def _sum(part: Part, rows: Iterable[Costs]) -> Costs:
+def _sum(component: Component, rows: Iterable[Costs]) -> Costs:
     members = list(rows)
     times = [row.ms for row in members if row.ms is not None]
     return Costs(
-        part,
+        component,
         sum(row.parameters for row in members),
         sum(row.macs for row in members),
         sum(row.activations for row in members),

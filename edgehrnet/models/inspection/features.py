@@ -1,4 +1,4 @@
-"""What the layers of a network return for a picture: feature maps, fetched with forward hooks."""
+"""Return the feature maps of any layer of a network for one picture, with forward hooks."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ import torch
 from torch import Tensor, nn
 
 from edgehrnet.errors import InputError
-from edgehrnet.models.inspection.parts import named_tensors
+from edgehrnet.models.inspection.components import named_tensors
 from edgehrnet.models.layers.base import KeypointNetwork
 
-SHOWN = 8  # names in an error
+SHOWN = 8  # names in an error message
 
 
 def feature_maps(net: KeypointNetwork, x: Tensor, layers: Sequence[str] | None = None) -> dict[str, Tensor]:
-    """Run ``net`` in eval mode, without gradients, on ``x`` ``[B, C, H, W]``, and return what layers gave.
+    """Run a network in eval mode without gradients, and return the outputs of layers.
 
     Args:
-        net: stays as it is, its mode and its hooks too.
-        x: as the network takes it, see `deploy.network_input`.
-        layers: names of modules, as ``net.named_modules()`` has them; None: those of `overview`.
+        net: The network. Its mode and its hooks are not changed.
+        x: Input ``[B, C, H, W]``, see `deploy.export_module.network_input`.
+        layers: Names of modules, as in ``net.named_modules()``. None for those of `overview`.
 
     Returns:
-        Copies of the maps, in the order of ``layers``. A layer of several maps has one entry for each: ``stage2[0]`` is
-        the first branch, ``fpn.p5`` or ``heads.offsets`` what is called so. A layer that runs several times gives the
-        last.
+        Copies of the maps by name, in the order of ``layers``. A layer with several outputs has one entry for each,
+        such as ``stage2[0]`` for the first branch, ``fpn.p5`` or ``heads.offsets``. If a layer runs several times, its
+        last output counts.
 
     Raises:
-        InputError: for a name that the network does not have or that never runs, or an input that it does not accept.
+        InputError: The network does not accept the input, or has no such layer, or never runs it.
 
     >>> from edgehrnet.models import create
     >>> maps = feature_maps(create("edgehrnet18"), torch.zeros(1, 4, 64, 96), ["stage2", "fpn.smooth5"])
@@ -42,7 +42,7 @@ def feature_maps(net: KeypointNetwork, x: Tensor, layers: Sequence[str] | None =
 
 
 def maps_by_layer(net: KeypointNetwork, x: Tensor, names: Sequence[str]) -> dict[str, dict[str, Tensor]]:
-    """Do the same as `feature_maps`, with the maps of each layer in a dict of their own."""
+    """Return the same maps as `feature_maps`, grouped by layer."""
     modules = dict(net.named_modules())
     for name in names:
         if name not in modules or not name:
@@ -60,12 +60,12 @@ def maps_by_layer(net: KeypointNetwork, x: Tensor, names: Sequence[str]) -> dict
             module.training = True
     for name in names:
         if name not in found:
-            raise InputError(f"layer {name!r} never runs, it only holds others; {_near(name, modules)}")
+            raise InputError(f"layer {name!r} never runs, it only contains others; {_near(name, modules)}")
     return {name: found[name] for name in names}
 
 
 def overview(net: nn.Module) -> dict[str, list[str]]:
-    """Name the layers that show what a network does, as titled rows: each stage before its last fusion and after it.
+    """Return the names of the main layers by heading, with each stage before its last fusion and after it.
 
     >>> from edgehrnet.models import create
     >>> rows = overview(create("litehrnet18"))
@@ -77,12 +77,12 @@ def overview(net: nn.Module) -> dict[str, list[str]]:
         modules = getattr(child, "hr_modules", None)
         if isinstance(modules, nn.ModuleList):
             last = f"{name}.hr_modules.{len(modules) - 1}"
-            parts = dict(modules[-1].named_children())
-            # Branches that are run one by one, or blocks that are each run on all of them.
+            children = dict(modules[-1].named_children())
+            # A module has either separate branches, or blocks that each process all branches.
             before = (
-                [f"{last}.branches.{index}" for index in range(len(list(parts["branches"].children())))]
-                if "branches" in parts
-                else [f"{last}.blocks.{len(list(parts['blocks'].children())) - 1}"]
+                [f"{last}.branches.{index}" for index in range(len(list(children["branches"].children())))]
+                if "branches" in children
+                else [f"{last}.blocks.{len(list(children['blocks'].children())) - 1}"]
             )
             rows[f"{name}, branches"], rows[f"{name}, fused"] = before, [name]
         else:
@@ -92,14 +92,14 @@ def overview(net: nn.Module) -> dict[str, list[str]]:
 
 def _keeper(found: dict[str, dict[str, Tensor]], name: str) -> Callable[..., None]:
     def keep(_module: nn.Module, _inputs: tuple[Any, ...], output: Any) -> None:
-        # Cloned: the next layer may work in place.
+        # A copy, because the next layer may overwrite the map.
         found[name] = {name + inner: value.detach().clone() for inner, value in named_tensors(output).items()}
 
     return keep
 
 
 def _near(name: str, modules: dict[str, nn.Module]) -> str:
-    """Suggest names: what lies in the part of the name that exists, what is most like the rest of it first."""
+    """Suggest children of the longest valid prefix of ``name``, closest match first."""
     known, unknown = name, ""
     while known not in modules:
         known, _, unknown = known.rpartition(".")

@@ -1,1 +1,1 @@
-"""Layers and heads that the networks are made of."""
+"""Layers and heads shared by the networks."""

@@ -1,7 +1,7 @@
-"""The blocks the networks are built from: convolution + BN + activation, LiteBlock, Down, Up, Smooth.
+"""Building blocks of the networks: convolution + BN + activation, LiteBlock, Down, Up, smooth.
 
-Every convolution is followed by a BN (prediction layers and gates aside), so that every BN folds into a
-convolution, and a fake-quantize has one place to sit: after the activation.
+Every convolution except prediction layers and gates is followed by a BN. So every BN folds into a convolution, and fake
+quantization is inserted in one place, after the activation.
 """
 
 from __future__ import annotations
@@ -20,16 +20,20 @@ TINY = 1e-8
 
 
 class Convolution(nn.Module):
-    """What a quantizer treats as one: a convolution, the BN after it and the activation after that.
+    """A convolution with the BN and the activation after it, quantized as one unit.
 
-    Attributes:
-        quantize_weight: applied to the weights as they are once BN is folded into them; None in a float network.
-        act: what follows, maybe the identity.
-        stride, padding, groups: of the convolution.
+    Args:
+        stride: Stride of the convolution.
+        padding: Zero padding of the convolution, in cells.
+        groups: Number of groups of the convolution.
+        act: Activation.
     """
 
     quantize_weight: nn.Module | None
+    """Quantizer of the weights after BN is folded into them. None in a float network."""
+
     act: nn.Module
+    """Activation, possibly the identity."""
 
     def __init__(self, stride: int, padding: int, groups: int, act: nn.Module) -> None:
         super().__init__()
@@ -38,18 +42,22 @@ class Convolution(nn.Module):
         self.register_module("quantize_weight", None)
 
     def folded(self, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor | None]:
-        """Weight ``[Co, Ci / groups, kh, kw]`` and bias ``[Co]`` of the one convolution that does the same.
+        """Return weight and bias of the single convolution that is equivalent at inference.
 
-        At inference, that is: with BN's running statistics. ``dtype`` is what it is computed in.
+        Args:
+            dtype: Dtype to compute in. None keeps the dtype of the weights.
+
+        Returns:
+            Weight ``[Co, Ci / groups, kh, kw]`` and bias ``[Co]`` or None, with the running statistics of BN folded in.
         """
         raise NotImplementedError
 
     def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """``[B, Ci, H, W]`` -> ``[B, Co, ceil(H/stride), ceil(W/stride)]``, without the activation."""
+        """Convolve ``[B, Ci, H, W]`` to ``[B, Co, ceil(H/stride), ceil(W/stride)]`` without the activation."""
         return F.conv2d(x, weight, bias, self.stride, self.padding, groups=self.groups)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[B, Ci, H, W]`` -> ``[B, Co, ceil(H/stride), ceil(W/stride)]``."""
+        """Map ``[B, Ci, H, W]`` to ``[B, Co, ceil(H/stride), ceil(W/stride)]``."""
         weight, bias = self.folded()
         if self.quantize_weight is not None:
             weight = self.quantize_weight(weight)
@@ -58,11 +66,20 @@ class Convolution(nn.Module):
 
 
 class ConvBNAct(Convolution):
-    """Convolution ('same' padding for odd kernels) -> BN (eps 1e-5) -> activation.
+    """Convolution with 'same' padding, then BN (eps 1e-5), then the activation of the style.
 
-    ``[B, Ci, H, W]`` -> ``[B, Co, ceil(H/stride), ceil(W/stride)]``. The children are ``conv``, ``bn`` and ``act``,
-    the identity where the style is linear. ``norm`` False: no BN, and ``bn`` is the identity. ``bias``: of the
-    convolution, which BN makes superfluous; some published networks have it all the same.
+    Maps ``[B, Ci, H, W]`` to ``[B, Co, ceil(H/stride), ceil(W/stride)]``. The children are called ``conv``, ``bn`` and
+    ``act``.
+
+    Args:
+        in_channels: Input channels Ci.
+        out_channels: Output channels Co.
+        kernel: Side of the square kernel, odd.
+        style: Activation and in-place choice. A linear style makes ``act`` the identity.
+        stride: Stride of the convolution.
+        groups: Number of groups of the convolution.
+        bias: Give the convolution a bias. BN makes it redundant, but some published networks have one.
+        norm: Add the BN. If False, ``bn`` is the identity.
 
     >>> ConvBNAct(4, 8, 3, Style(), stride=2)(torch.zeros(1, 4, 6, 8)).shape
     torch.Size([1, 8, 3, 4])
@@ -87,10 +104,10 @@ class ConvBNAct(Convolution):
         self.bn = nn.BatchNorm2d(out_channels) if norm else nn.Identity()
 
     def folded(self, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor | None]:
-        """See `Convolution.folded`.
+        """Return the equivalent weight and bias, see `Convolution.folded`.
 
-        ``y = g (W x - m) / s + b`` is ``(g/s) W x + (b - g m / s)`` with ``s = sqrt(var + eps)``: the same function,
-        and the zero padding stays exact, because W acts on the padded input in both.
+        ``y = g (W x - m) / s + b`` equals ``(g/s) W x + (b - g m / s)`` with ``s = sqrt(var + eps)``. Zero padding
+        stays exact, because W acts on the padded input in both forms.
         """
         weight = self.conv.weight.to(dtype or self.conv.weight.dtype)
         if isinstance(self.bn, nn.Identity):
@@ -102,14 +119,14 @@ class ConvBNAct(Convolution):
         return weight * scale[:, None, None, None], self.bn.bias.to(scale.dtype) - mean * scale
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[B, Ci, H, W]`` -> ``[B, Co, ceil(H/stride), ceil(W/stride)]``."""
+        """Map ``[B, Ci, H, W]`` to ``[B, Co, ceil(H/stride), ceil(W/stride)]``."""
         if self.quantize_weight is not None:
             if isinstance(self.bn, nn.Identity) or not self.bn.training:
                 return super().forward(x)
-            # While BN follows the batch: the weights are rounded as they will be folded, and what folding did is
-            # undone before BN does it again (Jacob et al., CVPR 2018, section 3.2).
+            # In training, BN normalizes by the batch. Quantize the weights as they will be folded, then divide the
+            # result by the same scale, because BN multiplies by it again (Jacob et al., CVPR 2018, section 3.2).
             scale = self._scale()
-            # A channel that BN switches off would be divided by zero.
+            # A channel with BN scale 0 would be divided by zero.
             scale = torch.where(scale.abs() < TINY, TINY, scale)
             weight = self.quantize_weight(self.conv.weight * scale[:, None, None, None])
             convolved = self.convolve(x, weight, None) / scale[:, None, None]
@@ -121,7 +138,7 @@ class ConvBNAct(Convolution):
         return y
 
     def _scale(self, dtype: torch.dtype | None = None) -> Tensor:
-        """BN's factor of each channel, ``[Co]``, from its running variance."""
+        """Return the BN scale divided by the running standard deviation of each channel, ``[Co]``."""
         assert isinstance(self.bn, nn.BatchNorm2d)
         kind = dtype or self.bn.weight.dtype
         deviation = torch.sqrt(cast("Tensor", self.bn.running_var).to(kind) + self.bn.eps)
@@ -129,10 +146,10 @@ class ConvBNAct(Convolution):
 
 
 class Add(nn.Module):
-    """Sum of tensors of one shape; a module, so that a quantizer can be attached to the sum.
+    """Sum of tensors of one shape, as a module so that a quantizer can be attached to it.
 
-    With ``inplace`` the first tensor is overwritten: it must be fresh (nobody else reads it, neither
-    forward nor backward). Outputs of BN and of interpolation are; the input of a block is not.
+    With ``inplace`` the first tensor is overwritten. Nothing else may use it, neither in the forward nor in the
+    backward pass. That holds for outputs of BN and of interpolation, but not for the input of a block.
 
     >>> Add(inplace=False)(torch.ones(2), torch.ones(2), torch.ones(2))
     tensor([3., 3.])
@@ -143,21 +160,22 @@ class Add(nn.Module):
         self.inplace = inplace
 
     def forward(self, fresh: Tensor, *others: Tensor) -> Tensor:
-        """Sum of all arguments; all have one shape and dtype."""
+        """Return the sum of all arguments, which have one shape and dtype."""
         total = fresh
         for other in others:
             total = total.add_(other) if self.inplace else total + other
         return total
 
     def extra_repr(self) -> str:
-        """Shown when the network is printed."""
+        """Return the text shown when the network is printed."""
         return f"inplace={self.inplace}"
 
 
 class LiteBlock(nn.Module):
-    """Inverted residual with a linear bottleneck (Sandler et al., MobileNetV2, 2018), shape kept.
+    """Inverted residual with a linear bottleneck (Sandler et al., MobileNetV2, CVPR 2018).
 
-    ``x + Project(DW(Expand(x)))``: 1x1 C -> eC act, depthwise 3x3 act, 1x1 eC -> C linear.
+    ``x + project(depthwise(expand(x)))``: 1x1 C -> eC with activation, depthwise 3x3 with activation, linear 1x1
+    eC -> C. The output has the shape of the input.
     """
 
     def __init__(self, channels: int, style: Style, expansion: int = 2) -> None:
@@ -169,16 +187,16 @@ class LiteBlock(nn.Module):
         self.add = Add(style.inplace)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[B, C, H, W]`` -> the same shape; ``x`` is left unchanged."""
+        """Map ``[B, C, H, W]`` to the same shape without changing ``x``."""
         y: Tensor = self.add(self.project(self.depthwise(self.expand(x))), x)
         return y
 
 
 class Blur(Convolution):
-    """Fixed binomial low-pass 3x3, ``[1 2 1]/4`` in each direction (Zhang, ICML 2019); shape kept.
+    """Fixed binomial 3x3 low-pass filter, ``[1 2 1]/4`` in each direction (Zhang, ICML 2019).
 
-    No parameters. Zero padding, as in every other convolution of the net. It runs as a depthwise
-    convolution in every engine, and is counted as one: 9 MACs per element.
+    The output has the shape of the input. The filter has no parameters, and pads with zeros as every other convolution
+    of the network. Engines run it as a depthwise convolution, so it counts as one: 9 MACs per element.
 
     >>> Blur(1)(torch.ones(1, 1, 3, 3))[0, 0, 1]
     tensor([0.7500, 1.0000, 0.7500])
@@ -193,12 +211,12 @@ class Blur(Convolution):
         self.register_buffer("kernel", kernel, persistent=False)
 
     def folded(self, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor | None]:
-        """See `Convolution.folded`."""
+        """Return weight and bias, see `Convolution.folded`."""
         return self.kernel.to(dtype or self.kernel.dtype), None
 
 
 class Prediction(Convolution):
-    """1x1 convolution with bias and nothing after it, the last layer of a head."""
+    """Last layer of a head: a 1x1 convolution with bias, without BN or activation."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(1, 0, 1, nn.Identity())
@@ -206,16 +224,19 @@ class Prediction(Convolution):
         self.bias = nn.Parameter(torch.zeros(out_channels))
 
     def folded(self, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor | None]:
-        """See `Convolution.folded`."""
+        """Return weight and bias, see `Convolution.folded`."""
         kind = dtype or self.weight.dtype
         return self.weight.to(kind), self.bias.to(kind)
 
 
 class Down(nn.Sequential):
-    """Half the resolution, ``[B, Ci, H, W]`` -> ``[B, Co, H/2, W/2]``, in one of three kinds.
+    """Halve the resolution: ``[B, Ci, H, W]`` -> ``[B, Co, H/2, W/2]``.
 
-    ``dw``: depthwise 3x3 stride 2 + BN; ``avgpool``: 2x2 mean; ``blur``: `Blur`, then as ``dw``. Each
-    is followed by a 1x1 Ci -> Co + BN, with the activation of the style.
+    ``style.down`` chooses the first layers. A 1x1 Ci -> Co + BN with the activation of the style follows.
+
+    - ``dw``: depthwise 3x3 with stride 2 + BN
+    - ``avgpool``: mean over 2x2 cells
+    - ``blur``: `Blur`, then the same as ``dw``
     """
 
     def __init__(self, in_channels: int, out_channels: int, style: Style) -> None:
@@ -231,23 +252,24 @@ class Down(nn.Sequential):
 
 
 def down_chain(in_channels: int, out_channels: int, steps: int, style: Style) -> nn.Sequential:
-    """``steps`` halvings (HRNet convention): all but the last keep the channels and have the activation.
+    """Chain ``steps`` `Down` blocks, as HRNet does.
 
-    The last one maps to ``out_channels`` and is linear.
+    All but the last keep the number of channels and end with the activation. The last one maps to ``out_channels`` and
+    is linear.
     """
     inner = [Down(in_channels, in_channels, style) for _ in range(steps - 1)]
     return nn.Sequential(*inner, Down(in_channels, out_channels, style.linear))
 
 
 def upsample(factor: int, mode: str = "bilinear") -> nn.Upsample:
-    """One interpolation by ``factor``: ``nearest``, or ``bilinear`` with half-pixel centers (align_corners=False)."""
+    """Return an interpolation by ``factor``, ``nearest`` or ``bilinear`` with align_corners=False."""
     return nn.Upsample(scale_factor=factor, mode=mode, align_corners=None if mode == "nearest" else False)
 
 
 class Up(nn.Sequential):
-    """``[B, Ci, H, W]`` -> ``[B, Co, fH, fW]``: 1x1 + BN, then one interpolation by f, see `upsample`.
+    """Upsample ``[B, Ci, H, W]`` to ``[B, Co, fH, fW]``: 1x1 + BN, then one interpolation by f.
 
-    The weights of an interpolation sum to one, so at inference both orders give the same result; this one costs
+    The weights of an interpolation sum to one, so both orders give the same result at inference. This order needs
     1/f^2 of the MACs.
     """
 
@@ -257,14 +279,14 @@ class Up(nn.Sequential):
 
 
 def smooth(channels: int, style: Style) -> ConvBNAct:
-    """3x3 C -> C + BN + activation, after a sum of maps from several resolutions; shape kept."""
+    """Return a 3x3 C -> C + BN + activation, used after a sum of maps from several resolutions."""
     return ConvBNAct(channels, channels, 3, style)
 
 
 def initialize_convolutions(net: nn.Module) -> None:
-    """Kaiming normal, fan_out, in every convolution below ``net`` (He et al., 2015); biases zero.
+    """Initialize every convolution in ``net``: Kaiming normal with fan_out (He et al., ICCV 2015), biases zero.
 
-    A depthwise output reaches one channel, not all: the fan is divided by the groups.
+    The fan is divided by the number of groups, because an input channel reaches the outputs of one group only.
     """
     for module in net.modules():
         if isinstance(module, nn.Conv2d):

@@ -1,4 +1,4 @@
-"""LiteFPN: one top-down pass over the four resolutions (after Lin et al., FPN, CVPR 2017)."""
+"""LiteFPN: one top-down pass over the four resolutions, after Lin et al., FPN, CVPR 2017, section 3."""
 
 from __future__ import annotations
 
@@ -16,28 +16,40 @@ SMOOTH_GAMMA = 0.9
 
 
 class Pyramid(NamedTuple):
-    """The maps of `LiteFPN`, ``[B, 128, H/s, W/s]`` with s = 4, 8, 16, 32; ``p5`` is the bare lateral."""
+    """Outputs of `LiteFPN`."""
 
     hf: Tensor
+    """Map ``[B, 128, H/4, W/4]``, which the heads take."""
+
     p3_td: Tensor
+    """Map ``[B, 128, H/8, W/8]`` of the top-down pass."""
+
     p4_td: Tensor
+    """Map ``[B, 128, H/16, W/16]`` of the top-down pass."""
+
     p5: Tensor
+    """Output ``[B, 128, H/32, W/32]`` of the lateral convolution, before smoothing."""
 
 
 class LiteFPN(nn.Module):
-    """Lateral 1x1, then from the lowest resolution up: upsample, fuse, smooth.
+    """Feature pyramid: a lateral 1x1 on each branch, then upsample, fuse and smooth from the lowest resolution up.
 
-    ``P5s = S5(P5)``, ``P4_td = S4(fuse(Up2(P5s), P4))``, ``P3_td = S3(fuse(Up2(P4_td), P3))``, and
-    ``Hf = S2(fuse(Up2(P3_td), Hr))`` (method A) or, in method B, S2 is a 3x3 256 -> 128 on the
-    concatenation of both, which is neither added nor weighted and therefore not gated.
+    With S a 3x3 convolution, Up2 an upsampling by 2, and Hr, P3, P4, P5 the lateral maps::
+
+        P5s   = S5(P5)
+        P4_td = S4(fuse(Up2(P5s), P4))
+        P3_td = S3(fuse(Up2(P4_td), P3))
+        Hf    = S2(fuse(Up2(P3_td), Hr))
+
+    Method B replaces the last fusion by a concatenation, S2 becomes a 3x3 256 -> 128, and there is no gate.
 
     Args:
-        in_channels: of the four branches, highest resolution first.
-        method: one of `METHODS`.
-        fuse: ``add`` or ``weighted``.
-        gate: ``none``, ``se`` or ``coord``.
-        style: activation and in-place choice.
-        channels: of all outputs.
+        in_channels: Channels of the four branches, highest resolution first.
+        method: ``A`` or ``B``.
+        fuse: ``add`` or ``weighted``, see `fusion.Fuse`.
+        gate: ``none``, ``se`` or ``coord``, see `fusion.Fuse`.
+        style: Activation and in-place choice.
+        channels: Channels of all outputs.
     """
 
     def __init__(
@@ -49,7 +61,7 @@ class LiteFPN(nn.Module):
         self.lateral3 = ConvBNAct(c3, channels, 1, style.linear)
         self.lateral4 = ConvBNAct(c4, channels, 1, style.linear)
         self.lateral5 = ConvBNAct(c5, channels, 1, style.linear)
-        # One for each tensor, lest a quantizer of one of them serve three.
+        # One module per tensor, so that each can have its own quantizer.
         self.up4, self.up3, self.up2 = upsample(2), upsample(2), upsample(2)
         self.smooth5 = smooth(channels, style)
         self.fuse4 = Fuse(channels, fuse, gate, style.inplace)
@@ -63,12 +75,12 @@ class LiteFPN(nn.Module):
         else:
             self.fuse2 = Fuse(channels, fuse, gate, style.inplace)
             self.smooth2 = smooth(channels, style)
-        # The top-down pass starts a little damped: each of these three receives a sum.
+        # Each of these three takes a sum, so the top-down pass starts with a smaller scale.
         for layer in (self.smooth4, self.smooth3, self.smooth2):
             nn.init.constant_(layer.get_submodule("bn").get_parameter("weight"), SMOOTH_GAMMA)
 
     def forward(self, b1: Tensor, b2: Tensor, b3: Tensor, b4: Tensor) -> Pyramid:
-        """The four branches, highest resolution first -> `Pyramid`."""
+        """Map the four branches, highest resolution first, to a `Pyramid`."""
         hr, p3, p4, p5 = self.lateral2(b1), self.lateral3(b2), self.lateral4(b3), self.lateral5(b4)
         p5s = self.smooth5(p5)
         p4_td = self.smooth4(self.fuse4(self.up4(p5s), p4))

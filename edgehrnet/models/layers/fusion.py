@@ -1,4 +1,4 @@
-"""Fusing maps of one shape: add or learned weights, behind optional attention gates."""
+"""Fuse maps of one shape: add or weight them, after optional attention gates."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ GATES = ("none", "se", "coord")
 
 
 class Weighted(nn.Module):
-    """Fast normalized fusion (Tan et al., EfficientDet, 2020) with softplus in place of ReLU.
+    """Fast normalized fusion (Tan et al., EfficientDet, CVPR 2020, section 3.3) with softplus instead of ReLU.
 
-    ``sum_i a_i x_i`` with ``a_i = softplus(w_i) / (sum_j softplus(w_j) + 1e-4)``, w_i = 1 at the start.
-    Softplus keeps every weight positive and its gradient alive.
+    ``sum_i a_i x_i`` with ``a_i = softplus(w_i) / (sum_j softplus(w_j) + 1e-4)``. Every w_i is initialized to 1.
+    Softplus keeps all weights positive and all gradients nonzero.
 
     >>> Weighted(2, inplace=True)(torch.zeros(3), torch.ones(3)).detach().round(decimals=3)
     tensor([0.5000, 0.5000, 0.5000])
@@ -31,19 +31,19 @@ class Weighted(nn.Module):
         self.add = Add(inplace)
 
     def normalized_weights(self) -> Tensor:
-        """The weights applied to the inputs, ``[inputs]`` in (0, 1): constants once training is over."""
+        """Return the weights of the inputs, ``[inputs]`` in (0, 1). They are constant after training."""
         positive = F.softplus(self.weights)
         return positive / (positive.sum() + self.EPSILON)
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Maps of one shape -> their weighted sum; the inputs are left unchanged."""
+        """Return the weighted sum of maps of one shape without changing them."""
         weights = self.normalized_weights()
         y: Tensor = self.add(*(weights[i] * x for i, x in enumerate(inputs)))
         return y
 
 
 class SqueezeExcitation(nn.Module):
-    """Channel gate (Hu et al., CVPR 2018): ``x * sigmoid(W2 relu(W1 mean(x)))``; shape kept."""
+    """Squeeze-and-excitation gate (Hu et al., CVPR 2018): ``x * sigmoid(W2 relu(W1 mean(x)))``."""
 
     def __init__(self, channels: int, reduction: int = 16) -> None:
         super().__init__()
@@ -52,17 +52,17 @@ class SqueezeExcitation(nn.Module):
         self.expand = nn.Conv2d(hidden, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[B, C, H, W]`` -> the same shape; ``x`` is left unchanged."""
+        """Map ``[B, C, H, W]`` to the same shape without changing ``x``."""
         squeezed = x.mean(dim=(2, 3), keepdim=True)
         gate = torch.sigmoid(self.expand(F.relu(self.reduce(squeezed))))
         return x * gate
 
 
 class CoordinateAttention(nn.Module):
-    """Gate per row and per column (Hou et al., CVPR 2021); shape kept.
+    """Coordinate attention (Hou et al., CVPR 2021): one gate per row and one per column, ``x * g_h * g_w``.
 
-    ``x * g_h * g_w``: the means over the columns and over the rows pass one shared 1x1 C -> C/32
-    (at least 8) + BN + hardswish together, then a 1x1 + sigmoid each.
+    The means over the columns and over the rows pass through one shared 1x1 C -> C/32 (at least 8) + BN + hardswish,
+    then through a 1x1 + sigmoid each.
     """
 
     def __init__(self, channels: int, reduction: int = 32, inplace: bool = True) -> None:
@@ -73,10 +73,9 @@ class CoordinateAttention(nn.Module):
         self.columns = nn.Conv2d(hidden, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[B, C, H, W]`` -> the same shape; ``x`` is left unchanged."""
+        """Map ``[B, C, H, W]`` to the same shape without changing ``x``."""
         height, width = x.shape[2], x.shape[3]
-        # Means over one axis rather than adaptive pooling to (H, 1): the same numbers, one ReduceMean
-        # in an exported graph.
+        # A mean over one axis gives the same values as adaptive pooling to (H, 1), and exports as one ReduceMean.
         rows = x.mean(dim=3, keepdim=True)
         columns = x.mean(dim=2, keepdim=True).transpose(2, 3)
         shared = self.shared(torch.cat([rows, columns], dim=2))
@@ -85,7 +84,7 @@ class CoordinateAttention(nn.Module):
 
 
 def make_gate(kind: str, channels: int, inplace: bool) -> nn.Module:
-    """The gate named by ``kind``, one of `GATES`; ``none`` is the identity."""
+    """Return the gate that ``kind`` names, one of `GATES`. ``none`` is the identity."""
     if kind == "se":
         return SqueezeExcitation(channels)
     if kind == "coord":
@@ -97,10 +96,10 @@ class Fuse(nn.Module):
     """Gate each of two maps ``[B, C, H, W]``, then add them or take their weighted sum.
 
     Args:
-        channels: C of both inputs and of the output.
-        kind: one of `FUSES`.
-        gate: one of `GATES`.
-        inplace: the first map may be overwritten: pass the fresh one first (see `Add`).
+        channels: Channels C of both inputs and of the output.
+        kind: One of `FUSES`.
+        gate: One of `GATES`.
+        inplace: Allow overwriting the first map, see `Add`.
     """
 
     def __init__(self, channels: int, kind: str, gate: str, inplace: bool) -> None:
@@ -109,14 +108,14 @@ class Fuse(nn.Module):
         self.combine: Add | Weighted = Weighted(2, inplace) if kind == "weighted" else Add(inplace)
 
     def forward(self, fresh: Tensor, other: Tensor) -> Tensor:
-        """Two maps ``[B, C, H, W]`` -> one of the same shape."""
+        """Fuse two maps ``[B, C, H, W]`` into one of the same shape."""
         y: Tensor = self.combine(self.gates[0](fresh), self.gates[1](other))
         return y
 
 
 class Concatenate(nn.Module):
-    """Stack two maps along the channels: ``[B, C, H, W]`` twice -> ``[B, 2C, H, W]``."""
+    """Concatenate two maps along the channels."""
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        """Two maps ``[B, C, H, W]`` -> ``[B, 2C, H, W]``."""
+        """Concatenate two maps ``[B, C, H, W]`` to ``[B, 2C, H, W]``."""
         return torch.cat([first, second], dim=1)

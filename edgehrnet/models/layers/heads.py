@@ -1,4 +1,4 @@
-"""Prediction heads on the high-resolution features, and auxiliary ones on the pyramid."""
+"""Prediction heads on the high-resolution features, and auxiliary heads on the lower pyramid levels."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import Tensor, nn
 from edgehrnet.models.layers.blocks import ConvBNAct, Prediction
 from edgehrnet.models.layers.style import Style
 
-# sigmoid(-2.19) = 0.1: heatmaps are almost empty, so start by predicting little (Lin et al., focal loss,
-# ICCV 2017), or the first steps only push the background down.
+# sigmoid(-2.19) = 0.1. Heatmaps are almost empty, so the initial prediction is low (Lin et al., focal loss, ICCV 2017,
+# section 3.3). Otherwise the first training steps only lower the background.
 HEATMAP_BIAS = -2.19
 PREDICTION_STD = 0.001
 
 
 class Head(nn.Sequential):
-    """1x1 with bias, ``[B, Ci, H, W]`` -> ``[B, Co, H, W]``; optionally a hidden 3x3 Ci -> 64 before it."""
+    """1x1 convolution with bias, ``[B, Ci, H, W]`` -> ``[B, Co, H, W]``, after an optional hidden 3x3 Ci -> 64."""
 
     HIDDEN = 64
 
@@ -29,17 +29,22 @@ class Head(nn.Sequential):
         super().__init__(layers)
 
     def initialize(self, bias: float = 0.0) -> None:
-        """Weights of the prediction N(0, 0.001), its bias constant."""
+        """Initialize the weights of the prediction layer to N(0, 0.001) and its bias to ``bias``."""
         predict = self.get_submodule("predict")
         nn.init.normal_(predict.get_parameter("weight"), 0.0, PREDICTION_STD)
         nn.init.constant_(predict.get_parameter("bias"), bias)
 
 
 class Heads(nn.Module):
-    """Heatmaps (logits), offsets (cells) and, on request, boundary (logits) and signed distance field.
+    """Heads for heatmaps (logits), offsets (cells) and optionally boundary (logits) and signed distance field (sdf).
 
-    ``[B, C, h, w]`` -> a dict with ``heatmaps`` ``[B, K, h, w]``, ``offsets`` ``[B, 2K, h, w]`` and
-    ``boundary``, ``sdf`` ``[B, 1, h, w]`` where present.
+    Args:
+        channels: Channels of the features.
+        keypoints: Number K of keypoints.
+        style: Activation and in-place choice.
+        hidden: Add a hidden layer to every head, see `Head`.
+        boundary: Add the boundary head.
+        sdf: Add the head of the signed distance field.
     """
 
     def __init__(self, channels: int, keypoints: int, style: Style, *, hidden: bool, boundary: bool, sdf: bool) -> None:
@@ -50,14 +55,19 @@ class Heads(nn.Module):
         self.sdf = Head(channels, 1, style, hidden) if sdf else None
 
     def initialize(self) -> None:
-        """Initialize the prediction layers: see `Head.initialize`."""
+        """Initialize the prediction layers, see `Head.initialize`."""
         self.heatmaps.initialize(HEATMAP_BIAS)
         for head in (self.offsets, self.boundary, self.sdf):
             if head is not None:
                 head.initialize()
 
     def forward(self, hf: Tensor) -> dict[str, Tensor]:
-        """The maps of all heads by name; see the class."""
+        """Map features ``[B, C, h, w]`` to the maps of all heads by name.
+
+        Returns:
+            ``heatmaps`` ``[B, K, h, w]``, ``offsets`` ``[B, 2K, h, w]``, and ``boundary`` and ``sdf``
+            ``[B, 1, h, w]`` if the network has these heads.
+        """
         maps: dict[str, Tensor] = {"heatmaps": self.heatmaps(hf), "offsets": self.offsets(hf)}
         if self.boundary is not None:
             maps["boundary"] = self.boundary(hf)
@@ -67,7 +77,7 @@ class Heads(nn.Module):
 
 
 class AuxiliaryHeads(nn.Module):
-    """Heatmap logits on the lower pyramid levels, for deep supervision: ``aux_p3``, ``aux_p4``."""
+    """Heatmap heads on the lower pyramid levels, for deep supervision during training."""
 
     def __init__(self, channels: int, keypoints: int, style: Style) -> None:
         super().__init__()
@@ -75,10 +85,10 @@ class AuxiliaryHeads(nn.Module):
         self.p4 = Head(channels, keypoints, style, hidden=False)
 
     def initialize(self) -> None:
-        """Initialize the prediction layers: see `Head.initialize`."""
+        """Initialize the prediction layers, see `Head.initialize`."""
         self.p3.initialize(HEATMAP_BIAS)
         self.p4.initialize(HEATMAP_BIAS)
 
     def forward(self, p3_td: Tensor, p4_td: Tensor) -> dict[str, Tensor]:
-        """``[B, C, H/8, W/8]`` and ``[B, C, H/16, W/16]`` -> ``aux_p3``, ``aux_p4`` with K channels."""
+        """Map ``[B, C, H/8, W/8]`` and ``[B, C, H/16, W/16]`` to logits ``aux_p3`` and ``aux_p4`` with K channels."""
         return {"aux_p3": self.p3(p3_td), "aux_p4": self.p4(p4_td)}

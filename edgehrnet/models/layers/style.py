@@ -1,4 +1,4 @@
-"""The choices that all blocks of one network share."""
+"""Choices that all blocks of one network share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import nn
 
 
 def _sigmoid(inplace: bool) -> nn.Module:  # noqa: ARG001
-    """torch has no such module that works in place."""
+    """Return a sigmoid. PyTorch has no in-place module for it."""
     return nn.Sigmoid()
 
 
@@ -25,23 +25,23 @@ LINEAR = "linear"
 
 @dataclass(frozen=True)
 class Style:
-    """The choices that all blocks of one network share.
-
-    Attributes:
-        activation: a key of `ACTIVATIONS`, or `LINEAR` for none.
-        inplace: overwrite tensors that no backward reads: the BN output below an activation, and the
-            first term of a sum. Autograd keeps its own copy of an activation's input, so the gain is
-            in inference and in transient memory.
-        down: how `blocks.Down` halves the resolution, one of `DOWNS`.
-    """
+    """Choices that all blocks of one network share."""
 
     activation: str = "silu"
+    """A key of `ACTIVATIONS`, or `LINEAR` for none."""
+
     inplace: bool = True
+    """Overwrite tensors that no backward pass needs: the BN output before an activation, the first term of a sum.
+
+    Autograd keeps a copy of an activation's input, so this saves inference time and transient memory only.
+    """
+
     down: str = "dw"
+    """One of `DOWNS`: the way in which `blocks.Down` halves the resolution."""
 
     @property
     def linear(self) -> Style:
-        """The same style without an activation.
+        """This style without an activation.
 
         >>> Style("hardswish").linear.activation
         'linear'
@@ -50,9 +50,9 @@ class Style:
 
     @property
     def sigmoid(self) -> Style:
-        """The same style with a sigmoid, as gates end."""
+        """This style with a sigmoid as its activation, for gates."""
         return replace(self, activation="sigmoid")
 
     def make_activation(self) -> nn.Module:
-        """A new module of the activation, the identity where there is none."""
+        """Return a new activation module, the identity for `LINEAR`."""
         return nn.Identity() if self.activation == LINEAR else ACTIVATIONS[self.activation](self.inplace)

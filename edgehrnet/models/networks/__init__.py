@@ -1,1 +1,1 @@
-"""Define the networks: EdgeHRNet, HRNet and Lite-HRNet."""
+"""EdgeHRNet, HRNet and Lite-HRNet as PyTorch modules."""

@@ -1,7 +1,7 @@
-"""EdgeHRNet: four resolutions in parallel (after Wang et al., HRNet, TPAMI 2020), light blocks, LiteFPN.
+"""EdgeHRNet: the parallel branches of HRNet (Wang et al., TPAMI 2020) with lightweight blocks and LiteFPN.
 
-Image + mask -> Stem -> Stage 2 -> Stage 3 -> Stage 4 -> LiteFPN -> Heads. Each stage adds a branch of half
-the resolution and twice the channels, and ends with every branch fused into every other.
+Image + mask -> stem -> stage 2 -> stage 3 -> stage 4 -> LiteFPN -> heads. Each stage adds a branch with half the
+resolution and twice the channels of the last one, and ends with a fusion of every branch into every other.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ BLOCKS = 2
 
 
 class Stem(nn.Sequential):
-    """Two 3x3 stride 2 and two LiteBlocks: ``[B, 4, H, W]`` -> ``[B, 32, H/4, W/4]``."""
+    """Two 3x3 convolutions with stride 2 and two LiteBlocks: ``[B, 4, H, W]`` -> ``[B, 32, H/4, W/4]``."""
 
     def __init__(self, channels: int, style: Style) -> None:
         super().__init__()
@@ -48,10 +48,10 @@ class Stem(nn.Sequential):
 
 
 class Transition(nn.Module):
-    """Keep the branches and start one of half the resolution from the last of them.
+    """Keep the branches, and derive a new one with half the resolution from the last.
 
-    Stage 2 keeps its only branch through a 1x1; later ones keep theirs as they are, as HRNet does
-    where the widths match.
+    In stage 2 the only branch passes through a 1x1. Later stages keep theirs unchanged, as HRNet does if the widths
+    match.
     """
 
     def __init__(self, branches: int, style: Style) -> None:
@@ -61,15 +61,16 @@ class Transition(nn.Module):
         self.down = Down(last, new, style)
 
     def forward(self, branches: Sequence[Tensor]) -> list[Tensor]:
-        """n maps -> n + 1 maps, the new one last."""
+        """Map n branches to n + 1 branches, the new one last."""
         return [*(self.keep(x) for x in branches), self.down(branches[-1])]
 
 
 class CrossResolutionFusion(nn.Module):
-    """Every branch receives the sum of all branches, brought to its shape, then smoothed.
+    """Sum all branches at the shape of each branch, then smooth the sum with a 3x3.
 
-    Path ``A12`` brings branch 2 up to branch 1 (1x1 + BN + one bilinear step of 2 or 4 or 8); path
-    ``D31`` brings branch 1 down to branch 3. All paths end linear; the activation is in the smoothing.
+    Path ``A12`` upsamples branch 2 to branch 1: 1x1 + BN, then one bilinear interpolation by 2, 4 or 8. Path ``D31``
+    downsamples branch 1 to branch 3 with `down_chain`. All paths are linear at their end. The activation follows in
+    the smoothing.
     """
 
     def __init__(self, channels: Sequence[int], style: Style) -> None:
@@ -85,19 +86,18 @@ class CrossResolutionFusion(nn.Module):
         self.smooth = nn.ModuleList(smooth(target, style) for target in channels)
 
     def forward(self, branches: Sequence[Tensor]) -> list[Tensor]:
-        """Maps ``[B, C_i, H_i, W_i]``, highest resolution first -> the same shapes."""
+        """Map ``[B, C_i, H_i, W_i]``, highest resolution first, to the same shapes."""
         fused = []
-        for i, own in enumerate(branches):
+        for i, same in enumerate(branches):
             lower = [self.paths[f"A{i + 1}{j + 1}"](branches[j]) for j in range(i + 1, len(branches))]
             higher = [self.paths[f"D{i + 1}{j + 1}"](branches[j]) for j in range(i)]
-            # A path's output is fresh; the own branch is still needed by the other targets, so it is
-            # never the first term.
-            fused.append(self.smooth[i](self.add[i](*higher, *lower, own)))
+            # Add may overwrite its first term. Other sums still need this branch, so it is the last term.
+            fused.append(self.smooth[i](self.add[i](*higher, *lower, same)))
         return fused
 
 
 class HighResolutionModule(nn.Module):
-    """Two LiteBlocks on each branch, then `CrossResolutionFusion`; shapes kept."""
+    """Two LiteBlocks on each branch, then `CrossResolutionFusion`."""
 
     def __init__(self, channels: Sequence[int], style: Style) -> None:
         super().__init__()
@@ -105,17 +105,16 @@ class HighResolutionModule(nn.Module):
         self.fusion = CrossResolutionFusion(channels, style)
 
     def forward(self, branches: Sequence[Tensor]) -> list[Tensor]:
-        """Maps ``[B, C_i, H_i, W_i]``, highest resolution first -> the same shapes."""
+        """Map ``[B, C_i, H_i, W_i]``, highest resolution first, to the same shapes."""
         maps = [blocks(x) for blocks, x in zip(self.branches, branches, strict=True)]
         fused: list[Tensor] = self.fusion(maps)
         return fused
 
 
 class Stage(nn.Module):
-    """Stage n: a transition from n - 1 to n branches and one or more modules.
+    """Stage n: a transition from n - 1 to n branches, then one or more modules.
 
-    Every module fuses all branches into all, the intermediate ones too: a module without its fusion
-    would only be a deeper stack of blocks.
+    Every module ends with a fusion. Without it, a module would only be more blocks on each branch.
     """
 
     def __init__(self, branches: int, modules: int, style: Style) -> None:
@@ -125,7 +124,7 @@ class Stage(nn.Module):
         self.hr_modules = nn.ModuleList(HighResolutionModule(channels, style) for _ in range(modules))
 
     def forward(self, *branches: Tensor) -> tuple[Tensor, ...]:
-        """n - 1 maps -> n maps, highest resolution first."""
+        """Map n - 1 branches to n branches, highest resolution first."""
         maps: list[Tensor] = self.transition(branches)
         for module in self.hr_modules:
             maps = module(maps)
@@ -133,18 +132,17 @@ class Stage(nn.Module):
 
 
 class EdgeHRNet(KeypointNetwork):
-    """The keypoint network ``edgehrnet18``.
+    """Keypoint network ``edgehrnet18``.
 
-    Input: ``[B, 4, H, W]`` float, NCHW, contiguous or channels_last; channels R, G, B in 0..1 and a mask
-    (1 = picture, 0 = padding); H and W divisible by 32, designed for 256x512. Output: `Output`.
+    The input is ``[B, 4, H, W]`` float, contiguous or channels_last: R, G, B in 0..1 and a mask (1 = picture,
+    0 = padding), with H and W divisible by 32. It was designed for H x W = 256x512. The output is `Output`.
 
     Args:
-        keypoints: K, at least 1.
-        options: see `Options`.
+        keypoints: Number K of keypoints, at least 1.
+        options: Options of the network.
 
     Raises:
-        InputError: from the constructor for an impossible K, from ``forward`` for an input of another
-            shape or dtype.
+        InputError: ``keypoints`` is not accepted, or the input of ``forward`` has another shape or dtype.
     """
 
     def __init__(self, keypoints: int = 17, options: Options | None = None) -> None:
@@ -175,7 +173,7 @@ class EdgeHRNet(KeypointNetwork):
             self.auxiliary.initialize()
 
     def forward(self, x: Tensor) -> Output:
-        """``[B, 4, H, W]`` float -> `Output`; see the class."""
+        """Run the network on ``[B, 4, H, W]`` float."""
         check_input(x, self.in_channels)
         branches: tuple[Tensor, ...] = (self.stem(x),)
         for stage in (self.stage2, self.stage3, self.stage4):
@@ -203,9 +201,9 @@ class EdgeHRNet(KeypointNetwork):
 
 @contextmanager
 def unchanged_buffers(net: nn.Module) -> Iterator[None]:
-    """Within the context, ``net`` works on copies of its buffers; what they become is thrown away.
+    """Let ``net`` work on copies of its buffers within the context, and restore the originals afterwards.
 
-    For the recomputation of a checkpointed stage: its first forward has already updated the running
+    Used for the recomputation of a checkpointed stage. Its first forward pass has already updated the running
     statistics of BN, and a second update would count the batch twice.
     """
     kept = [(module, name, buffer) for module in net.modules() for name, buffer in module.named_buffers(recurse=False)]

@@ -1,7 +1,10 @@
-"""HRNet: high resolution all the way, one more branch of half the resolution in each stage (Wang et al., TPAMI 2020).
+"""HRNet for keypoints (Wang et al., "Deep High-Resolution Representation Learning for Visual Recognition", TPAMI 2020).
 
-Image -> stem (1/4) -> 4 bottlenecks -> stage 2 -> stage 3 -> stage 4 -> branch of 1/4 -> 1x1. HRNetV2 brings all four
-branches of stage 4 to 1/4, concatenates and mixes them (Sun et al., 2019).
+Image -> stem (1/4) -> 4 bottlenecks -> stage 2 -> stage 3 -> stage 4 -> 1x1 on the branch at 1/4. One branch keeps the
+resolution of the stem throughout. Each stage adds a branch with half the resolution of the last one.
+
+HRNetV2 (Sun et al., "High-Resolution Representations for Labeling Pixels and Regions", 2019) resizes all four branches
+of stage 4 to 1/4, concatenates them and mixes them with a 1x1 convolution.
 """
 
 from __future__ import annotations
@@ -13,40 +16,45 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
-from edgehrnet.errors import InputError, nearest
 from edgehrnet.models.layers.blocks import Add, ConvBNAct, Up, upsample
 from edgehrnet.models.layers.style import Style
 from edgehrnet.models.networks.shared import RGB, PublishedNetwork, PublishedOptions
 
 STEM = 64
 EXPANSION = 4
-REFUSED = ("avg", "concat")
 
 
 @dataclass(frozen=True)
 class HRNetPlan:
-    """What distinguishes one HRNet from another.
-
-    Attributes:
-        width: channels of the branch of 1/4; each lower branch has twice as many.
-        bottlenecks, planes: how many blocks come before stage 2, and how wide they are inside.
-        modules: of stages 2, 3 and 4.
-        blocks: on each branch of a module.
-        mixed: HRNetV2's end, on all branches.
-        whole: the last module fuses all branches though the head reads one, as in the trunks for classification.
-    """
+    """Hyperparameters that distinguish one HRNet from another."""
 
     width: int
+    """Channels of the branch at 1/4. Each lower branch has twice as many as the one above it."""
+
     bottlenecks: int = 4
+    """Number of bottleneck blocks before stage 2."""
+
     planes: int = 64
+    """Channels inside a bottleneck block."""
+
     modules: tuple[int, int, int] = (1, 4, 3)
+    """Number of high-resolution modules in stages 2, 3 and 4."""
+
     blocks: int = 4
+    """Number of basic blocks on each branch of a module."""
+
     mixed: bool = False
+    """True for HRNetV2, whose head takes all four branches."""
+
     whole: bool = False
+    """True if the last module fuses all branches although the head takes only the first one.
+
+    The networks for classification are built this way.
+    """
 
     @property
     def channels(self) -> tuple[int, int, int, int]:
-        """Of the four branches, highest resolution first."""
+        """Channels of the four branches, highest resolution first."""
         return self.width, 2 * self.width, 4 * self.width, 8 * self.width
 
 
@@ -63,34 +71,11 @@ HRNETS: Mapping[str, HRNetPlan] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True)
-class HRNetOptions(PublishedOptions):
-    """What can be chosen about an HRNet.
-
-    Attributes:
-        offsets: three channels for each keypoint in place of one, height and x and y offset (UDP's "combined" head).
-        inplace: overwrite tensors where autograd allows it.
-        fuse: how a module joins its branches; ``sum`` is all there is.
-
-    Raises:
-        InputError: a value is not one of the accepted ones.
-    """
-
-    fuse: str = "sum"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.fuse in REFUSED:
-            raise InputError(
-                f"fuse={self.fuse!r}: the literature names it, nobody has published code for it, and no checkpoint was "
-                "trained with it; HRNet's fusion is 'sum'"
-            )
-        if self.fuse != "sum":
-            raise InputError(f"fuse={self.fuse!r} is not known: {nearest(str(self.fuse), ['sum'])}")
-
-
 class BasicBlock(nn.Module):
-    """``relu(x + conv(conv(x)))``, both 3x3 C -> C (He et al., CVPR 2016); shape kept."""
+    """Residual block ``relu(x + conv(conv(x)))`` with two 3x3 C -> C (He et al., CVPR 2016).
+
+    The output has the shape of the input.
+    """
 
     def __init__(self, channels: int, style: Style) -> None:
         super().__init__()
@@ -100,15 +85,15 @@ class BasicBlock(nn.Module):
         self.relu = style.make_activation()
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[B, C, H, W]`` -> the same shape; ``x`` is left unchanged."""
+        """Map ``[B, C, H, W]`` to the same shape without changing ``x``."""
         y: Tensor = self.relu(self.add(self.conv2(self.conv1(x)), x))
         return y
 
 
 class Bottleneck(nn.Module):
-    """``relu(shortcut(x) + conv(conv(conv(x))))``: 1x1 Ci -> P, 3x3 P -> P, 1x1 P -> 4P (He et al., CVPR 2016).
+    """Bottleneck block (He et al., CVPR 2016): 1x1 Ci -> P, 3x3 P -> P, 1x1 P -> 4P, plus a shortcut, then ReLU.
 
-    The shortcut is a 1x1 + BN where Ci is not 4P.
+    The shortcut is the identity if Ci equals 4P, otherwise a 1x1 + BN.
     """
 
     def __init__(self, in_channels: int, planes: int, style: Style) -> None:
@@ -123,27 +108,32 @@ class Bottleneck(nn.Module):
         self.relu = style.make_activation()
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[B, Ci, H, W]`` -> ``[B, 4P, H, W]``; ``x`` is left unchanged."""
+        """Map ``[B, Ci, H, W]`` to ``[B, 4P, H, W]`` without changing ``x``."""
         y: Tensor = self.relu(self.add(self.conv3(self.conv2(self.conv1(x))), self.shortcut(x)))
         return y
 
 
 def strided_chain(in_channels: int, out_channels: int, steps: int, style: Style) -> nn.Sequential:
-    """``steps`` 3x3 of stride 2 + BN: all but the last keep the channels and have the activation."""
+    """Chain ``steps`` convolutions 3x3 + BN with stride 2.
+
+    All but the last keep the number of channels and end with the activation. The last one maps to ``out_channels`` and
+    is linear.
+    """
     inner = [ConvBNAct(in_channels, in_channels, 3, style, stride=2) for _ in range(steps - 1)]
     return nn.Sequential(*inner, ConvBNAct(in_channels, out_channels, 3, style.linear, stride=2))
 
 
 class Fusion(nn.Module):
-    """Each branch becomes ``relu`` of the sum of all branches, brought to its shape.
+    """Sum all branches at the shape of each branch, then apply ReLU.
 
-    Up: 1x1 + BN, then one interpolation; down: `strided_chain`. path ``i_j`` brings branch j to branch i.
+    Path ``i_j`` brings branch j to the shape of branch i: upwards with a 1x1 + BN and one interpolation, downwards with
+    a `strided_chain`.
 
     Args:
-        channels: of the branches, highest resolution first.
-        outputs: how many branches come out, the highest resolutions.
-        mode: of the interpolation, see `blocks.upsample`.
-        style: activation and in-place choice.
+        channels: Channels of the branches, highest resolution first.
+        outputs: Number of branches to return, starting with the highest resolution.
+        mode: Interpolation mode of `blocks.upsample`.
+        style: Activation and in-place choice.
     """
 
     def __init__(self, channels: Sequence[int], outputs: int, mode: str, style: Style) -> None:
@@ -159,20 +149,21 @@ class Fusion(nn.Module):
         self.relu = nn.ModuleList(style.make_activation() for _ in range(outputs))
 
     def forward(self, branches: Sequence[Tensor]) -> list[Tensor]:
-        """Maps ``[B, C_i, H_i, W_i]``, highest resolution first -> the first ``outputs`` of the same shapes."""
+        """Map ``[B, C_i, H_i, W_i]``, highest resolution first, to the first ``outputs`` of these shapes."""
         return [self.relu[i](self.add[i](*self._terms(i, branches))) for i in range(len(self.add))]
 
     def _terms(self, i: int, branches: Sequence[Tensor]) -> list[Tensor]:
-        """What branch i sums up, highest resolution first, in which order it is published."""
+        """Return the terms summed into branch i, in the published order."""
         terms = [x if j == i else self.paths[f"{i}_{j}"](x) for j, x in enumerate(branches)]
         if i == 0:
-            # Add overwrites its first term, and the own branch is not fresh; two terms can be swapped to the last bit.
+            # Add overwrites its first term, and other sums still need branch 0. Swapping the first two terms gives the
+            # same sum bit for bit.
             terms[0], terms[1] = terms[1], terms[0]
         return terms
 
 
 class HighResolutionModule(nn.Module):
-    """Some `BasicBlock` on each branch, then `Fusion`."""
+    """A sequence of `BasicBlock` on each branch, then `Fusion`."""
 
     def __init__(self, channels: Sequence[int], blocks: int, outputs: int, mode: str, style: Style) -> None:
         super().__init__()
@@ -180,13 +171,16 @@ class HighResolutionModule(nn.Module):
         self.fusion = Fusion(channels, outputs, mode, style)
 
     def forward(self, branches: Sequence[Tensor]) -> list[Tensor]:
-        """Maps ``[B, C_i, H_i, W_i]``, highest resolution first -> those that the fusion gives."""
+        """Map ``[B, C_i, H_i, W_i]``, highest resolution first, to the outputs of the fusion."""
         fused: list[Tensor] = self.fusion([blocks(x) for blocks, x in zip(self.branches, branches, strict=True)])
         return fused
 
 
 class Transition(nn.Module):
-    """Keep the branches, through a 3x3 where the width changes, and start one of half the resolution from the last."""
+    """Keep the branches, and derive a new one with half the resolution from the last.
+
+    A branch whose width changes passes through a 3x3 convolution.
+    """
 
     def __init__(self, sources: Sequence[int], channels: Sequence[int], style: Style) -> None:
         super().__init__()
@@ -197,12 +191,12 @@ class Transition(nn.Module):
         self.new = ConvBNAct(sources[-1], channels[-1], 3, style, stride=2)
 
     def forward(self, branches: Sequence[Tensor]) -> list[Tensor]:
-        """n maps -> n + 1 maps, the new one last."""
+        """Map n branches to n + 1 branches, the new one last."""
         return [*(keep(x) for keep, x in zip(self.keep, branches, strict=True)), self.new(branches[-1])]
 
 
 class Stage(nn.Module):
-    """Stage n: a transition from n - 1 to n branches, then modules; the last one gives ``outputs`` branches."""
+    """Stage n: a transition from n - 1 to n branches, then modules. The last module returns ``outputs`` branches."""
 
     def __init__(
         self, sources: Sequence[int], channels: Sequence[int], modules: int, outputs: int, plan: HRNetPlan, style: Style
@@ -216,7 +210,7 @@ class Stage(nn.Module):
         )
 
     def forward(self, branches: Sequence[Tensor]) -> list[Tensor]:
-        """n - 1 maps -> n maps, or as many as the last module gives, highest resolution first."""
+        """Map n - 1 branches to the branches that the last module returns, highest resolution first."""
         maps: list[Tensor] = self.transition(branches)
         for module in self.hr_modules:
             maps = module(maps)
@@ -224,7 +218,7 @@ class Stage(nn.Module):
 
 
 class Mix(nn.Module):
-    """HRNetV2's end: all branches brought to the first one's size, concatenated, and one 1x1 + BN + activation."""
+    """End of HRNetV2: resize all branches to the first one's size, concatenate them, apply a 1x1 + BN + activation."""
 
     def __init__(self, channels: Sequence[int], style: Style) -> None:
         super().__init__()
@@ -232,7 +226,7 @@ class Mix(nn.Module):
         self.conv = ConvBNAct(sum(channels), sum(channels), 1, style, bias=True)
 
     def forward(self, branches: Sequence[Tensor]) -> Tensor:
-        """Maps ``[B, C_i, H_i, W_i]``, highest resolution first -> ``[B, sum(C_i), H_0, W_0]``."""
+        """Map ``[B, C_i, H_i, W_i]``, highest resolution first, to ``[B, sum(C_i), H_0, W_0]``."""
         first, *lower = branches
         resized = [resize(x) for resize, x in zip(self.resize, lower, strict=True)]
         y: Tensor = self.conv(torch.cat([first, *resized], dim=1))
@@ -240,10 +234,13 @@ class Mix(nn.Module):
 
 
 class HRNet(PublishedNetwork):
-    """A network of the family, as its `HRNetPlan` says; see `PublishedNetwork`."""
+    """HRNet or HRNetV2 with the hyperparameters of an `HRNetPlan`.
 
-    def __init__(self, plan: HRNetPlan, keypoints: int = 17, options: HRNetOptions | None = None) -> None:
-        options = options or HRNetOptions()
+    See `PublishedNetwork` for its input and output.
+    """
+
+    def __init__(self, plan: HRNetPlan, keypoints: int = 17, options: PublishedOptions | None = None) -> None:
+        options = options or PublishedOptions()
         super().__init__(keypoints, options)
         style, channels = options.style, plan.channels
         self.stem = nn.Sequential()
@@ -260,7 +257,7 @@ class HRNet(PublishedNetwork):
         self._finish(sum(channels) if plan.mixed else plan.width)
 
     def features(self, x: Tensor) -> Tensor:
-        """``[B, 3, H, W]`` -> ``[B, C, H/4, W/4]``, C the width, or 15 times the width in HRNetV2."""
+        """Map ``[B, 3, H, W]`` to ``[B, C, H/4, W/4]``. C is the width, in HRNetV2 15 times the width."""
         branches: list[Tensor] = [self.layer1(self.stem(x))]
         for stage in (self.stage2, self.stage3, self.stage4):
             branches = stage(branches)

@@ -1,6 +1,7 @@
-"""Lite-HRNet (Yu et al., CVPR 2021), and the naive one it is compared with: HRNet's plan, of cheap blocks.
+"""Lite-HRNet (Yu et al., CVPR 2021), and the naive Lite-HRNet that the paper compares it with (section 3.1).
 
-Image -> stem (1/4) -> stage 2 -> stage 3 -> stage 4 -> iterative head (1/4) -> 1x1.
+Image -> stem (1/4) -> stage 2 -> stage 3 -> stage 4 -> iterative head (1/4) -> 1x1. The structure is that of HRNet with
+lightweight blocks.
 """
 
 from __future__ import annotations
@@ -22,25 +23,24 @@ BLOCKS = 2
 
 @dataclass(frozen=True)
 class LitePlan:
-    """What distinguishes one Lite-HRNet from another.
-
-    Attributes:
-        width: channels of the branch of 1/4; each lower branch has twice as many.
-        modules: of stages 2, 3 and 4.
-        naive: shuffle units in place of conditional channel weighting.
-    """
+    """Hyperparameters that distinguish one Lite-HRNet from another."""
 
     width: int
+    """Channels of the branch at 1/4. Each lower branch has twice as many as the one above it."""
+
     modules: tuple[int, int, int]
+    """Number of high-resolution modules in stages 2, 3 and 4."""
+
     naive: bool = False
+    """True for shuffle units instead of conditional channel weighting."""
 
     @property
     def channels(self) -> tuple[int, int, int, int]:
-        """Of the four branches, highest resolution first."""
+        """Channels of the four branches, highest resolution first."""
         return self.width, 2 * self.width, 4 * self.width, 8 * self.width
 
 
-# The number in a name is 2 for the stem, and 2 blocks for each module.
+# The number in a name counts layers: 2 for the stem and 2 for each module.
 LITE_HRNETS: Mapping[str, LitePlan] = MappingProxyType(
     {
         "litehrnet18": LitePlan(40, (2, 4, 2)),
@@ -54,15 +54,16 @@ LITE_HRNETS: Mapping[str, LitePlan] = MappingProxyType(
 
 
 class Fusion(nn.Module):
-    """Every branch joined into every other, not quite as in HRNet; the published weights were trained with this.
+    """Fuse every branch into every other, in the way the published weights were trained with.
 
-    With F_ij bringing branch j to branch i (up: 1x1 + BN, then nearest; down: a `down_chain`)::
+    It differs from HRNet's fusion. F_ij brings branch j to the shape of branch i, upwards with a 1x1 + BN and nearest
+    interpolation, downwards with a `down_chain`::
 
         y_0 = 2 x_0 + sum over j >= 1 of F_0j(x_j)
         y_i = 2 F_i0(y_0) + x_i + sum over j >= 1, j != i of F_ij(x_j)      for i >= 1
         out_i = relu(y_i)
 
-    The published code adds up in place: what it takes for branch 0 is, from the start, the sum for branch 0.
+    The published code adds in place, so that its branch 0 already holds the sum y_0 when the other sums use it.
     """
 
     def __init__(self, channels: Sequence[int], style: Style) -> None:
@@ -75,11 +76,11 @@ class Fusion(nn.Module):
                 elif j < i:
                     self.paths[f"{i}_{j}"] = down_chain(source, target, i - j, style)
         self.add = nn.ModuleList(Add(style.inplace) for _ in channels)
-        # The first sum is read again, before its activation.
+        # The other sums use the first one before its activation, so that one is not overwritten.
         self.relu = nn.ModuleList(nn.ReLU(inplace=style.inplace and i > 0) for i in range(len(channels)))
 
     def forward(self, branches: Sequence[Tensor]) -> list[Tensor]:
-        """Maps ``[B, C_i, H_i, W_i]``, highest resolution first -> the same shapes."""
+        """Map ``[B, C_i, H_i, W_i]``, highest resolution first, to the same shapes."""
         first = self.add[0](2 * branches[0], *self._lower(0, branches))
         sums = [first]
         for i in range(1, len(branches)):
@@ -88,12 +89,12 @@ class Fusion(nn.Module):
         return [relu(y) for relu, y in zip(self.relu, sums, strict=True)]
 
     def _lower(self, i: int, branches: Sequence[Tensor]) -> list[Tensor]:
-        """All but the first branch, brought to branch i."""
+        """Return all but the first branch, brought to the shape of branch i."""
         return [x if j == i else self.paths[f"{i}_{j}"](x) for j, x in enumerate(branches) if j > 0]
 
 
 class HighResolutionModule(nn.Module):
-    """Two blocks over all branches, then `Fusion`; shapes kept."""
+    """Two blocks over all branches, then `Fusion`."""
 
     def __init__(self, channels: Sequence[int], naive: bool, style: Style) -> None:
         super().__init__()
@@ -102,7 +103,7 @@ class HighResolutionModule(nn.Module):
         self.fusion = Fusion(channels, style)
 
     def forward(self, branches: Sequence[Tensor]) -> list[Tensor]:
-        """Maps ``[B, C_i, H_i, W_i]``, highest resolution first -> the same shapes."""
+        """Map ``[B, C_i, H_i, W_i]``, highest resolution first, to the same shapes."""
         maps = list(branches)
         for block in self.blocks:
             maps = block(maps)
@@ -111,7 +112,10 @@ class HighResolutionModule(nn.Module):
 
 
 class Transition(nn.Module):
-    """Keep the branches, through a `Separable` where the width changes, and start one of half the resolution."""
+    """Keep the branches, and derive a new one with half the resolution from the last.
+
+    A branch whose width changes passes through a `Separable`.
+    """
 
     def __init__(self, sources: Sequence[int], channels: Sequence[int], style: Style) -> None:
         super().__init__()
@@ -122,7 +126,7 @@ class Transition(nn.Module):
         self.new = Down(sources[-1], channels[-1], style)
 
     def forward(self, branches: Sequence[Tensor]) -> list[Tensor]:
-        """n maps -> n + 1 maps, the new one last."""
+        """Map n branches to n + 1 branches, the new one last."""
         return [*(keep(x) for keep, x in zip(self.keep, branches, strict=True)), self.new(branches[-1])]
 
 
@@ -137,7 +141,7 @@ class Stage(nn.Module):
         self.hr_modules = nn.ModuleList(HighResolutionModule(channels, naive, style) for _ in range(modules))
 
     def forward(self, branches: Sequence[Tensor]) -> list[Tensor]:
-        """n - 1 maps -> n maps, highest resolution first."""
+        """Map n - 1 branches to n branches, highest resolution first."""
         maps: list[Tensor] = self.transition(branches)
         for module in self.hr_modules:
             maps = module(maps)
@@ -145,9 +149,10 @@ class Stage(nn.Module):
 
 
 class IterativeHead(nn.Module):
-    """From the lowest resolution up: a `Separable` to the next one's width, upsample, add; at last one that keeps it.
+    """Merge the branches from the lowest resolution up.
 
-    Bilinear with align_corners=True, which no other part of any of the networks has.
+    Each step applies a `Separable` to the width of the next branch, upsamples by 2 and adds that branch. A last
+    `Separable` keeps the width. The interpolation is bilinear with align_corners=True, unlike in all other networks.
     """
 
     def __init__(self, channels: Sequence[int], style: Style) -> None:
@@ -160,17 +165,20 @@ class IterativeHead(nn.Module):
         self.add = nn.ModuleList(Add(style.inplace) for _ in steps)
 
     def forward(self, branches: Sequence[Tensor]) -> Tensor:
-        """Maps ``[B, C_i, H_i, W_i]``, highest resolution first -> ``[B, C_0, H_0, W_0]``."""
+        """Map ``[B, C_i, H_i, W_i]``, highest resolution first, to ``[B, C_0, H_0, W_0]``."""
         *higher, x = branches
         first, *later = self.projects
         y: Tensor = first(x)
-        for own, project, resize, add in zip(reversed(higher), later, self.resize, self.add, strict=True):
-            y = project(add(resize(y), own))
+        for branch, project, resize, add in zip(reversed(higher), later, self.resize, self.add, strict=True):
+            y = project(add(resize(y), branch))
         return y
 
 
 class LiteHRNet(PublishedNetwork):
-    """A network of the family, as its `LitePlan` says; see `PublishedNetwork`."""
+    """Lite-HRNet with the hyperparameters of a `LitePlan`.
+
+    See `PublishedNetwork` for its input and output.
+    """
 
     def __init__(self, plan: LitePlan, keypoints: int = 17, options: PublishedOptions | None = None) -> None:
         options = options or PublishedOptions()
@@ -185,7 +193,7 @@ class LiteHRNet(PublishedNetwork):
         self._finish(plan.width)
 
     def features(self, x: Tensor) -> Tensor:
-        """``[B, 3, H, W]`` -> ``[B, width, H/4, W/4]``."""
+        """Map ``[B, 3, H, W]`` to ``[B, width, H/4, W/4]``."""
         branches: list[Tensor] = [self.stem(x)]
         for stage in (self.stage2, self.stage3, self.stage4):
             branches = stage(branches)

@@ -1,7 +1,7 @@
-"""The blocks of Lite-HRNet (Yu et al., CVPR 2021): cheap ones, which split the channels, work on half, and shuffle.
+"""Blocks of Lite-HRNet (Yu et al., CVPR 2021, section 3).
 
-All that is between the two halves of a `Stem`, a `ShuffleUnit` or a `ConditionalChannelWeighting` are bare functions:
-they move values and compute none.
+Each block splits the channels into halves, processes one half and interleaves both. Splitting and interleaving are
+plain functions rather than modules, because they only move values.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from edgehrnet.models.layers.style import Style
 
 
 def join(left: Tensor, right: Tensor) -> Tensor:
-    """Two maps ``[B, C, H, W]`` -> ``[B, 2C, H, W]`` with their channels in turn (Zhang et al., ShuffleNet, 2018).
+    """Interleave the channels of two maps ``[B, C, H, W]`` to ``[B, 2C, H, W]`` (Zhang et al., ShuffleNet, CVPR 2018).
 
     >>> join(torch.tensor([[[[1]], [[2]]]]), torch.tensor([[[[3]], [[4]]]])).flatten()
     tensor([1, 3, 2, 4])
@@ -27,7 +27,10 @@ def join(left: Tensor, right: Tensor) -> Tensor:
 
 
 class Separable(nn.Sequential):
-    """Depthwise 3x3 + BN, then 1x1 Ci -> Co + BN with the activation of the style; size kept. See also `Down`."""
+    """Depthwise 3x3 + BN, then 1x1 Ci -> Co + BN with the activation of the style, at the same resolution.
+
+    `Down` is the counterpart that halves the resolution.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, style: Style) -> None:
         depthwise = ConvBNAct(in_channels, in_channels, 3, style.linear, groups=in_channels)
@@ -35,9 +38,9 @@ class Separable(nn.Sequential):
 
 
 class Stem(nn.Module):
-    """3x3 stride 2, then both halves to half the resolution: ``[B, Ci, H, W]`` -> ``[B, C, H/4, W/4]``.
+    """Stem: a 3x3 with stride 2, then each half of the channels at half that resolution.
 
-    The left half through a `Down`, the right one through a 1x1 to twice its channels and a `Down`.
+    The left half passes through a `Down`, the right half through a 1x1 to twice its channels and a `Down`.
     """
 
     def __init__(self, in_channels: int, channels: int, style: Style) -> None:
@@ -49,16 +52,17 @@ class Stem(nn.Module):
         self.right = Down(channels, half, style)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[B, Ci, H, W]`` -> ``[B, C, H/4, W/4]``."""
+        """Map ``[B, Ci, H, W]`` to ``[B, C, H/4, W/4]``."""
         left, right = self.conv1(x).chunk(2, dim=1)
         return join(self.left(left), self.right(self.expand(right)))
 
 
 class CrossResolutionWeighting(nn.Module):
-    """Weigh every channel of every branch, at each place of the lowest resolution, by what all branches hold there.
+    """Weight every channel of every branch, per cell of the lowest resolution, from all branches (section 3.2).
 
-    All branches averaged to the lowest resolution, concatenated, 1x1 to an eighth + ReLU, 1x1 + sigmoid; each branch's
-    part, brought to its size (nearest), is what the branch is multiplied with.
+    All branches are averaged to the lowest resolution and concatenated. Two 1x1 follow, to an eighth of the channels
+    with ReLU and back with sigmoid. The weights of each branch are resized to its shape (nearest) and multiplied with
+    it.
     """
 
     RATIO = 8
@@ -71,9 +75,9 @@ class CrossResolutionWeighting(nn.Module):
         self.conv2 = ConvBNAct(total // self.RATIO, total, 1, style.sigmoid)
 
     def forward(self, branches: Sequence[Tensor]) -> list[Tensor]:
-        """Maps ``[B, C_i, H_i, W_i]``, each of half the one before's resolution -> the same shapes."""
-        # Fixed factors, not the sizes of tensors: the same to the last bit where sizes are divisible, and no engine
-        # stumbles over a size that was traced.
+        """Map ``[B, C_i, H_i, W_i]``, each with half the resolution of the one before, to the same shapes."""
+        # Fixed factors instead of tensor sizes give the same values bit for bit if sizes are divisible, and leave no
+        # traced sizes in an exported graph.
         factors = [2**step for step in range(len(branches) - 1, 0, -1)]
         *higher, lowest = branches
         pooled = [F.avg_pool2d(x, factor) for x, factor in zip(higher, factors, strict=True)]
@@ -86,7 +90,7 @@ class CrossResolutionWeighting(nn.Module):
 
 
 class SpatialWeighting(nn.Module):
-    """Weigh every channel by a gate from its mean: ``x * sigmoid(W2 relu(W1 mean(x)))``, without BN; shape kept."""
+    """Weight every channel by a gate from the spatial means: ``x * sigmoid(W2 relu(W1 mean(x)))``, without BN."""
 
     RATIO = 4
 
@@ -97,16 +101,16 @@ class SpatialWeighting(nn.Module):
         self.conv2 = ConvBNAct(hidden, channels, 1, style.sigmoid, bias=True, norm=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[B, C, H, W]`` -> the same shape; ``x`` is left unchanged."""
+        """Map ``[B, C, H, W]`` to the same shape without changing ``x``."""
         gate: Tensor = self.conv2(self.conv1(x.mean(dim=(2, 3), keepdim=True)))
         return x * gate
 
 
 class ConditionalChannelWeighting(nn.Module):
-    """One block over all branches, in which weights that depend on the picture stand in for 1x1 convolutions.
+    """Block over all branches in which weights that depend on the input replace the 1x1 convolutions (section 3.2).
 
-    Of each branch, half the channels pass; the others are weighed across resolutions, go through a depthwise 3x3 + BN
-    without activation, and are weighed by their means.
+    In each branch, half of the channels pass unchanged. The others pass through `CrossResolutionWeighting`, a depthwise
+    3x3 + BN without activation, and `SpatialWeighting`.
     """
 
     def __init__(self, channels: Sequence[int], style: Style) -> None:
@@ -117,19 +121,19 @@ class ConditionalChannelWeighting(nn.Module):
         self.spatial = nn.ModuleList(SpatialWeighting(half, style) for half in halves)
 
     def forward(self, branches: Sequence[Tensor]) -> list[Tensor]:
-        """Maps ``[B, C_i, H_i, W_i]``, highest resolution first -> the same shapes."""
-        kept, given = zip(*(x.chunk(2, dim=1) for x in branches), strict=True)
-        weighed = self.across(given)
+        """Map ``[B, C_i, H_i, W_i]``, highest resolution first, to the same shapes."""
+        kept, processed = zip(*(x.chunk(2, dim=1) for x in branches), strict=True)
+        weighted = self.across(processed)
         changed = [
-            spatial(depthwise(x)) for spatial, depthwise, x in zip(self.spatial, self.depthwise, weighed, strict=True)
+            spatial(depthwise(x)) for spatial, depthwise, x in zip(self.spatial, self.depthwise, weighted, strict=True)
         ]
         return [join(left, right) for left, right in zip(kept, changed, strict=True)]
 
 
 class ShuffleUnit(nn.Module):
-    """Half the channels pass, the others go through 1x1, depthwise 3x3, 1x1 (Ma et al., ShuffleNetV2, 2018).
+    """Shuffle unit (Ma et al., ShuffleNet V2, ECCV 2018): 1x1, depthwise 3x3, 1x1 on half of the channels.
 
-    Shape kept.
+    The other half passes unchanged.
     """
 
     def __init__(self, channels: int, style: Style) -> None:
@@ -140,7 +144,7 @@ class ShuffleUnit(nn.Module):
         self.conv2 = ConvBNAct(half, half, 1, style)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[B, C, H, W]`` -> the same shape; ``x`` is left unchanged."""
+        """Map ``[B, C, H, W]`` to the same shape without changing ``x``."""
         left, right = x.chunk(2, dim=1)
         return join(left, self.conv2(self.depthwise(self.conv1(right))))
 
@@ -153,5 +157,5 @@ class ShuffleUnits(nn.Module):
         self.units = nn.ModuleList(ShuffleUnit(width, style) for width in channels)
 
     def forward(self, branches: Sequence[Tensor]) -> list[Tensor]:
-        """Maps ``[B, C_i, H_i, W_i]``, highest resolution first -> the same shapes."""
+        """Map ``[B, C_i, H_i, W_i]``, highest resolution first, to the same shapes."""
         return [unit(x) for unit, x in zip(self.units, branches, strict=True)]

@@ -1,4 +1,4 @@
-"""The options of EdgeHRNet, checked when they are given."""
+"""Options of EdgeHRNet, validated when they are given."""
 
 from __future__ import annotations
 
@@ -21,40 +21,59 @@ CHOICES: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Options:
-    """What can be chosen about an EdgeHRNet.
+    """Options of an EdgeHRNet.
 
-    Attributes:
-        fuse: ``add`` or ``weighted`` (learned, normalized) sums in the LiteFPN.
-        gate: ``none``, ``se`` or ``coord`` attention on each input of such a sum.
-        fpn: method ``A`` (last sum as all others) or ``B`` (3x3 on the concatenation).
-        down: ``dw`` (depthwise stride 2), ``avgpool`` or ``blur`` (low-pass before the stride).
-        activation: ``silu`` or ``hardswish``.
-        hidden_heads: a hidden 3x3 128 -> 64 in every head.
-        boundary: one more head, ``extras["boundary"]``.
-        sdf: one more head, ``extras["sdf"]``.
-        pyramid: return ``p3_td``, ``p4_td`` and ``p5`` in the extras.
-        auxiliary: heatmap heads on P3_td and P4_td, ``extras["aux_p3"]`` and ``["aux_p4"]``.
-        modules: how many high-resolution modules stages 2, 3 and 4 have, each at least one.
-        inplace: overwrite tensors where autograd allows it.
-        checkpointing: while training, keep only the ends of stages 2 to 4 and recompute the rest.
+    Six of them are experiments from the design of the network, and no shipped model changes them: `fuse`, `gate`,
+    `fpn`, `down`, `hidden_heads` and `modules`. `pyramid` only returns more maps.
 
     Raises:
-        InputError: a value is not one of the accepted ones.
+        InputError: An option has a value that is not accepted.
     """
 
     fuse: str = "add"
+    """Fusion in the LiteFPN: ``add``, or ``weighted`` for learned and normalized weights. An experiment."""
+
     gate: str = "none"
+    """Attention on each input of such a fusion: ``none``, ``se`` or ``coord``. An experiment."""
+
     fpn: str = "A"
+    """Last fusion of the LiteFPN: ``A`` for the same as all others, ``B`` for a 3x3 convolution on the concatenation.
+
+    An experiment.
+    """
+
     down: str = "dw"
+    """Downsampling: ``dw`` (depthwise stride 2), ``avgpool`` or ``blur`` (low-pass before the stride).
+
+    An experiment.
+    """
+
     activation: str = "silu"
+    """``silu`` or ``hardswish``."""
+
     hidden_heads: bool = False
+    """Add a hidden 3x3 128 -> 64 to every head. An experiment."""
+
     boundary: bool = False
+    """Add a head for the boundary, ``extras["boundary"]``."""
+
     sdf: bool = False
+    """Add a head for the signed distance field, ``extras["sdf"]``."""
+
     pyramid: bool = False
+    """Return ``p3_td``, ``p4_td`` and ``p5`` in the extras. No shipped model does."""
+
     auxiliary: bool = False
+    """Add heatmap heads on P3_td and P4_td for training, ``extras["aux_p3"]`` and ``extras["aux_p4"]``."""
+
     modules: tuple[int, int, int] = (1, 1, 1)
+    """Number of high-resolution modules in stages 2, 3 and 4, at least 1 each. An experiment."""
+
     inplace: bool = True
+    """Overwrite tensors where autograd allows it."""
+
     checkpointing: bool = False
+    """Gradient checkpointing: store only the inputs of stages 2 to 4 in training, and recompute the rest."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -62,18 +81,18 @@ class Options:
             if field.name in CHOICES:
                 _check_choice(field.name, value, CHOICES[field.name])
             elif field.name != "modules" and not isinstance(value, bool):
-                raise InputError(f"{field.name} is True or False, not {value!r}")
-        # A list is what JSON makes of the tuple in a checkpoint.
+                raise InputError(f"{field.name}={value!r}: must be True or False")
+        # In a checkpoint, JSON has turned the tuple into a list.
         object.__setattr__(self, "modules", _modules(self.modules))
 
     @property
     def style(self) -> Style:
-        """The choices shared by all blocks."""
+        """Choices shared by all blocks."""
         return Style(self.activation, self.inplace, self.down)
 
     @property
     def extra_outputs(self) -> tuple[str, ...]:
-        """The names that ``Output.extras`` holds, in order.
+        """Names in ``Output.extras``, in order.
 
         >>> Options(pyramid=True, sdf=True).extra_outputs
         ('sdf', 'p3_td', 'p4_td', 'p5')
@@ -87,23 +106,15 @@ class Options:
         return tuple(name for option, names in given.items() if getattr(self, option) for name in names)
 
 
-def option_names() -> list[str]:
-    """The names of all options, in order of declaration.
-
-    >>> option_names()[:3]
-    ['fuse', 'gate', 'fpn']
-    """
-    return [field.name for field in fields(Options)]
-
-
 def _check_choice(name: str, value: object, accepted: tuple[str, ...]) -> None:
     if value not in accepted:
         raise InputError(f"{name}={value!r} is not known: {nearest(str(value), accepted)}")
 
 
 def _modules(value: object) -> tuple[int, int, int]:
+    """Return the number of modules per stage as a tuple, after checking it."""
     counts = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else ()
     whole = all(isinstance(count, int) and not isinstance(count, bool) and count >= 1 for count in counts)
     if len(counts) != 3 or not whole:
-        raise InputError(f"modules={value!r}: stages 2, 3, 4 need a whole number of at least 1 each")
+        raise InputError(f"modules={value!r}: must be three whole numbers of at least 1, for stages 2, 3 and 4")
     return counts

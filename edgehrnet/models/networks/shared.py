@@ -1,4 +1,4 @@
-"""The end that HRNet and Lite-HRNet share: one 1x1 convolution on the high-resolution features, linear heights."""
+"""Base class of HRNet and Lite-HRNet: the head, the initialization and the options they share."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor, nn
 
+from edgehrnet.decoding.refiners import RADIUS
 from edgehrnet.errors import InputError
 from edgehrnet.models.layers.base import KeypointNetwork, check_input
 from edgehrnet.models.layers.heads import Head
@@ -14,50 +15,50 @@ from edgehrnet.models.layers.output import Output
 from edgehrnet.models.layers.style import Style
 
 RGB = 3
-# How far from a keypoint, in parts of the longer side of a heatmap, its offsets are trained: they are stored in units
-# of this (Huang et al., UDP, CVPR 2020, the "combined" head).
-OFFSET_RADIUS = 0.0546875
 CONVOLUTION_STD = 0.001
 
 
 @dataclass(frozen=True)
 class PublishedOptions:
-    """What can be chosen about a Lite-HRNet, and the start of what can be about an HRNet.
-
-    Attributes:
-        offsets: three channels for each keypoint in place of one, height and x and y offset (UDP's "combined" head).
-        inplace: overwrite tensors where autograd allows it.
+    """Options of an HRNet or a Lite-HRNet.
 
     Raises:
-        InputError: a value is not one of the accepted ones.
+        InputError: An option has a value that is not accepted.
     """
 
     offsets: bool = False
+    """Predict three channels per keypoint instead of one: heatmap, x offset and y offset.
+
+    This is the "combined" head of UDP (Huang et al., CVPR 2020).
+    """
+
     inplace: bool = True
+    """Overwrite tensors where autograd allows it."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(field.default, bool) and not isinstance(value, bool):
-                raise InputError(f"{field.name} is True or False, not {value!r}")
+            if not isinstance(value, bool):
+                raise InputError(f"{field.name}={value!r}: must be True or False")
 
     @property
     def style(self) -> Style:
-        """The choices shared by all blocks: ReLU."""
+        """Choices shared by all blocks: ReLU."""
         return Style("relu", self.inplace)
 
 
 class PublishedNetwork(KeypointNetwork):
-    """``[B, 3, H, W]`` float -> features of a quarter of the resolution -> one 1x1 with bias -> `Output`.
+    """Base class of networks that apply one 1x1 convolution with bias to features at a quarter of the resolution.
 
-    The input is RGB in 0..1, less ImageNet's mean, divided by its standard deviation; H and W divisible by 32.
+    The input is ``[B, 3, H, W]`` float: RGB in 0..1, minus ImageNet's mean, divided by its standard deviation, with H
+    and W divisible by 32. The output is `Output`.
 
     Args:
-        keypoints: K, at least 1.
-        options: see `PublishedOptions`.
+        keypoints: Number K of keypoints, at least 1.
+        options: Options of the network.
 
     Raises:
-        InputError: from the constructor for an impossible K, from ``forward`` for an input of another shape or dtype.
+        InputError: ``keypoints`` is not accepted, or the input of ``forward`` has another shape or dtype.
     """
 
     head: Head
@@ -67,24 +68,25 @@ class PublishedNetwork(KeypointNetwork):
         self.options = options
 
     def features(self, x: Tensor) -> Tensor:
-        """``[B, 3, H, W]`` -> ``[B, C, H/4, W/4]``."""
+        """Map ``[B, 3, H, W]`` to ``[B, C, H/4, W/4]``."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Output:
-        """``[B, 3, H, W]`` float -> `Output`; see the class."""
+        """Run the network on ``[B, 3, H, W]`` float."""
         check_input(x, self.in_channels)
         hf = self.features(x)
         maps: Tensor = self.head(hf)
         if not self.gives_offsets:
             return Output(hf, maps, None, {})
-        cells = OFFSET_RADIUS * max(maps.shape[2:])
+        # The head predicts offsets in units of the radius that UDP trains them in.
+        cells = RADIUS * max(maps.shape[2:])
         by_keypoint = torch.unflatten(maps, 1, (self.keypoints, 3))
         return Output(hf, by_keypoint[:, :, 0], by_keypoint[:, :, 1:].flatten(1, 2) * cells, {})
 
     def _finish(self, channels: int) -> None:
-        """Add the head, on features of so many channels, and initialize as published.
+        """Add the head on features with ``channels`` channels, and initialize all weights as published.
 
-        Convolutions N(0, 0.001), biases 0; BN is 1 and 0 from the start.
+        Convolutions are N(0, 0.001) and biases 0. BN starts with scale 1 and shift 0.
         """
         outputs = 3 * self.keypoints if self.gives_offsets else self.keypoints
         self.head = Head(channels, outputs, self.options.style, hidden=False)

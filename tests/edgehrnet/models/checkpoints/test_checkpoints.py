@@ -1,6 +1,7 @@
-"""Checkpoint files."""
+"""Save and load checkpoints, and refuse damaged ones."""
 
 import pickle
+from typing import Any
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from edgehrnet.errors import InputError, MissingFileError, ModelFileError
 from edgehrnet.models import create
 from edgehrnet.models.checkpoints import Checkpoint, build_model, load_checkpoint, save_checkpoint
 
-OPTIONS = {"keypoints": 4, "fuse": "weighted", "modules": (1, 1, 1)}
+OPTIONS: dict[str, Any] = {"keypoints": 4, "fuse": "weighted", "modules": (1, 1, 1)}
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def rewritten(path, **changes):
     return path
 
 
-def test_round_trip(path, net):
+def test_saved_checkpoint_loads_unchanged(path, net):
     read = load_checkpoint(path)
     assert (read.variant, read.keypoints) == ("edgehrnet18_hs", 4)
     assert read.options == {"fuse": "weighted", "modules": [1, 1, 1]}
@@ -60,7 +61,7 @@ def test_half_precision_halves_the_file_and_builds_float32(path, net, tmp_path):
 
 
 def test_overflow_is_refused_and_leaves_no_file(tmp_path):
-    with pytest.raises(InputError, match=r"w overflows in torch\.float16"):
+    with pytest.raises(InputError, match=r"w .*torch\.float16"):
         save_checkpoint(tmp_path / "x", "edgehrnet18", {}, {"w": torch.tensor(1e5)}, {}, {}, dtype=torch.float16)
     assert list(tmp_path.iterdir()) == []
 
@@ -71,18 +72,18 @@ def test_a_failing_save_keeps_the_old_file(path, net):
         save_checkpoint(path, "edgehrnet18", {}, net.state_dict(), {"a": object()}, {})
     with pytest.raises(InputError, match="extra"):
         save_checkpoint(path, "edgehrnet18", {}, net.state_dict(), {}, {"loss": float("nan")})
-    with pytest.raises(InputError, match="not a tensor"):
-        save_checkpoint(path, "edgehrnet18", {}, {"w": 1.0}, {}, {})
+    with pytest.raises(InputError, match=r"w .*float"):
+        save_checkpoint(path, "edgehrnet18", {}, {"w": 1.0}, {}, {})  # type: ignore[dict-item]
     assert path.read_bytes() == before
 
 
-def test_views_do_not_drag_their_storage_along(tmp_path):
+def test_views_are_stored_without_their_storage(tmp_path):
     file = tmp_path / "x.pt"
     save_checkpoint(file, "edgehrnet18", {}, {"w": torch.zeros(1_000_000)[:2]}, {}, {})
     assert file.stat().st_size < 10_000
 
 
-def test_missing_file(tmp_path):
+def test_missing_file_is_refused(tmp_path):
     with pytest.raises(MissingFileError, match=r"nothing\.pt") as caught:
         load_checkpoint(tmp_path / "nothing.pt")
     assert isinstance(caught.value, FileNotFoundError)
@@ -90,7 +91,7 @@ def test_missing_file(tmp_path):
         load_checkpoint(tmp_path)
 
 
-def test_damaged_files(path, tmp_path):
+def test_damaged_file_is_refused(path, tmp_path):
     good = path.read_bytes()
     for content in (
         b"",
@@ -123,29 +124,41 @@ def test_a_file_with_code_is_refused_without_running_it(tmp_path, write, capsys)
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": "other"}, "not a checkpoint of this package"),
-        ({"version": 99}, "version 99"),
-        ({"spec": ...}, r"missing parts \['spec'\]"),
-        ({"spare": 1}, r"unexpected parts \['spare'\]"),
-        ({"keypoints": "4"}, "keypoints is str, not int"),
-        ({"state": {"w": 1}}, "state cannot be unpacked"),
+        ({"format": "other"}, "edgehrnet-checkpoint"),
+        ({"version": "two"}, "'two'"),
+        ({"version": 0}, "0"),
+        ({"spec": ...}, r"missing.*\['spec'\]"),
+        ({"spare": 1}, r"unexpected.*\['spare'\]"),
+        ({"keypoints": "4"}, "keypoints .* str"),
+        ({"state": {"w": 1}}, "state"),
     ],
 )
-def test_other_content(path, changes, message):
+def test_invalid_content_is_refused(path, changes, message):
     with pytest.raises(ModelFileError, match=message):
         load_checkpoint(rewritten(path, **changes))
 
 
-def test_a_bare_state_dict_is_no_checkpoint(tmp_path, net):
+def test_file_of_a_newer_format_asks_for_an_update(path):
+    # Entries that this version does not know must not hide the reason.
+    with pytest.raises(ModelFileError, match=r"net\.pt.* version 3.* versions up to 2.*update"):
+        load_checkpoint(rewritten(path, version=3, added=1))
+
+
+def test_file_of_the_first_format_is_read(path):
+    read = load_checkpoint(rewritten(path, version=1, quantization=...))
+    assert (read.variant, read.quantization) == ("edgehrnet18_hs", {})
+
+
+def test_bare_state_dict_is_refused(tmp_path, net):
     torch.save(net.state_dict(), tmp_path / "bare.pt")
-    with pytest.raises(ModelFileError, match="not a checkpoint of this package"):
+    with pytest.raises(ModelFileError, match="edgehrnet-checkpoint"):
         load_checkpoint(tmp_path / "bare.pt")
     torch.save([torch.zeros(1)], tmp_path / "bare.pt")
-    with pytest.raises(ModelFileError, match="not a checkpoint of this package"):
+    with pytest.raises(ModelFileError, match="edgehrnet-checkpoint"):
         load_checkpoint(tmp_path / "bare.pt")
 
 
-def test_weights_that_do_not_fit(net):
+def test_weights_that_do_not_fit_are_listed(net):
     state = net.state_dict()
     removed = state.pop("stem.conv1.conv.weight")
     state["stem.conv9.weight"] = removed
@@ -159,12 +172,12 @@ def test_weights_that_do_not_fit(net):
 
 
 def test_many_missing_weights_are_summarized():
-    with pytest.raises(ModelFileError, match=r"missing: stem\.conv1\.conv\.weight, .* and \d+ more$"):
+    with pytest.raises(ModelFileError, match=r"stem\.conv1\.conv\.weight, .* and \d+ more$"):
         build_model(Checkpoint("edgehrnet18", 4, {}, {}, {}, {}))
 
 
-def test_unknown_networks_and_options_of_a_file():
-    with pytest.raises(ModelFileError, match="unknown network 'edgehrnet99'"):
+def test_unknown_network_or_option_is_refused():
+    with pytest.raises(ModelFileError, match="'edgehrnet99'"):
         build_model(Checkpoint("edgehrnet99", 4, {}, {}, {}, {}))
-    with pytest.raises(ModelFileError, match="no option 'color'"):
+    with pytest.raises(ModelFileError, match="'color'"):
         build_model(Checkpoint("edgehrnet18", 4, {"color": 1}, {}, {}, {}))

@@ -1,4 +1,6 @@
-"""Folding BN into convolutions."""
+"""Fold BN into convolutions."""
+
+from typing import Any
 
 import pytest
 import torch
@@ -9,13 +11,13 @@ from edgehrnet.models.deploy.folding import fold_batchnorm
 
 
 def trained(dtype, **options):
-    """A network whose BNs are far from their start, as after training."""
+    """A network with BN statistics as after training."""
     torch.manual_seed(0)
-    net = create("edgehrnet18", keypoints=3, pyramid=True, **options)
+    net: Any = create("edgehrnet18", keypoints=3, pyramid=True, **options)
     for m in net.modules():
         if isinstance(m, nn.BatchNorm2d):
-            m.running_mean.normal_(0, 0.2)
-            m.running_var.uniform_(0.5, 3)
+            m.get_buffer("running_mean").normal_(0, 0.2)
+            m.get_buffer("running_var").uniform_(0.5, 3)
             nn.init.uniform_(m.weight, 0.5, 1.5)
             nn.init.normal_(m.bias, 0, 0.2)
     nn.init.normal_(net.heads.heatmaps.predict.weight, 0, 0.1)
@@ -35,14 +37,14 @@ def test_folding_is_exact_up_to_rounding(dtype, options):
     net = trained(dtype, **options).eval()
     folded = fold_batchnorm(net)
     for before, after in zip(outputs(net, dtype), outputs(folded, dtype), strict=True):
-        # The path to an output has under 60 convolutions, each of which rounds a sum of up to 2304
-        # products: errors of about eps x sqrt(2304), adding up over the depth.
+        # The path to an output has fewer than 60 convolutions. Each sums up to 2304 products, with a rounding error of
+        # about eps x sqrt(2304).
         allowed = torch.finfo(dtype).eps * 2304**0.5 * 60 * before.abs().max().item()
         assert (before - after).abs().max().item() < allowed
         assert before.std() > 100 * allowed
 
 
-def test_folded_copy_has_no_norm_and_the_original_is_untouched():
+def test_folded_copy_has_no_norm_and_the_original_is_not_changed():
     net = trained(torch.float32).train()
     before = {name: value.clone() for name, value in net.state_dict().items()}
     folded = fold_batchnorm(net)

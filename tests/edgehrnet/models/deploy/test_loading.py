@@ -1,4 +1,6 @@
-"""A checkpoint as it is deployed."""
+"""Networks and specs as they are deployed from checkpoints."""
+
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +21,7 @@ def checkpoint():
     return Checkpoint("edgehrnet18", 2, OPTIONS, state, SPEC.to_dict(), {})
 
 
-def test_without_heads_the_rest_answers_alike(checkpoint):
+def test_outputs_are_equal_without_optional_heads(checkpoint):
     image = torch.rand(1, 4, 64, 96)
     with torch.no_grad():
         whole = build_model(checkpoint)(image)
@@ -30,7 +32,7 @@ def test_without_heads_the_rest_answers_alike(checkpoint):
     torch.testing.assert_close(slim.offsets, whole.offsets, rtol=0, atol=0)
 
 
-def test_without_some_the_others_stay(checkpoint):
+def test_only_the_given_heads_are_removed(checkpoint):
     left = without_heads(checkpoint, ("auxiliary", "sdf"))
     assert left.options == {"boundary": True}
     assert set(checkpoint.state) - set(left.state) == {
@@ -39,8 +41,8 @@ def test_without_some_the_others_stay(checkpoint):
     assert without_heads(left, ("sdf",)).state.keys() == left.state.keys()
 
 
-def test_what_serves_training_only_is_not_deployed(checkpoint):
-    network = deployable(checkpoint)
+def test_auxiliary_heads_are_not_deployed(checkpoint):
+    network: Any = deployable(checkpoint)
     assert network.auxiliary is None
     outputs = [name for name, _ in deployed_spec(checkpoint, network, "fp32", None).outputs]
     assert outputs == ["heatmaps", "offsets", "hf", "boundary", "sdf"]
@@ -51,5 +53,5 @@ def test_what_serves_training_only_is_not_deployed(checkpoint):
     [("openvino", "fp16", torch.float32), ("onnx", "int8", torch.float32), ("onnx", "fp16", torch.float16),
      ("tensorrt", "int8", torch.float16), ("tensorrt", "fp32", torch.float32)],
 )  # fmt: skip
-def test_what_files_compute_in(target, precision, dtype):
+def test_dtype_of_files(target, precision, dtype):
     assert computes_in(target, precision) == dtype

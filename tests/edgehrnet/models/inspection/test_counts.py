@@ -1,13 +1,17 @@
-"""Parameters and MACs, against the design's table and against arithmetic written out here."""
+"""Parameters and MACs of EdgeHRNet, against the table of its design and against arithmetic in this file."""
+
+from typing import Any
 
 import pytest
 import torch
 
 from edgehrnet.models import create
 from edgehrnet.models.inspection.counting import Cost, count
-from edgehrnet.models.layers.blocks import ConvBNAct, Down, LiteBlock, Style, Up, smooth
+from edgehrnet.models.layers.blocks import ConvBNAct, Down, LiteBlock, Up, smooth
+from edgehrnet.models.layers.style import Style
 
 K = 17
+NET: Any = create("edgehrnet18")
 WIDTHS = (32, 64, 128, 256)
 CELLS = (64 * 128, 32 * 64, 16 * 32, 8 * 16)  # of each branch at 256x512
 STYLE = Style()
@@ -21,23 +25,23 @@ DESIGN = {
     "heads": Cost(6_579, 53_477_376),
     "total": Cost(2_902_931, 3_343_380_480),
 }
-PIECES = {
+PIECES: dict[str, tuple[Any, int]] = {
     "LiteBlock 32": (lambda: LiteBlock(32, STYLE), 4_992),
     "LiteBlock 64": (lambda: LiteBlock(64, STYLE), 18_176),
     "LiteBlock 128": (lambda: LiteBlock(128, STYLE), 69_120),
     "LiteBlock 256": (lambda: LiteBlock(256, STYLE), 269_312),
-    "T2.b1_keep": (lambda: create("edgehrnet18").stage2.transition.keep, 1_088),
-    "T2.b2_down": (lambda: create("edgehrnet18").stage2.transition.down, 2_528),
-    "T3.b3_down": (lambda: create("edgehrnet18").stage3.transition.down, 9_152),
-    "T4.b4_down": (lambda: create("edgehrnet18").stage4.transition.down, 34_688),
+    "T2.b1_keep": (lambda: NET.stage2.transition.keep, 1_088),
+    "T2.b2_down": (lambda: NET.stage2.transition.down, 2_528),
+    "T3.b3_down": (lambda: NET.stage3.transition.down, 9_152),
+    "T4.b4_down": (lambda: NET.stage4.transition.down, 34_688),
     "Smooth 32": (lambda: smooth(32, STYLE), 9_280),
     "Smooth 64": (lambda: smooth(64, STYLE), 36_992),
     "Smooth 128": (lambda: smooth(128, STYLE), 147_712),
     "Smooth 256": (lambda: smooth(256, STYLE), 590_336),
-    "L5": (lambda: create("edgehrnet18").fpn.lateral5, 33_024),
-    "L4": (lambda: create("edgehrnet18").fpn.lateral4, 16_640),
-    "L3": (lambda: create("edgehrnet18").fpn.lateral3, 8_448),
-    "L2": (lambda: create("edgehrnet18").fpn.lateral2, 4_352),
+    "L5": (lambda: NET.fpn.lateral5, 33_024),
+    "L4": (lambda: NET.fpn.lateral4, 16_640),
+    "L3": (lambda: NET.fpn.lateral3, 8_448),
+    "L2": (lambda: NET.fpn.lateral2, 4_352),
 }
 
 
@@ -93,7 +97,7 @@ def head(outputs: int, cells: int = CELLS[0], inputs: int = 128) -> Cost:
     return Cost(inputs * outputs + outputs, inputs * outputs * cells)
 
 
-SE = Cost((128 * 8 + 8) + (8 * 128 + 128), 2 * 128 * 8)  # on one cell
+SE = Cost((128 * 8 + 8) + (8 * 128 + 128), 2 * 128 * 8)  # on one cell, the mean
 
 
 def coord(height: int, width: int) -> Cost:
@@ -108,7 +112,7 @@ def plus(part: str, *costs: Cost) -> dict[str, Cost]:
 
 HIDDEN = conv(128, 64, 3, CELLS[0])
 DENSE = [Cost(128 + 1, 128 * CELLS[0])]
-# What each option changes, by part; all other parts stay as in the design.
+# Costs that each option changes. All other costs are those of the design.
 OPTIONS: list[tuple[dict, dict[str, Cost]]] = [
     ({"fuse": "weighted"}, plus("fpn", Cost(3 * 2, 0))),
     ({"gate": "se"}, plus("fpn", *[SE] * 6)),
@@ -133,40 +137,40 @@ OPTIONS: list[tuple[dict, dict[str, Cost]]] = [
 ]
 
 
-def test_the_table_of_the_design():
-    assert count(create("edgehrnet18")) == DESIGN
+def test_counts_equal_the_table_of_the_design():
+    assert count(NET) == DESIGN
 
 
-def test_the_arithmetic_of_this_file_gives_the_table_too():
+def test_arithmetic_of_this_file_equals_the_table():
     assert {f"stage{n}": stage(n) for n in (2, 3, 4)} == {f"stage{n}": DESIGN[f"stage{n}"] for n in (2, 3, 4)}
     assert total([head(K), head(2 * K)]) == DESIGN["heads"]
     assert total(DESIGN[part] for part in DESIGN if part != "total") == DESIGN["total"]
 
 
 @pytest.mark.parametrize("piece", PIECES)
-def test_pieces(piece):
+def test_parameters_of_each_block(piece):
     build, expected = PIECES[piece]
     assert sum(p.numel() for p in build().parameters()) == expected
 
 
 @pytest.mark.parametrize(("options", "changed"), OPTIONS, ids=lambda value: str(value)[:60])
-def test_each_option(options, changed):
+def test_costs_with_each_option(options, changed):
     net = create("edgehrnet18", **options)
     parts = {**{part: cost for part, cost in DESIGN.items() if part != "total"}, **changed}
     assert count(net) == {**parts, "total": total(parts.values())}
     assert sum(p.numel() for p in net.parameters()) == total(parts.values()).parameters
 
 
-def test_hardswish_variant_costs_the_same():
+def test_hardswish_variant_has_the_same_costs():
     assert count(create("edgehrnet18_hs")) == DESIGN
 
 
 def test_macs_scale_with_the_picture_and_parameters_with_the_keypoints():
-    assert count(create("edgehrnet18"), (512, 512))["total"].macs == 2 * DESIGN["total"].macs
+    assert count(NET, (512, 512))["total"].macs == 2 * DESIGN["total"].macs
     assert count(create("edgehrnet18", keypoints=4))["heads"] == total([head(4), head(8)])
 
 
-def test_counting_leaves_the_network_alone():
+def test_counting_does_not_change_the_network():
     net = create("edgehrnet18").train()
     before = {name: value.clone() for name, value in net.state_dict().items()}
     count(net)
@@ -176,7 +180,7 @@ def test_counting_leaves_the_network_alone():
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
 
 
-def test_blocks_cost_what_the_arithmetic_says():
+def test_parameters_of_blocks_equal_the_arithmetic():
     block = torch.nn.ModuleDict(
         {"down": Down(32, 64, STYLE), "up": Up(64, 32, 2, STYLE), "c": ConvBNAct(4, 8, 3, STYLE)}
     )

@@ -1,4 +1,4 @@
-"""The whole network: shapes, sizes, options, layouts, in-place operations, recomputation, export."""
+"""EdgeHRNet: shapes, options, memory formats, in-place operations, gradient checkpointing, export."""
 
 import copy
 
@@ -49,6 +49,12 @@ def net_of(seed=0, keypoints=3, name="edgehrnet18", **options):
     return create(name, keypoints=keypoints, **options)
 
 
+@pytest.fixture(scope="module")
+def plain():
+    """A network with default options, not to be changed."""
+    return net_of().eval()
+
+
 def picture(batch=1, height=32, width=64, dtype=torch.float32):
     return torch.rand(batch, 4, height, width, generator=torch.Generator().manual_seed(1), dtype=dtype)
 
@@ -58,7 +64,7 @@ def tensors(output):
 
 
 def backward(net, x):
-    """Gradients of a loss in which every output counts."""
+    """Gradients of a loss that depends on every output."""
     net.zero_grad()
     weights = torch.Generator().manual_seed(2)
     loss = sum((torch.randn(t.shape, generator=weights) * t).mean() for t in tensors(net(x)).values())
@@ -67,7 +73,7 @@ def backward(net, x):
 
 
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (64, 96), (256, 512), (160, 32)])
-def test_shapes(height, width):
+def test_output_shapes(height, width):
     net = net_of(keypoints=5).eval()
     with torch.no_grad():
         out = net(picture(2 if height < 256 else 1, height, width))
@@ -82,27 +88,27 @@ def test_shapes(height, width):
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        ((1, 4, 250, 512), "250x512 .* 224x512 and 256x512"),
-        ((1, 4, 256, 500), "256x500 .* 256x480 and 256x512"),
-        ((1, 4, 33, 65), "33x65 .* 32x64 and 64x96"),
-        ((1, 4, 16, 16), "16x16 .* nearest is 32x32$"),
+        ((1, 4, 250, 512), "250x512.*224x512.*256x512"),
+        ((1, 4, 256, 500), "256x500.*256x480.*256x512"),
+        ((1, 4, 33, 65), "33x65.*32x64.*64x96"),
+        ((1, 4, 16, 16), "16x16.*32x32"),
         ((1, 4, 0, 32), "0x32"),
-        ((1, 3, 64, 64), r"\[B, 4, H, W\].*\[1, 3, 64, 64\]"),
+        ((1, 3, 64, 64), r"\[1, 3, 64, 64\].*\[B, 4, H, W\]"),
         ((4, 64, 64), r"\[4, 64, 64\]"),
     ],
 )
-def test_other_shapes_are_refused(shape, message):
+def test_wrong_input_shape_is_refused(plain, shape, message):
     with pytest.raises(InputError, match=message):
-        net_of()(torch.zeros(shape))
+        plain(torch.zeros(shape))
 
 
-def test_bytes_are_refused():
-    with pytest.raises(InputError, match=r"floating point.*uint8"):
-        net_of()(torch.zeros(1, 4, 32, 32, dtype=torch.uint8))
+def test_uint8_input_is_refused(plain):
+    with pytest.raises(InputError, match="uint8"):
+        plain(torch.zeros(1, 4, 32, 32, dtype=torch.uint8))
 
 
 @pytest.mark.parametrize("options", COMBINATIONS, ids=str)
-def test_options_forward_and_backward(options):
+def test_every_option_gives_its_outputs_and_gradients(options):
     net, x = net_of(**options), picture(2)
     expected = {"hf": (128, 4), "heatmaps": (3, 4), "offsets": (6, 4)}
     for option, extras in EXTRAS.items():
@@ -132,9 +138,9 @@ def test_every_input_channel_and_every_branch_reaches_the_heatmaps():
             lateral.bn.weight.copy_(kept)
 
 
-def test_p5_is_the_lateral_before_smoothing():
+def test_p5_is_the_lateral_map_before_smoothing():
     net = net_of(pyramid=True).eval()
-    seen = {}
+    seen: dict[str, torch.Tensor] = {}
     net.fpn.lateral5.register_forward_hook(lambda m, i, o: seen.update(p5=o.clone()))
     with torch.no_grad():
         assert torch.equal(net(picture()).extras["p5"], seen["p5"])
@@ -144,14 +150,14 @@ def test_p5_is_the_lateral_before_smoothing():
 @pytest.mark.parametrize(
     "options", [{}, EVERYTHING, {"activation": "hardswish", "fpn": "B"}], ids=["plain", "all", "B"]
 )
-def test_in_place_changes_no_output_no_gradient_and_no_input(options, training):
+def test_in_place_gives_equal_outputs_and_gradients_and_keeps_the_input(options, training):
     plain = net_of(inplace=False, **options).train(training)
     fast = net_of(inplace=True, **options).train(training)
     assert any(getattr(m, "inplace", False) for m in fast.modules())
     assert not any(getattr(m, "inplace", False) for m in plain.modules())
     x = picture(2)
     kept = x.clone()
-    # The same operations in the same order: equal to the last bit.
+    # The same operations in the same order give exactly equal values.
     first, second = tensors(plain(x)), tensors(fast(x))
     assert all(torch.equal(first[name], second[name]) for name in first)
     expected, got = backward(plain, x), backward(fast, x)
@@ -174,7 +180,7 @@ def test_checkpointing_gives_the_same_gradients_and_statistics(options):
     assert len(runs) == 4, "the stage was not recomputed"
 
 
-def test_checkpointing_leaves_frozen_norms_frozen_and_rests_in_eval():
+def test_checkpointing_keeps_frozen_norms_and_is_off_in_eval_mode():
     plain, saving = net_of(), net_of(checkpointing=True)
     for net in (plain, saving):
         net.stage3.eval()
@@ -190,8 +196,8 @@ def test_checkpointing_leaves_frozen_norms_frozen_and_rests_in_eval():
 
 def test_unchanged_buffers_restores_after_an_error():
     norm = nn.BatchNorm2d(3)
-    mean = norm.running_mean
-    with pytest.raises(InputError, match="torn down"), unchanged_buffers(norm):
+    mean = norm.get_buffer("running_mean")
+    with pytest.raises(InputError, match="stopped"), unchanged_buffers(norm):
         _work_and_fail(norm)
     assert norm.num_batches_tracked == 0
     assert norm.running_mean is mean
@@ -201,11 +207,11 @@ def test_unchanged_buffers_restores_after_an_error():
 def _work_and_fail(norm):
     norm(torch.randn(2, 3, 4, 4))
     assert norm.num_batches_tracked == 1
-    raise InputError("torn down")
+    raise InputError("stopped")
 
 
 @pytest.mark.parametrize("options", [{}, EVERYTHING], ids=["plain", "all"])
-def test_channels_last_gives_the_same_numbers_in_its_own_layout(options):
+def test_channels_last_gives_the_same_values_in_channels_last(options):
     net = net_of(**options).eval()
     other = copy.deepcopy(net).to(memory_format=torch.channels_last)
     x = picture(2)
@@ -213,12 +219,13 @@ def test_channels_last_gives_the_same_numbers_in_its_own_layout(options):
         expected, got = tensors(net(x)), tensors(other(x.to(memory_format=torch.channels_last)))
     for name, value in got.items():
         assert value.is_contiguous(memory_format=torch.channels_last), name
-        # Other order of summation: float32 rounding grows with the scale of the map, not per element.
+        # Another order of summation. Rounding errors scale with the largest value of the map.
         torch.testing.assert_close(value, expected[name], rtol=0, atol=1e-5 * expected[name].abs().max().item())
 
 
-@pytest.mark.parametrize("options", [{}, EVERYTHING, {"fpn": "B", "gate": "se"}], ids=["plain", "all", "B"])
-def test_exported_graph_gives_the_same_numbers(options):
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [EVERYTHING, {"fpn": "B", "gate": "se"}], ids=["all", "B"])
+def test_exported_graph_gives_the_same_values(options):
     net = net_of(**options).eval()
     x = picture()
     program = torch.export.export(net, (x,))
@@ -229,7 +236,7 @@ def test_exported_graph_gives_the_same_numbers(options):
         torch.testing.assert_close(got[name], value)
 
 
-def test_two_networks_from_one_seed_are_equal_and_share_nothing():
+def test_networks_from_one_seed_are_equal_and_share_no_memory():
     first, second = net_of(3), net_of(3)
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
     assert not {p.data_ptr() for p in first.parameters()} & {p.data_ptr() for p in second.parameters()}
