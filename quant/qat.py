@@ -60,7 +60,7 @@ def _train(args: argparse.Namespace) -> None:
         scores = trainer.run()
         if world.rank > 0:
             return
-        print(f"\nwith simulated INT8: {score_lines(trainer, scores)}\n")
+        print(f"\nsimulated INT8\n{score_lines(trainer, scores)}\n")
         pictures = calibration_pictures(args)
         done = trainer.calibrated(pictures, schemes_of(args), args.method)
         save_and_build(done, args.out, args.name or args.checkpoint.stem, args.targets, pictures)

@@ -30,6 +30,8 @@ def add_training_arguments(p: argparse.ArgumentParser, default: type[TrainSettin
         usual: default of options that depend on the network, such as "the network's usual".
     """
     terms = ", ".join(f"{name}={value:g}" for name, value in vars(Weights()).items())
+    if default is not TrainSettings:
+        terms = f"{usual}, or else {terms}"
     p.add_argument("--sizes", type=parse_size, nargs="+", default=[], metavar="HEIGHTxWIDTH",
                    help=f"input sizes, used in turn by the batches (default: {usual})")  # fmt: skip
     p.add_argument("--batch", type=int, default=default.batch, metavar="N",
@@ -45,7 +47,7 @@ def add_training_arguments(p: argparse.ArgumentParser, default: type[TrainSettin
     p.add_argument("--ema", type=float, default=default.ema, metavar="DECAY",
                    help="decay of the averaged weights, which are the result (default: %(default)s)")  # fmt: skip
     p.add_argument("--weight", dest="weights", type=option, action="append", default=[], metavar="NAME=VALUE",
-                   help=f"factor in the loss; repeatable; names and usual values: {terms} (default: {usual})")  # fmt: skip
+                   help=f"factor of a term of the loss; repeatable (default: {terms})")  # fmt: skip
     p.add_argument("--loss", choices=list(POSE_LOSSES), help=f"loss of linear heatmaps (default: {usual})")
     p.add_argument("--no-augmentation", dest="augment", action="store_false",
                    help="use labeled pictures as they are (default: augment them)")  # fmt: skip

@@ -62,8 +62,13 @@ def score_lines(trainer: Trainer, scores: Mapping[str, float | None]) -> str:
         return f"nothing left to train: {trainer.out} is complete"
     shown = {key: style for key, style in SCORES.items() if scores.get(key) is not None}
     cells = [format(scores[key], style) for key, (_, style) in shown.items()]
-    head = f"validation on {scores['keypoints']:.0f} keypoints, errors in % of the picture's diagonal"
-    return f"{head}\n{validation_set(trainer)}\n{table([name for name, _ in shown.values()], [cells])}"
+    return "\n".join(
+        (
+            f"validation  {validation_set(trainer)}",
+            f"scored      {scores['keypoints']:.0f} keypoints, errors in % of the picture's diagonal",
+            table([heading for heading, _ in shown.values()], [cells]),
+        )
+    )
 
 
 def next_command(trainer: Trainer) -> str:
