@@ -70,7 +70,7 @@ def picture_path(folder: Path, name: str) -> Path:
 
 
 def _only(keypoints: set[tuple[str, ...]]) -> tuple[str, ...]:
-    """Return the only list of keypoints; ValueError if there are none or several."""
+    """Return the only list of keypoints. Raise ValueError if there are none or several."""
     if len(keypoints) != 1:
         raise ValueError(f"its categories have {len(keypoints)} different lists of keypoints, and must have one")
     return next(iter(keypoints))

@@ -23,7 +23,7 @@ Points = NDArray[np.float64]
 Present = NDArray[np.bool_]
 
 SIGMA = 1.5
-"""Standard deviation of this project's own heatmaps, in cells."""
+"""Standard deviation of heatmaps for this project's networks, in cells."""
 OFFSET_RADIUS = 2.0
 """Radius around a keypoint in which offsets are trained, in cells."""
 SDF_CLIP = 8.0

@@ -183,7 +183,7 @@ def read_table(folder: Path, fold: tuple[int, int] | None = None, *, augmented: 
 
 
 def _names(path: Path, rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """Return the keypoint names from the header rows; InputError unless each has an x and a y, in this order."""
+    """Return the keypoint names in the header rows. Raise InputError if their columns are not x and y of each."""
     if len(rows) < 3 or [row[:1] for row in rows] != [["scorer"], ["bodyparts"], ["coords"]]:
         raise InputError(f"{path} is not a table of keypoints: its first rows must be scorer, bodyparts and coords")
     names = rows[1][1::2]

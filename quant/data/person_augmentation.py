@@ -59,7 +59,7 @@ def mirrored(example: Example, flip_pairs: tuple[tuple[int, int], ...]) -> Examp
     )
 
 
-def half_body(example: Example, rng: np.random.Generator) -> Box | None:
+def half_body(example: Example, rng: np.random.Generator) -> Box:
     """Return a box ``xywh`` around the upper or the lower half of the visible keypoints.
 
     The halves are split at the median y. The box stays the same if the chosen half has fewer than three keypoints.

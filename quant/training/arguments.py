@@ -51,11 +51,16 @@ def add_training_arguments(p: argparse.ArgumentParser, default: type[TrainSettin
     p.add_argument("--loss", choices=list(POSE_LOSSES), help=f"loss of linear heatmaps (default: {usual})")
     p.add_argument("--no-augmentation", dest="augment", action="store_false",
                    help="use labeled pictures as they are (default: augment them)")  # fmt: skip
+    _add_process_arguments(p, default)
+
+
+def _add_process_arguments(p: argparse.ArgumentParser, default: type[TrainSettings]) -> None:
+    """Add the options that say how and where a run computes."""
     p.add_argument("--amp", choices=AMP_TYPES, default=default.amp, help="mixed precision (default: %(default)s)")
     p.add_argument("--device", default=default.device,
                    help="torch device, such as cpu, cuda or cuda:1 (default: %(default)s)")  # fmt: skip
     p.add_argument("--workers", type=int, default=default.workers, metavar="N",
-                   help="processes that prepare pictures; 0: none beside this one (default: %(default)s)")  # fmt: skip
+                   help="processes that prepare pictures; with 0, the training process does (default: %(default)s)")  # fmt: skip
     p.add_argument("--validate-every", type=int, default=default.validate_every, metavar="STEPS",
                    help="steps between validations and saved checkpoints (default: %(default)s)")  # fmt: skip
     p.add_argument("--validate-count", type=int, default=default.validate_count, metavar="N",

@@ -278,6 +278,6 @@ def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str,
 
 def _write_whole(path: Path, state: dict[str, Any]) -> None:
     """Write to a temporary file and rename it, so that an interruption never leaves half a file."""
-    beside = path.with_suffix(".tmp")
-    torch.save(state, beside)
-    beside.replace(path)
+    temporary = path.with_suffix(".tmp")
+    torch.save(state, temporary)
+    temporary.replace(path)

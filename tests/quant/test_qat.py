@@ -80,9 +80,13 @@ def test_a_trained_checkpoint_becomes_a_file_that_runs(data, tmp_path, capsys, m
     path = tmp_path / "small.pt"
     save_checkpoint(path, trained.variant, {"keypoints": 4, **trained.options}, trained.state, spec.to_dict(), {})
     out = tmp_path / "out"
-    reads = []
-    load = torch.load
-    monkeypatch.setattr(torch, "load", lambda file, **options: reads.append(Path(file)) or load(file, **options))
+    reads, load = [], torch.load
+
+    def counted(file, **options):
+        reads.append(Path(file))
+        return load(file, **options)
+
+    monkeypatch.setattr(torch, "load", counted)
     # Without --sizes, the input size is the checkpoint's. Distillation needs the float network too.
     arguments = ["--steps", 2, "--batch", 2, "--workers", 0, "--validate-count", 2, "--calibration", COUNT,
                  "--distillation", 1.0]  # fmt: skip

@@ -17,7 +17,8 @@ from quant.data.examples import Example
 SMALL = SPEC.replace(input_size=(64, 64))
 IMAGE = np.random.default_rng(0).integers(0, 256, (90, 130, 3), dtype=np.uint8)
 POINTS = np.array([[30.0, 20.0], [90.0, 25.0], [85.0, 70.0], [35.0, 65.0]])
-PERSON = Example(IMAGE, POINTS, np.ones(4, bool), box=(20.0, 10.0, 80.0, 70.0))
+BOX = (20.0, 10.0, 80.0, 70.0)
+PERSON = Example(IMAGE, POINTS, np.ones(4, bool), box=BOX)
 
 
 class Stream:
@@ -41,7 +42,7 @@ class Stream:
 class TestInput:
     @pytest.mark.parametrize("channels", [3, 4])
     @pytest.mark.parametrize("crop", [None, "hrnet", "udp"])
-    @pytest.mark.parametrize("box", [None, PERSON.box], ids=["whole", "box"])
+    @pytest.mark.parametrize("box", [None, BOX], ids=["whole", "box"])
     def test_without_augmentation_it_has_the_bytes_of_the_runtime(self, channels, crop, box):
         spec = ModelSpec("person", SPEC.keypoints, input_size=(96, 64), crop=crop, channels=channels)
         inputs, _ = prepare(IMAGE, spec, None if box is None or crop is None else [box])
@@ -50,10 +51,10 @@ class TestInput:
 
     def test_augmentation_turns_and_scales_the_runtime_s_crop(self):
         spec = ModelSpec("person", SPEC.keypoints, input_size=(96, 64), crop="hrnet")
-        inputs, (crop,) = prepare(IMAGE, spec, [PERSON.box], rotation=30.0, scale=1.3)
+        inputs, (crop,) = prepare(IMAGE, spec, [BOX], rotation=30.0, scale=1.3)
         found = sample(replace(PERSON, rotation=30.0, scale=1.3), spec)
         np.testing.assert_array_equal(found["image"].numpy(), inputs[0])
-        assert not np.array_equal(inputs, prepare(IMAGE, spec, [PERSON.box])[0])
+        assert not np.array_equal(inputs, prepare(IMAGE, spec, [BOX])[0])
         # The heatmaps peak where this crop puts the points.
         for heat, point in zip(found["heatmaps"].numpy(), spec.grid.to_cells(crop.forward(POINTS)), strict=True):
             row, column = divmod(int(heat.argmax()), 16)

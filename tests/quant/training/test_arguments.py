@@ -127,7 +127,9 @@ class TestQat:
         assert (settings.model, settings.init, settings.codec) == ("edgehrnet18", untrained[0], None)
 
     def test_the_loss_is_that_of_the_training_before(self, untrained: Any) -> None:
-        trained = {"settings": {"loss": "ohkm", "weights": dataclasses.asdict(Weights(peak=8, sdf=0.03))}}
+        trained: dict[str, Any] = {
+            "settings": {"loss": "ohkm", "weights": dataclasses.asdict(Weights(peak=8, sdf=0.03))}
+        }
         settings = self.settings(untrained, **trained)
         assert (settings.loss, settings.weights) == ("ohkm", Weights(peak=8, sdf=0.03))
         settings = self.settings(untrained, "--weight", "peak=9", "--loss", "mse", **trained)
