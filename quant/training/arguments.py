@@ -60,7 +60,7 @@ def _add_process_arguments(p: argparse.ArgumentParser, default: type[TrainSettin
     p.add_argument("--device", default=default.device,
                    help="torch device, such as cpu, cuda or cuda:1 (default: %(default)s)")  # fmt: skip
     p.add_argument("--workers", type=int, default=default.workers, metavar="N",
-                   help="processes that prepare pictures; with 0, the training process does (default: %(default)s)")  # fmt: skip
+                   help="processes that prepare pictures; 0: the training process (default: %(default)s)")  # fmt: skip
     p.add_argument("--validate-every", type=int, default=default.validate_every, metavar="STEPS",
                    help="steps between validations and saved checkpoints (default: %(default)s)")  # fmt: skip
     p.add_argument("--validate-count", type=int, default=default.validate_count, metavar="N",

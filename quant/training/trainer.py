@@ -132,28 +132,32 @@ class Trainer:
         if self.world.rank == 0:
             self.out.mkdir(parents=True, exist_ok=True)
             (self.out / "settings.json").write_text(self._settings_json() + "\n")
-        bar = tqdm(total=settings.steps, initial=self.step, disable=not progress or self.world.rank > 0, unit="step")
         recent: deque[dict[str, float]] = deque(maxlen=AVERAGED)
         every = max(1, settings.steps // LOG_LINES)
         started = time.perf_counter()
-        for batch in self.batches():
-            recent.append(self.train_step(batch))
-            bar.set_postfix(loss=f"{sum(_means(recent).values()):.4f}", refresh=False)
-            bar.update()
-            if self.world.rank > 0:
-                continue
-            line = {"step": self.step, "seconds": round(time.perf_counter() - started, 1), "loss": _means(recent)}
-            if self.step % settings.validate_every == 0 or self.step == settings.steps:
-                scores = self._validate()
-                self._log({**line, **scores})
-                self._save(scores)
-            elif self.step % every == 0:
-                self._log(line)
-        bar.close()
+        hidden = not progress or self.world.rank > 0
+        with tqdm(total=settings.steps, initial=self.step, disable=hidden, unit="step") as bar:
+            for batch in self.batches():
+                recent.append(self.train_step(batch))
+                bar.set_postfix(loss=f"{sum(_means(recent).values()):.4f}", refresh=False)
+                bar.update()
+                if self.world.rank > 0:
+                    continue
+                line = {"step": self.step, "seconds": round(time.perf_counter() - started, 1), "loss": _means(recent)}
+                if self.step % settings.validate_every == 0 or self.step == settings.steps:
+                    scores = self._validate()
+                    self._log({**line, **scores})
+                    self._save(scores)
+                elif self.step % every == 0:
+                    self._log(line)
         return scores
 
     def batches(self) -> Iterator[dict[str, Tensor]]:
-        """Yield the batches of the steps that are left. See `Samples` for their content."""
+        """Yield the batches of the steps that are left. See `Samples` for their content.
+
+        Raises:
+            InputError: a picture cannot be read.
+        """
         settings, extras = self.settings, set(self.network.extra_outputs)
         heads = SampleHeads(auxiliary="aux_p3" in extras, outline=bool(extras & {"boundary", "sdf"}))
         samples = Samples(
@@ -169,7 +173,13 @@ class Trainer:
             rank=self.world.rank,
             world=self.world.size,
         )
-        return iter(DataLoader(samples, settings.batch, num_workers=settings.workers))
+        try:
+            yield from DataLoader(samples, settings.batch, num_workers=settings.workers)
+        except EdgeHRNetError as error:
+            # A worker process puts its traceback before the message.
+            if not str(error).startswith("Caught "):
+                raise
+            raise type(error)(str(error).splitlines()[-1].partition(": ")[2]) from None
 
     def train_step(self, batch: dict[str, Tensor]) -> dict[str, float]:
         """Take one step of the optimizer and return the terms of the loss by name.

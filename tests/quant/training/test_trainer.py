@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from edgehrnet.errors import DeviceError, InputError, MissingImageError
+from edgehrnet.errors import CorruptImageError, DeviceError, InputError, MissingImageError
 from edgehrnet.models.checkpoints import build_model, load_checkpoint
 from quant.data.opening import open_data
 from quant.training.averaging import Ema
@@ -176,6 +176,15 @@ class TestStart:
         (folder / "3.png").unlink()
         with pytest.raises(MissingImageError, match=r"3\.png"):
             Trainer(TrainSettings(**{**tiny, "data": str(folder)}), tmp_path / "out")
+
+    def test_a_corrupt_picture_is_named_in_one_line_by_a_worker_process(self, tiny, labeled, tmp_path):
+        folder = shutil.copytree(labeled, tmp_path / "data")
+        for path in folder.glob("*.png"):
+            path.write_bytes(b"not a picture")
+        trainer = Trainer(TrainSettings(**{**tiny, "data": str(folder), "workers": 1}), tmp_path / "out")
+        with pytest.raises(CorruptImageError, match=r"\.png") as error:
+            next(trainer.batches())
+        assert len(str(error.value).splitlines()) == 1
 
     def test_an_absent_device_is_refused(self, tiny, tmp_path):
         device = "cuda" if not torch.cuda.is_available() else "cuda:99"
