@@ -36,7 +36,7 @@ def description(trainer: Trainer) -> str:
         + ("" if settings.init is None else f", starting from {settings.init}"),
         "input": f"{sizes} (height x width), {kind}",
         "device": f"{trainer.device}{processes}",
-        "steps": f"{settings.steps} of {settings.batch * trainer.world.size} pictures"
+        "steps": f"{settings.steps}, each with {settings.batch * trainer.world.size} pictures"
         + (f", continuing at {trainer.step}" if trainer.step else ""),
         "output": f"{trainer.out}",
     }

@@ -19,6 +19,8 @@ from quant import qat
 from quant.data.documents.corners import held_back_scene
 from quant.int8.fake_quantize import quantizer_name
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 CHECKPOINT = ROOT / "checkpoints" / "document-corners.pt"
 NAMES = ("top-left", "top-right", "bottom-right", "bottom-left")

@@ -13,6 +13,8 @@ from PIL import Image
 from edgehrnet.models.checkpoints import load_checkpoint
 from quant import train
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SHORT = ["--steps", "2", "--batch", "2", "--sizes", "64x64", "--workers", "0", "--validate-every", "2",
          "--validate-count", "2"]  # fmt: skip

@@ -16,6 +16,8 @@ from quant.int8.torch_ao import FakeQuantize
 from quant.training.qat_settings import QatSettings
 from quant.training.qat_trainer import QatTrainer
 
+pytestmark = pytest.mark.slow
+
 BOTH = pytest.mark.parametrize("learned", [False, True], ids=["observed", "learned"])
 
 

@@ -32,6 +32,7 @@ def finished(tiny, tmp_path_factory):
     return folder, Trainer(TrainSettings(**tiny), folder).run(progress=False)
 
 
+@pytest.mark.slow
 class TestFiles:
     def test_checkpoint_and_settings_describe_the_run(self, finished):
         folder, scores = finished
@@ -75,6 +76,7 @@ class TestFiles:
         assert (finished[0] / "ema.pt").read_bytes() == before
 
 
+@pytest.mark.slow
 class TestResume:
     def test_an_interrupted_run_ends_with_the_same_weights_and_log(self, finished, tiny, tmp_path):
         class StopHereError(Exception):
@@ -114,6 +116,7 @@ class TestResume:
             Trainer(TrainSettings(**tiny), tmp_path).resume()
 
 
+@pytest.mark.slow
 class TestSteps:
     def test_a_few_steps_lower_the_loss_and_train_every_head(self, tiny, tmp_path):
         options = {"auxiliary": True, "boundary": True, "sdf": True}
@@ -157,6 +160,7 @@ class TestSteps:
         assert not ema.network.training
 
 
+@pytest.mark.slow
 class TestStart:
     def test_a_checkpoint_gives_the_body_and_new_heads_are_added(self, finished, tiny, tmp_path):
         init = str(finished[0] / "ema.pt")
