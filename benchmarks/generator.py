@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from edgehrnet.cli.arguments import parse_size
 from quant.data.batches import Samples
-from quant.data.documents.corners import SPEC, DocumentCorners
+from quant.data.documents.corners import DocumentCorners
 from quant.training.settings import TrainSettings
 from quant.training.trainer import Trainer
 
@@ -34,19 +34,19 @@ def main() -> None:
     for number in range(WARM):
         data.training(0, number)
     for size in args.sizes:
-        samples = Samples(data, SPEC, WARM, args.count, batch=8, sizes=(size,))
+        samples = Samples(data, WARM, args.count, batch=8, sizes=(size,))
         drawn = timed(samples.__getitem__, range(args.count))
-        print(f"{size[0]}x{size[1]}: drawn and letterboxed in {drawn:.1f} ms, learned in {step(samples, size):.1f} ms")
+        print(f"{size[0]}x{size[1]}: drawn and letterboxed in {drawn:.1f} ms, learned in {step(samples):.1f} ms")
 
 
-def step(samples: Samples, size: tuple[int, int]) -> float:
+def step(samples: Samples) -> float:
     """Return the milliseconds of a training step, bfloat16, for each picture of its batch."""
-    settings = TrainSettings(sizes=(size,), batch=samples.batch, steps=100, amp="bf16")
+    settings = TrainSettings(sizes=samples.sizes, batch=samples.batch, steps=100, amp="bf16")
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(settings, Path(folder))
         batch = next(iter(DataLoader(samples, samples.batch)))
-        trainer.train_step(dict(batch))  # the first one allocates
-        return timed(lambda _: trainer.train_step(dict(batch)), range(5)) / samples.batch
+        trainer._train_step(dict(batch))  # the first one allocates
+        return timed(lambda _: trainer._train_step(dict(batch)), range(5)) / samples.batch
 
 
 def timed(work: Callable[[int], object], numbers: range) -> float:

@@ -20,7 +20,13 @@ INPUT_SIZE = (256, 192)
 """Usual input size (height, width) for crops of persons."""
 
 
-def read_coco(path: Path, fold: tuple[int, int] | None = None, *, augmented: bool = True) -> Labeled:
+def read_coco(
+    path: Path,
+    fold: tuple[int, int] | None = None,
+    *,
+    augmented: bool = True,
+    content: Mapping[str, Any] | None = None,
+) -> Labeled:
     """Read a COCO keypoint JSON file.
 
     An example is an instance with at least one labeled keypoint that is not a crowd. Pictures are in the folder of the
@@ -30,12 +36,13 @@ def read_coco(path: Path, fold: tuple[int, int] | None = None, *, augmented: boo
         path: JSON file.
         fold: see `Labeled`.
         augmented: whether training examples are augmented.
+        content: parsed content of the file. None reads it.
 
     Raises:
         InputError: the file cannot be read, is not COCO keypoints, or has categories with different keypoints.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = content or json.loads(path.read_text(encoding="utf-8"))
         categories = {c["id"]: c for c in content["categories"] if c.get("keypoints")}
         names = _only({tuple(c["keypoints"]) for c in categories.values()})
         skeletons = {tuple((a - 1, b - 1) for a, b in c.get("skeleton", ())) for c in categories.values()}

@@ -27,19 +27,17 @@ def read_logs(paths: Sequence[Path]) -> list[dict[str, Any]]:
 def draw(lines: Sequence[dict[str, Any]], out: Path) -> None:
     """Write a picture: the loss's terms on the left, errors and PCK of the held-back pictures on the right."""
     steps = [line["step"] for line in lines]
-    scored = [line for line in lines if "median_percent" in line]  # the other lines have the loss only
-    at = [line["step"] for line in scored]
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
     left.plot(steps, [sum(line["loss"].values()) for line in lines], marker=".", color="black", label="sum")
     for name in lines[-1]["loss"]:
         left.plot(steps, [line["loss"].get(name) for line in lines], marker=".", label=name)
     left.set(title="training loss", xlabel="step", yscale="log")
     left.legend(**BELOW, ncols=3)
-    right.plot(at, [line["median_percent"] for line in scored], marker=".", label="median error, % of diagonal")
-    right.plot(at, [line["mean_percent"] for line in scored], marker=".", label="mean error, % of diagonal")
+    right.plot(steps, [line["median_percent"] for line in lines], marker=".", label="median error, % of diagonal")
+    right.plot(steps, [line["mean_percent"] for line in lines], marker=".", label="mean error, % of diagonal")
     right.set(title="held-back pictures", xlabel="step", yscale="log")
     share = right.twinx()
-    share.plot(at, [line["pck2"] for line in scored], marker=".", color="tab:green", label="PCK at 2 %")
+    share.plot(steps, [line["pck2"] for line in lines], marker=".", color="tab:green", label="PCK at 2 %")
     share.set(ylim=(0, 100), ylabel="% of corners")
     handles = [*right.get_lines(), *share.get_lines()]
     right.legend(handles=handles, **BELOW, ncols=2)

@@ -4,7 +4,6 @@ import pytest
 from PIL import Image
 
 from quant import curve
-from quant.reporting.training_curve import read_logs
 
 LINE = {"loss": {"heatmaps": 0.1, "offsets": 0.01}, "median_percent": 1.0, "mean_percent": 2.0, "pck2": 80.0}
 
@@ -15,15 +14,7 @@ def test_runs_follow_each_other_and_become_one_picture(tmp_path):
         log = tmp_path / f"{name}.jsonl"
         log.write_text("".join(json.dumps({**LINE, "step": step}) + "\n" for step in steps))
         logs.append(log)
-    assert [line["step"] for line in read_logs(logs)] == [10, 20, 25, 35]
+    assert [line["step"] for line in curve.read_logs(logs)] == [10, 20, 25, 35]
     assert curve.main([*map(str, logs), "--out", str(tmp_path / "curve.png")]) == 0
     with Image.open(tmp_path / "curve.png") as picture:
         assert picture.size == pytest.approx((1210, 506), abs=2)
-
-
-def test_lines_without_scores_are_points_of_the_loss_only(tmp_path):
-    log = tmp_path / "log.jsonl"
-    log.write_text("".join(json.dumps({"step": step, "loss": LINE["loss"]} | (LINE if step == 4 else {})) + "\n"
-                           for step in range(1, 5)))  # fmt: skip
-    assert curve.main([str(log), "--out", str(tmp_path / "curve.png")]) == 0
-    assert (tmp_path / "curve.png").is_file()
