@@ -43,7 +43,7 @@ def add_training_arguments(p: argparse.ArgumentParser, default: type[TrainSettin
     p.add_argument("--warmup", type=float, default=default.warmup, metavar="SHARE",
                    help="share of the steps in which the learning rate rises (default: %(default)s)")  # fmt: skip
     p.add_argument("--canonical", type=float, default=default.canonical, metavar="SHARE",
-                   help="share of the steps with a fixed order of the corners (default: %(default)s)")  # fmt: skip
+                   help="share of the steps with a fixed order of cyclic keypoints (default: %(default)s)")  # fmt: skip
     p.add_argument("--ema", type=float, default=default.ema, metavar="DECAY",
                    help="decay of the averaged weights, which are the result (default: %(default)s)")  # fmt: skip
     p.add_argument("--weight", dest="weights", type=option, action="append", default=[], metavar="NAME=VALUE",
