@@ -1,5 +1,6 @@
 """Trainer: its files, log, resuming, and what it refuses."""
 
+import gc
 import json
 import shutil
 from pathlib import Path
@@ -178,7 +179,9 @@ class TestStart:
         with pytest.raises(MissingImageError, match=r"3\.png"):
             Trainer(TrainSettings(**{**tiny, "data": str(folder)}), tmp_path / "out")
 
-    def test_a_corrupt_picture_is_named_in_one_line_by_a_worker_process(self, tiny, labeled, tmp_path):
+    def test_a_corrupt_picture_is_named_in_one_line_by_a_worker_process(self, tiny, labeled, tmp_path, monkeypatch):
+        # The seconds for which torch waits for a worker process that is to end.
+        monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.2)
         folder = shutil.copytree(labeled, tmp_path / "data")
         for path in folder.glob("*.png"):
             path.write_bytes(b"not a picture")
@@ -186,6 +189,8 @@ class TestStart:
         with pytest.raises(CorruptImageError, match=r"\.png") as error:
             next(trainer.batches())
         assert len(str(error.value).splitlines()) == 1
+        del error  # its traceback keeps the worker process alive
+        gc.collect()
 
     def test_an_absent_device_is_refused(self, tiny, tmp_path):
         device = "cuda" if not torch.cuda.is_available() else "cuda:99"
