@@ -16,12 +16,18 @@ Transform: TypeAlias = Letterbox | Crop
 
 
 def prepare(
-    image: NDArray[np.uint8], spec: ModelSpec, boxes: ArrayLike | None = None
+    image: NDArray[np.uint8],
+    spec: ModelSpec,
+    boxes: ArrayLike | None = None,
+    *,
+    rotation: float = 0.0,
+    scale: float = 1.0,
 ) -> tuple[NDArray[np.uint8], tuple[Transform, ...]]:
     """Make the N network inputs of one picture: ``(N, height, width, 4)`` u8 RGB + mask, and their transforms.
 
     ``image`` is ``(H, W, 3)`` u8 RGB, ``boxes`` ``(N, 4)`` x, y, width, height in its pixels, as COCO has them. A
     network for crops looks at everything if there are none; one for whole pictures takes none: UnsupportedError.
+    ``rotation`` in degrees and ``scale`` vary every crop, for augmentation; see Crop.
     """
     if spec.crop is None:
         if boxes is not None:
@@ -29,7 +35,7 @@ def prepare(
         pixels, box = letterbox(image, spec.input_size)
         return pixels[None], (box,)
     rows = [None] if boxes is None else check_boxes(boxes)
-    crops = tuple(fit_crop(image, spec, row) for row in rows)
+    crops = tuple(fit_crop(image, spec, row, rotation=rotation, scale=scale) for row in rows)
     inputs = np.zeros((len(crops), *spec.input_size, 4), np.uint8)
     for pixels, place in zip(inputs, crops, strict=True):
         pixels[...] = crop(image, place)

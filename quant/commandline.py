@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgehrnet.errors import EdgeHRNetError, InputError, nearest
+from edgehrnet.errors import EdgeHRNetError
 from quant.data.opening import ACCEPTED, open_pictures, parse_fold
 from quant.files.model_file import TARGETS
 from quant.int8.calibration import METHODS, PICTURES
 from quant.int8.scheme import SCHEMES, Int8Scheme
-from quant.training.losses import Weights
 
 
 def add_arguments(p: argparse.ArgumentParser) -> None:
@@ -56,43 +51,6 @@ def compute_capability(text: str) -> tuple[int, int]:
         return int(major), int(minor)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no compute capability; write it as 8.6") from None
-
-
-def option(text: str) -> tuple[str, Any]:
-    """``"fuse=weighted"`` -> ("fuse", "weighted"); numbers, true, false and lists as in JSON.
-
-    >>> option("auxiliary=true"), option("fuse=weighted")
-    (('auxiliary', True), ('fuse', 'weighted'))
-    """
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise argparse.ArgumentTypeError(f"{text!r}: write NAME=VALUE, such as fuse=weighted")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
-
-
-def add_weight(p: argparse.ArgumentParser, otherwise: str) -> None:
-    """Add ``--weight``, for loss_weights; ``otherwise`` says what holds where it is not given."""
-    names = ", ".join(f.name for f in fields(Weights))
-    p.add_argument("--weight", dest="weights", type=option, action="append", default=[], metavar="NAME=VALUE",
-                   help=f"factor of the loss: {names}; repeatable (default: {otherwise})")  # fmt: skip
-
-
-def loss_weights(given: Sequence[tuple[str, Any]]) -> Weights:
-    """Return the loss's factors with some of them changed; InputError for an unknown name or no number.
-
-    >>> loss_weights([("peak", 10)]).peak
-    10
-    """
-    names = [f.name for f in fields(Weights)]
-    for name, value in given:
-        if name not in names:
-            raise InputError(f"--weight {name}: {nearest(name, names)}")
-        if not isinstance(value, int | float) or not 0 <= value < math.inf:
-            raise InputError(f"--weight {name}={value}: a number from 0, such as {name}=0.5")
-    return Weights(**dict(given))
 
 
 def run(

@@ -1,1 +1,1 @@
-"""Synthetic pictures with exact ground truth for training and tests."""
+"""Data sets of labeled pictures, augmentation, and the encoding of keypoints as heatmaps."""

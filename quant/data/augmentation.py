@@ -1,4 +1,7 @@
-"""A labeled photograph -> one that could have been taken a moment later: turned, scaled, moved, lit differently."""
+"""Augment a labeled photograph: rotate, scale, shift, and change light and noise.
+
+The ranges are those between two photographs taken a moment apart.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +14,24 @@ from PIL import Image
 
 from quant.data.examples import Example
 
-TURN = 10.0  # degrees to either side
-SCALE = 0.2  # share by which the picture grows or shrinks
-MOVE = 0.06  # share of the picture's side
-LIGHT = 0.25  # brightness and contrast, as shares
-NOISE = 6.0  # gray levels, the largest standard deviation
+TURN = 10.0
+"""Largest rotation to either side, in degrees."""
+SCALE = 0.2
+"""Largest change of size, as a natural logarithm."""
+MOVE = 0.06
+"""Largest shift, as a share of the picture's side."""
+LIGHT = 0.25
+"""Largest change of brightness and contrast, as shares."""
+NOISE = 6.0
+"""Largest standard deviation of the noise, in gray levels."""
 
 
 def augment(example: Example, rng: np.random.Generator) -> Example:
-    """Return a copy of the example, turned, scaled and moved about its center, with other light and noise.
+    """Return a randomly rotated, scaled, shifted and relit copy of the example.
 
-    The size stays; what comes in from outside is black, before light and noise; a point that leaves the picture is
-    no longer visible. Never mirrored: left and right of a labeled thing need not be alike.
+    The size of the picture stays the same, and areas from outside are black before light and noise are applied. A
+    point that leaves the picture becomes invisible. Pictures are never mirrored, since the left and the right of a
+    labeled object may differ.
     """
     height, width = example.image.shape[:2]
     matrix = _similarity(rng, width, height)
@@ -42,12 +51,16 @@ def augment(example: Example, rng: np.random.Generator) -> Example:
 
 
 def inside(points: NDArray[np.float64], width: int, height: int) -> NDArray[np.bool_]:
-    """Return ``(K,)``: which of the points ``(K, 2)`` lie on a pixel of a picture of this size."""
+    """Return ``(K,)``, True for each of the points ``(K, 2)`` that lies in a picture of this size in pixels."""
     return np.asarray(((points >= -0.5) & (points < np.array([width, height]) - 0.5)).all(axis=1))
 
 
 def _similarity(rng: np.random.Generator, width: int, height: int) -> NDArray[np.float64]:
-    """Draw a turn, a scale and a shift; ``(3, 3)``, from old to new continuous picture coordinates."""
+    """Choose a random rotation, scale and shift.
+
+    Returns:
+        Matrix ``(3, 3)`` from old to new continuous picture coordinates.
+    """
     angle = math.radians(rng.uniform(-TURN, TURN))
     scale = math.exp(rng.uniform(-SCALE, SCALE))
     cosine, sine = scale * math.cos(angle), scale * math.sin(angle)

@@ -1,4 +1,4 @@
-"""Examples as training samples: picture -> letterbox or crop -> targets in heatmap cells."""
+"""Turn examples into training samples: network input and ground-truth maps."""
 
 from __future__ import annotations
 
@@ -12,30 +12,27 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from edgehrnet.picture.cells import CellGrid
-from edgehrnet.picture.crops import crop
-from edgehrnet.picture.letterbox import letterbox
-from edgehrnet.preparation import Transform, fit_crop
+from edgehrnet.preparation import prepare
 from edgehrnet.spec import ModelSpec
-from quant.data.codecs import CODECS, SDF_CLIP, Codec, heatmap_target, outline_targets
+from quant.data.codecs import CODECS, SDF_CLIP, Codec, MapLayout, gaussian_heatmaps, outline_maps
 from quant.data.examples import DataSet, Example
 
 
 @dataclass(frozen=True)
 class SampleHeads:
-    """Which targets to draw besides heatmaps and offsets."""
+    """Heads of the network that need ground truth in addition to heatmaps and offsets."""
 
     auxiliary: bool = False
+    """Add ``aux_p3`` and ``aux_p4``, heatmaps ``(K, h, w)`` at strides 8 and 16."""
     outline: bool = False
+    """Add ``boundary (1, h, w)``, ``sdf (1, h, w)`` and ``outline_weight ()``, 0 where the outline is unknown."""
 
 
 class Samples(Dataset[dict[str, Tensor]]):
-    """``count`` samples from number ``start`` on; all samples of one batch share an input size.
+    """A stream of training samples in which all samples of a batch have the same input size.
 
-    A sample holds ``image (H, W, C)`` u8, what the codec draws, and if asked for ``aux_p3``, ``aux_p4``,
-    ``boundary (1, h, w)``, ``sdf (1, h, w)`` and ``outline_weight ()``, 0 where no outline is known. ``spec``: of the
-    network that is trained.
-    The input size (height, width) of batch b is ``sizes[b % len(sizes)]``. Several processes share one stream:
-    process ``rank`` of ``world`` takes every world-th batch.
+    A sample holds ``image (H, W, C)`` u8, the maps of the codec and those of `SampleHeads`. The input size of batch b
+    is ``sizes[b % len(sizes)]``.
     """
 
     def __init__(
@@ -53,6 +50,21 @@ class Samples(Dataset[dict[str, Tensor]]):
         rank: int = 0,
         world: int = 1,
     ) -> None:
+        """Open the stream at sample ``start``.
+
+        Args:
+            data: source of the examples.
+            spec: spec of the network to train.
+            start: index of the first sample, counted in this process.
+            count: number of samples.
+            codec: encoding of the keypoints.
+            batch: samples in a batch.
+            sizes: input sizes (height, width), used in turn by the batches.
+            seed: seed of the data set's stream.
+            heads: heads that need more ground truth.
+            rank: index of this process. Processes share one stream: this one takes every ``world``-th batch.
+            world: number of processes.
+        """
         self.data, self.codec = data, codec
         self.specs = [spec.replace(input_size=size) for size in sizes]
         self.start, self.count, self.batch = start, count, batch
@@ -73,28 +85,24 @@ class Samples(Dataset[dict[str, Tensor]]):
 def sample(
     example: Example, spec: ModelSpec, heads: SampleHeads = SampleHeads(), codec: Codec = CODECS["offset"]
 ) -> dict[str, Tensor]:
-    """Turn an example into network input and targets, at the spec's input size; see Samples."""
-    transform: Transform
-    if spec.crop is None:
-        image, transform = letterbox(example.image, spec.input_size)
-    else:
-        transform = fit_crop(example.image, spec, example.box, rotation=example.rotation, scale=example.scale)
-        image = crop(example.image, transform)
+    """Turn an example into network input and ground-truth maps at the spec's input size. See `Samples`."""
+    boxes = None if spec.crop is None or example.box is None else [example.box]
+    inputs, (transform,) = prepare(example.image, spec, boxes, rotation=example.rotation, scale=example.scale)
     points = transform.forward(example.points)
     height, width = spec.input_size
     grid, shape = spec.grid, (height // spec.stride, width // spec.stride)
-    arrays: dict[str, NDArray[Any]] = {"image": np.ascontiguousarray(image[..., : spec.channels])}
-    arrays |= codec.draw(points, example.visible, grid, shape, codec.sigma(spec.input_size))
+    arrays: dict[str, NDArray[Any]] = {"image": np.ascontiguousarray(inputs[0, ..., : spec.channels])}
+    arrays |= codec.encode(points, example.visible, MapLayout(grid, shape, codec.sigma(spec.input_size)))
     if heads.auxiliary:
         for name, stride in (("aux_p3", 8), ("aux_p4", 16)):
             coarse = CellGrid(stride, (stride - 1) / 2)
             shape_coarse = (height // stride, width // stride)
-            arrays[name] = heatmap_target(points, example.visible, coarse, shape_coarse)
+            arrays[name] = gaussian_heatmaps(points, example.visible, coarse, shape_coarse)
     if heads.outline:
         boundary = np.zeros(shape, np.float32)
         distance = np.full(shape, SDF_CLIP, np.float32)
         if not example.empty:
-            boundary, distance = outline_targets(points, grid, shape)
+            boundary, distance = outline_maps(points, grid, shape)
         arrays["boundary"], arrays["sdf"] = boundary[None], distance[None]
         arrays["outline_weight"] = np.array(example.empty or example.outlined, np.float32)
     return {name: torch.from_numpy(array) for name, array in arrays.items()}

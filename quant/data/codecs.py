@@ -1,14 +1,13 @@
-"""Keypoints in network-input pixels -> what the network should answer, drawn in heatmap cells.
+"""Encode keypoints as ground-truth heatmaps, and name the decoder and crop that belong to each encoding.
 
-The cell of a pixel is CellGrid.to_cells, the inverse of what the decoder uses. A point keeps its exact place, but
-for ``msra``, which the first HRNets were trained with. CODECS says which targets, crops and decoders belong together.
+`CellGrid.to_cells` maps input pixels to heatmap cells, and decoders use its inverse. Keypoints keep their sub-cell
+position, except in ``msra``, the encoding of the first HRNets, which rounds to the nearest cell.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,31 +21,75 @@ from edgehrnet.spec import DecodeMethod, ModelSpec
 Array = NDArray[np.float32]
 Points = NDArray[np.float64]
 Present = NDArray[np.bool_]
-Draw = Callable[[Points, Present, CellGrid, tuple[int, int], float], dict[str, Array]]
 
-SIGMA = 1.5  # cells; the width of a heatmap's blob
-OFFSET_RADIUS = 2.0  # cells around a keypoint in which offsets are trained
-SDF_CLIP = 8.0  # cells; beyond it the distance says nothing local
+SIGMA = 1.5
+"""Standard deviation of heatmaps for this project's networks, in cells."""
+OFFSET_RADIUS = 2.0
+"""Radius around a keypoint in which offsets are trained, in cells."""
+SDF_CLIP = 8.0
+"""Largest signed distance to the outline, in cells. Farther away, it says nothing about the place."""
 
 
-def heatmap_target(
+@dataclass(frozen=True)
+class MapLayout:
+    """Where the cells of a heatmap lie in the network input, and how wide a keypoint is on it."""
+
+    grid: CellGrid
+    """Map between input pixels and cells."""
+    shape: tuple[int, int]
+    """(height, width) of the heatmap in cells."""
+    sigma: float
+    """Standard deviation of a keypoint's Gaussian in cells."""
+
+
+Encode = Callable[[Points, Present, MapLayout], dict[str, Array]]
+
+
+@dataclass(frozen=True)
+class Codec:
+    """A way to encode keypoints as heatmaps, and the crop and decoder that belong to it."""
+
+    encode: Encode
+    """Function of points ``(K, 2)`` x, y in input pixels, present ``(K,)`` and a `MapLayout`.
+
+    It returns ``heatmaps (K, h, w)``, all zero where a point is not present, and ``weight (K,)``, the weight of each
+    heatmap in the loss. For networks with offsets it adds ``offsets (K, 2, h, w)``.
+    """
+    sigma: Callable[[tuple[int, int]], float]
+    """Function from input size (height, width) to sigma in cells."""
+    crop: CropConvention | None
+    """Crop convention for the ModelSpec. None fits any."""
+    decode: DecodeMethod
+    """Decoder for the ModelSpec."""
+
+
+def gaussian_heatmaps(
     points: Points,
     present: Present,
     grid: CellGrid,
     shape: tuple[int, int],
     sigma: float = SIGMA,
 ) -> Array:
-    """Draw a Gaussian around each point: ``(K, h, w)`` in 0..1, all zero where ``present`` is False.
+    """Draw a Gaussian around each point, with its exact position as the center.
 
-    ``points`` ``(K, 2)`` x, y in input pixels, ``shape`` = (h, w) in cells. The center is not rounded
-    ("unbiased" targets of DARK, Zhang, CVPR 2020).
+    These are the "unbiased" heatmaps of DARK (Zhang, CVPR 2020).
+
+    Args:
+        points: ``(K, 2)`` x, y in input pixels.
+        present: ``(K,)``, False for points to leave out.
+        grid: map between input pixels and cells.
+        shape: (height, width) in cells.
+        sigma: standard deviation in cells.
+
+    Returns:
+        ``(K, h, w)`` in 0..1, all zero where ``present`` is False.
     """
     dx, dy = _displacements(points, grid, shape)
-    blobs = np.exp(-(dx**2 + dy**2) / (2 * sigma**2)) * present[:, None, None]
-    return blobs.astype(np.float32)
+    gaussians = np.exp(-(dx**2 + dy**2) / (2 * sigma**2)) * present[:, None, None]
+    return gaussians.astype(np.float32)
 
 
-def offset_target(
+def offset_maps(
     points: Points,
     present: Present,
     grid: CellGrid,
@@ -54,7 +97,7 @@ def offset_target(
 ) -> tuple[Array, Array]:
     """Return offsets ``(K, 2, h, w)`` in cells from each cell to the point, and weights ``(K, h, w)`` 0 or 1.
 
-    The weight is 1 within OFFSET_RADIUS of a present point; the offsets elsewhere are 0.
+    The weight is 1 within OFFSET_RADIUS of a present point. Elsewhere, weights and offsets are 0.
     """
     dx, dy = _displacements(points, grid, shape)
     near = (dx**2 + dy**2 <= OFFSET_RADIUS**2) & present[:, None, None]
@@ -62,93 +105,11 @@ def offset_target(
     return offsets.astype(np.float32), near.astype(np.float32)
 
 
-def msra_target(
-    points: Points,
-    present: Present,
-    grid: CellGrid,
-    shape: tuple[int, int],
-    sigma: float,
-) -> tuple[Array, Array]:
-    """Draw a Gaussian around the cell nearest to each point, within 3 sigma of it: ``(K, h, w)``, 1 at that cell.
+def outline_maps(points: Points, grid: CellGrid, shape: tuple[int, int]) -> tuple[Array, Array]:
+    """Return the outline of a closed polygon ``(h, w)`` in 0..1 and its signed distance ``(h, w)`` in cells.
 
-    Arguments as of heatmap_target. The second value ``(K,)`` is each map's weight in the loss: 0 where a point is
-    absent, or so far outside that the window's cells are too. Source: Simple Baselines, Xiao, ECCV 2018.
-    """
-    nearest = _nearest(grid.to_cells(points))
-    return _windows(nearest, nearest, present, shape, sigma)
-
-
-def dark_target(
-    points: Points,
-    present: Present,
-    grid: CellGrid,
-    shape: tuple[int, int],
-    sigma: float,
-) -> tuple[Array, Array]:
-    """Draw heatmap_target, ``(K, h, w)``, and return each map's weight ``(K,)``, as of msra_target.
-
-    Source: DARK, Zhang, CVPR 2020.
-    """
-    weights = present & _in_reach(grid.to_cells(points), shape, 3 * sigma)
-    return heatmap_target(points, weights, grid, shape, sigma), weights.astype(np.float32)
-
-
-def udp_target(
-    points: Points,
-    present: Present,
-    grid: CellGrid,
-    shape: tuple[int, int],
-    sigma: float,
-) -> tuple[Array, Array]:
-    """Draw a Gaussian around each point, within 3 sigma of the cell nearest to it: ``(K, h, w)`` and weights ``(K,)``.
-
-    Arguments and weights as of msra_target; ``grid`` should be CellGrid.corners. Source: UDP, Huang, CVPR 2020.
-    """
-    cells = grid.to_cells(points)
-    return _windows(cells, _nearest(cells), present, shape, sigma)
-
-
-def udp_offset_targets(
-    points: Points,
-    present: Present,
-    grid: CellGrid,
-    shape: tuple[int, int],
-) -> tuple[Array, Array, Array]:
-    """Draw a disc around each point, ``(K, h, w)`` 0 or 1, and on it the offsets to the point ``(K, 2, h, w)``.
-
-    Offsets are in offset_radius, which is the disc's: -1..1. The third value ``(K,)`` is 1 where a point is present,
-    on the map or not, as published. Source: UDP, Huang, CVPR 2020.
-    """
-    radius = offset_radius(shape)
-    dx, dy = (distance / radius for distance in _displacements(points, grid, shape))
-    discs = (dx**2 + dy**2 <= 1) & present[:, None, None]
-    offsets = np.stack([dx, dy], axis=1) * discs[:, None]
-    return discs.astype(np.float32), offsets.astype(np.float32), present.astype(np.float32)
-
-
-def pose_sigma(input_size: tuple[int, int]) -> float:
-    """Return the width of a published network's blobs in cells, for an input (height, width).
-
-    >>> pose_sigma((256, 192)), pose_sigma((256, 256)), pose_sigma((384, 288))
-    (2.0, 2.0, 3.0)
-    """
-    return 2 * input_size[0] / 256
-
-
-def kernel_for(input_size: tuple[int, int]) -> int:
-    """Return the cells that the decoders of such blobs blur over: 11 for a sigma of 2, 17 for one of 3.
-
-    >>> kernel_for((256, 192)), kernel_for((384, 288))
-    (11, 17)
-    """
-    return 2 * round(3 * pose_sigma(input_size) - 1) + 1
-
-
-def outline_targets(points: Points, grid: CellGrid, shape: tuple[int, int]) -> tuple[Array, Array]:
-    """Return the outline of a closed polygon ``(h, w)`` 0..1 and its signed distance ``(h, w)`` in cells.
-
-    The distance is negative inside, positive outside, clipped at +-SDF_CLIP; the outline is a Gaussian of one cell
-    around distance zero.
+    The distance is negative inside, positive outside, and clipped at +-SDF_CLIP. The outline is a Gaussian of one
+    cell around distance zero.
     """
     corners = grid.to_cells(points)
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float64)
@@ -166,106 +127,94 @@ def outline_targets(points: Points, grid: CellGrid, shape: tuple[int, int]) -> t
     return boundary.astype(np.float32), signed.astype(np.float32)
 
 
-def _nearest(cells: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Round as published: half up, and below zero towards zero."""
-    return np.trunc(cells + 0.5)
-
-
-def _windows(
-    centers: NDArray[np.float64],
-    middles: NDArray[np.float64],
-    present: Present,
-    shape: tuple[int, int],
-    sigma: float,
-) -> tuple[Array, Array]:
-    """Draw Gaussians around ``centers`` ``(K, 2)`` in cells, within 3 sigma of ``middles`` on each axis."""
-    reach = int(3 * sigma)
-    weights = present & _in_reach(middles, shape, reach)
-    x, y = np.arange(shape[1]), np.arange(shape[0])[:, None]
-    dx, dy = (centers[:, axis, None, None] - own for axis, own in ((0, x), (1, y)))
-    far_x, far_y = (np.abs(middles[:, axis, None, None] - own) > reach for axis, own in ((0, x), (1, y)))
-    blobs = np.exp(-(dx**2 + dy**2) / (2 * sigma**2))
-    drawn = np.where(far_x | far_y | ~weights[:, None, None], 0, blobs)
-    return drawn.astype(np.float32), weights.astype(np.float32)
-
-
-def _in_reach(cells: NDArray[np.float64], shape: tuple[int, int], reach: float) -> NDArray[np.bool_]:
-    """Whether ``(K, 2)`` cells are within ``reach`` of the map; as published, one more cell counts above and left."""
-    inside: NDArray[np.bool_] = np.all((cells - reach < shape[::-1]) & (cells + reach + 1 >= 0), axis=1)
-    return inside
-
-
-def _displacements(
-    points: Points, grid: CellGrid, shape: tuple[int, int]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """From every cell to every point, ``(K, h, w)`` in cells, x and y apart."""
-    cells = grid.to_cells(points)
-    dx = cells[:, 0, None, None] - np.arange(shape[1])[None, None, :]
-    dy = cells[:, 1, None, None] - np.arange(shape[0])[None, :, None]
-    return np.broadcast_arrays(dx, dy)  # type: ignore[return-value]
-
-
-def _draw_blobs(
-    target: Callable[[Points, Present, CellGrid, tuple[int, int], float], tuple[Array, Array]],
-    points: Points,
-    present: Present,
-    grid: CellGrid,
-    shape: tuple[int, int],
-    sigma: float,
-) -> dict[str, Array]:
-    heatmaps, weight = target(points, present, grid, shape, sigma)
-    return {"heatmaps": heatmaps, "weight": weight}
-
-
-def _draw_offset(
-    points: Points, present: Present, grid: CellGrid, shape: tuple[int, int], sigma: float
-) -> dict[str, Array]:
-    offsets, weight = offset_target(points, present, grid, shape)
-    heatmaps = heatmap_target(points, present, grid, shape, sigma)
+def encode_offset(points: Points, present: Present, layout: MapLayout) -> dict[str, Array]:
+    """Encode as Gaussians and offsets. ``offset_weight (K, h, w)`` is 1 where offsets are trained."""
+    offsets, weight = offset_maps(points, present, layout.grid, layout.shape)
+    heatmaps = gaussian_heatmaps(points, present, layout.grid, layout.shape, layout.sigma)
     return {"heatmaps": heatmaps, "weight": present.astype(np.float32), "offsets": offsets, "offset_weight": weight}
 
 
-def _draw_udp_offset(
-    points: Points,
-    present: Present,
-    grid: CellGrid,
-    shape: tuple[int, int],
-    sigma: float,  # noqa: ARG001 - a disc has a radius instead
-) -> dict[str, Array]:
-    discs, offsets, weight = udp_offset_targets(points, present, grid, shape)
-    return {"heatmaps": discs, "weight": weight, "offsets": offsets}
+def encode_msra(points: Points, present: Present, layout: MapLayout) -> dict[str, Array]:
+    """Encode as a Gaussian around the cell nearest to each point, cut off at 3 sigma. It is 1 at that cell.
+
+    The weight is 0 where a point is absent, or so far outside that the cut-off Gaussian does not reach the map.
+    Source: Simple Baselines, Xiao, ECCV 2018.
+    """
+    nearest = _nearest(layout.grid.to_cells(points))
+    return _windows(nearest, nearest, present, layout)
 
 
-def _own_sigma(input_size: tuple[int, int]) -> float:  # noqa: ARG001 - the signature of pose_sigma
+def encode_dark(points: Points, present: Present, layout: MapLayout) -> dict[str, Array]:
+    """Encode as `gaussian_heatmaps`, with the weights of `encode_msra`. Source: DARK, Zhang, CVPR 2020."""
+    weights = present & _in_reach(layout.grid.to_cells(points), layout.shape, 3 * layout.sigma)
+    heatmaps = gaussian_heatmaps(points, weights, layout.grid, layout.shape, layout.sigma)
+    return {"heatmaps": heatmaps, "weight": weights.astype(np.float32)}
+
+
+def encode_udp(points: Points, present: Present, layout: MapLayout) -> dict[str, Array]:
+    """Encode as a Gaussian around each point, cut off 3 sigma from the cell nearest to it.
+
+    The weights are those of `encode_msra`. The grid should be CellGrid.corners. Source: UDP, Huang, CVPR 2020.
+    """
+    cells = layout.grid.to_cells(points)
+    return _windows(cells, _nearest(cells), present, layout)
+
+
+def encode_udp_offset(points: Points, present: Present, layout: MapLayout) -> dict[str, Array]:
+    """Encode as a disc around each point, 0 or 1, with the offsets to the point on it.
+
+    The disc's radius is `offset_radius`, and sigma is not used. Offsets are divided by the radius, so they are in
+    -1..1. The weight is 1 where a point is present, on the map or not, as published. Source: UDP, Huang, CVPR 2020.
+    """
+    radius = offset_radius(layout.shape)
+    dx, dy = (distance / radius for distance in _displacements(points, layout.grid, layout.shape))
+    discs = (dx**2 + dy**2 <= 1) & present[:, None, None]
+    offsets = np.stack([dx, dy], axis=1) * discs[:, None]
+    return {
+        "heatmaps": discs.astype(np.float32),
+        "weight": present.astype(np.float32),
+        "offsets": offsets.astype(np.float32),
+    }
+
+
+def constant_sigma(input_size: tuple[int, int]) -> float:  # noqa: ARG001 - the signature of pose_sigma
+    """Return SIGMA in cells for any input size.
+
+    >>> constant_sigma((256, 512))
+    1.5
+    """
     return SIGMA
 
 
-@dataclass(frozen=True)
-class Codec:
-    """How keypoints become maps, and maps keypoints again.
+def pose_sigma(input_size: tuple[int, int]) -> float:
+    """Return the sigma of the published networks in cells for an input (height, width).
 
-    ``draw``: (points, present, grid, shape, sigma) of heatmap_target -> ``heatmaps (K, h, w)``, ``weight (K,)``, and
-    where the network answers offsets ``offsets (K, 2, h, w)``. ``sigma``: input size (height, width) -> cells.
-    ``crop``: the ModelSpec's, None for any. ``decode``: the ModelSpec's.
+    >>> pose_sigma((256, 192)), pose_sigma((256, 256)), pose_sigma((384, 288))
+    (2.0, 2.0, 3.0)
     """
+    return 2 * input_size[0] / 256
 
-    draw: Draw
-    sigma: Callable[[tuple[int, int]], float]
-    crop: CropConvention | None
-    decode: DecodeMethod
+
+def kernel_for(input_size: tuple[int, int]) -> int:
+    """Return the width of the blur in decoders of the published networks, in cells: 11 for sigma 2, 17 for sigma 3.
+
+    >>> kernel_for((256, 192)), kernel_for((384, 288))
+    (11, 17)
+    """
+    return 2 * round(3 * pose_sigma(input_size) - 1) + 1
 
 
 CODECS: Mapping[str, Codec] = {
-    "offset": Codec(_draw_offset, _own_sigma, None, "offset"),
-    "msra": Codec(partial(_draw_blobs, msra_target), pose_sigma, "hrnet", "quarter"),
-    "dark": Codec(partial(_draw_blobs, dark_target), pose_sigma, "hrnet", "dark"),
-    "udp": Codec(partial(_draw_blobs, udp_target), pose_sigma, "udp", "udp"),
-    "udp-offset": Codec(_draw_udp_offset, pose_sigma, "udp", "udp-offset"),
+    "offset": Codec(encode_offset, constant_sigma, None, "offset"),
+    "msra": Codec(encode_msra, pose_sigma, "hrnet", "quarter"),
+    "dark": Codec(encode_dark, pose_sigma, "hrnet", "dark"),
+    "udp": Codec(encode_udp, pose_sigma, "udp", "udp"),
+    "udp-offset": Codec(encode_udp_offset, pose_sigma, "udp", "udp-offset"),
 }
 
 
 def usual_codec(spec: ModelSpec) -> str:
-    """Return the name of the codec that a network of this spec was trained with, as far as its decoding tells."""
+    """Return the name of the codec that a network with this spec was trained with, inferred from its decoder."""
     if spec.heatmap_values == "logits":
         return "offset"
     if spec.crop == "udp":
@@ -274,15 +223,58 @@ def usual_codec(spec: ModelSpec) -> str:
 
 
 def with_codec(spec: ModelSpec, name: str) -> ModelSpec:
-    """Return the spec of a network that is trained with this codec.
+    """Return the spec with the crop, decoder and outputs of a codec.
 
-    Raises InputError if the codec is for crops of boxes, with which the data has none.
+    Raises:
+        InputError: the codec is for crops of boxes, and the spec is for whole pictures.
     """
     codec = CODECS[name]
     if spec.crop is None and codec.crop == "udp":
-        raise InputError(f"codec {name!r} is for crops of boxes, of which {spec.name!r} has none; use dark")
+        raise InputError(f"codec {name!r} needs crops of boxes, and {spec.name!r} has no boxes; use --codec dark")
     outputs = tuple(pair for pair in spec.outputs if pair[0] != "offsets")
     if name in ("offset", "udp-offset"):
         outputs = (("offsets", "NCHW"), *outputs)
     crop = codec.crop or spec.crop if spec.crop is not None else None
     return spec.replace(crop=crop, decode=codec.decode, kernel=kernel_for(spec.input_size), outputs=outputs)
+
+
+def _nearest(cells: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Round half up, and negative numbers towards zero, as published."""
+    return np.trunc(cells + 0.5)
+
+
+def _windows(
+    centers: NDArray[np.float64],
+    middles: NDArray[np.float64],
+    present: Present,
+    layout: MapLayout,
+) -> dict[str, Array]:
+    """Draw Gaussians around ``centers`` ``(K, 2)`` in cells, within 3 sigma of ``middles`` on each axis."""
+    shape, sigma = layout.shape, layout.sigma
+    reach = int(3 * sigma)
+    weights = present & _in_reach(middles, shape, reach)
+    positions = (np.arange(shape[1]), np.arange(shape[0])[:, None])
+    dx, dy = (centers[:, axis, None, None] - at for axis, at in enumerate(positions))
+    far_x, far_y = (np.abs(middles[:, axis, None, None] - at) > reach for axis, at in enumerate(positions))
+    gaussians = np.exp(-(dx**2 + dy**2) / (2 * sigma**2))
+    heatmaps = np.where(far_x | far_y | ~weights[:, None, None], 0, gaussians)
+    return {"heatmaps": heatmaps.astype(np.float32), "weight": weights.astype(np.float32)}
+
+
+def _in_reach(cells: NDArray[np.float64], shape: tuple[int, int], reach: float) -> NDArray[np.bool_]:
+    """Return whether each of ``(K, 2)`` cells is within ``reach`` of the map.
+
+    As published, one more cell counts on the left and above.
+    """
+    inside: NDArray[np.bool_] = np.all((cells - reach < shape[::-1]) & (cells + reach + 1 >= 0), axis=1)
+    return inside
+
+
+def _displacements(
+    points: Points, grid: CellGrid, shape: tuple[int, int]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return x and y distances ``(K, h, w)`` in cells from every cell to every point."""
+    cells = grid.to_cells(points)
+    dx = cells[:, 0, None, None] - np.arange(shape[1])[None, None, :]
+    dy = cells[:, 1, None, None] - np.arange(shape[0])[None, :, None]
+    return np.broadcast_arrays(dx, dy)  # type: ignore[return-value]

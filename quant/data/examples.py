@@ -1,4 +1,4 @@
-"""What a data set is: labeled pictures to train on, others held back, and how a network for them is run."""
+"""Define a labeled example and the interface of a data set."""
 
 from __future__ import annotations
 
@@ -12,63 +12,69 @@ from numpy.typing import NDArray
 from edgehrnet.spec import ModelSpec
 
 Box: TypeAlias = tuple[float, float, float, float]
+"""Box ``xywh``: left, top, width and height in picture pixels."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """A picture and where its keypoints are.
-
-    ``image`` ``(H, W, 3)`` u8 RGB. ``points`` ``(K, 2)`` float64, x and y in pixels of the picture, pixel centers at
-    integers; always finite. ``visible`` ``(K,)``: whether the point is labeled and lies in the picture. ``empty``:
-    there is nothing to find. ``outlined``: every point is known, those outside the picture too, so that the outline
-    through them is. ``area``: of the instance in square pixels, which OKS measures errors by.
-    ``conditions``: what is known to make the picture hard ("shadow", "blur"); errors are reported for each.
-    ``box``: x, y, width, height in pixels of the picture of the one instance that is meant, None if that is all there
-    is; ``rotation`` in degrees and ``scale`` are of its crop, see crops.Crop. ``image_id``: COCO's, of such a picture.
-    """
+    """A picture and its keypoints."""
 
     image: NDArray[np.uint8]
+    """Picture ``(H, W, 3)`` u8 RGB."""
     points: NDArray[np.float64]
+    """Keypoints ``(K, 2)`` x, y in picture pixels, with pixel centers at integers. Always finite."""
     visible: NDArray[np.bool_]
+    """``(K,)``, True where a keypoint is labeled and lies in the picture."""
     empty: bool = False
+    """Whether the picture contains no object."""
     outlined: bool = True
+    """Whether every keypoint is known, including those outside the picture, and with them the outline."""
     area: float = 0.0
+    """Area of the object in square pixels. OKS divides errors by it."""
     conditions: frozenset[str] = frozenset()
+    """Known difficulties, such as "shadow" or "blur". Errors are listed for each."""
     box: Box | None = None
+    """Box ``xywh`` of the object in picture pixels. None if the picture shows only one object."""
     rotation: float = 0.0
+    """Rotation of the crop in degrees. See crops.Crop."""
     scale: float = 1.0
+    """Relative size of the crop. See crops.Crop."""
     image_id: int | None = None
+    """COCO's id of the picture."""
 
 
 class DataSet(Protocol):
-    """Pictures by number. The same number is the same picture, everywhere and for ever."""
+    """A data set with a training part and a validation part.
+
+    A training picture is identified by seed and number. The same pair gives the same picture on every machine.
+    """
 
     @property
     def spec(self) -> ModelSpec:
-        """How a network for this data is run: its name, keypoints, input size."""
+        """Spec of a network for this data: name, keypoints and input size."""
         ...
 
     def __len__(self) -> int:
-        """How many labeled pictures there are to train on; 0 if they have no end."""
+        """Return the number of labeled examples in the training part, or 0 if pictures are made without end."""
         ...
 
     def training(self, seed: int, number: int) -> Example:
-        """Return training picture ``number`` (any whole number from 0) of the stream of this seed, augmented."""
+        """Return the augmented training example at index ``number``, from 0 without end, of this seed's stream."""
         ...
 
     def calibration(self, count: int, seed: int = 0) -> Iterator[NDArray[np.uint8]]:
-        """Yield at most ``count`` pictures ``(H, W, 3)`` as they will be met, from the training part, by seed."""
+        """Yield at most ``count`` pictures ``(H, W, 3)`` of the training part, not augmented, chosen by the seed."""
         ...
 
     def held_back(self, count: int | None = None) -> Iterator[Example]:
-        """Yield the first ``count`` pictures that training never sees; None for all, or as many as is usual."""
+        """Yield the first ``count`` examples of the validation part. None yields all, or a usual number."""
         ...
 
 
-def drawn(total: int, count: int, seed: int) -> list[int]:
-    """Return ``count`` of ``total`` numbers, none twice, in rising order; all of them if there are fewer.
+def random_subset(total: int, count: int, seed: int) -> list[int]:
+    """Choose ``count`` different indices below ``total``, or all of them if there are fewer, in rising order.
 
-    >>> drawn(5, 9, seed=0)
+    >>> random_subset(5, 9, seed=0)
     [0, 1, 2, 3, 4]
     """
     return sorted(np.random.default_rng(seed).permutation(total)[:count].tolist())

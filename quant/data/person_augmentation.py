@@ -1,6 +1,6 @@
-"""A labeled person -> another crop of the same: turned, scaled, mirrored, cut to half of the body.
+"""Augment the crop of a labeled person: rotate, scale, mirror, or cut to half of the body.
 
-Ranges and odds as the published HRNet trains on COCO (Sun, CVPR 2019, and its code).
+The ranges and probabilities are those of the published HRNet on COCO (Sun, CVPR 2019, and its code).
 """
 
 from __future__ import annotations
@@ -14,16 +14,24 @@ from edgehrnet.picture.crops import MARGIN
 from edgehrnet.spec import ModelSpec
 from quant.data.examples import Box, Example
 
-TURN = 45.0  # degrees; the standard deviation, clipped at two of them
-TURNED = 0.6  # share of the examples that are turned
-SCALE = 0.35  # the standard deviation of the crop's size, clipped at one
+TURN = 45.0
+"""Standard deviation of the rotation in degrees. Rotations are clipped at twice this."""
+TURNED = 0.6
+"""Probability of a rotation."""
+SCALE = 0.35
+"""Standard deviation of the crop's relative size. Changes are clipped at this."""
 MIRRORED = 0.5
-HALVED, HALVED_FROM = 0.3, 8  # share of the examples with more visible keypoints than that
-HALF_MARGIN = 1.5  # how much larger than its keypoints' extent half a body's box is
+"""Probability of mirroring."""
+HALVED = 0.3
+"""Probability of cutting to half of the body."""
+HALVED_FROM = 8
+"""Only persons with more visible keypoints than this are cut to half of the body."""
+HALF_MARGIN = 1.5
+"""Size of the box of half a body, relative to the extent of its keypoints."""
 
 
 def augment_person(example: Example, spec: ModelSpec, rng: np.random.Generator) -> Example:
-    """Return a copy with another box, and rotation and scale of its crop; mirrored if the spec has pairs to swap."""
+    """Return a copy with another box, rotation and scale, mirrored at random if the spec has flip pairs."""
     assert example.box is not None
     if example.visible.sum() > HALVED_FROM and rng.random() < HALVED:
         example = dataclasses.replace(example, box=half_body(example, rng))
@@ -34,7 +42,7 @@ def augment_person(example: Example, spec: ModelSpec, rng: np.random.Generator) 
 
 
 def mirrored(example: Example, flip_pairs: tuple[tuple[int, int], ...]) -> Example:
-    """Return the example as a mirror shows it: left keypoints become right ones."""
+    """Return the example mirrored left to right, with the keypoints of each pair exchanged."""
     width = example.image.shape[1]
     order = np.arange(len(example.points))
     for a, b in flip_pairs:
@@ -51,8 +59,11 @@ def mirrored(example: Example, flip_pairs: tuple[tuple[int, int], ...]) -> Examp
     )
 
 
-def half_body(example: Example, rng: np.random.Generator) -> Box | None:
-    """Return the box of the upper or the lower keypoints, by height in the picture; the old one if too few are seen."""
+def half_body(example: Example, rng: np.random.Generator) -> Box:
+    """Return a box ``xywh`` around the upper or the lower half of the visible keypoints.
+
+    The halves are split at the median y. The box stays the same if the chosen half has fewer than three keypoints.
+    """
     assert example.box is not None
     seen = example.points[example.visible]
     middle = np.median(seen[:, 1])

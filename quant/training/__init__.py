@@ -1,1 +1,1 @@
-"""Train networks, in float or with quantizers."""
+"""Train keypoint networks in float, and fine-tune them with fake quantization."""

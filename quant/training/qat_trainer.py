@@ -1,120 +1,94 @@
-"""Quantization-aware training: the training loop of float networks, with fake-quantize modules in the network.
+"""Train with fake-quantize modules in the network (quantization-aware training).
 
-In order: the activation swap, if any, and a recovery in float; calibration; training with ranges that follow the
-network; then with fixed ranges; then with fixed BN statistics too, as the network will be folded. The averaged
-weights are what is kept; their ranges are calibrated afresh for every target at the end.
+A run has these phases:
+
+1. Recovery in float, if the activation was exchanged.
+2. Calibration, then training with ranges that follow the network.
+3. Training with fixed ranges.
+4. Training with fixed ranges and fixed batch-norm statistics, as in the folded network.
+
+The averaged weights are kept. At the end, their ranges are calibrated again for every target engine.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edgehrnet.errors import InputError, nearest
+from edgehrnet.errors import InputError
 from edgehrnet.models import KeypointNetwork, Output, create
-from edgehrnet.models.checkpoints import build_model, load_checkpoint
+from edgehrnet.models.checkpoints import Checkpoint, build_model, load_checkpoint
 from edgehrnet.models.checkpoints.ranges import RangeTable
 from edgehrnet.models.deploy.frozen import plain_state
 from edgehrnet.spec import ModelSpec
-from quant.int8.calibration import METHODS, network_inputs, observe, range_table
-from quant.int8.fake_quantize import copy_quantizers, insert, set_ranges, stop_observers
+from quant.int8.calibration import network_inputs, observe, range_table
+from quant.int8.fake_quantize import copy_quantizers, insert, learned_table, set_ranges, stop_observers
+from quant.int8.pipeline import calibrate
 from quant.int8.placement import place
-from quant.int8.scheme import SCHEMES, Int8Scheme
+from quant.int8.scheme import Int8Scheme
+from quant.training.parts import Parts, new_network, open_training_data, start_from
 from quant.training.processes import World
-from quant.training.settings import TrainSettings
+from quant.training.qat_settings import QatSettings
 from quant.training.trainer import Trainer
 
 
-@dataclass(frozen=True)
-class QatSettings(TrainSettings):
-    """One run of quantization-aware training, from the checkpoint ``init``, whose network it takes.
-
-    ``target``, ``weight_bits``: the engine whose rounding is trained for, and the bits of its weights. ``recovery``:
-    steps in float before the quantizers are switched on; ``observers``, ``statistics``: shares of the steps after
-    that, at which ranges and BN statistics are fixed. ``distillation``: weight of the squared distance to the float
-    network's heatmaps. ``learned``: ranges are trained (LSQ). ``calibration``, ``method``: pictures and method of the
-    first ranges.
-    """
-
-    steps: int = 400
-    learning_rate: float = 1e-4
-    canonical: float = 0.0
-    ema: float = 0.99
-    target: str = "openvino"
-    weight_bits: int = 8
-    recovery: int = 0
-    observers: float = 0.3
-    statistics: float = 0.5
-    distillation: float = 0.0
-    learned: bool = False
-    calibration: int = 100
-    method: str = "histogram"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.init is None:
-            raise InputError("QAT starts from a float checkpoint; pass one")
-        for name, accepted in (("target", SCHEMES), ("method", METHODS)):
-            value = getattr(self, name)
-            if value not in accepted:
-                raise InputError(f"{name}={value!r}; {nearest(value, accepted)}")
-        if not 0 <= self.recovery < self.steps:
-            raise InputError(f"recovery={self.recovery}: from 0 to less than steps={self.steps}")
-        for name in ("observers", "statistics"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name}={getattr(self, name)}: a share of the steps, from 0 to 1")
-
-    @property
-    def scheme(self) -> Int8Scheme:
-        """What is trained for."""
-        return SCHEMES[self.target].replace(weight_bits=self.weight_bits)
-
-    def at(self, share: float) -> int:
-        """Return the step at this share of those after the recovery."""
-        return self.recovery + round(share * (self.steps - self.recovery))
-
-
 class QatTrainer(Trainer):
-    """One QAT run in one folder; see Trainer. ``ema.pt`` holds plain float weights, no ranges yet."""
+    """A run of quantization-aware training in one folder. ``ema.pt`` holds plain float weights, without ranges."""
 
     settings: QatSettings
 
-    def __init__(self, settings: QatSettings, out: Path, world: World | None = None) -> None:
-        super().__init__(settings, out, world)
+    def __init__(self, settings: QatSettings, out: Path, checkpoint: Checkpoint, world: World | None = None) -> None:
+        """Prepare the run.
+
+        Args:
+            settings: settings of the run.
+            out: folder to write into.
+            checkpoint: content of ``settings.init``.
+            world: this process. None for a single one on the settings' device.
+
+        Raises:
+            InputError: checkpoint, data and settings do not fit together.
+            DeviceError: the device is not present.
+        """
+        parts = _parts(settings, checkpoint)
+        self.placement = place(parts.network, settings.scheme)
+        insert(parts.network, self.placement, settings.scheme, learned=settings.learned)
+        super().__init__(settings, out, world, parts)
         self.teacher: KeypointNetwork | None = None
         if settings.distillation:
-            assert settings.init is not None
-            self.teacher = build_model(load_checkpoint(settings.init)).requires_grad_(False).to(self.device)
+            self.teacher = build_model(checkpoint).requires_grad_(False).to(self.device)
 
-    def _make_spec(self) -> ModelSpec:
-        assert self.settings.init is not None
-        spec = ModelSpec.from_dict(load_checkpoint(self.settings.init).spec)
-        return spec.replace(input_size=self.settings.largest_size)
+    def calibrated(
+        self, pictures: Iterable[NDArray[np.uint8]], schemes: Collection[Int8Scheme], method: str
+    ) -> Checkpoint:
+        """Return the averaged weights of ``ema.pt`` with INT8 ranges for every scheme.
 
-    def _make_network(self) -> KeypointNetwork:
-        assert self.settings.init is not None
-        keypoints = load_checkpoint(self.settings.init).keypoints
-        if keypoints != len(self.data.spec.keypoints):
-            raise InputError(
-                f"{self.settings.init} finds {keypoints} keypoints, {self.settings.data} has "
-                f"{len(self.data.spec.keypoints)}"
-            )
-        if (self.spec.crop is None) != (self.data.spec.crop is None):
-            looks = "whole pictures" if self.spec.crop is None else "crops of boxes"
-            raise InputError(f"{self.settings.init} looks at {looks}, which {self.settings.data} is not labeled for")
-        network = super()._make_network()
-        scheme = self.settings.scheme
-        self.placement = place(network, scheme)
-        insert(network, self.placement, scheme, learned=self.settings.learned)
-        return network
+        Learned ranges are kept for the target engine they were learned for.
+
+        Args:
+            pictures: calibration pictures ``(H, W, 3)`` u8 RGB.
+            schemes: quantization schemes.
+            method: calibration method.
+        """
+        trained = load_checkpoint(self.out / "ema.pt")
+        images = network_inputs(pictures, ModelSpec.from_dict(trained.spec))
+        done = calibrate(trained, images, schemes, method=method, progress=True)
+        if not self.settings.learned:
+            return done
+        target = self.settings.target
+        learned = learned_table(self.ema.network, done.table(target))
+        return dataclasses.replace(done, quantization={**done.quantization, target: learned})
 
     def _begin_step(self) -> None:
         settings = self.settings
         if self.step == settings.recovery:
-            set_ranges(self.network, self._calibrated())
+            set_ranges(self.network, self._ranges())
             self.network.train()
         if self.step == settings.at(settings.observers):
             stop_observers(self.network)
@@ -126,23 +100,42 @@ class QatTrainer(Trainer):
     def _end_step(self) -> None:
         copy_quantizers(self.network, self.ema.network)
 
-    def _extra_loss(self, image: Tensor, output: Output) -> dict[str, Tensor]:
+    def _extra_terms(self, image: Tensor, output: Output) -> dict[str, Tensor]:
         if self.teacher is None:
             return {}
         with torch.no_grad():
-            wanted = self._heights(self.teacher(image))
-        difference = self._heights(output) - wanted
+            wanted = self._activations(self.teacher(image))
+        difference = self._activations(output) - wanted
         return {"distillation": self.settings.distillation * difference.square().sum(dim=(1, 2, 3)).mean()}
 
-    def _heights(self, output: Output) -> Tensor:
+    def _activations(self, output: Output) -> Tensor:
         maps = output.heatmaps.float()
         return maps.sigmoid() if self.spec.heatmap_values == "logits" else maps
 
-    def _calibrated(self) -> RangeTable:
-        """Ranges of the network as it is now; every process computes the same."""
+    def _ranges(self) -> RangeTable:
+        """Calibrate the current network. Every process computes the same ranges."""
         settings = self.settings
         images = network_inputs(self.data.calibration(settings.calibration, settings.seed), self.spec)
         plain = create(settings.model, keypoints=len(self.spec.keypoints), **settings.options)
         plain.load_state_dict(plain_state(self.network))
         seen = observe(plain, self.placement.sites, images, self.spec, settings.method)
         return range_table(seen, self.placement, settings.scheme, self.spec, settings.method)
+
+
+def _parts(settings: QatSettings, checkpoint: Checkpoint) -> Parts:
+    """Build data set, spec and float network, with the checkpoint's weights."""
+    assert settings.init is not None
+    data = open_training_data(settings)
+    spec = ModelSpec.from_dict(checkpoint.spec)
+    if settings.sizes:
+        spec = spec.replace(input_size=settings.largest_size)
+    if checkpoint.keypoints != len(data.spec.keypoints):
+        raise InputError(
+            f"{settings.init} has {checkpoint.keypoints} keypoints, and {settings.data} has {len(data.spec.keypoints)}"
+        )
+    if (spec.crop is None) != (data.spec.crop is None):
+        takes = "whole pictures" if spec.crop is None else "crops of boxes"
+        raise InputError(f"{settings.init} takes {takes}, which {settings.data} has no labels for")
+    network = new_network(settings, checkpoint.keypoints)
+    start_from(network, checkpoint, settings.init)
+    return Parts(data, spec, network)

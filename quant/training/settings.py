@@ -1,4 +1,4 @@
-"""What one training run is told, checked when it is told."""
+"""Define and validate the settings of a training run."""
 
 from __future__ import annotations
 
@@ -6,78 +6,97 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-
 from edgehrnet.errors import InputError, nearest
 from edgehrnet.picture.letterbox import check_input_size
 from quant.data.codecs import CODECS
 from quant.training.losses import Weights
 from quant.training.pose_losses import POSE_LOSSES
 
-AMP_TYPES = {"none": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+AMP_TYPES = ("none", "bf16", "fp16")
 
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """One training run; written beside its results, so that the run can be repeated.
+    """Settings of a training run. They are stored with its results, so that the run can be repeated.
 
-    ``data``, ``fold``: see quant.data.opening.open_data.
-    ``sizes``: input (height, width), taken in turn by the batches. ``warmup``: share of the steps in which the
-    learning rate rises. ``canonical``: share of the steps before the loss may choose the best cyclic shift; until
-    then the labels' own order breaks the symmetry between the channels. ``augment``: vary labeled
-    pictures. ``codec``: how keypoints are drawn and decoded, see quant.data.codecs; ``loss``: see
-    quant.training.pose_losses; None for what is usual for the network. ``init``: a checkpoint to start from.
+    Raises:
+        InputError: a value is not accepted.
     """
 
     data: str = "synthetic:document-corners"
+    """Data set, see quant.data.opening.open_data."""
     fold: tuple[int, int] | None = None
+    """(k, n) uses every n-th labeled picture for validation, beginning with the k-th, counted from 0."""
     model: str = "edgehrnet18"
+    """Name of the network, see edgehrnet.models.available."""
     options: dict[str, Any] = field(default_factory=dict)
-    steps: int = 4000
-    batch: int = 16
-    sizes: tuple[tuple[int, int], ...] = ((128, 256),)
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-4
-    warmup: float = 0.05
-    canonical: float = 0.25
-    ema: float = 0.998
-    amp: str = "none"
-    device: str = "cpu"
-    workers: int = 1
-    seed: int = 0
-    validate_every: int = 500
-    validate_count: int = 200
-    augment: bool = True
-    codec: str | None = None
-    loss: str | None = None
+    """Options of the network."""
     init: str | None = None
+    """Checkpoint to start from. None starts from random weights."""
+    sizes: tuple[tuple[int, int], ...] = ()
+    """Input sizes (height, width), used in turn by the batches. Empty for the usual size of the network."""
+    steps: int = 4000
+    """Training steps."""
+    batch: int = 16
+    """Pictures in a batch of one process."""
+    learning_rate: float = 2e-3
+    """Largest learning rate."""
+    weight_decay: float = 1e-4
+    """AdamW's weight decay. It is applied to convolution weights only."""
+    warmup: float = 0.05
+    """Share of the steps in which the learning rate rises."""
+    canonical: float = 0.25
+    """Share of the steps with a fixed order of the keypoints, for data sets with a cyclic order.
+
+    Later, the loss chooses the best cyclic shift. From the first step, the channels would have no reason to differ.
+    """
+    ema: float = 0.998
+    """Decay of the averaged weights."""
+    amp: str = "none"
+    """Mixed precision: none, bf16 or fp16."""
+    device: str = "cpu"
+    """Torch device."""
+    workers: int = 1
+    """Processes that prepare pictures. With 0, the training process prepares them."""
+    seed: int = 0
+    """Seed of the weights and of the pictures."""
+    validate_every: int = 500
+    """Steps between validations. The last step is always followed by one."""
+    validate_count: int = 200
+    """Largest number of examples that a validation scores."""
+    augment: bool = True
+    """Whether labeled pictures are augmented."""
+    codec: str | None = None
+    """Encoding of keypoints, see quant.data.codecs. None for the network's usual."""
+    loss: str | None = None
+    """Loss of linear heatmaps, see quant.training.pose_losses. None for the network's usual."""
     weights: Weights = field(default_factory=Weights)
+    """Factors of the terms of the loss, for networks with logits."""
 
     def __post_init__(self) -> None:
         for size in self.sizes:
             check_input_size(size)
         if self.amp not in AMP_TYPES:
-            raise InputError(f"amp={self.amp!r}; accepted: {', '.join(AMP_TYPES)}")
+            raise InputError(f"amp={self.amp!r} is not accepted; use {', '.join(AMP_TYPES)}")
         least = {"steps": 1, "batch": 2, "validate_every": 1, "validate_count": 1, "workers": 0}
         for name, low in least.items():
             if getattr(self, name) < low:
-                raise InputError(f"{name}={getattr(self, name)}: at least {low}")
+                raise InputError(f"{name}={getattr(self, name)} is not accepted; it must be at least {low}")
         for name, known in (("codec", CODECS), ("loss", POSE_LOSSES)):
             value = getattr(self, name)
             if value is not None and value not in known:
                 raise InputError(f"{name}={value!r}; {nearest(value, known)}")
-        try:
-            torch.device(self.device)
-        except RuntimeError as error:
-            raise InputError(f"device={self.device!r}: {str(error).splitlines()[0]}") from None
 
     @property
     def largest_size(self) -> tuple[int, int]:
-        """The input size of most pixels, the first of equals: what is validated and what the checkpoint is for."""
+        """Input size (height, width) with the most pixels, for validation and for the checkpoint."""
         return max(self.sizes, key=lambda size: size[0] * size[1])
 
     def learning_rate_at(self, step: int) -> float:
-        """Linear warm-up, then half a cosine down to one percent (SGDR's shape, Loshchilov 2017)."""
+        """Return the learning rate of a step: a linear warm-up, then half a cosine down to one percent.
+
+        The shape is that of SGDR (Loshchilov 2017).
+        """
         rising = max(1, round(self.warmup * self.steps))
         if step < rising:
             return self.learning_rate * (step + 1) / rising

@@ -27,7 +27,7 @@ from edgehrnet.errors import (
     UnknownKeywordError,
     UnknownSuffixError,
 )
-from quant.data.codecs import outline_targets
+from quant.data.codecs import outline_maps
 from runtimes.null import NullRuntime
 
 # The file's offsets are float32 of up to 24 cells, exact to 24 * 2^-24 cells; a cell is 8 px of the picture.
@@ -307,7 +307,7 @@ class TestOutlineOrder:
         spec = null_model.spec
         with Predictor(null_model.path) as predictor:
             transform = predictor(null_model.picture).transform
-        outline = outline_targets(transform.forward(null_model.corners), spec.grid, (16, 24))[1]
+        outline = outline_maps(transform.forward(null_model.corners), spec.grid, (16, 24))[1]
         errors = {}
         for name, extra in (("alone", {}), ("together", {"sdf": outline[None, None]})):
             path = write_null(tmp_path / f"{name}.null", spec, {**outputs, **extra})

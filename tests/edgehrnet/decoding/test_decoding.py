@@ -17,7 +17,7 @@ from edgehrnet.errors import InputError, UnsupportedError
 from edgehrnet.picture.crops import Crop
 from edgehrnet.picture.letterbox import Letterbox
 from edgehrnet.spec import DECODE_METHODS, ModelSpec
-from quant.data.codecs import SIGMA, heatmap_target, offset_target
+from quant.data.codecs import SIGMA, gaussian_heatmaps, offset_maps
 
 SHAPE = (40, 48)
 GRID = ModelSpec("test", ("a",)).grid
@@ -28,8 +28,8 @@ PHASES = [(dx, dy) for dx in np.arange(-0.5, 0.5, 0.1) for dy in np.arange(-0.5,
 def encode(cells):
     points = GRID.to_pixels(np.atleast_2d(cells))
     present = np.ones(len(points), bool)
-    heat = heatmap_target(points, present, GRID, SHAPE)
-    offsets, _ = offset_target(points, present, GRID, SHAPE)
+    heat = gaussian_heatmaps(points, present, GRID, SHAPE)
+    offsets, _ = offset_maps(points, present, GRID, SHAPE)
     return heat[None], offsets.reshape(1, -1, *SHAPE)
 
 
@@ -244,8 +244,8 @@ class TestLocate:
     def maps(self, corners, present=(True,) * 4):
         points = self.box.forward(corners)
         present = np.array(present)
-        heat = heatmap_target(points, present, self.spec.grid, (16, 24))
-        offsets, _ = offset_target(points, present, self.spec.grid, (16, 24))
+        heat = gaussian_heatmaps(points, present, self.spec.grid, (16, 24))
+        offsets, _ = offset_maps(points, present, self.spec.grid, (16, 24))
         return heat, offsets.reshape(8, 16, 24)
 
     def test_maps_back_into_the_picture(self):
@@ -292,7 +292,7 @@ class TestLocateInACrop:
         )  # fmt: skip
         box = Crop.fit((245, 140, 150, 200), (640, 480), spec.input_size, convention)
         present = np.ones(2, bool)
-        heat = heatmap_target(box.forward(self.points), present, spec.grid, (64, 48), sigma=2.0)
+        heat = gaussian_heatmaps(box.forward(self.points), present, spec.grid, (64, 48), sigma=2.0)
         xy, conf, order = locate(heat, None, spec, box)
         assert np.abs(xy - self.points).max() <= error
         assert conf.min() > 0.9

@@ -3,7 +3,7 @@ import pytest
 
 from edgehrnet.decoding.flipping import average, mirror, needs_shift, unmirror, unmirror_offsets
 from edgehrnet.spec import ModelSpec
-from quant.data.codecs import heatmap_target, offset_target
+from quant.data.codecs import gaussian_heatmaps, offset_maps
 
 COCO_PAIRS = ((1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12), (13, 14), (15, 16))
 SIZE, SHAPE = (64, 96), (16, 24)
@@ -16,8 +16,8 @@ def spec(**fields):
 def maps(spec, points):
     """What an exact network answers for keypoints at input pixels ``points``."""
     present = np.ones(len(points), bool)
-    offsets, _ = offset_target(points, present, spec.grid, SHAPE)
-    heat = heatmap_target(points, present, spec.grid, SHAPE)
+    offsets, _ = offset_maps(points, present, spec.grid, SHAPE)
+    heat = gaussian_heatmaps(points, present, spec.grid, SHAPE)
     return {"heatmaps": heat[None], "offsets": offsets.reshape(1, -1, *SHAPE)}
 
 

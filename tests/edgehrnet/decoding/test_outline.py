@@ -7,7 +7,7 @@ from edgehrnet.decoding import CERTAIN, locate
 from edgehrnet.decoding.outline import OVERLAP, SKEW, choose, cyclic_order, overlaps, skew, weighed
 from edgehrnet.picture.letterbox import Letterbox
 from edgehrnet.spec import ModelSpec
-from quant.data.codecs import heatmap_target, offset_target, outline_targets
+from quant.data.codecs import gaussian_heatmaps, offset_maps, outline_maps
 
 
 def test_an_outline_is_only_rolled_to_its_start():
@@ -32,14 +32,14 @@ class TestChoose:
     def maps(self, others=(0.0,) * 4, own=(0.6,) * 4):
         """Blobs of heights ``own`` at the corners and ``others`` elsewhere, and the outline through the corners."""
         grid, shape, present = self.spec.grid, (32, 48), np.ones(4, bool)
-        right, wrong = (heatmap_target(points, present, grid, shape) for points in (self.corners, self.elsewhere))
+        right, wrong = (gaussian_heatmaps(points, present, grid, shape) for points in (self.corners, self.elsewhere))
         heat = np.maximum(
             right * np.array(own, np.float32)[:, None, None], wrong * np.array(others, np.float32)[:, None, None]
         )
-        first, weight = offset_target(self.corners, present, grid, shape)
-        second, _ = offset_target(self.elsewhere, present, grid, shape)
+        first, weight = offset_maps(self.corners, present, grid, shape)
+        second, _ = offset_maps(self.elsewhere, present, grid, shape)
         offsets = np.where(weight[:, None] > 0, first, second).reshape(8, *shape)
-        return heat, offsets, outline_targets(self.corners, grid, shape)[1]
+        return heat, offsets, outline_maps(self.corners, grid, shape)[1]
 
     def error(self, heat, offsets, sdf):
         xy, conf, _ = locate(heat, offsets, self.spec, self.box, sdf=None if sdf is None else sdf[None])
@@ -64,7 +64,7 @@ class TestChoose:
         for k, (x, y) in enumerate(strip.astype(int)):
             heat[k, y, x] = 0.6
         heat[1, 10, 24] = heat[2, 16, 24] = 0.8
-        sdf = outline_targets(self.spec.grid.to_pixels(strip), self.spec.grid, (32, 48))[1]
+        sdf = outline_maps(self.spec.grid.to_pixels(strip), self.spec.grid, (32, 48))[1]
         assert choose(heat, None, sdf)[0].tolist() == strip.tolist()
 
     def test_where_the_field_says_nothing_a_parallelogram_is_likelier(self):

@@ -2,7 +2,7 @@ import numpy as np
 
 from edgehrnet.decoding.peaks import find_peaks, peak_cells
 from edgehrnet.spec import ModelSpec
-from quant.data.codecs import heatmap_target, offset_target
+from quant.data.codecs import gaussian_heatmaps, offset_maps
 
 SHAPE = (40, 48)
 GRID = ModelSpec("test", ("a",)).grid
@@ -11,8 +11,8 @@ GRID = ModelSpec("test", ("a",)).grid
 def test_many_instances_in_one_channel():
     cells = np.array([(5.3, 6.2), (30.8, 10.1), (20.0, 33.4)])
     points, present = GRID.to_pixels(cells), np.ones(3, bool)
-    heat = heatmap_target(points, present, GRID, SHAPE)[None]
-    offsets = offset_target(points, present, GRID, SHAPE)[0].reshape(1, 6, *SHAPE)
+    heat = gaussian_heatmaps(points, present, GRID, SHAPE)[None]
+    offsets = offset_maps(points, present, GRID, SHAPE)[0].reshape(1, 6, *SHAPE)
     merged = heat[0].max(axis=0)
     nearest = heat[0].argmax(axis=0)
     pair = offsets[0].reshape(3, 2, *SHAPE)

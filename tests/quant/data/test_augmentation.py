@@ -1,4 +1,4 @@
-"""Points move with the pixels, and nothing else changes."""
+"""Augmentation: keypoints move with the pixels, and visibility, area and light change as described."""
 
 import numpy as np
 import pytest
@@ -34,14 +34,14 @@ def rng(seed: int) -> np.random.Generator:
 
 
 @pytest.fixture
-def steady_light(monkeypatch: pytest.MonkeyPatch) -> None:
+def constant_light(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(augmentation, "LIGHT", 0.0)
     monkeypatch.setattr(augmentation, "NOISE", 0.0)
 
 
-@pytest.mark.usefixtures("steady_light")
-def test_points_move_with_the_pixels() -> None:
-    # Half a pixel forgotten on the way in would be up to 0.15 px here, a picture turned the other way dozens.
+@pytest.mark.usefixtures("constant_light")
+def test_keypoints_move_with_the_pixels() -> None:
+    # A missing half pixel would be up to 0.15 px here, and a rotation in the wrong direction dozens.
     moved = []
     for seed in SEEDS:
         for index, (x, y) in enumerate(POINTS):
@@ -60,7 +60,7 @@ def test_the_same_generator_gives_the_same_picture() -> None:
     assert not np.array_equal(first.image, other.image)
 
 
-def test_the_given_example_is_left_alone() -> None:
+def test_the_given_example_is_not_changed() -> None:
     image, points = noise(), POINTS.copy()
     given = Example(image, points, ALL)
     found = augment(given, rng(1))
@@ -70,7 +70,7 @@ def test_the_given_example_is_left_alone() -> None:
     assert found.image.dtype == np.uint8
 
 
-def test_a_point_that_leaves_is_no_longer_visible() -> None:
+def test_a_keypoint_that_leaves_the_picture_is_not_visible() -> None:
     points = np.array([[1.0, 1.0], [178.0, 118.0], [90.0, 60.0]])
     left = []
     for seed in SEEDS:
@@ -86,12 +86,12 @@ def test_a_point_that_leaves_is_no_longer_visible() -> None:
     assert often[2] == 0
 
 
-def test_what_was_not_labeled_never_becomes_visible() -> None:
+def test_an_unlabeled_keypoint_never_becomes_visible() -> None:
     seen = np.array([True, False, True])
     assert not any(augment(Example(noise(), POINTS, seen), rng(seed)).visible[1] for seed in SEEDS)
 
 
-def test_area_and_lengths_change_alike_and_nothing_is_mirrored() -> None:
+def test_the_area_is_scaled_and_nothing_is_mirrored() -> None:
     scales = []
     for seed in SEEDS:
         found = augment(Example(noise(), POINTS, ALL, area=100.0), rng(seed))
@@ -103,8 +103,8 @@ def test_area_and_lengths_change_alike_and_nothing_is_mirrored() -> None:
     assert max(scales) > 1.1
 
 
-@pytest.mark.usefixtures("steady_light")
-def test_what_comes_in_from_outside_is_black() -> None:
+@pytest.mark.usefixtures("constant_light")
+def test_areas_from_outside_are_black() -> None:
     white = np.full((*SIZE, 3), 255, np.uint8)
     shares = [float((augment(Example(white, POINTS, ALL), rng(seed)).image == 0).mean()) for seed in SEEDS]
     assert max(shares) > 0.1
@@ -118,6 +118,6 @@ def test_light_and_noise_differ_from_picture_to_picture() -> None:
     assert max(m.std() for m in middles) > 3
 
 
-def test_inside_is_where_pixels_are() -> None:
+def test_inside_includes_the_border_pixels() -> None:
     points = np.array([[-0.5, 0], [-0.51, 0], [9.49, 4.49], [9.5, 0], [0, 4.5], [0, -0.6]])
     assert inside(points, 10, 5).tolist() == [True, False, True, False, False, False]

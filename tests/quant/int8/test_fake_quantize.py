@@ -38,7 +38,7 @@ from quant.int8.fake_quantize import (
 from quant.int8.placement import place
 from quant.int8.scheme import SCHEMES
 from quant.int8.torch_ao import FakeQuantize
-from quant.training.trainer import Ema
+from quant.training.averaging import Ema
 
 STYLE = Style(inplace=False)
 UNSIGNED, SIGNED = SCHEMES["openvino"], SCHEMES["tensorrt"]

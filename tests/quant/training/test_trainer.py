@@ -1,201 +1,251 @@
+"""Trainer: its files, log, resuming, and what it refuses."""
+
+import gc
 import json
-import os
-import subprocess
-import sys
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from edgehrnet.errors import InputError
+from edgehrnet.errors import CorruptImageError, DeviceError, InputError, MissingImageError
 from edgehrnet.models.checkpoints import build_model, load_checkpoint
-from quant import train
+from quant.data.opening import open_data
+from quant.training.averaging import Ema
+from quant.training.losses import Weights
+from quant.training.parts import usual_size
 from quant.training.processes import World
 from quant.training.settings import TrainSettings
-from quant.training.trainer import DivergedError, Ema, Trainer
+from quant.training.trainer import DivergedError, Trainer
 
-TINY = {"steps": 4, "batch": 2, "sizes": ((64, 64), (64, 96)), "workers": 0, "validate_every": 2, "validate_count": 3}
-
-
-def states(path):
-    return load_checkpoint(path).state
+ROOT = Path(__file__).parents[3]
 
 
-def test_a_run_leaves_what_is_needed_to_use_and_repeat_it(tmp_path):
-    scores = Trainer(TrainSettings(**TINY), tmp_path).run(progress=False)
-    assert set(scores) >= {"mean_percent", "pck1", "presence_auroc"}
-    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines] == [2, 4]
-    assert json.loads((tmp_path / "settings.json").read_text())["steps"] == 4
-    checkpoint = load_checkpoint(tmp_path / "ema.pt")
-    assert checkpoint.training["step"] == 4
-    assert build_model(checkpoint).keypoints == 4
-    floats = [value for value in checkpoint.state.values() if value.is_floating_point()]
-    assert {value.dtype for value in floats} == {torch.float16}
+def log_of(folder):
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
-def test_an_interrupted_run_ends_with_the_same_weights(tmp_path):
-    settings = TrainSettings(**TINY)
-    Trainer(settings, tmp_path / "whole").run(progress=False)
+@pytest.fixture(scope="module")
+def finished(tiny, tmp_path_factory):
+    """The folder of a finished run, and the scores that it returned. Beside it, the folder as it was after 3 steps."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
 
-    class StopHereError(Exception):
-        pass
-
-    class Breaking(Trainer):
-        def _train_step(self, batch):
+    class Copying(Trainer):
+        def train_step(self, batch):
             if self.step == 3:
-                raise StopHereError
-            return super()._train_step(batch)
+                shutil.copytree(self.out, self.out.with_name("interrupted"))
+            return super().train_step(batch)
 
-    with pytest.raises(StopHereError):
-        Breaking(settings, tmp_path / "parts").run(progress=False)
-    resumed = Trainer(settings, tmp_path / "parts")
-    resumed.resume()
-    assert resumed.step == 2
-    resumed.run(progress=False)
-    whole, parts = states(tmp_path / "whole" / "ema.pt"), states(tmp_path / "parts" / "ema.pt")
-    for name, value in whole.items():
-        assert torch.equal(value, parts[name]), name
+    return folder, Copying(TrainSettings(**tiny), folder).run(progress=False)
 
 
-def test_resuming_with_other_settings_is_refused(tmp_path):
-    Trainer(TrainSettings(**TINY), tmp_path).run(progress=False)
-    other = Trainer(TrainSettings(**{**TINY, "learning_rate": 1.0}), tmp_path)
-    with pytest.raises(InputError, match="other learning_rate"):
-        other.resume()
-    # Two processes would draw other pictures than one.
-    two = Trainer(TrainSettings(**TINY), tmp_path)
-    two.world = World(rank=1, size=2)
-    with pytest.raises(InputError, match="trained by 1 processes"):
-        two.resume()
-    with pytest.raises(InputError, match="nothing to resume"):
-        Trainer(TrainSettings(**TINY), tmp_path / "empty").resume()
+@pytest.mark.slow
+class TestFiles:
+    def test_checkpoint_and_settings_describe_the_run(self, finished):
+        folder, scores = finished
+        assert set(scores) >= {"mean_percent", "pck1", "presence_auroc"}
+        assert json.loads((folder / "settings.json").read_text())["steps"] == 4
+        checkpoint = load_checkpoint(folder / "ema.pt")
+        assert checkpoint.training["step"] == 4
+        assert build_model(checkpoint).keypoints == 4
+        floats = [value for value in checkpoint.state.values() if value.is_floating_point()]
+        assert {value.dtype for value in floats} == {torch.float16}
+
+    def test_scores_without_a_value_are_null(self, finished):
+        # Every picture shows a sheet: there is no AUROC, and JSON has no NaN.
+        folder, scores = finished
+        assert scores["presence_auroc"] is None
+        assert load_checkpoint(folder / "ema.pt").training["scores"] == scores
+
+    def test_log_has_the_loss_between_validations(self, finished):
+        lines = log_of(finished[0])
+        assert [line["step"] for line in lines] == [1, 2, 3, 4]
+        assert all(line["loss"].keys() == {"heatmaps", "offsets"} for line in lines)
+        assert ["mean_percent" in line for line in lines] == [False, True, False, True]
+
+    def test_log_of_a_long_run_has_fifty_lines(self, tiny, tmp_path):
+        class Counting(Trainer):
+            def batches(self):
+                return iter([{}] * self.settings.steps)
+
+            def train_step(self, batch):
+                self.step += 1
+                return {"heatmaps": 1.0}
+
+        settings = TrainSettings(**{**tiny, "steps": 100, "validate_every": 500})
+        Counting(settings, tmp_path).run(progress=False)
+        assert [line["step"] for line in log_of(tmp_path)] == list(range(2, 101, 2))
+
+    def test_a_folder_with_a_run_is_not_overwritten(self, finished, tiny):
+        before = (finished[0] / "ema.pt").read_bytes()
+        with pytest.raises(InputError, match="run"):
+            Trainer(TrainSettings(**tiny), finished[0]).run(progress=False)
+        assert (finished[0] / "ema.pt").read_bytes() == before
 
 
-def test_a_few_steps_lower_the_loss_and_train_every_head(tmp_path):
-    options = {"auxiliary": True, "boundary": True, "sdf": True}
-    settings = TrainSettings(**{**TINY, "steps": 12, "batch": 4, "options": options, "validate_every": 100})
-    trainer = Trainer(settings, tmp_path)
-    before = {name: p.detach().clone() for name, p in trainer.network.named_parameters()}
-    batch = next(trainer._batches())
-    losses = [sum(trainer._train_step(batch).values()) for _ in range(12)]
-    assert losses[-1] < 0.85 * losses[0]  # one batch, seen twelve times; 0.70 with this seed, 1.0 without a gradient
-    unmoved = [name for name, p in trainer.network.named_parameters() if torch.equal(p, before[name])]
-    assert unmoved == []
+@pytest.mark.slow
+class TestResume:
+    def test_an_interrupted_run_ends_with_the_same_weights_and_log(self, finished, tiny, tmp_path):
+        folder = shutil.copytree(finished[0].with_name("interrupted"), tmp_path / "run")
+        assert [line["step"] for line in log_of(folder)] == [1, 2, 3]
+        resumed = Trainer(TrainSettings(**tiny), folder)
+        resumed.resume()
+        assert resumed.step == 2  # the last validation, and so the last checkpoint
+        resumed.run(progress=False)
+        whole, parts = (load_checkpoint(path / "ema.pt").state for path in (finished[0], folder))
+        for name, value in whole.items():
+            assert torch.equal(value, parts[name]), name
+        assert [line["step"] for line in log_of(folder)] == [1, 2, 3, 4]
+
+    def test_other_settings_are_refused(self, finished, tiny):
+        trainer = Trainer(TrainSettings(**{**tiny, "learning_rate": 1.0}), finished[0])
+        with pytest.raises(InputError, match="learning_rate"):
+            trainer.resume()
+
+    def test_another_number_of_processes_is_refused(self, finished, tiny):
+        trainer = Trainer(TrainSettings(**tiny), finished[0])
+        trainer.world = World(rank=1, size=2)
+        with pytest.raises(InputError, match="1"):
+            trainer.resume()
+
+    def test_a_folder_without_a_run_is_refused(self, tiny, tmp_path):
+        with pytest.raises(InputError, match=tmp_path.name):
+            Trainer(TrainSettings(**tiny), tmp_path).resume()
 
 
-@pytest.mark.parametrize("amp", ["bf16", "fp16"])
-def test_mixed_precision_gives_nearly_the_same_step(tmp_path, amp):
-    def losses(kind):
-        trainer = Trainer(TrainSettings(**{**TINY, "amp": kind}), tmp_path)
-        batch = next(trainer._batches())
-        return [sum(trainer._train_step(batch).values()) for _ in range(2)]
+@pytest.mark.slow
+class TestSteps:
+    def test_a_few_steps_lower_the_loss_and_train_every_head(self, tiny, tmp_path):
+        options = {"auxiliary": True, "boundary": True, "sdf": True}
+        trainer = Trainer(TrainSettings(**{**tiny, "steps": 8, "options": options}), tmp_path)
+        before = {name: p.detach().clone() for name, p in trainer.network.named_parameters()}
+        batch = next(trainer.batches())
+        losses = [sum(trainer.train_step(batch).values()) for _ in range(8)]
+        assert losses[-1] < 0.9 * losses[0]  # the same batch each time; without a gradient 1.0
+        unmoved = [name for name, p in trainer.network.named_parameters() if torch.equal(p, before[name])]
+        assert unmoved == []
 
-    # bfloat16 keeps 8 bits: each layer rounds by 2^-9, and some 60 layers in a row add up in quadrature to 1.5 %.
-    np.testing.assert_allclose(losses(amp), losses("none"), rtol=0.05)
+    def test_mixed_precision_gives_nearly_the_same_steps(self, tiny, tmp_path):
+        def losses(amp):
+            trainer = Trainer(TrainSettings(**{**tiny, "amp": amp}), tmp_path)
+            batch = next(trainer.batches())
+            return [sum(trainer.train_step(batch).values()) for _ in range(2)]
 
+        # bfloat16 keeps 8 bits: each layer rounds by 2^-9, and some 60 layers in a row add up in quadrature to 1.5 %.
+        exact = losses("none")
+        for amp in ("bf16", "fp16"):
+            found = losses(amp)
+            assert found != exact
+            np.testing.assert_allclose(found, exact, rtol=0.05)
 
-def test_a_folder_that_holds_a_run_is_not_overwritten(tmp_path):
-    Trainer(TrainSettings(**TINY), tmp_path).run(progress=False)
-    before = (tmp_path / "ema.pt").read_bytes()
-    with pytest.raises(InputError, match="--resume"):
-        Trainer(TrainSettings(**TINY), tmp_path).run(progress=False)
-    assert (tmp_path / "ema.pt").read_bytes() == before
+    def test_a_loss_that_is_nan_leaves_the_weights_alone(self, tiny, tmp_path):
+        trainer = Trainer(TrainSettings(**tiny), tmp_path)
+        batch = next(trainer.batches())
+        batch["heatmaps"][0, 0, 0, 0] = float("nan")
+        before = {name: p.detach().clone() for name, p in trainer.network.named_parameters()}
+        with pytest.raises(DivergedError, match="nan"):
+            trainer.train_step(batch)
+        assert all(torch.equal(p, before[name]) for name, p in trainer.network.named_parameters())
 
-
-def test_a_loss_that_is_no_number_stops_before_the_weights_change(tmp_path):
-    trainer = Trainer(TrainSettings(**TINY), tmp_path)
-    batch = next(trainer._batches())
-    batch["heatmaps"][0, 0, 0, 0] = float("nan")
-    before = {name: p.detach().clone() for name, p in trainer.network.named_parameters()}
-    with pytest.raises(DivergedError, match="lower --learning-rate"):
-        trainer._train_step(batch)
-    assert all(torch.equal(p, before[name]) for name, p in trainer.network.named_parameters())
-
-
-def test_a_validation_without_empty_scenes_is_still_saved(tmp_path):
-    # One picture, with a document: there is no AUROC, and JSON has no NaN.
-    scores = Trainer(TrainSettings(**{**TINY, "validate_count": 1}), tmp_path).run(progress=False)
-    assert scores["presence_auroc"] is None
-    assert load_checkpoint(tmp_path / "ema.pt").training["scores"] == scores
-
-
-def test_starting_from_a_checkpoint_keeps_its_body_and_adds_heads(tmp_path):
-    Trainer(TrainSettings(**TINY), tmp_path / "first").run(progress=False)
-    init = str(tmp_path / "first" / "ema.pt")
-    second = Trainer(TrainSettings(**{**TINY, "init": init, "options": {"sdf": True}}), tmp_path / "second")
-    expected = states(init)["stem.conv1.conv.weight"].float()
-    torch.testing.assert_close(second.network.stem.conv1.conv.weight.detach(), expected)
-
-
-def test_the_average_follows_and_forgets_its_start():
-    network = torch.nn.BatchNorm1d(2)
-    ema = Ema(network, 0.9)
-    torch.nn.init.constant_(network.weight, 5.0)
-    for step in range(200):
-        ema.update(network, step)
-    torch.testing.assert_close(ema.network.weight, network.weight, atol=1e-3, rtol=0)
-    assert not ema.network.training
+    def test_averaged_weights_forget_their_start(self):
+        network = torch.nn.BatchNorm1d(2)
+        ema = Ema(network, 0.9)
+        torch.nn.init.constant_(network.weight, 5.0)
+        for step in range(200):
+            ema.update(network, step)
+        torch.testing.assert_close(ema.network.weight, network.weight, atol=1e-3, rtol=0)
+        assert not ema.network.training
 
 
-def test_learning_rate_rises_then_falls_to_a_hundredth():
-    settings = TrainSettings(steps=100, warmup=0.1, learning_rate=1.0)
-    rates = [settings.learning_rate_at(step) for step in range(100)]
-    assert rates[0] == pytest.approx(0.1)
-    assert max(rates) == rates[10] == pytest.approx(1.0)
-    assert rates[9] == pytest.approx(1.0)
-    assert rates[-1] == pytest.approx(0.01, abs=2e-3)
+@pytest.mark.slow
+class TestStart:
+    def test_a_checkpoint_gives_the_body_and_new_heads_are_added(self, finished, tiny, tmp_path):
+        init = str(finished[0] / "ema.pt")
+        trainer = Trainer(TrainSettings(**{**tiny, "init": init, "options": {"sdf": True}}), tmp_path)
+        expected = load_checkpoint(init).state["stem.conv1.conv.weight"].float()
+        torch.testing.assert_close(trainer.network.state_dict()["stem.conv1.conv.weight"], expected)
+
+    def test_the_constructor_calls_no_method_that_a_subclass_may_override(self, tiny, tmp_path):
+        def refuse(self, *args, **kwargs):
+            raise AssertionError
+
+        methods = {name: refuse for name, value in vars(Trainer).items() if callable(value) and name != "__init__"}
+        type("Refusing", (Trainer,), methods)(TrainSettings(**tiny), tmp_path)
+
+    def test_missing_pictures_are_named_before_training(self, tiny, labeled, tmp_path):
+        folder = shutil.copytree(labeled, tmp_path / "data")
+        (folder / "3.png").unlink()
+        with pytest.raises(MissingImageError, match=r"3\.png"):
+            Trainer(TrainSettings(**{**tiny, "data": str(folder)}), tmp_path / "out")
+
+    def test_a_corrupt_picture_is_named_in_one_line_by_a_worker_process(self, tiny, labeled, tmp_path, monkeypatch):
+        # The seconds for which torch waits for a worker process that is to end.
+        monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.2)
+        folder = shutil.copytree(labeled, tmp_path / "data")
+        for path in folder.glob("*.png"):
+            path.write_bytes(b"not a picture")
+        trainer = Trainer(TrainSettings(**{**tiny, "data": str(folder), "workers": 1}), tmp_path / "out")
+        with pytest.raises(CorruptImageError, match=r"\.png") as error:
+            next(trainer.batches())
+        assert len(str(error.value).splitlines()) == 1
+        del error  # its traceback keeps the worker process alive
+        gc.collect()
+
+    def test_an_absent_device_is_refused(self, tiny, tmp_path):
+        device = "cuda" if not torch.cuda.is_available() else "cuda:99"
+        with pytest.raises(DeviceError, match=device):
+            Trainer(TrainSettings(**{**tiny, "device": device}), tmp_path)
+
+    @pytest.mark.parametrize(
+        ("change", "value"),
+        [
+            ({"data": "synthetic:documents"}, "synthetic:documents"),
+            ({"sizes": ((100, 64),)}, "100x64"),
+            ({"amp": "int8"}, "int8"),
+            ({"batch": 1}, "batch=1"),
+            ({"validate_every": 0}, "validate_every=0"),
+            ({"device": "gpu9"}, "gpu9"),
+            ({"codec": "mrsa"}, "mrsa"),
+            ({"codec": "dark"}, "dark"),  # this network has offsets
+            ({"loss": "mae"}, "mae"),
+        ],
+    )
+    def test_settings_that_cannot_work_are_refused(self, tiny, tmp_path, change, value):
+        with pytest.raises((InputError, DeviceError), match=value):
+            Trainer(TrainSettings(**{**tiny, **change}), tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"data": "synthetic:documents"}, "did you mean 'synthetic:document-corners'"),
-        ({"sizes": ((100, 64),)}, "multiples of 32"),
-        ({"amp": "int8"}, "none, bf16, fp16"),
-        ({"batch": 1}, "at least"),
-        ({"validate_every": 0}, "at least 1"),
-        ({"device": "gpu9"}, "device='gpu9'"),
-    ],
-)
-def test_settings_that_cannot_work_are_refused(tmp_path, change, message):
-    with pytest.raises(InputError, match=message):
-        Trainer(TrainSettings(**change), tmp_path)
+class TestDefaults:
+    def test_peak_weight_is_that_of_the_shipped_models(self):
+        for path in (ROOT / "checkpoints").glob("*.pt"):
+            assert load_checkpoint(path).training["settings"]["weights"]["peak"] == Weights().peak
+
+    @pytest.mark.parametrize(
+        ("model", "size"),
+        [("hrnet_w18_small_v1", (256, 192)), ("hrnetv2_w18", (256, 256)), ("edgehrnet18", (256, 256))],
+    )
+    def test_input_size_is_the_network_s_usual_or_the_data_s(self, labeled, model, size):
+        assert usual_size(model, open_data(labeled)) == size
+
+    def test_input_size_for_synthetic_pictures(self):
+        assert usual_size("edgehrnet18", open_data("synthetic:document-corners")) == (128, 256)
+
+    def test_input_size_is_stored_with_the_run(self, tiny, tmp_path):
+        settings = TrainSettings(**{**tiny, "sizes": (), "model": "hrnet_w18_small_v1"})
+        trainer = Trainer(settings, tmp_path)
+        assert trainer.settings.sizes == ((256, 192),)
+        assert trainer.spec.input_size == (256, 192)
+
+    def test_learning_rate_rises_then_falls_to_a_hundredth(self):
+        settings = TrainSettings(steps=100, warmup=0.1, learning_rate=1.0)
+        rates = [settings.learning_rate_at(step) for step in range(100)]
+        assert rates[0] == pytest.approx(0.1)
+        assert max(rates) == rates[10] == pytest.approx(1.0)
+        assert rates[9] == pytest.approx(1.0)
+        assert rates[-1] == pytest.approx(0.01, abs=2e-3)
 
 
-def test_two_processes_train_one_network(tmp_path):
-    # Each process sees its own half of the pictures; averaged gradients keep the weights equal.
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-        "-m", "quant.train", "--out", str(tmp_path), "--steps", "2", "--batch", "2", "--sizes", "64x64",
-        "--workers", "0", "--threads", "1", "--validate-every", "2", "--validate-count", "2",
-    ]  # fmt: skip
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
-    assert done.returncode == 0, done.stderr
-    lines = (tmp_path / "log.jsonl").read_text().splitlines()
-    assert len(lines) == 1  # rank 0 alone writes
-    assert json.loads(done.stdout.strip().splitlines()[-1])["pictures"] == 2
-
-
-class TestCommand:
-    def test_trains_and_prints_scores(self, tmp_path, capsys):
-        arguments = ["--out", str(tmp_path), "--steps", "2", "--batch", "2", "--sizes", "64x64", "--workers", "0",
-                     "--validate-every", "2", "--validate-count", "2", "--option", "fuse=weighted"]  # fmt: skip
-        assert train.main(arguments) == 0
-        assert json.loads(capsys.readouterr().out)["pictures"] == 2
-        assert load_checkpoint(tmp_path / "ema.pt").options["fuse"] == "weighted"
-        assert train.main([*arguments, "--resume"]) == 0
-
-    @pytest.mark.parametrize("extra", [["--option", "fuze=add"], ["--data", "x"], ["--model", "nope"],
-                                       ["--weight", "peek=3"], ["--weight", "peak=x"]])  # fmt: skip
-    def test_bad_input_ends_with_one_line(self, tmp_path, capsys, extra):
-        with pytest.raises(SystemExit) as stop:
-            train.main(["--out", str(tmp_path), *extra])
-        assert stop.value.code == 2
-        assert capsys.readouterr().err.startswith("error: ")
-
-
-def test_alone_without_torchrun(monkeypatch):
+def test_a_process_without_torchrun_is_alone(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     assert World.join("cpu") == World(0, 1)

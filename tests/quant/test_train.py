@@ -1,0 +1,101 @@
+"""``python -m quant.train``: what it prints, writes and refuses, alone and in two processes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgehrnet.models.checkpoints import load_checkpoint
+from quant import train
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+SHORT = ["--steps", "2", "--batch", "2", "--sizes", "64x64", "--workers", "0", "--validate-every", "2",
+         "--validate-count", "2"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def persons(tmp_path_factory):
+    """Four pictures of one instance each, as a COCO JSON file."""
+    folder = tmp_path_factory.mktemp("persons")
+    for index in range(4):
+        Image.fromarray(np.full((48, 64, 3), 40 * index, np.uint8)).save(folder / f"{index}.png")
+    content = {
+        "images": [{"id": index, "file_name": f"{index}.png"} for index in range(4)],
+        "categories": [{"id": 1, "keypoints": ["nose", "tail"]}],
+        "annotations": [
+            {"id": index, "image_id": index, "category_id": 1, "bbox": [10, 8, 30, 30], "area": 900,
+             "keypoints": [20, 15, 2, 30, 30, 2]}
+            for index in range(4)
+        ],
+    }  # fmt: skip
+    (folder / "persons.json").write_text(json.dumps(content))
+    return str(folder / "persons.json")
+
+
+def test_a_run_says_what_it_does_and_what_comes_next(tmp_path, capsys):
+    arguments = ["--out", str(tmp_path / "run"), *SHORT, "--option", "fuse=weighted"]
+    assert train.main(arguments) == 0
+    text = capsys.readouterr().out
+    for part in ("synthetic:document-corners", "edgehrnet18", "64x64", "cpu", str(tmp_path / "run"), "PCK 1%"):
+        assert part in text
+    assert f"next: python -m quant.ptq {tmp_path / 'run' / 'ema.pt'} --data synthetic:document-corners" in text
+    assert load_checkpoint(tmp_path / "run" / "ema.pt").options["fuse"] == "weighted"
+    assert train.main([*arguments, "--resume"]) == 0
+    assert "nothing left to train" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("fold", "said"), [(["--fold", "1/4"], "fold 1/4: 1 instances"), ([], "none held out: scores are of training")]
+)
+def test_a_run_says_what_it_is_validated_on(persons, tmp_path, capsys, fold, said):
+    arguments = ["--data", persons, "--out", str(tmp_path), "--model", "hrnet_w18_small_v1", *SHORT, *fold]
+    assert train.main(arguments) == 0
+    begin, _, end = capsys.readouterr().out.partition("scored")
+    assert "4 pictures, 4 instances, 2 keypoints" in begin
+    assert "hrnet crops" in begin
+    assert begin.count(said) == 2  # at the start, and with the scores
+    assert (" --fold 1/4 " in end) == bool(fold)
+
+
+@pytest.mark.parametrize(
+    ("extra", "value"),
+    [
+        (["--option", "fuze=add"], "fuze"),
+        (["--data", "nowhere"], "nowhere"),
+        (["--model", "nope"], "nope"),
+        (["--weight", "peek=3"], "peek"),
+        (["--weight", "peak=x"], "peak=x"),
+        (["--init", "nowhere.pt"], "nowhere.pt"),
+        (["--device", "cuda:99"], "cuda:99"),
+        (["--device", "gpu"], "gpu"),
+    ],
+)
+def test_bad_input_ends_with_one_line(tmp_path, capsys, extra, value):
+    with pytest.raises(SystemExit) as stop:
+        train.main(["--out", str(tmp_path), *SHORT, *extra])
+    assert stop.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert value in line
+
+
+def test_two_processes_train_one_network(persons, tmp_path):
+    # Each process has its own half of the pictures, and averaged gradients keep the weights equal.
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+        "-m", "quant.train", "--data", persons, "--model", "hrnet_w18_small_v1", "--out", str(tmp_path), *SHORT,
+        "--threads", "1",
+    ]  # fmt: skip
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    lines = (tmp_path / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2]  # only process 0 writes
+    assert done.stdout.count("2 processes") == done.stdout.count("next: ") == 1
