@@ -20,7 +20,7 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m quant.report", description=__doc__)
     p.add_argument("model", metavar="MODEL", help="model file, shipped name, or .pt checkpoint")
     p.add_argument("--data", default=NAME, help=f"{ACCEPTED} (default: %(default)s)")
-    p.add_argument("--fold", type=parse_fold, metavar="K/N", help="score part K of N, counted from 0 (default: all pictures)")
+    p.add_argument("--fold", type=parse_fold, metavar="K/N", help="score part K of N, counted from 0 (default: all)")
     p.add_argument("--count", type=int, metavar="N", help="pictures to score (default: all, or 2000 synthetic ones)")
     p.add_argument("--out", type=Path, default=Path("report.html"), help="page to write (default: %(default)s)")
     p.add_argument("--device", help="device name, such as cpu or gpu (default: the first one that the file type has)")
