@@ -19,14 +19,20 @@ from quant.data.labeled import Label, Labeled
 INPUT_SIZE = (256, 192)
 
 
-def read_coco(path: Path, fold: tuple[int, int] | None = None, *, augmented: bool = True) -> Labeled:
+def read_coco(
+    path: Path,
+    fold: tuple[int, int] | None = None,
+    *,
+    augmented: bool = True,
+    content: Mapping[str, Any] | None = None,
+) -> Labeled:
     """Read COCO keypoint annotations; an example is one instance with at least one labeled point, no crowd.
 
     Pictures lie beside the JSON file, or in ``images`` beside it. The categories must agree on the keypoints. An
-    instance without an area has its box's.
+    instance without an area has its box's. ``content`` is the file's parsed JSON; None reads it.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = content or json.loads(path.read_text(encoding="utf-8"))
         categories = {c["id"]: c for c in content["categories"] if c.get("keypoints")}
         names = _agreed({tuple(c["keypoints"]) for c in categories.values()})
         skeletons = {tuple((a - 1, b - 1) for a, b in c.get("skeleton", ())) for c in categories.values()}

@@ -73,7 +73,7 @@ def error_histogram(percent: NDArray[np.float64], theme: Theme) -> Figure:
     axes.set_xlim(SMALLEST, LARGEST)
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.xaxis.minorticks_off()
-    counts, _, _ = axes.hist(scored, edges, color=theme.main, rwidth=0.9)
+    counts, _, _ = axes.hist(scored, edges.tolist(), color=theme.main, rwidth=0.9)
     _count_axis(axes, float(np.max(counts)))
     if scored.size:
         median, p95 = np.percentile(scored, [50, 95])
@@ -115,7 +115,7 @@ def presence_histogram(scores: NDArray[np.floating[Any]], empty: NDArray[np.bool
         theme: Colors. `Theme.warm` is for the empty pictures.
     """
     figure, axes = _chart(theme, "mean confidence of a picture", "pictures of a group, %")
-    edges = np.linspace(0, 1, 21)
+    edges = np.linspace(0, 1, 21).tolist()
     highest = 0.0
     for part, color, opacity in ((~empty, theme.main, 1.0), (empty, theme.warm, 0.75)):
         share = np.full(int(part.sum()), 100 / max(1, int(part.sum())))

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
@@ -65,8 +66,9 @@ def draw(lines: Sequence[Mapping[str, Any]]) -> Figure:
     error.set(title="Error on the validation set", xlabel="step", ylabel="error, % of the picture's diagonal")
     for radius, color in ((1, "tab:olive"), (2, "tab:green")):
         percent = [_number(line.get(f"pck{radius}")) for line in lines]
-        share.plot(steps, percent, marker=".", color=color, label=f"within {radius} % of the diagonal")
-    share.set(title="PCK on the validation set", xlabel="step", ylabel="keypoints, %", ylim=(-3, 103))
+        share.plot(steps, percent, marker=".", color=color, label=f"within {radius} %")
+    share.set(title="PCK on the validation set", xlabel="step", ylim=(-3, 103))
+    share.set_ylabel("keypoints within 1 and 2 % of the diagonal, %")
     for axes in (loss, error):
         _choose_scale(axes)
     for axes in (loss, error, share):
@@ -82,8 +84,9 @@ def _number(value: float | None) -> float:
 
 def _choose_scale(axes: Axes) -> None:
     """Make the y axis logarithmic where the values span a wide range, with plain numbers at its ticks."""
-    values = [value for line in axes.lines for value in line.get_ydata() if math.isfinite(value)]
-    if not values or min(values) <= 0 or max(values) < LOG_SCALE_FROM * min(values):
+    values = np.concatenate([np.asarray(line.get_ydata(), np.float64) for line in axes.lines])
+    values = values[np.isfinite(values)]
+    if not values.size or values.min() <= 0 or values.max() < LOG_SCALE_FROM * values.min():
         return
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
