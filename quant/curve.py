@@ -31,7 +31,7 @@ def _curve(args: argparse.Namespace) -> None:
         draw(lines).savefig(args.out, dpi=110)
     except ValueError as error:  # a suffix that matplotlib does not write
         raise InputError(f"cannot write {args.out}: {error}") from None
-    print(f"{args.out}: {len(lines)} validations up to step {lines[-1]['step']}")
+    print(f"{args.out}: up to step {lines[-1]['step']}")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def make_report(model: OpenModel, data: DataSet, count: int | None = None, *, pr
 
     Args:
         model: Model to score.
-        data: Data set, for the keypoints of which the model was trained.
+        data: Data set with the keypoints that the model finds.
         count: Number of pictures to score. None scores all, or the default number of an endless data set.
         progress: Show progress bars.
 
@@ -87,7 +87,7 @@ def facts(model: OpenModel) -> dict[str, str]:
         "model": model.name,
         "engine": f"{info['engine']} {info['version']} on {info['device']}",
         "precision": model.spec.quantization,
-        "input": f"{height} x {width} px (height x width)",
+        "input": f"{height}x{width} px (height x width)",
         "size": f"{size / 1e6:.1f} MB",
     }
     return known if info["certificate"] is None else {**known, "certificate": _certified(info["certificate"])}

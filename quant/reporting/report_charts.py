@@ -97,7 +97,7 @@ def pck_curve(percent: NDArray[np.float64], theme: Theme) -> Figure:
 
 
 def reliability_curve(bins: Sequence[Bin], theme: Theme) -> Figure:
-    """Draw the share of correct keypoints over their mean confidence; a calibrated model lies on the diagonal."""
+    """Draw the share of correct keypoints over their mean confidence. A calibrated model lies on the diagonal."""
     figure, axes = _chart(theme, "confidence", "share correct")
     axes.plot([0, 1], [0, 1], color=theme.soft, linewidth=1, linestyle="--")
     conf, correct = [part.confidence for part in bins], [part.correct for part in bins]

@@ -135,7 +135,7 @@ def _conditions(evaluation: Evaluation) -> list[tuple[str, Score]]:
 
 
 def _card(evaluation: Evaluation, spec: ModelSpec, shown: Shown) -> dict[str, Any]:
-    """Return one picture's values for the template; points are in SVG coordinates of the picture."""
+    """Return one picture's values for the template. Points are in SVG coordinates of the picture."""
     n = shown.index
     width, height = shown.picture.size
     # Pixel centers are integers; SVG counts from a pixel's corner.

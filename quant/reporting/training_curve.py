@@ -41,17 +41,19 @@ def read_logs(runs: Sequence[Path]) -> list[dict[str, Any]]:
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path} is not the log of a training run: {error!r}") from None
         if not found:
-            raise InputError(f"{path} is empty; a line is written at each validation")
+            raise InputError(f"{path} is empty; the run has not trained long enough")
     return lines
 
 
 def draw(lines: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draw the loss, the errors, and the PCK over training steps; errors and PCK are those of the validation set.
+    """Draw the training loss, and the errors and PCK on the validation set, over training steps.
 
     Args:
-        lines: Lines of a log, as `read_logs` returns them.
+        lines: Lines of a log, as `read_logs` returns them. Lines between validations have the loss only.
     """
     steps = [line["step"] for line in lines]
+    scored = [line for line in lines if "mean_percent" in line]
+    validations = [line["step"] for line in scored]
     figure = Figure(figsize=(13.5, 4.2), layout="constrained")
     loss, error, share = figure.subplots(1, 3)
     names = list(dict.fromkeys(name for line in lines for name in line["loss"]))
@@ -62,11 +64,11 @@ def draw(lines: Sequence[Mapping[str, Any]]) -> Figure:
         loss.plot(steps, values, marker=".", label=name)
     loss.set(title="Training loss", xlabel="step", ylabel="loss")
     for key, label in (("median_percent", "median"), ("mean_percent", "mean")):
-        error.plot(steps, [_number(line[key]) for line in lines], marker=".", label=label)
+        error.plot(validations, [_number(line[key]) for line in scored], marker=".", label=label)
     error.set(title="Error on the validation set", xlabel="step", ylabel="error, % of the picture's diagonal")
     for radius, color in ((1, "tab:olive"), (2, "tab:green")):
-        percent = [_number(line.get(f"pck{radius}")) for line in lines]
-        share.plot(steps, percent, marker=".", color=color, label=f"within {radius} %")
+        percent = [_number(line[f"pck{radius}"]) for line in scored]
+        share.plot(validations, percent, marker=".", color=color, label=f"within {radius} %")
     share.set(title="PCK on the validation set", xlabel="step", ylim=(-3, 103))
     share.set_ylabel("keypoints within 1 and 2 % of the diagonal, %")
     for axes in (loss, error):

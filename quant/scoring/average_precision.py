@@ -169,7 +169,7 @@ def coco_scores(
     sigmas: Sequence[float],
     images: Collection[int] | None = None,
 ) -> dict[str, float]:
-    """Return the ten numbers of pycocotools, named as in `NAMES`, each 0..1; NaN where nothing could be counted.
+    """Return the ten numbers of pycocotools, named as in `NAMES`, each 0..1. NaN means that nothing was counted.
 
     Args:
         content: Content of a COCO file.

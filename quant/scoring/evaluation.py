@@ -52,7 +52,7 @@ class Evaluation:
     areas: NDArray[np.float64]
     """Areas ``(N,)`` of the instances in square pixels."""
     xy: NDArray[np.float64]
-    """Predicted points ``(N, K, 2)``; for cyclic data, in the cyclic order that was scored."""
+    """Predicted points ``(N, K, 2)``. For cyclic data they are in the order that was scored."""
     conf: NDArray[np.float32]
     """Predicted confidence ``(N, K)``, 0..1."""
     empty: NDArray[np.bool_]
@@ -117,7 +117,7 @@ class Evaluation:
         return {name: self.part(np.array([name in has for has in self.conditions])).score() for name in names}
 
     def summary(self, radii: Sequence[float] = RADII) -> dict[str, float | None]:
-        """Return all scores by name, rounded; None where there was nothing to score.
+        """Return all scores by name, rounded, with None where nothing was scored.
 
         - ``mean_px``, ``median_px``, ``p95_px``: errors in picture pixels
         - ``pck@2px`` and so on: percentage of keypoints within each of the radii
@@ -162,11 +162,11 @@ class Evaluation:
         return nme(part.xy, part.truth, part.visible, pair=(first, second)) if len(part.xy) else float("nan")
 
     def oks_ap(self) -> tuple[float, float, float]:
-        """Return COCO's AP over OKS 0.50 to 0.95, AP50 and AP75, each 0..1; NaN for data with boxes.
+        """Return COCO's AP over OKS 0.50 to 0.95, AP50 and AP75, each 0..1, or NaN for data with boxes.
 
         Each picture holds one instance, or none if it is empty, and yields one detection, scored with its mean
         confidence. Pictures whose instance has no area or no visible keypoint are left out. Where the data set has no
-        sigmas, `DEFAULT_SIGMA` is used for each keypoint: such an AP compares models on this data set only.
+        sigmas, `DEFAULT_SIGMA` is used for each keypoint. Such an AP only compares models on the same data set.
 
         Raises:
             MissingExtraError: pycocotools is not installed.

@@ -108,11 +108,11 @@ def reliability(conf: ArrayLike, correct: ArrayLike, bins: int = 15) -> list[Bin
 
 
 def expected_calibration_error(conf: ArrayLike, correct: ArrayLike, bins: int = 15) -> float:
-    """Return the expected calibration error (ECE), 0..1; NaN without a prediction.
+    """Return the expected calibration error (ECE), 0..1, or NaN without a prediction.
 
     It is the mean of |mean confidence - share correct| over the bins of `reliability`, weighted by their sizes (Naeini
-    et al. 2015, Guo et al. 2017; bins of equal size, Nguyen & O'Connor 2015). For a model with an error of 0, 80 % of
-    the predictions with confidence 0.8 are correct. For the arguments, see `reliability`.
+    et al. 2015, Guo et al. 2017). If it is 0, 80 % of the predictions with confidence 0.8 are correct, for example. For
+    the arguments, see `reliability`.
 
     >>> round(expected_calibration_error([0.5, 0.5, 1.0, 1.0], [True, False, True, False], bins=2), 3)
     0.25
@@ -125,7 +125,7 @@ def expected_calibration_error(conf: ArrayLike, correct: ArrayLike, bins: int = 
 
 @dataclass(frozen=True)
 class Score:
-    """Summary of the keypoint errors on a set of pictures; NaN where nothing was scored."""
+    """Summary of the keypoint errors on a set of pictures, with NaN where nothing was scored."""
 
     pictures: int
     """Number of pictures."""
@@ -149,7 +149,7 @@ class Score:
     """Expected calibration error, 0..1."""
 
     def as_dict(self) -> dict[str, float | None]:
-        """Return the fields as JSON values, rounded to four digits; None where nothing was scored."""
+        """Return the fields as JSON values, rounded to four digits, with None where nothing was scored."""
         return {key: None if math.isnan(value) else round(value, 4) for key, value in asdict(self).items()}
 
 
@@ -170,7 +170,7 @@ def score(
 
 
 def spread(errors: ArrayLike) -> tuple[float, float, float]:
-    """Return mean, median and 95th percentile of the finite errors of an array; NaN if there are none.
+    """Return mean, median and 95th percentile of the finite errors of an array, or NaN without any.
 
     >>> spread([1.0, 2.0, 6.0, float("nan")])
     (3.0, 2.0, 5.6)
@@ -182,7 +182,7 @@ def spread(errors: ArrayLike) -> tuple[float, float, float]:
 
 
 def pck(errors: ArrayLike, radius: float) -> float:
-    """Return the percentage of the finite errors of an array that are at most ``radius``; NaN if there are none.
+    """Return the percentage of the finite errors of an array that are at most ``radius``, or NaN without any.
 
     >>> pck([1.0, 2.0, 6.0, 7.0, float("nan")], 2)
     50.0
