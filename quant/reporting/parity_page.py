@@ -105,10 +105,10 @@ def agrees(row: Row) -> bool:
 
 
 def reason(text: str) -> str:
-    """Shorten the reason why a file did not run, with Python arguments written as options of quant.export.
+    """Shorten the reason why a file did not run, and write Python arguments as options of quant.export.
 
-    >>> reason("no usable GPU (cudaErrorInsufficientDriver); or pass compute_capability=(8, 6)")
-    'no usable GPU; or pass --compute-capability 8.6'
+    >>> reason("no usable GPU (cudaErrorInsufficientDriver), or pass compute_capability=(8, 6)")
+    'no usable GPU, or pass --compute-capability 8.6'
     """
     short = DETAIL.sub("", ARGUMENT.sub(r"--compute-capability \1.\2", text))
     return textwrap.shorten(short, REASON_WIDTH, placeholder=" ...")

@@ -208,20 +208,22 @@ SAMPLE = Path(__file__).parents[3] / "shared" / "data" / "coco-sample"
 @pytest.mark.skipif(not SAMPLE.is_dir(), reason="not here: ../shared/data/coco-sample")
 def test_persons_are_scored_as_coco_does(tmp_path, capsys):
     torch.manual_seed(0)
-    spec = ModelSpec("person", COCO_PERSON.names, flip_pairs=COCO_PERSON.flip_pairs, crop="hrnet", input_size=(64, 64),
+    spec = ModelSpec("person", COCO_PERSON.names, flip_pairs=COCO_PERSON.flip_pairs, crop="hrnet", input_size=(32, 32),
                      decode="quarter", oks_sigmas=COCO_PERSON.sigmas)  # fmt: skip
     net = create("edgehrnet18", keypoints=17)
     save_checkpoint(tmp_path / "a.pt", "edgehrnet18", {"keypoints": 17}, net.state_dict(), spec.to_dict(), {})
     found, given = tmp_path / "found.json", [str(tmp_path / "a.pt"), "--data", str(SAMPLE / "test_coco.json")]
-    boxes = ["--boxes", str(SAMPLE / "test_coco_det_AP_H_56.json"), "--flip-test", "--nme", "left_hip", "right_hip"]
+    detected = json.loads((SAMPLE / "test_coco_det_AP_H_56.json").read_text())
+    (tmp_path / "detected.json").write_text(json.dumps(detected[::4]))  # fewer, for speed
+    boxes = ["--boxes", str(tmp_path / "detected.json"), "--flip-test", "--nme", "left_hip", "right_hip"]
     assert evaluate.main([*given, *boxes, "--results", str(found), "--json", str(tmp_path / "all.json")]) == 0
     printed = capsys.readouterr().out
-    assert "boxes of test_coco_det_AP_H_56.json" in printed
+    assert "boxes of detected.json" in printed
     assert "default sigma" not in printed
     assert "NME %" in printed
     results = json.loads(found.read_text())
     # Detections of one person that agree are merged.
-    assert 4 <= len(results) <= 118
+    assert 4 <= len(results) <= len(detected[::4])
     assert all(len(result["keypoints"]) == 51 for result in results)
     (row,) = json.loads((tmp_path / "all.json").read_text())["models"]
     assert set(row["coco"]) == set(NAMES)

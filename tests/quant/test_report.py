@@ -258,7 +258,7 @@ def test_a_chart_is_drawn_in_light_and_dark_colors_and_always_the_same():
 
 def test_the_command_writes_a_page_about_the_shipped_model(tmp_path, capsys):
     out = tmp_path / "page.html"
-    assert report.main(["document-corners", "--count", "3", "--out", str(out)]) == 0
+    assert report.main(["document-corners", "--count", "2", "--out", str(out)]) == 0
     text = out.read_text()
     Balance(text)
     assert capsys.readouterr().out == f"{out}: {out.stat().st_size / 1e6:.1f} MB\n"
