@@ -185,7 +185,7 @@ def test_conditions_come_hardest_first_and_those_without_a_score_last(tmp_path):
     assert names == ["all pictures", "hard", "half", "easy", "&lt;empty&gt;"]
     rows = dict(re.findall(r"<tr><th>([^<]*)</th>(<td.*?)</tr>", text))
     assert re.findall(r">([^<>]+)<", rows["half"]) == ["2", "50.0", "50.0", "4.50", "4.50", "9.00"]
-    assert "width:50.0%" in rows["half"]
+    assert "--share:0.500" in rows["half"]
     assert "nan" not in rows["&lt;empty&gt;"]
     assert "<h3>Presence</h3>" in text
 
