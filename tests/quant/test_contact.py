@@ -1,5 +1,7 @@
 """The contact sheet: the order of its pictures, the marks of keypoints, and the arguments it refuses."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -22,12 +24,15 @@ class Flat:
         return Example(image, np.array([[59.5, 29.5], [20.0, 10.0]]), np.array([True, False]))
 
 
+FLAT: Any = Flat()
+
+
 def pixels(sheet: Image.Image) -> np.ndarray:
     return np.asarray(sheet).astype(int)
 
 
 def test_pictures_are_in_reading_order_from_the_start():
-    sheet = contact_sheet(Flat(), 5, start=7, cell=60)
+    sheet = contact_sheet(FLAT, 5, start=7, cell=60)
     assert sheet.size == (3 * 64 + 4, 2 * 64 + 4)
     levels = [pixels(sheet)[4 + row * 64 + 20, 4 + column * 64 + 3, 0] for row in range(2) for column in range(3)]
     assert levels == [107, 108, 109, 110, 111, BACKGROUND[0]]
@@ -35,7 +40,7 @@ def test_pictures_are_in_reading_order_from_the_start():
 
 def test_visible_keypoints_are_marked_and_hidden_ones_are_not():
     # 120x60 px shrunk to 60x30 and centered in a cell of 60: a point at the middle stays at the middle.
-    sheet = pixels(contact_sheet(Flat(), 1, cell=60))
+    sheet = pixels(contact_sheet(FLAT, 1, cell=60))
     marked = np.argwhere((sheet == PALETTE[0]).all(axis=2))
     np.testing.assert_allclose(marked.mean(axis=0), [4 + 15 + 15, 4 + 30], atol=0.5)
     assert not (sheet == PALETTE[1]).all(axis=2).any()
@@ -66,4 +71,4 @@ def test_an_unknown_suffix_is_refused(tmp_path, capsys):
 
 def test_a_negative_count_is_refused():
     with pytest.raises(InputError):
-        contact_sheet(Flat(), -1)
+        contact_sheet(FLAT, -1)

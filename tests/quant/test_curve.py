@@ -19,6 +19,11 @@ def write_log(path, steps, line=LINE):
     return path
 
 
+def points(axes):
+    """Points ``(N, 2)`` of each line of a panel."""
+    return [np.asarray(line.get_xydata()) for line in axes.lines]
+
+
 def labels(axes):
     return [line.get_label() for line in axes.lines]
 
@@ -47,7 +52,7 @@ def test_every_axis_is_labeled_and_pck_100_is_inside():
     assert "corner" not in " ".join(axes.get_ylabel() for axes in figure.axes)
     share = figure.axes[2]
     assert share.get_ylim()[1] > 100
-    assert share.lines[1].get_ydata().tolist() == [100, 100]
+    assert points(share)[1][:, 1].tolist() == [100, 100]
 
 
 def test_the_sum_is_drawn_only_for_several_losses():
@@ -70,13 +75,13 @@ def test_ticks_are_plain_numbers(largest, scale):
 def test_lines_between_validations_have_the_loss_only():
     figure = draw([{"step": 1, "loss": {"heatmaps": 0.3}}, {**LINE, "step": 2}])
     loss, error, share = figure.axes
-    assert loss.lines[0].get_xdata().tolist() == [1, 2]
-    assert error.lines[0].get_xdata().tolist() == share.lines[0].get_xdata().tolist() == [2]
+    assert points(loss)[0][:, 0].tolist() == [1, 2]
+    assert points(error)[0][:, 0].tolist() == points(share)[0][:, 0].tolist() == [2]
 
 
 def test_a_validation_without_scores_leaves_a_gap():
     figure = draw([{**LINE, "step": 1, "mean_percent": None}, {**LINE, "step": 2}])
-    median, mean = (line.get_ydata() for line in figure.axes[1].lines)
+    median, mean = (line[:, 1] for line in points(figure.axes[1]))
     assert np.isnan(mean[0])
     assert (mean[1], *median) == (2, 1, 1)
 

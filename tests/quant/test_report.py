@@ -4,6 +4,7 @@ import base64
 import re
 from functools import partial
 from html.parser import HTMLParser
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,7 +51,7 @@ class Balance(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.open = []
+        self.open: list[str] = []
         self.feed(text)
         assert not self.open
 
@@ -79,12 +80,13 @@ def model(tmp_path, spec):
 
     path = tmp_path / "stored.onnx"
     path.write_bytes(bytes(2_500_000))
-    info = {"file": str(path), "engine": "none", "version": "1", "device": "<cpu>", "certificate": None}
-    return OpenModel("stored", spec.replace(input_size=(64, 96)), observe, None, lambda: info)
+    info: dict[str, Any] = {"file": str(path), "engine": "none", "version": "1", "device": "<cpu>", "certificate": None}
+    unused: Any = None
+    return OpenModel("stored", spec.replace(input_size=(64, 96)), observe, unused, lambda: info)
 
 
 def page(tmp_path, examples, **spec):
-    data = Fixed(examples, **spec)
+    data: Any = Fixed(examples, **spec)
     text = model_report.make_report(model(tmp_path, data.spec), data)
     Balance(text)
     return text
@@ -160,7 +162,8 @@ def test_the_page_is_one_file_without_scripts(tmp_path):
 
 def test_the_tiles_show_the_scores_of_the_evaluation(tmp_path):
     examples = [example(3), example(4)]
-    found = evaluate("stored", model(tmp_path, Fixed(examples).spec).predict, Fixed(examples)).summary()
+    data: Any = Fixed(examples)
+    found = evaluate("stored", model(tmp_path, data.spec).predict, data).summary()
     tiles = {
         label: value
         for value, label in re.findall(r"<div><b>([^<]+)</b><span>([^<]+)</span></div>", page(tmp_path, examples))
@@ -201,6 +204,11 @@ def test_sections_without_content_are_left_out(tmp_path):
     assert "None" not in nothing
 
 
+def lines(figure):
+    """Points ``(N, 2)`` of each line of a chart."""
+    return [np.asarray(line.get_xydata()) for line in figure.axes[0].lines]
+
+
 def heights(figure):
     """Heights of the bars of a chart, left to right."""
     return [bar.get_height() for bar in figure.axes[0].patches]
@@ -212,22 +220,22 @@ def test_the_histogram_counts_each_error_once():
     assert sum(counts) == 5
     assert max(counts) == 2
     assert counts[0] == counts[-1] == 1  # errors beyond the ends of the axis are in the outermost bars
-    median, p95 = (line.get_xdata()[0] for line in figure.axes[0].lines)
+    median, p95 = (points[0, 0] for points in lines(figure))
     assert median == 3.0
     assert p95 == pytest.approx(np.percentile([0.01, 0.5, 3.0, 3.1, 100.0], 95))
 
 
 def test_the_pck_curve_is_the_share_within_each_distance():
-    (line,) = pck_curve(np.array([[0.001, 0.5], [3.0, np.nan]]), LIGHT).axes[0].lines
-    x, y = line.get_data()
+    (points,) = lines(pck_curve(np.array([[0.001, 0.5], [3.0, np.nan]]), LIGHT))
+    x, y = points.T
     assert (x[0], x[-1]) == (0, 5)
     assert [y[x >= distance][0] for distance in (0, 0.1, 0.5, 3, 5)] == pytest.approx([0, 100 / 3, 200 / 3, 100, 100])
 
 
 def test_the_reliability_curve_goes_through_the_bins():
-    ideal, curve = reliability_curve([Bin(0.2, 0.0, 9), Bin(0.9, 1.0, 8)], LIGHT).axes[0].lines
-    assert np.array(ideal.get_data()).tolist() == [[0, 1], [0, 1]]
-    assert np.array(curve.get_data()).tolist() == [[0.2, 0.9], [0.0, 1.0]]
+    ideal, curve = lines(reliability_curve([Bin(0.2, 0.0, 9), Bin(0.9, 1.0, 8)], LIGHT))
+    assert ideal.tolist() == [[0, 0], [1, 1]]
+    assert curve.tolist() == [[0.2, 0.0], [0.9, 1.0]]
 
 
 def test_the_presence_histogram_is_in_percent_of_each_group():

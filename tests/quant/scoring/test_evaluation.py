@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ AREA = 2400.0
 class Fixed:
     """A data set of given examples."""
 
-    def __init__(self, examples: list[Example], **spec: object) -> None:
+    def __init__(self, examples: list[Example], **spec: Any) -> None:
         self.examples = examples
         self.spec = ModelSpec("fixed", ("a", "b", "c", "d"), **spec)
 
@@ -49,7 +50,7 @@ def example(number: int, points=SQUARE, visible=ALL, **rest) -> Example:
 
 
 def moved(dx: float, dy: float) -> np.ndarray:
-    return SQUARE + np.array([dx, dy])
+    return np.asarray(SQUARE + np.array([dx, dy]))
 
 
 def model(answers):
@@ -291,13 +292,17 @@ def test_data_with_boxes_keeps_predictions_by_image_and_box():
     boxes = [(1.0, 2.0, 30.0, 40.0), (5.0, 6.0, 30.0, 40.0)]
     data = Fixed([example(0, box=box, image_id=7) for box in boxes], crop="hrnet")
     found = evaluate("crops", lambda image, box: (SQUARE + box[0], np.full(4, 0.5, np.float32)), data)
+    part = found.part(np.array([False, True]))
+    assert found.image_ids is not None
+    assert found.boxes is not None
+    assert part.boxes is not None
     assert found.image_ids.tolist() == [7, 7]
     assert found.boxes.tolist() == [list(box) for box in boxes]
     by_box = found.by_box()
     assert list(by_box) == [(7, box) for box in boxes]
     assert np.array_equal(by_box[7, boxes[1]][0], SQUARE + 5)
     assert np.isnan(found.oks_ap()).all()
-    assert found.part(np.array([False, True])).boxes.tolist() == [list(boxes[1])]
+    assert part.boxes.tolist() == [list(boxes[1])]
 
 
 def test_data_without_boxes_has_no_predictions_by_box(three):

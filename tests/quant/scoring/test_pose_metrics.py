@@ -31,7 +31,7 @@ def test_the_mean_of_pckh_is_weighted_by_visibility():
     predicted[:, 1] = 1000
     visible = np.array([[True, True], [True, False], [True, False]])
     score = pckh(predicted, true, visible, [[0, 0, 30, 40]] * 3)
-    assert score.each == (100, 0)
+    assert list(score.each) == [100, 0]
     assert score.mean == 75
 
 
