@@ -13,6 +13,23 @@ from edgehrnet.selfcheck import GOLDEN_CORRELATION, GOLDEN_PX
 from quant.files.parity import Difference, Parity, Row
 
 HEAD = ("engine", "precision", "max px", "p99 px", "PCK", "correlation")
+RULE = (
+    "Files in fp32 and fp16 are judged against the float network, files in int8 against the fake-quantized one. A file "
+    f"agrees if its keypoints are at most {GOLDEN_PX:g} px away and its heatmaps have a correlation of at least "
+    f"{GOLDEN_CORRELATION:g}."
+)
+FILES = "INT8 MACs is the share of multiply-accumulates that the engine reports to run on integers."
+FLOATING = (
+    "max px and p99 px are distances in pixels of the network input, for keypoints of which the reference is "
+    "confident. PCK is the change in percentage points of the keypoints within one percent of the diagonal. "
+    "correlation is that of the heatmaps."
+)
+FAKEQUANT = (
+    "rms is rms(engine - fakequant) / rms(fakequant - float) of the heatmaps. A value on the border between two "
+    "quantization steps may be rounded either way, and the following layers amplify the difference. The rows of torch "
+    "show this effect alone: the fake-quantized networks, computed in float64. An engine with a similar rms rounds as "
+    "accurately as its floating-point type allows."
+)
 REASON_WIDTH = 120  # characters; the JSON file has the full text
 ARGUMENT = re.compile(r"compute_capability=\((\d+), (\d+)\)")
 DETAIL = re.compile(r" \([^()]{20,}\)")  # such as the text of a CUDA error
@@ -40,47 +57,32 @@ def markdown(parity: Parity, title: str) -> str:
     ran = [row for row in parity.rows if not row.not_run]
     absent = [row for row in parity.rows if row.not_run]
     int8 = [row for row in ran if row.precision == "int8"]
-    built = [row for row in parity.rows if row.file and (row.int8_macs is not None or not row.not_run)]
+    known = [row for row in parity.rows if row.file and (row.int8_macs is not None or not row.not_run)]
+    fakequant = [[row.engine, row.precision, *_numbers(row.fakequant), _ratio(row.distance)] for row in int8]
     lines = [
         f"# {title}: do its files agree?",
         "",
         verdict(parity.rows),
         "",
         f"Each file was run on {parity.pictures} pictures and decoded in the same way, as was the network in torch "
-        f"{parity.torch}. Files in fp32 and fp16 are judged against the float network, files in int8 against the "
-        f"fake-quantized one. A file agrees if its keypoints are at most {GOLDEN_PX:g} px away and its heatmaps have a "
-        f"correlation of at least {GOLDEN_CORRELATION:g}.",
-        "",
-        "## Files",
-        "",
-        "INT8 MACs is the share of multiply-accumulates that the engine reports to run on integers.",
-        "",
-        *_table(("engine", "precision", "file", "MB", "INT8 MACs"), [_about(row) for row in built]),
-        "",
-        "## Against the float network",
-        "",
-        "max px and p99 px are distances in pixels of the network input, for keypoints of which the reference is "
-        "confident. PCK is the change in percentage points of the keypoints within one percent of the diagonal. "
-        "correlation is that of the heatmaps.",
-        "",
-        *_table(HEAD, [[row.engine, row.precision, *_numbers(row.floating)] for row in ran]),
-        "",
-        "## Against the fake-quantized network",
-        "",
-        "rms is rms(engine - fakequant) / rms(fakequant - float) of the heatmaps. A value on the border between two "
-        "quantization steps may be rounded either way, and the following layers amplify the difference. The rows of "
-        "torch show this effect alone: the fake-quantized networks, computed in float64. An engine with a similar rms "
-        "rounds as accurately as its floating-point type allows.",
-        "",
-        *_table(
-            (*HEAD, "rms"),
-            [[row.engine, row.precision, *_numbers(row.fakequant), _ratio(row.distance)] for row in int8],
+        f"{parity.torch}. {RULE}",
+        *_section("Files", FILES, ("engine", "precision", "file", "MB", "INT8 MACs"), [_about(row) for row in known]),
+        *_section(
+            "Against the float network",
+            FLOATING,
+            HEAD,
+            [[row.engine, row.precision, *_numbers(row.floating)] for row in ran],
         ),
+        *_section("Against the fake-quantized network", FAKEQUANT, (*HEAD, "rms"), fakequant),
     ]
     if absent:
-        table = _table(("engine", "file", "reason"), [[row.engine, row.file, reason(row.not_run)] for row in absent])
-        lines += ["", "## Did not run here", "", *table]
+        rows = [[row.engine, row.file, reason(row.not_run)] for row in absent]
+        lines += _section("Did not run here", "The JSON file has the full reasons.", ("engine", "file", "reason"), rows)
     return "\n".join(lines) + "\n"
+
+
+def _section(heading: str, text: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return ["", f"## {heading}", "", text, "", *_table(head, rows)]
 
 
 def verdict(rows: Sequence[Row]) -> str:

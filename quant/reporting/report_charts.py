@@ -25,7 +25,7 @@ PCK_END = 5.0  # percent of the diagonal
 
 @dataclass(frozen=True)
 class Theme:
-    """Colors of a chart, the same as those of the page around it."""
+    """Colors of the charts and of the page around them."""
 
     text: str
     """Annotations."""

@@ -16,6 +16,8 @@ from PIL import Image
 
 from edgehrnet.spec import ModelSpec
 from quant.reporting.report_charts import (
+    DARK,
+    LIGHT,
     Images,
     both,
     error_histogram,
@@ -84,15 +86,15 @@ def page(
         worst: Pictures with the largest errors, worst first.
         best: Pictures with the smallest errors, best first.
     """
-    bins = reliability(evaluation.conf, evaluation.correct)
-    summary = evaluation.summary()
+    bins, summary = reliability(evaluation.conf, evaluation.correct), evaluation.summary()
+    shown = {key: style for key, style in SCORES.items() if summary[key] is not None}
     return _template().render(
+        light=LIGHT,
+        dark=DARK,
         title=title,
         facts=facts,
         summary=summary,
-        tiles=[
-            (style.format(summary[key]), label) for key, (label, style) in SCORES.items() if summary[key] is not None
-        ],
+        tiles=[(style.format(summary[key]), label) for key, (label, style) in shown.items()],
         charts=list(_charts(evaluation, bins)),
         bins=len(bins),
         bin_counts=sorted({part.count for part in bins}),
