@@ -24,7 +24,7 @@ from edgehrnet.errors import EdgeHRNetError, InputError
 from quant.data.documents.corners import NAME as CORNERS
 from quant.data.examples import DataSet
 from quant.data.opening import ACCEPTED, open_data
-from quant.reporting.score_table import report
+from quant.reporting.score_table import score_table
 from quant.scoring.average_precision import load_pycocotools
 from quant.scoring.evaluation import Evaluation, Prediction, evaluate
 from quant.scoring.model import compare, open_model
@@ -224,7 +224,7 @@ def _run(names: Sequence[str], data: DataSet, count: int | None) -> None:
     with ExitStack() as stack:
         models = [stack.enter_context(open_model(name)) for name in names]
         found = [evaluate(NAME, predict, data, count, progress=True), *compare(models, data, count, progress=True)]
-    print(f"{report(found)}\n")
+    print(f"{score_table(found)}\n")
     head = ("model", "nothing found", "lost", "of pictures", "median %", "p95 %", "PCK 2%", "PCK 3%")
     print(table(head, [_row(evaluation) for evaluation in found]))
 

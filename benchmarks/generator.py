@@ -53,8 +53,8 @@ def step(samples: Samples, size: tuple[int, int]) -> float:
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(settings, Path(folder))
         batch = next(iter(DataLoader(samples, samples.batch)))
-        trainer._train_step(dict(batch))  # the first step allocates memory
-        return timed(lambda _: trainer._train_step(dict(batch)), range(5)) / samples.batch
+        trainer.train_step(dict(batch))  # the first step allocates memory
+        return timed(lambda _: trainer.train_step(dict(batch)), range(5)) / samples.batch
 
 
 def timed(work: Callable[[int], object], indices: range) -> float:

@@ -1,24 +1,37 @@
-"""``python -m quant.curve``: draw the logs of training runs, one after the other, as one picture."""
+"""Draw the loss and the validation scores of training runs, one run after the other, as one picture."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib.pyplot as plt
-
+from edgehrnet.errors import InputError
+from quant.commandline import run
 from quant.reporting.training_curve import draw, read_logs
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command; returns the exit status."""
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
     p = argparse.ArgumentParser(prog="python -m quant.curve", description=__doc__)
-    p.add_argument("logs", type=Path, nargs="+", metavar="log.jsonl")
-    p.add_argument("--out", type=Path, required=True, metavar="PICTURE")
-    args = p.parse_args(arguments)
-    plt.switch_backend("agg")
-    draw(read_logs(args.logs), args.out)
-    return 0
+    p.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of a training run, or its log.jsonl")
+    p.add_argument("--out", type=Path, default=Path("curve.png"), metavar="PICTURE",
+                   help="picture to write, .png, .svg or .pdf (default: %(default)s)")  # fmt: skip
+    return p
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status."""
+    return run(parser(), _curve, arguments)
+
+
+def _curve(args: argparse.Namespace) -> None:
+    lines = read_logs(args.runs)
+    try:
+        draw(lines).savefig(args.out, dpi=110)
+    except ValueError as error:  # a suffix that matplotlib does not write
+        raise InputError(f"cannot write {args.out}: {error}") from None
+    print(f"{args.out}: up to step {lines[-1]['step']}")
 
 
 if __name__ == "__main__":

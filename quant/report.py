@@ -1,4 +1,4 @@
-"""``python -m quant.report``: one HTML page about a model: its scores, where it fails, what its confidence is worth."""
+"""Write one HTML page about a model: its scores, its worst and best pictures, and how reliable its confidence is."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgehrnet.errors import EdgeHRNetError, InputError
+from edgehrnet.errors import InputError
+from quant.commandline import run
 from quant.data.documents.corners import NAME
 from quant.data.opening import ACCEPTED, open_data, parse_fold
 from quant.reporting.model_report import make_report
@@ -19,30 +20,24 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m quant.report", description=__doc__)
     p.add_argument("model", metavar="MODEL", help="model file, shipped name, or .pt checkpoint")
     p.add_argument("--data", default=NAME, help=f"{ACCEPTED} (default: %(default)s)")
-    p.add_argument("--fold", type=parse_fold, metavar="K/N", help="score part K of N, from 0 (default: everything)")
-    p.add_argument("--count", type=int, help="pictures to score (default: all, or as many as is usual)")
+    p.add_argument("--fold", type=parse_fold, metavar="K/N", help="score part K of N, counted from 0 (default: all)")
+    p.add_argument("--count", type=int, metavar="N", help="pictures to score (default: all, or 2000 synthetic ones)")
     p.add_argument("--out", type=Path, default=Path("report.html"), help="page to write (default: %(default)s)")
-    p.add_argument("--device", help="as of Predictor, by kind of file: cpu, gpu, gpu.1, ... (default: its usual one)")
+    p.add_argument("--device", help="device name, such as cpu or gpu (default: the first one that the file type has)")
     return p
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status."""
-    p = parser()
-    args = p.parse_args(arguments)
-    try:
-        _run(args)
-    except (EdgeHRNetError, OSError) as error:
-        p.exit(2, f"error: {error}\n")
-    return 0
+    """Run the command and return its exit status."""
+    return run(parser(), _report, arguments)
 
 
-def _run(args: argparse.Namespace) -> None:
+def _report(args: argparse.Namespace) -> None:
     if args.count is not None and args.count < 1:
-        raise InputError(f"--count {args.count}: at least 1 picture")
+        raise InputError(f"--count {args.count} is not a number of pictures; use 1 or more")
     if not args.out.parent.is_dir():
         raise InputError(f"--out {args.out}: there is no folder {args.out.parent}")
-    load_pycocotools()  # better now than after an hour's work
+    load_pycocotools()  # fail now rather than after an hour of scoring
     data = open_data(args.data, args.fold)
     with open_model(args.model, args.device) as model:
         text = make_report(model, data, args.count, progress=True)

@@ -1,1 +1,1 @@
-"""Lay out scores and charts for people."""
+"""Lay out scores as tables, charts and pages."""

@@ -9,37 +9,44 @@ from edgehrnet.drawing.overlay import PALETTE
 from edgehrnet.errors import InputError
 from quant.data.examples import DataSet
 
-GROUND = (48, 48, 48)
-
-
-MARK = (255, 90, 60)
-
-
+BACKGROUND = (48, 48, 48)
+LINE = (255, 90, 60)
 GAP = 4  # px between pictures
 
 
 def contact_sheet(data: DataSet, count: int, *, seed: int = 0, start: int = 0, cell: int = 240) -> Image.Image:
-    """Draw training pictures ``start`` to ``start + count - 1`` of the stream of a seed in rows, about as wide as high.
+    """Draw training pictures on a nearly square grid, augmented as in training.
 
-    Each is shrunk to at most ``cell`` px and augmented as training sees it; visible keypoints are marked, joined as
-    the data's skeleton says. Raises InputError for a count or cell below 1.
+    Visible keypoints are marked, and joined by the lines of the data set's skeleton.
+
+    Args:
+        data: Data set.
+        count: Number of pictures.
+        seed: Seed of the augmentation.
+        start: Index of the first picture.
+        cell: Size of a cell in pixels. Larger pictures are shrunk to fit.
+
+    Raises:
+        InputError: ``count`` or ``cell`` is less than 1.
     """
-    if count < 1 or cell < 1:
-        raise InputError(f"count={count}, cell={cell}: at least 1 each")
+    for name, value in (("count", count), ("cell", cell)):
+        if value < 1:
+            raise InputError(f"{name}={value}: must be at least 1")
     columns = int(np.ceil(np.sqrt(count)))
     rows = -(-count // columns)
-    sheet = Image.new("RGB", (columns * (cell + GAP) + GAP, rows * (cell + GAP) + GAP), GROUND)
+    sheet = Image.new("RGB", (columns * (cell + GAP) + GAP, rows * (cell + GAP) + GAP), BACKGROUND)
     for place in range(count):
         picture = _thumbnail(data, seed, start + place, cell)
         row, column = divmod(place, columns)
         corner = [GAP + at * (cell + GAP) for at in (column, row)]
-        room = [(cell - side) // 2 for side in picture.size]
-        sheet.paste(picture, (corner[0] + room[0], corner[1] + room[1]))
+        margin = [(cell - side) // 2 for side in picture.size]
+        sheet.paste(picture, (corner[0] + margin[0], corner[1] + margin[1]))
     return sheet
 
 
-def _thumbnail(data: DataSet, seed: int, number: int, cell: int) -> Image.Image:
-    example = data.training(seed, number)
+def _thumbnail(data: DataSet, seed: int, index: int, cell: int) -> Image.Image:
+    """Return one training picture with its keypoints, shrunk to fit a cell."""
+    example = data.training(seed, index)
     picture = Image.fromarray(example.image)
     scale = min(cell / max(picture.size), 1.0)
     size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
@@ -48,7 +55,7 @@ def _thumbnail(data: DataSet, seed: int, number: int, cell: int) -> Image.Image:
     pen = ImageDraw.Draw(small)
     for a, b in data.spec.skeleton:
         if example.visible[a] and example.visible[b]:
-            pen.line((*points[a], *points[b]), fill=MARK)
+            pen.line((*points[a], *points[b]), fill=LINE)
     for k in np.flatnonzero(example.visible):
         pen.circle(tuple(points[k]), 2, fill=PALETTE[k % len(PALETTE)])
     return small

@@ -18,39 +18,43 @@ from quant.reporting.report_page import Shown, page
 from quant.scoring.evaluation import Evaluation
 from quant.scoring.model import OpenModel, compare
 
-WORST = 12  # pictures shown
-
-
-BEST = 6
+WORST, BEST = 12, 6  # pictures shown
 
 
 def make_report(model: OpenModel, data: DataSet, count: int | None = None, *, progress: bool = False) -> str:
-    """Score the model on the first ``count`` pictures held back (None: all, or as many as is usual), as an HTML page.
+    """Score a model on the validation set and return an HTML page.
 
-    The data is gone through twice, the second time for the few pictures shown, so that no other is kept in memory.
-    ``progress`` shows a bar. Raises as quant.scoring.model.compare and Predictor.info do.
+    The pictures are read twice, the second time only those shown, so that not all of them are kept in memory.
+
+    Args:
+        model: Model to score.
+        data: Data set with the keypoints that the model finds.
+        count: Number of pictures to score. None scores all, or the default number of an endless data set.
+        progress: Show progress bars.
+
+    Raises:
+        InputError: The model does not fit the data.
     """
     (evaluation,) = compare([model], data, count, progress=progress)
     worst, best = extremes(evaluation)
-    pictures = {
-        number: Shown(number, Image.fromarray(example.image), _heat(model, example))
-        for number, example in tqdm(
-            _chosen(data, {*worst, *best}),
-            total=len(worst) + len(best),
-            disable=not progress,
-            desc="drawing",
-            unit="picture",
-        )
-    }
+    examples = tqdm(
+        _chosen(data, {*worst, *best}),
+        total=len(worst) + len(best),
+        disable=not progress,
+        desc="drawing",
+        unit="picture",
+    )
+    pictures = {n: Shown(n, Image.fromarray(example.image), _heat(model, example)) for n, example in examples}
     title = f"{model.spec.name} on {data.spec.name}"
-    shown = [[pictures[number] for number in numbers] for numbers in (worst, best)]
+    shown = [[pictures[n] for n in indices] for indices in (worst, best)]
     return page(title, facts(model), evaluation, data.spec, *shown)
 
 
 def extremes(evaluation: Evaluation) -> tuple[list[int], list[int]]:
-    """Return the numbers of the `WORST` and the `BEST` pictures by their worst keypoint, most extreme first.
+    """Return the indices of the `WORST` and of the `BEST` pictures, most extreme first.
 
-    Errors are in percent of the diagonal. No picture is both; one where nothing was scored is neither.
+    Pictures are ordered by the error of their worst keypoint in percent of the diagonal. A picture is in at most one
+    of the two lists, and one without a scored keypoint in neither.
     """
     scored = np.flatnonzero(np.isfinite(evaluation.percent).any(axis=1))
     errors = np.nanmax(evaluation.percent[scored], axis=1)
@@ -58,23 +62,24 @@ def extremes(evaluation: Evaluation) -> tuple[list[int], list[int]]:
     return order[::-1][:WORST], order[: max(0, len(order) - WORST)][:BEST]
 
 
-def _chosen(data: DataSet, numbers: set[int]) -> Iterator[tuple[int, Example]]:
-    if not numbers:
+def _chosen(data: DataSet, indices: set[int]) -> Iterator[tuple[int, Example]]:
+    """Yield the pictures at some indices of the validation set."""
+    if not indices:
         return
-    for number, example in enumerate(data.held_back(max(numbers) + 1)):
-        if number in numbers:
-            yield number, example
+    for index, example in enumerate(data.held_back(max(indices) + 1)):
+        if index in indices:
+            yield index, example
 
 
 def _heat(model: OpenModel, example: Example) -> Image.Image:
-    """Return the picture under the highest of its heatmaps."""
+    """Return the picture blended with the maximum over its heatmaps."""
     _, _, heatmaps = model.observe(example.image, example.box)
     _, (transform,) = prepare(example.image, model.spec, None if example.box is None else [example.box])
     return blend_heatmap(Image.fromarray(example.image), heatmaps.max(axis=0), transform, model.spec.grid)
 
 
 def facts(model: OpenModel) -> dict[str, str]:
-    """Return what is known about the model, each fact by its name."""
+    """Return facts about a model by name: engine, precision, input size, file size, certificate."""
     info = model.info()
     height, width = model.spec.input_size
     size = sum(part.stat().st_size for part in parts(Path(info["file"])))
@@ -82,16 +87,20 @@ def facts(model: OpenModel) -> dict[str, str]:
         "model": model.name,
         "engine": f"{info['engine']} {info['version']} on {info['device']}",
         "precision": model.spec.quantization,
-        "input": f"{height} x {width} px",
+        "input": f"{height}x{width} px (height x width)",
         "size": f"{size / 1e6:.1f} MB",
     }
     return known if info["certificate"] is None else {**known, "certificate": _certified(info["certificate"])}
 
 
 def _certified(values: dict[str, Any]) -> str:
-    drift = f"keypoints {values['drift_mean_px']:.3f} px from the float network's on average"
+    """Put a certificate into words."""
+    drift = values["drift_mean_px"]
+    moved = "no keypoint was confident enough to measure its drift"
+    if drift is not None:
+        moved = f"keypoints on average {drift:.3f} px from the float network's"
     if not values["convolutions_expected"]:
-        return drift
+        return moved
     share = values["macs_int8"] / max(1, values["macs"])
     count = f"{values['convolutions_int8']} of {values['convolutions']} convolutions"
-    return f"{count} and {share:.1%} of the multiply-accumulates in int8; {drift}"
+    return f"{count} and {share:.1%} of the multiply-accumulates in int8; {moved}"

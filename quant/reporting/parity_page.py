@@ -1,19 +1,51 @@
-"""The parity report as a page of tables, and as JSON."""
+"""Write the results of a parity check as a page of tables, and as JSON."""
 
 from __future__ import annotations
 
 import json
+import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from edgehrnet.selfcheck import GOLDEN_CORRELATION, GOLDEN_PX
 from quant.files.parity import Difference, Parity, Row
 
 HEAD = ("engine", "precision", "max px", "p99 px", "PCK", "correlation")
+RULE = (
+    "Files in fp32 and fp16 are judged against the float network, files in int8 against the fake-quantized one. A file "
+    f"agrees if its keypoints are at most {GOLDEN_PX:g} px away and its heatmaps have a correlation of at least "
+    f"{GOLDEN_CORRELATION:g}."
+)
+FILES = "INT8 MACs is the share of multiply-accumulates that the engine reports to run on integers."
+FLOATING = (
+    "max px and p99 px are distances in pixels of the network input, for keypoints of which the reference is "
+    "confident. PCK is the change in percentage points of the keypoints within one percent of the diagonal. "
+    "correlation is that of the heatmaps."
+)
+FAKEQUANT = (
+    "rms is rms(engine - fakequant) / rms(fakequant - float) of the heatmaps. A value on the border between two "
+    "quantization steps may be rounded either way, and the following layers amplify the difference. The rows of torch "
+    "show this effect alone: the fake-quantized networks, computed in float64. An engine with a similar rms rounds as "
+    "accurately as its floating-point type allows."
+)
+REASON_WIDTH = 120  # characters; the JSON file has the full text
+ARGUMENT = re.compile(r"compute_capability=\((\d+), (\d+)\)")
+DETAIL = re.compile(r" \([^()]{20,}\)")  # such as the text of a CUDA error
 
 
 def write_report(parity: Parity, out: Path, title: str) -> Path:
-    """Write ``out`` (Markdown) and the same numbers beside it as JSON; return ``out``."""
+    """Write the page and, beside it, the same numbers as JSON.
+
+    Args:
+        parity: Results.
+        out: Markdown file to write. The JSON file has the same name with another suffix.
+        title: Name of the model.
+
+    Returns:
+        ``out``.
+    """
     out.write_text(markdown(parity, title), encoding="utf-8")
     text = json.dumps(asdict(parity), indent=1, allow_nan=False)
     out.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
@@ -21,59 +53,90 @@ def write_report(parity: Parity, out: Path, title: str) -> Path:
 
 
 def markdown(parity: Parity, title: str) -> str:
-    """Lay the rows out as a page of tables."""
-    rows = parity.rows
-    int8 = [row for row in rows if row.precision == "int8"]
+    """Return the page: a verdict, tables of what ran, and a table of what did not run."""
+    ran = [row for row in parity.rows if not row.not_run]
+    absent = [row for row in parity.rows if row.not_run]
+    int8 = [row for row in ran if row.precision == "int8"]
+    known = [row for row in parity.rows if row.file and (row.int8_macs is not None or not row.not_run)]
+    fakequant = [[row.engine, row.precision, *_numbers(row.fakequant), _ratio(row.distance)] for row in int8]
     lines = [
         f"# {title}: do its files agree?",
         "",
-        f"{parity.pictures} pictures through each file, decoded alike, and through torch {parity.torch}. Distances in "
-        "px of the network input, of the keypoints that the reference is certain of; PCK within one percent of the "
-        "diagonal, in percentage points; correlation of the heatmaps. INT8 MACs: the share of the multiply-accumulates "
-        "that the engine says it runs on integers.",
+        verdict(parity.rows),
         "",
-        *_table(("engine", "precision", "file", "MB", "INT8 MACs"), [_about(row) for row in rows if row.file]),
-        "",
-        "## Against the float network",
-        "",
-        *_table(HEAD, [[row.engine, row.precision, *_numbers(row, row.floating)] for row in rows]),
-        "",
-        "## Against the fake-quantized network",
-        "",
-        "rms: rms(engine - fakequant) / rms(fakequant - float) of the heatmaps. A rounding flip moves a whole step and "
-        "the layers below multiply it: the last rows are the fake-quantized networks themselves, computed in float64. "
-        "An engine that is no further away than they are rounds as well as its floating type can.",
-        "",
-        *_table(
-            (*HEAD, "rms"),
-            [[row.engine, row.precision, *_numbers(row, row.fakequant), _ratio(row.distance)] for row in int8],
+        f"Each file was run on {parity.pictures} pictures and decoded in the same way, as was the network in torch "
+        f"{parity.torch}. {RULE}",
+        *_section("Files", FILES, ("engine", "precision", "file", "MB", "INT8 MACs"), [_about(row) for row in known]),
+        *_section(
+            "Against the float network",
+            FLOATING,
+            HEAD,
+            [[row.engine, row.precision, *_numbers(row.floating)] for row in ran],
         ),
+        *_section("Against the fake-quantized network", FAKEQUANT, (*HEAD, "rms"), fakequant),
     ]
+    if absent:
+        rows = [[row.engine, row.file, reason(row.not_run)] for row in absent]
+        lines += _section("Did not run here", "The JSON file has the full reasons.", ("engine", "file", "reason"), rows)
     return "\n".join(lines) + "\n"
 
 
-def _about(row: Row) -> list[str]:
-    share = f"not run: {row.not_run}" if row.not_run else "not told"
-    if row.int8_macs is not None:
-        share = f"{row.int8_macs:.1%}"
-    return [row.engine, row.precision, row.file, f"{row.megabytes:.1f}" if row.megabytes else "", share]
+def _section(heading: str, text: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return ["", f"## {heading}", "", text, "", *_table(head, rows)]
 
 
-def _numbers(row: Row, found: Difference | None) -> list[str]:
+def verdict(rows: Sequence[Row]) -> str:
+    """Say in one line whether the files that ran agree, and which do not. A file counts once for each engine."""
+    ran = [row for row in rows if row.file and not row.not_run]
+    apart = [f"`{row.file}` ({row.engine})" for row in ran if not agrees(row)]
+    absent = sum(1 for row in rows if row.not_run)
+    more = f" {absent} more did not run here, see [below](#did-not-run-here)." if absent else ""
+    if not ran:
+        return f"**Nothing was compared: no file ran here.**{more}"
+    if apart:
+        return f"**{len(apart)} of the {len(ran)} files that ran here do not agree: {', '.join(apart)}.**{more}"
+    return f"**All {len(ran)} files that ran here agree.**{more}"
+
+
+def agrees(row: Row) -> bool:
+    """Return whether a file is within the limits of the self-check from the network that it was built from."""
+    found = row.floating if row.fakequant is None else row.fakequant
     if found is None:
-        return [f"not run: {row.not_run}", "", "", ""]
+        return False
+    return (found.max_px is None or found.max_px <= GOLDEN_PX) and found.correlation >= GOLDEN_CORRELATION
+
+
+def reason(text: str) -> str:
+    """Shorten the reason why a file did not run, and write Python arguments as options of quant.export.
+
+    >>> reason("no usable GPU (cudaErrorInsufficientDriver), or pass compute_capability=(8, 6)")
+    'no usable GPU, or pass --compute-capability 8.6'
+    """
+    short = DETAIL.sub("", ARGUMENT.sub(r"--compute-capability \1.\2", text))
+    return textwrap.shorten(short, REASON_WIDTH, placeholder=" ...")
+
+
+def _about(row: Row) -> list[str]:
+    share = "unknown" if row.int8_macs is None else f"{row.int8_macs:.1%}"
+    return [row.engine, row.precision, row.file, f"{row.megabytes:.1f}", share]
+
+
+def _numbers(found: Difference | None) -> list[str]:
+    if found is None:
+        return ["", "", "", ""]
     points = "no labels" if found.pck1_points is None else f"{found.pck1_points:+.2f}"
-    return [_shown(found.max_px), _shown(found.p99_px), points, f"{found.correlation:.5f}"]
+    return [_distance(found.max_px), _distance(found.p99_px), points, f"{found.correlation:.5f}"]
 
 
 def _ratio(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
 
 
-def _shown(value: float | None) -> str:
-    return "none certain" if value is None else f"{value:.3f}"
+def _distance(value: float | None) -> str:
+    return "none confident" if value is None else f"{value:.3f}"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a Markdown table."""
     whole = (head, ["---"] * len(head), *rows)
     return [f"| {' | '.join(cell.replace('|', '/').replace(chr(10), ' ') for cell in cells)} |" for cells in whole]

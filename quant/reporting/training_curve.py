@@ -3,43 +3,94 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-# Of a legend, where it hides no line.
-BELOW: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14), "frameon": False}
+from edgehrnet.errors import InputError
+
+LOG = "log.jsonl"
+BELOW: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.16), "frameon": False}  # hides no line
+LOG_SCALE_FROM = 5.0  # largest value over smallest; a linear axis has more readable ticks below
 
 
-def read_logs(paths: Sequence[Path]) -> list[dict[str, Any]]:
-    """Join ``log.jsonl`` files; the steps of each run follow those of the run before."""
+def read_logs(runs: Sequence[Path]) -> list[dict[str, Any]]:
+    """Join the logs of runs into one. The steps of each run follow those of the run before.
+
+    Args:
+        runs: Folders of training runs, or ``log.jsonl`` files.
+
+    Raises:
+        InputError: A log is missing, empty, or not the log of a training run.
+    """
     lines: list[dict[str, Any]] = []
-    for path in paths:
+    for run in runs:
+        path = run / LOG if run.is_dir() else run
         start = lines[-1]["step"] if lines else 0
-        for text in path.read_text().splitlines():
-            line = json.loads(text)
-            lines.append({**line, "step": start + line["step"]})
+        try:
+            found = [json.loads(text) for text in path.read_text(encoding="utf-8").splitlines()]
+            lines += [{**line, "step": start + line["step"]} for line in found]
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error.strerror}; pass the folder of a training run") from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path} is not the log of a training run: {error!r}") from None
+        if not found:
+            raise InputError(f"{path} is empty; the run has not trained long enough")
     return lines
 
 
-def draw(lines: Sequence[dict[str, Any]], out: Path) -> None:
-    """Write a picture: the loss's terms on the left, errors and PCK of the held-back pictures on the right."""
+def draw(lines: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw the training loss, and the errors and PCK on the validation set, over training steps.
+
+    Args:
+        lines: Lines of a log, as `read_logs` returns them. Lines between validations have the loss only.
+    """
     steps = [line["step"] for line in lines]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
-    left.plot(steps, [sum(line["loss"].values()) for line in lines], marker=".", color="black", label="sum")
-    for name in lines[-1]["loss"]:
-        left.plot(steps, [line["loss"].get(name) for line in lines], marker=".", label=name)
-    left.set(title="training loss", xlabel="step", yscale="log")
-    left.legend(**BELOW, ncols=3)
-    right.plot(steps, [line["median_percent"] for line in lines], marker=".", label="median error, % of diagonal")
-    right.plot(steps, [line["mean_percent"] for line in lines], marker=".", label="mean error, % of diagonal")
-    right.set(title="held-back pictures", xlabel="step", yscale="log")
-    share = right.twinx()
-    share.plot(steps, [line["pck2"] for line in lines], marker=".", color="tab:green", label="PCK at 2 %")
-    share.set(ylim=(0, 100), ylabel="% of corners")
-    handles = [*right.get_lines(), *share.get_lines()]
-    right.legend(handles=handles, **BELOW, ncols=2)
-    figure.savefig(out, dpi=110)
-    plt.close(figure)
+    scored = [line for line in lines if "mean_percent" in line]
+    validations = [line["step"] for line in scored]
+    figure = Figure(figsize=(13.5, 4.2), layout="constrained")
+    loss, error, share = figure.subplots(1, 3)
+    names = list(dict.fromkeys(name for line in lines for name in line["loss"]))
+    terms = {name: [_number(line["loss"].get(name)) for line in lines] for name in names}
+    if len(names) > 1:
+        loss.plot(steps, [sum(line["loss"].values()) for line in lines], marker=".", color="black", label="sum")
+    for name, values in terms.items():
+        loss.plot(steps, values, marker=".", label=name)
+    loss.set(title="Training loss", xlabel="step", ylabel="loss")
+    for key, label in (("median_percent", "median"), ("mean_percent", "mean")):
+        error.plot(validations, [_number(line[key]) for line in scored], marker=".", label=label)
+    error.set(title="Error on the validation set", xlabel="step", ylabel="error, % of the picture's diagonal")
+    for radius, color in ((1, "tab:olive"), (2, "tab:green")):
+        percent = [_number(line[f"pck{radius}"]) for line in scored]
+        share.plot(validations, percent, marker=".", color=color, label=f"within {radius} %")
+    share.set(title="PCK on the validation set", xlabel="step", ylim=(-3, 103))
+    share.set_ylabel("keypoints within 1 and 2 % of the diagonal, %")
+    for axes in (loss, error):
+        _choose_scale(axes)
+    for axes in (loss, error, share):
+        axes.grid(alpha=0.3)
+        axes.legend(**BELOW, ncols=3)
+    return figure
+
+
+def _number(value: float | None) -> float:
+    """Return a value of a log, NaN where nothing was scored."""
+    return math.nan if value is None else float(value)
+
+
+def _choose_scale(axes: Axes) -> None:
+    """Make the y axis logarithmic where the values span a wide range, with plain numbers at its ticks."""
+    values = np.concatenate([np.asarray(line.get_ydata(), np.float64) for line in axes.lines])
+    values = values[np.isfinite(values)]
+    if not values.size or values.min() <= 0 or values.max() < LOG_SCALE_FROM * values.min():
+        return
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())

@@ -1,4 +1,4 @@
-"""Peak heights -> probabilities: fitted on pictures that neither trained the network nor score it."""
+"""Fit the map from heatmap peaks to probabilities, on pictures used neither for training nor for scoring."""
 
 from __future__ import annotations
 
@@ -7,22 +7,27 @@ from numpy.typing import ArrayLike, NDArray
 
 from edgehrnet.errors import InputError
 
-RIDGE = 1e-3  # keeps the fit finite where the heights separate right from wrong without error
+RIDGE = 1e-3  # keeps the fit finite where peaks separate correct from wrong perfectly
 STEPS = 100
 
 
 def fit(peaks: ArrayLike, correct: ArrayLike) -> tuple[float, float, float]:
-    """Return the (a, b, c) of decoding.probability under which ``correct`` is the likeliest; a and b from 0.
+    """Return the maximum-likelihood factors (a, b, c) of decoding.probability.
 
-    ``peaks``: heights 0..1 of any shape; ``correct``, of the same shape, whether the keypoint was within the radius
-    that its confidence is to be about. Logistic regression on ln p and -ln(1 - p) by Newton steps; a negative factor
-    is left out, so that a higher peak is never the less certain one (beta calibration, Kull, AISTATS 2017).
-    Raises InputError unless there are right ones and wrong ones.
+    This is beta calibration (Kull, AISTATS 2017): a logistic regression on ln p and -ln(1 - p). A factor a or b that
+    would be negative is set to 0, so that a higher peak never gives a lower probability.
+
+    Args:
+        peaks: Peak values of heatmaps, 0..1, of any shape.
+        correct: Booleans of the same shape, True where the keypoint is within the radius that confidence stands for.
+
+    Raises:
+        InputError: All keypoints are correct, or none is.
     """
     p = np.asarray(peaks, np.float64).ravel().clip(1e-6, 1 - 1e-6)
     right = np.asarray(correct, np.float64).ravel()
     if not 0 < right.mean() < 1:
-        raise InputError(f"{len(right)} keypoints, {right.sum():.0f} of them right: a fit needs right and wrong ones")
+        raise InputError(f"{right.sum():.0f} of {len(right)} keypoints are correct; a fit needs correct and wrong ones")
     columns = np.stack([np.log(p), -np.log1p(-p), np.ones_like(p)], axis=1)
     kept = [0, 1, 2]
     while True:
@@ -36,7 +41,7 @@ def fit(peaks: ArrayLike, correct: ArrayLike) -> tuple[float, float, float]:
 
 
 def _logistic(columns: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the factors of a logistic regression, by damped Newton steps."""
+    """Fit a logistic regression with damped Newton steps and return its factors."""
     factors = np.zeros(columns.shape[1])
     for _ in range(STEPS):
         share = 1 / (1 + np.exp(-columns @ factors))

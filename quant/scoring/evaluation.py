@@ -1,4 +1,4 @@
-"""How well anything that finds keypoints does on the pictures that a data set holds back, whatever runs it."""
+"""Score anything that finds keypoints on the validation set of a data set."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from edgehrnet.errors import InputError, nearest
-from quant.data.examples import DataSet, Example
+from quant.data.examples import Box, DataSet, Example
 from quant.scoring.average_precision import coco_scores
 from quant.scoring.metrics import (
     Score,
     auroc,
-    best_shift,
+    best_cyclic_shift,
     expected_calibration_error,
     keypoint_errors,
     pck,
@@ -28,84 +28,110 @@ from quant.scoring.metrics import (
 )
 from quant.scoring.pose_metrics import nme
 
-# xy (K, 2) float64 in picture pixels, confidence (K,) float32 in 0..1.
+# xy (K, 2) float64 in picture pixels, and confidence (K,) float32 in 0..1.
 Prediction = tuple[NDArray[np.float64], NDArray[np.float32]]
-# Of a picture (H, W, 3) u8 RGB, and of a box of it if the data has boxes.
+# Called with a picture (H, W, 3) u8 RGB and, if the data has boxes, a box xywh in it.
 Predict = Callable[..., Prediction]
 
 RADII = (2.0, 5.0, 10.0)  # picture pixels
-DEFAULT_SIGMA = 0.05  # of OKS, for keypoints that nobody measured: between COCO's ears and its wrists
-CORRECT = 1.0  # percent of the diagonal: a keypoint whose error is under this is correct
+DEFAULT_SIGMA = 0.05  # OKS constant of keypoints without a measured one: between COCO's ears and its wrists
+CORRECT = 1.0  # percent of the diagonal: a keypoint with a smaller error is correct
 CATEGORY = 1
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was found on N pictures with K keypoints each, and what should have been.
-
-    ``errors`` ``(N, K)`` in px of the picture, NaN where not scored. ``diagonals`` ``(N,)`` of the pictures in px;
-    ``areas`` ``(N,)`` of the instances in square px. ``xy`` ``(N, K, 2)`` and ``conf`` ``(N, K)``: what was found,
-    of cyclic data in the shift that was scored. ``empty`` ``(N,)``: there is nothing to find. ``truth`` ``(N, K, 2)``,
-    ``visible`` ``(N, K)``: the labels. ``conditions``: of each picture, what is known to make it hard. ``sigmas``:
-    COCO's constants of the keypoints, or none. ``boxed``: the data gave a box of each instance, maybe several in one
-    picture; its AP then is for coco_evaluation to count.
-    """
+    """Predictions and ground truth for N pictures (or N boxes in pictures) with K keypoints each."""
 
     name: str
+    """Name of the model."""
     errors: NDArray[np.float64]
+    """Distances ``(N, K)`` in picture pixels, NaN where not scored."""
     diagonals: NDArray[np.float64]
+    """Diagonals ``(N,)`` of the pictures in pixels."""
     areas: NDArray[np.float64]
+    """Areas ``(N,)`` of the instances in square pixels."""
     xy: NDArray[np.float64]
+    """Predicted points ``(N, K, 2)``. For cyclic data they are in the order that was scored."""
     conf: NDArray[np.float32]
+    """Predicted confidence ``(N, K)``, 0..1."""
     empty: NDArray[np.bool_]
+    """``(N,)``, True where there is nothing to find."""
     truth: NDArray[np.float64]
+    """Labeled points ``(N, K, 2)``."""
     visible: NDArray[np.bool_]
+    """``(N, K)``, True where the label is to be scored."""
     conditions: tuple[frozenset[str], ...] = ()
+    """For each picture, the known reasons why it is hard."""
     sigmas: tuple[float, ...] = ()
-    boxed: bool = False
+    """COCO's OKS constants of the keypoints, if the data set has them."""
+    boxes: NDArray[np.float64] | None = None
+    """Boxes ``(N, 4)`` xywh, if the data has one for each instance. Their AP is computed by `average_precision`."""
+    image_ids: NDArray[np.int64] | None = None
+    """COCO image ids ``(N,)``, if the data has them."""
 
     @property
     def percent(self) -> NDArray[np.float64]:
-        """``(N, K)``: the errors in percent of the picture's diagonal, NaN where not scored."""
+        """Errors ``(N, K)`` in percent of the picture's diagonal, NaN where not scored."""
         return 100 * self.errors / self.diagonals[:, None]
 
     @property
     def picture_px(self) -> NDArray[np.float64]:
-        """``(N,)``: mean error of each picture in px, NaN where nothing was scored; for paired_bootstrap."""
+        """Mean error ``(N,)`` of each picture in pixels, NaN where nothing was scored. Input for paired_bootstrap."""
         return np.array([spread(row)[0] for row in self.errors])
 
     @property
     def correct(self) -> NDArray[np.bool_]:
-        """``(N, K)``: the error is under `CORRECT`; False where there is nothing to be right about."""
+        """``(N, K)``, True where the error is under `CORRECT`. False where the keypoint is not scored."""
         return np.asarray(self.percent < CORRECT)
 
+    @property
+    def oks_sigmas(self) -> tuple[float, ...]:
+        """OKS constants of all keypoints: the data set's, or `DEFAULT_SIGMA` for each."""
+        return self.sigmas or (DEFAULT_SIGMA,) * self.errors.shape[1]
+
     def part(self, chosen: NDArray[np.bool_]) -> Evaluation:
-        """Return the pictures that ``chosen`` ``(N,)`` is True for."""
+        """Return the pictures for which ``chosen`` ``(N,)`` is True."""
         arrays: dict[str, Any] = {
             name: value[chosen] for name, value in vars(self).items() if isinstance(value, np.ndarray)
         }
         conditions = tuple(itertools.compress(self.conditions, chosen))
         return dataclasses.replace(self, conditions=conditions, **arrays)
 
+    def by_box(self) -> dict[tuple[int, Box], Prediction]:
+        """Return the predictions by COCO image id and box xywh. Empty for data without boxes."""
+        if self.boxes is None or self.image_ids is None:
+            return {}
+        places = zip(self.image_ids.tolist(), map(tuple, self.boxes.tolist()), strict=True)
+        return {place: (xy, conf) for place, xy, conf in zip(places, self.xy, self.conf, strict=True)}
+
     def score(self) -> Score:
-        """Summarize the errors in percent of the diagonal; needs no extra."""
+        """Summarize the errors in percent of the diagonal. Needs no extra package."""
         scores = self.conf.mean(axis=1)
         presence = auroc(scores[~self.empty], scores[self.empty])
         return score(self.percent, len(self.errors), presence, expected_calibration_error(self.conf, self.correct))
 
     def by_condition(self) -> dict[str, Score]:
-        """Return the score of the pictures with each condition, by its name; a picture counts for each that it has."""
+        """Return the score of the pictures with each condition. A picture counts once for each of its conditions."""
         names = sorted(frozenset[str]().union(*self.conditions))
         return {name: self.part(np.array([name in has for has in self.conditions])).score() for name in names}
 
     def summary(self, radii: Sequence[float] = RADII) -> dict[str, float | None]:
-        """Return every score by name, rounded; None where there was nothing to score.
+        """Return all scores by name, rounded, with None where nothing was scored.
 
-        ``mean_px``, ``median_px``, ``p95_px`` and, for each of ``radii`` in px, ``pck@2px``; ``mean_percent``,
-        ``median_percent``, ``p95_percent`` of the picture's diagonal and ``pck1``, ``pck2``, ``pck3`` within so many
-        percent of it; ``presence_auroc`` of the mean confidence; ``ece``, how far confidence is from the share of
-        keypoints that are `correct`; ``oks_ap``, ``oks_ap50``, ``oks_ap75``; these five in 0..1.
-        Every PCK is in percent of the keypoints. Raises MissingExtraError without pycocotools.
+        - ``mean_px``, ``median_px``, ``p95_px``: errors in picture pixels
+        - ``pck@2px`` and so on: percentage of keypoints within each of the radii
+        - ``mean_percent``, ``median_percent``, ``p95_percent``: errors in percent of the picture's diagonal
+        - ``pck1``, ``pck2``, ``pck3``: percentage of keypoints within 1, 2 and 3 percent of the diagonal
+        - ``presence_auroc``: AUROC, 0..1, of the mean confidence for telling empty pictures from others
+        - ``ece``: expected calibration error, 0..1, for keypoints that are `correct`
+        - ``oks_ap``, ``oks_ap50``, ``oks_ap75``: average precision, 0..1, see `oks_ap`
+
+        Args:
+            radii: Distances of the PCK in picture pixels.
+
+        Raises:
+            MissingExtraError: pycocotools is not installed.
         """
         check_radii(radii)
         pixels = dict(zip(("mean_px", "median_px", "p95_px"), spread(self.errors), strict=True))
@@ -116,10 +142,17 @@ class Evaluation:
         return {**counts, **_rounded(pixels), **relative, **_rounded(found)}
 
     def nme(self, pair: Sequence[str], names: Sequence[str]) -> float:
-        """Return the mean error in percent of the true distance of two keypoints, averaged over pictures.
+        """Return the mean error in percent of the true distance between two keypoints, averaged over pictures.
 
-        ``pair``: their names, ``names`` ``(K,)`` those of all keypoints. Pictures in which not both are visible are
-        left out; NaN if all are. Raises InputError for a name that there is not.
+        Args:
+            pair: Names of the two keypoints. Pictures in which one of them is not visible are left out.
+            names: Names of all K keypoints.
+
+        Returns:
+            The percentage, NaN if no picture shows both keypoints.
+
+        Raises:
+            InputError: A name of ``pair`` is not in ``names``.
         """
         for name in pair:
             if name not in names:
@@ -129,69 +162,85 @@ class Evaluation:
         return nme(part.xy, part.truth, part.visible, pair=(first, second)) if len(part.xy) else float("nan")
 
     def oks_ap(self) -> tuple[float, float, float]:
-        """Return COCO's AP over the OKS of 0.50 to 0.95, AP at 0.50 and at 0.75, each 0..1; NaN if not applicable.
+        """Return COCO's AP over OKS 0.50 to 0.95, AP50 and AP75, each 0..1, or NaN for data with boxes.
 
-        Each picture holds one instance, or none if it is empty, and gives one detection, whose score is its mean
-        confidence. `DEFAULT_SIGMA` serves every keypoint where the data has no sigmas, so that such an AP compares
-        models on this data and means nothing beside another's. A picture whose instance has no area or no visible
-        keypoint is left out. Raises MissingExtraError without pycocotools.
+        Each picture holds one instance, or none if it is empty, and yields one detection, scored with its mean
+        confidence. Pictures whose instance has no area or no visible keypoint are left out. Where the data set has no
+        sigmas, `DEFAULT_SIGMA` is used for each keypoint. Such an AP only compares models on the same data set.
+
+        Raises:
+            MissingExtraError: pycocotools is not installed.
         """
-        if self.boxed:
+        if self.boxes is not None:
             return float("nan"), float("nan"), float("nan")
         counted = self.empty | ((self.areas > 0) & self.visible.any(axis=1))
         truths = [self._coco_truth(i) for i in np.flatnonzero(counted & ~self.empty).tolist()]
         detections = [self._coco_detection(i) for i in np.flatnonzero(counted).tolist()]
-        return coco_ap(truths, detections, self.sigmas or (DEFAULT_SIGMA,) * self.errors.shape[1])
+        return coco_ap(truths, detections, self.oks_sigmas)
 
-    def _coco_truth(self, picture: int) -> dict[str, Any]:
-        visible = self.visible[picture]
-        points = np.c_[self.truth[picture], np.where(visible, 2, 0)]
+    def _coco_truth(self, index: int) -> dict[str, Any]:
+        """Return the label of one picture as a COCO annotation."""
+        visible = self.visible[index]
+        points = np.c_[self.truth[index], np.where(visible, 2, 0)]
         (left, top), (width, height) = points[visible, :2].min(axis=0), np.ptp(points[visible, :2], axis=0)
         return {
-            "id": picture + 1,  # 0 would read as "not matched"
-            "image_id": picture,
+            "id": index + 1,  # pycocotools takes 0 for "not matched"
+            "image_id": index,
             "category_id": CATEGORY,
             "iscrowd": 0,
             "num_keypoints": int(visible.sum()),
             "keypoints": points.ravel().tolist(),
             "bbox": [left, top, width, height],
-            "area": float(self.areas[picture]),
+            "area": float(self.areas[index]),
         }
 
-    def _coco_detection(self, picture: int) -> dict[str, Any]:
-        conf = self.conf[picture].astype(np.float64)
-        keypoints = np.c_[self.xy[picture], conf].ravel().tolist()
-        score = float(conf.mean())
-        return {"image_id": picture, "category_id": CATEGORY, "keypoints": keypoints, "score": score}
+    def _coco_detection(self, index: int) -> dict[str, Any]:
+        """Return the prediction for one picture as a COCO result."""
+        conf = self.conf[index].astype(np.float64)
+        keypoints = np.c_[self.xy[index], conf].ravel().tolist()
+        return {"image_id": index, "category_id": CATEGORY, "keypoints": keypoints, "score": float(conf.mean())}
 
 
 def evaluate(
     name: str, predict: Predict, data: DataSet, count: int | None = None, *, progress: bool = False
 ) -> Evaluation:
-    """Run ``predict`` on the first ``count`` pictures held back (None: all, or as many as is usual) and compare.
+    """Run a model on the validation set and compare its predictions with the labels.
 
-    ``predict`` maps a picture ``(H, W, 3)`` u8 RGB to xy ``(K, 2)`` in its pixels and confidence ``(K,)``. Of cyclic
-    data the best cyclic shift counts. ``progress`` shows a bar. Raises InputError if there is no picture, or an answer
-    does not fit the data.
+    Args:
+        name: Name of the model.
+        predict: Maps a picture ``(H, W, 3)`` u8 RGB, and a box xywh if the data has boxes, to xy ``(K, 2)`` in picture
+            pixels and confidence ``(K,)``. For cyclic data the best cyclic shift is scored.
+        data: Data set.
+        count: Number of pictures, the first ones. None scores all, or the default number of an endless data set.
+        progress: Show a progress bar.
+
+    Raises:
+        InputError: There is no picture, or a prediction does not fit the data.
     """
     examples = tqdm(data.held_back(count), total=count, disable=not progress, desc="scoring", unit="picture")
     rows = [_compare(predict, example, data.spec.cyclic) for example in examples]
     if not rows:
-        raise InputError(f"{data.spec.name} holds no picture back to score (count={count})")
-    conditions = tuple(row.pop("conditions") for row in rows)
-    columns = {field: np.array([row[field] for row in rows]) for field in rows[0]}
-    boxed = columns.pop("boxed").all()
-    return Evaluation(name=name, conditions=conditions, sigmas=data.spec.oks_sigmas, boxed=bool(boxed), **columns)
+        raise InputError(f"the validation set of {data.spec.name} has no picture to score (count={count})")
+    columns = {field: [row[field] for row in rows] for field in rows[0]}
+    conditions, boxes, ids = (columns.pop(field) for field in ("conditions", "boxes", "image_ids"))
+    return Evaluation(
+        name=name,
+        conditions=tuple(conditions),
+        sigmas=data.spec.oks_sigmas,
+        boxes=None if None in boxes else np.array(boxes, np.float64),
+        image_ids=None if None in ids else np.array(ids, np.int64),
+        **{field: np.array(values) for field, values in columns.items()},
+    )
 
 
 def _compare(predict: Predict, example: Example, cyclic: bool) -> dict[str, Any]:
-    """Return one picture's row of each array of an Evaluation."""
+    """Return one picture's row of each field of an Evaluation."""
     xy, conf = predict(example.image) if example.box is None else predict(example.image, example.box)
     if xy.shape != example.points.shape or conf.shape != example.visible.shape:
-        raise InputError(f"the model gives {len(xy)} keypoints, the data has {len(example.points)}")
+        raise InputError(f"the model finds {len(xy)} keypoints, the data has {len(example.points)}; they must agree")
     if not (np.isfinite(xy).all() and np.isfinite(conf).all()):
-        raise InputError("the model gives NaN or infinity, which no score can count; points and confidence are finite")
-    shift = best_shift(xy, example.points, example.visible) if cyclic else 0
+        raise InputError("the model returned NaN or infinity; points and confidence must be finite to be scored")
+    shift = best_cyclic_shift(xy, example.points, example.visible) if cyclic else 0
     xy, conf = np.roll(xy, shift, axis=0), np.roll(conf, shift)
     height, width = example.image.shape[:2]
     return {
@@ -204,17 +253,23 @@ def _compare(predict: Predict, example: Example, cyclic: bool) -> dict[str, Any]
         "truth": example.points,
         "visible": example.visible,
         "conditions": example.conditions,
-        "boxed": example.box is not None,
+        "boxes": example.box,
+        "image_ids": example.image_id,
     }
 
 
 def coco_ap(
     truths: Sequence[Mapping[str, Any]], detections: Sequence[Mapping[str, Any]], sigmas: Sequence[float]
 ) -> tuple[float, float, float]:
-    """Return AP over OKS 0.50..0.95, AP50 and AP75, each 0..1, as pycocotools' COCOeval; NaN without an instance.
+    """Return AP over OKS 0.50 to 0.95, AP50 and AP75, each 0..1, as pycocotools computes them.
 
-    ``truths``: COCO keypoint annotations, ids from 1. ``detections``: ``image_id``, ``category_id``, ``keypoints``
-    (x, y and anything, K times) and ``score``. Pictures are those that either names. ``sigmas`` ``(K,)``.
+    Args:
+        truths: COCO keypoint annotations, with ids from 1.
+        detections: COCO results with ``image_id``, ``category_id``, ``keypoints`` and ``score``.
+        sigmas: OKS constants ``(K,)``.
+
+    Returns:
+        The three numbers, NaN without an annotation. Pictures named on either side count.
     """
     content = {
         "images": [{"id": number} for number in {item["image_id"] for item in (*truths, *detections)}],
@@ -226,10 +281,11 @@ def coco_ap(
 
 
 def check_radii(radii: Sequence[float]) -> None:
-    """Raise InputError unless each is a distance that a PCK can be counted within."""
+    """Raise InputError unless each radius of a PCK is a positive, finite distance."""
     if not all(0 < radius < math.inf for radius in radii):
-        raise InputError(f"radii={list(radii)}: each is a distance in px, greater than 0")
+        raise InputError(f"radii={list(radii)}: each must be a distance in px greater than 0")
 
 
 def _rounded(values: Mapping[str, float]) -> dict[str, float | None]:
+    """Round to four digits, and replace NaN by None."""
     return {name: None if math.isnan(value) else round(value, 4) for name, value in values.items()}

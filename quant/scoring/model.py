@@ -14,33 +14,30 @@ from edgehrnet import Predictor
 from edgehrnet.errors import InputError
 from edgehrnet.spec import ModelSpec
 from quant.data.examples import Box, DataSet
-from quant.scoring.average_precision import (
-    PredictBoxes,
-)
+from quant.scoring.average_precision import PredictBoxes
 from quant.scoring.evaluation import Evaluation, Prediction, evaluate
 
-# xy (K, 2) float64 in picture pixels, confidence (K,) float32 and heatmaps (K, h, w) float32, both 0..1.
+# xy (K, 2) float64 in picture pixels, confidence (K,) float32 in 0..1, and heatmaps (K, h, w) float32 in 0..1.
 Observation = tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
 class OpenModel:
-    """A model ready to run: as it was named, and its spec at the size it runs at.
-
-    ``observe`` maps a picture ``(H, W, 3)`` u8 RGB to xy ``(K, 2)`` in its pixels, confidence ``(K,)`` and heatmaps
-    ``(K, h, w)``, both 0..1; with a box x, y, width, height of the picture as well, if the model is for crops.
-    ``instances`` maps a picture and boxes ``(N, 4)`` to xy ``(N, K, 2)`` and confidence ``(N, K)``. ``info`` gives what
-    is loaded, as Predictor.info does.
-    """
+    """A model ready to be scored."""
 
     name: str
+    """Name or path by which it was opened."""
     spec: ModelSpec
+    """Its specification, with the input size at which it runs."""
     observe: Callable[..., Observation]
+    """Maps a picture ``(H, W, 3)`` u8 RGB to xy, confidence and heatmaps. Models for crops take a box xywh as well."""
     instances: PredictBoxes
+    """Maps a picture and boxes ``(N, 4)`` xywh to xy ``(N, K, 2)`` and confidence ``(N, K)``."""
     info: Callable[[], dict[str, Any]]
+    """Returns what is loaded, as Predictor.info does."""
 
     def predict(self, image: NDArray[np.uint8], box: Box | None = None) -> Prediction:
-        """Return the points and their confidence alone."""
+        """Return points and confidence, without heatmaps."""
         return self.observe(image, box)[:2]
 
 
@@ -48,9 +45,13 @@ class OpenModel:
 def open_model(
     name: str, device: str | None = None, input_size: tuple[int, int] | None = None, *, flip_test: bool = False
 ) -> Iterator[OpenModel]:
-    """Open a file that Predictor runs, checkpoints among them, or a shipped name such as document-corners.
+    """Open a model for scoring.
 
-    ``device`` and ``flip_test`` as of Predictor. ``input_size`` (height, width), None for the model's own.
+    Args:
+        name: Any file that Predictor accepts, checkpoints included, or the name of a shipped model.
+        device: Device name, see Predictor.
+        input_size: (height, width). None selects the model's default.
+        flip_test: Average the heatmaps of the picture and its mirror image, see Predictor.
     """
     with Predictor(name, device=device, input_size=input_size, flip_test=flip_test) as predictor:
 
@@ -70,12 +71,24 @@ def open_model(
 def compare(
     models: Sequence[OpenModel], data: DataSet, count: int | None, *, progress: bool = False
 ) -> list[Evaluation]:
-    """Evaluate each model, after checking that all of them fit the data; ``progress`` shows a bar."""
+    """Evaluate several models on the validation set of one data set.
+
+    Args:
+        models: Models.
+        data: Data set.
+        count: Number of pictures, see `evaluate`.
+        progress: Show a progress bar.
+
+    Raises:
+        InputError: A model does not fit the data. This is checked before any model runs.
+    """
     expected = len(data.spec.keypoints)
     for model in models:
         found = len(model.spec.keypoints)
         if found != expected:
             raise InputError(f"{model.name} finds {found} keypoints, {data.spec.name} has {expected}; they must agree")
         if model.spec.crop is None and data.spec.crop is not None:
-            raise InputError(f"{model.name} looks at whole pictures, {data.spec.name} has boxes of instances")
+            raise InputError(
+                f"{model.name} takes whole pictures, but {data.spec.name} has boxes; use a model for crops"
+            )
     return [evaluate(model.name, model.predict, data, count, progress=progress) for model in models]

@@ -1,6 +1,6 @@
-"""Scores of poses, in numpy, as the published evaluations compute them; distances are in pixels of the picture.
+"""Compute the scores of published pose and face networks in numpy: PCKh, PCK, NME, OKS.
 
-``predicted`` and ``true`` are ``(N, K, 2)`` x, y of N people or faces, ``visible`` ``(N, K)`` says which to score.
+Points are x, y in picture pixels. N is the number of people or faces, K the number of keypoints.
 """
 
 from __future__ import annotations
@@ -12,22 +12,21 @@ from numpy.typing import ArrayLike, NDArray
 
 from edgehrnet.errors import InputError
 
-MPII_EXCLUDED = (6, 7)  # pelvis and thorax, which the mean leaves out
-HEAD_SHARE = 0.6  # of the head box's diagonal: MPII's head size
-FOUND = 0.2  # keypoints of a lower score do not count in rescore, nor in the OKS that suppresses
+MPII_EXCLUDED = (6, 7)  # pelvis and thorax, which are left out of the mean
+HEAD_SHARE = 0.6  # MPII's head size is this share of the head box's diagonal
+FOUND = 0.2  # rescore and oks_nms ignore keypoints with a lower score
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Pck:
-    """Percent of visible keypoints within reach: ``each`` keypoint's (NaN if never visible), and of those that count.
-
-    ``mean`` weighs keypoints by how often they are visible.
-    """
+    """Percentage of visible keypoints within the accepted distance."""
 
     each: tuple[float, ...]
+    """Percentage for each keypoint, NaN if it is never visible."""
     mean: float
+    """Mean over the keypoints that count, weighted by how often each is visible."""
 
 
 def pckh(
@@ -40,10 +39,18 @@ def pckh(
     one_based: bool = False,
     excluded: tuple[int, ...] = MPII_EXCLUDED,
 ) -> Pck:
-    """Return how many keypoints are within ``share`` of the head's size, which is 0.6 of its box's diagonal.
+    """Return the PCKh: the percentage of keypoints within a share of the head size.
 
-    ``head_boxes`` ``(N, 4)``: left, top, right, bottom. ``one_based``: labels count pixels from 1, as MPII's own do,
-    predictions from 0. Keypoints ``excluded`` do not count in the mean. Source: MPII, Andriluka, CVPR 2014.
+    The head size is 0.6 of the head box's diagonal. Source: MPII, Andriluka, CVPR 2014.
+
+    Args:
+        predicted: Points ``(N, K, 2)``, with pixels counted from 0.
+        true: Labeled points ``(N, K, 2)``.
+        visible: ``(N, K)``, True where the label is to be scored.
+        head_boxes: Boxes ``(N, 4)`` xyxy.
+        share: Accepted distance in head sizes.
+        one_based: The labels count pixels from 1, as MPII's do.
+        excluded: Indices of keypoints that are left out of the mean.
 
     >>> pckh([[[9, 0], [16, 0]]], [[[0, 0], [0, 0]]], [[1, 1]], [[0, 0, 30, 40]], excluded=())
     Pck(each=(100.0, 0.0), mean=50.0)
@@ -54,12 +61,19 @@ def pckh(
     return _pck(_normalized(moved, true, visible, head), share, excluded)
 
 
-def pck(predicted: ArrayLike, true: ArrayLike, visible: ArrayLike, boxes: ArrayLike, *, share: float = 0.2) -> Pck:
-    """Return how many keypoints are within ``share`` of the longer side of their ``boxes`` ``(N, 4)`` x, y, w, h.
+def box_pck(predicted: ArrayLike, true: ArrayLike, visible: ArrayLike, boxes: ArrayLike, *, share: float = 0.2) -> Pck:
+    """Return the percentage of keypoints within a share of the longer side of their box.
 
     Source: Yang & Ramanan, TPAMI 2013.
 
-    >>> pck([[[3, 4]]], [[[0, 0]]], [[1]], [[0, 0, 25, 10]])
+    Args:
+        predicted: Points ``(N, K, 2)``.
+        true: Labeled points ``(N, K, 2)``.
+        visible: ``(N, K)``, True where the label is to be scored.
+        boxes: Boxes ``(N, 4)`` xywh.
+        share: Accepted distance as a share of the longer side.
+
+    >>> box_pck([[[3, 4]]], [[[0, 0]]], [[1]], [[0, 0, 25, 10]])
     Pck(each=(100.0,), mean=100.0)
     """
     longer = np.asarray(boxes, np.float64)[:, 2:].max(axis=1)
@@ -74,11 +88,20 @@ def nme(
     pair: tuple[int, int] | None = None,
     boxes: ArrayLike | None = None,
 ) -> float:
-    """Return the normalized mean error: the mean distance of visible keypoints, in percent of each face's size.
+    """Return the normalized mean error: the mean distance of visible keypoints in percent of the face size.
 
-    The size is either the distance of the true keypoints ``pair``, such as the outer corners of the eyes (300W,
-    Sagonas, ICCVW 2013), or the root of the area of ``boxes`` ``(N, 4)`` x, y, w, h. A face counts as much as any
-    other; NaN if none has a visible keypoint. Raises InputError unless one of the two is given.
+    Every face has the same weight. The result is NaN if none has a visible keypoint.
+
+    Args:
+        predicted: Points ``(N, K, 2)``.
+        true: Labeled points ``(N, K, 2)``.
+        visible: ``(N, K)``, True where the label is to be scored.
+        pair: Indices of two keypoints. The face size is their true distance, for example that of the outer corners of
+            the eyes (300W, Sagonas, ICCVW 2013).
+        boxes: Boxes ``(N, 4)`` xywh. The face size is the square root of their area.
+
+    Raises:
+        InputError: Neither ``pair`` nor ``boxes`` is given, or both are.
 
     >>> nme([[[0, 1], [10, 1]]], [[[0, 0], [10, 0]]], [[1, 1]], pair=(0, 1))
     10.0
@@ -89,7 +112,7 @@ def nme(
     elif pair is not None and boxes is None:
         size = np.linalg.norm(points[:, pair[0]] - points[:, pair[1]], axis=1)
     else:
-        raise InputError("nme needs either pair or boxes to know a face's size")
+        raise InputError("pass either pair or boxes; one of them gives the face size")
     errors = _normalized(predicted, points, visible, size)
     scored = np.isfinite(errors)
     faces = [row[seen].mean() for row, seen in zip(errors, scored, strict=True) if seen.any()]
@@ -97,10 +120,17 @@ def nme(
 
 
 def oks(first: ArrayLike, second: ArrayLike, area: float, sigmas: ArrayLike, counted: ArrayLike | None = None) -> float:
-    """Return the object keypoint similarity of two poses ``(K, 2)``, 0..1: the mean of exp(-d^2 / (8 area sigma^2)).
+    """Return the object keypoint similarity (OKS) of two poses, 0..1: the mean of exp(-d^2 / (8 area sigma^2)).
 
-    ``area`` in square pixels, ``sigmas`` ``(K,)`` COCO's constants; ``counted`` ``(K,)`` says of which keypoints, None
-    is all of them. 0 if none counts. Source: COCO keypoint evaluation.
+    Source: COCO keypoint evaluation.
+
+    Args:
+        first: Points ``(K, 2)``.
+        second: Points ``(K, 2)``.
+        area: Area of the instance in square pixels.
+        sigmas: OKS constants ``(K,)``.
+        counted: ``(K,)``, True for the keypoints to average over. None averages over all. If none counts, the
+            similarity is 0.
 
     >>> round(oks([[0, 0], [0, 2]], [[0, 0], [0, 0]], 1.0, [0.5, 0.5]), 6)  # (1 + exp(-2)) / 2
     0.567668
@@ -121,11 +151,19 @@ def oks_nms(
     threshold: float = 0.9,
     found: float = FOUND,
 ) -> list[int]:
-    """Return the indices of the poses to keep, best first: those not above ``threshold`` OKS with a better one.
+    """Suppress poses that are similar to a better one. Return the indices of the others, best first.
 
-    ``poses`` ``(N, K, 2)``, ``keypoint_scores`` ``(N, K)``: only keypoints above ``found`` in both poses are compared;
-    ``scores`` and ``areas`` ``(N,)``: two poses share the mean of their areas, which HRNet takes of the boxes in the
-    input's shape and with their margin. Source: Papandreou, CVPR 2017.
+    Source: Papandreou, CVPR 2017.
+
+    Args:
+        poses: Points ``(N, K, 2)``.
+        keypoint_scores: Scores ``(N, K)`` of the keypoints.
+        scores: Scores ``(N,)`` of the poses.
+        areas: Areas ``(N,)``. The OKS of two poses is computed with the mean of their areas. HRNet takes the areas of
+            the boxes after they have been given the input's aspect ratio and their margin.
+        sigmas: OKS constants ``(K,)``.
+        threshold: Largest OKS with a better pose.
+        found: Only keypoints with a higher score in both poses are compared.
 
     >>> oks_nms([[[0, 0]], [[0, 0]], [[9, 9]]], [[1], [1], [1]], [0.5, 0.8, 0.1], [4, 4, 4], [0.1])
     [1, 2]
@@ -141,27 +179,33 @@ def oks_nms(
 
 
 def rescore(box_score: float, keypoint_scores: ArrayLike, found: float = FOUND) -> float:
-    """Return a pose's score: its box's times the mean of its keypoints' ``(K,)`` above ``found``, 0 without any.
+    """Return the score of a pose: its box's score times the mean of the keypoint scores above a threshold.
 
     Source: Simple Baselines, Xiao, ECCV 2018.
+
+    Args:
+        box_score: Score of the box.
+        keypoint_scores: Scores ``(K,)`` of the keypoints.
+        found: Threshold. If no score is higher, the pose's score is 0.
 
     >>> round(rescore(0.5, [0.1, 0.4, 0.8]), 6), rescore(1.0, [0.1, 0.2])
     (0.3, 0.0)
     """
-    heights = np.asarray(keypoint_scores, np.float64)
-    counted = heights[heights > found]
+    values = np.asarray(keypoint_scores, np.float64)
+    counted = values[values > found]
     return box_score * float(counted.mean()) if counted.size else 0.0
 
 
 def _normalized(predicted: ArrayLike, true: ArrayLike, visible: ArrayLike, size: Floats) -> Floats:
-    """Return distances ``(N, K)`` in ``size`` ``(N,)``; NaN where not visible."""
+    """Return distances ``(N, K)`` divided by ``size`` ``(N,)``, NaN where not visible."""
     moved = np.asarray(predicted, np.float64) - np.asarray(true, np.float64)
     if not (size > 0).all():
-        raise InputError("a size that errors are measured in is 0; it must be above")
+        raise InputError(f"sizes to divide errors by must be greater than 0; got {size.min():g}")
     return np.where(np.asarray(visible, bool), np.linalg.norm(moved, axis=2) / size[:, None], np.nan)
 
 
 def _pck(errors: Floats, share: float, excluded: tuple[int, ...]) -> Pck:
+    """Count the errors ``(N, K)`` of at most ``share``."""
     visible = np.isfinite(errors).sum(axis=0)
     right = (errors <= share).sum(axis=0)  # NaN is not
     each = [100 * int(a) / int(b) if b else float("nan") for a, b in zip(right, visible, strict=True)]

@@ -8,7 +8,7 @@ from benchmarks import classical
 from quant.data.documents.corners import DocumentCorners
 from quant.data.examples import Example
 from quant.scoring.evaluation import Evaluation
-from quant.scoring.metrics import best_shift
+from quant.scoring.metrics import best_cyclic_shift
 
 QUAD = np.array([[61.3, 40.8], [250.6, 62.2], [228.4, 190.7], [40.2, 171.9]])
 SHARP = 16  # a sheet is drawn this many times larger and then shrunk
@@ -24,7 +24,7 @@ def sheet(quad, size=(320, 240), light=220, ground=70):
 
 
 def errors(found, true):
-    shift = best_shift(found, true, np.ones(4, bool))
+    shift = best_cyclic_shift(found, true, np.ones(4, bool))
     return np.linalg.norm(np.roll(found, shift, axis=0) - true, axis=1)
 
 

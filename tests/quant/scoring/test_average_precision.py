@@ -1,4 +1,4 @@
-"""COCO's protocol: the published golden numbers, and a finder that is always right."""
+"""COCO's protocol: published reference numbers, and a model that is always right."""
 
 import json
 from pathlib import Path
@@ -40,13 +40,13 @@ def annotations(tmp_path):
 
 
 def right(_image, boxes):
-    """What the labels say, from the boxes they lie in."""
-    xy = np.stack([boxes[:, :2] + (10, 5), boxes[:, :2] + (12, 45)], axis=1)  # the top left corner is not clipped
+    """Return the labeled points, computed from the boxes."""
+    xy = np.stack([boxes[:, :2] + (10, 5), boxes[:, :2] + (12, 45)], axis=1)
     return xy, np.full((len(boxes), 2), 0.8, np.float32)
 
 
 @needs_sample
-def test_the_published_golden_numbers():
+def test_scores_equal_the_published_numbers():
     results = json.loads((SAMPLE / "example_coco_preds.json").read_text())
     content = Annotations.read(SAMPLE / "test_coco.json").content
     found = coco_scores(content, results, COCO_PERSON.sigmas)
@@ -55,7 +55,7 @@ def test_the_published_golden_numbers():
 
 
 @needs_sample
-def test_other_sigmas_change_them():
+def test_smaller_sigmas_lower_the_score():
     results = json.loads((SAMPLE / "example_coco_preds.json").read_text())
     content = Annotations.read(SAMPLE / "test_coco.json").content
     strict = coco_scores(content, results, [sigma / 2 for sigma in COCO_PERSON.sigmas])
@@ -63,31 +63,31 @@ def test_other_sigmas_change_them():
 
 
 @needs_sample
-def test_a_detector_s_boxes_are_read():
+def test_boxes_of_a_detector_are_read():
     boxes = read_boxes(SAMPLE / "test_coco_det_AP_H_56.json")
     assert len(boxes) == 118
     assert boxes[0]["image_id"] == 785
     assert len(Annotations.read(SAMPLE / "test_coco.json").true_boxes()) == 12
 
 
-def test_who_is_always_right_gets_everything(annotations):
+def test_a_model_that_is_always_right_scores_one(annotations):
     results = detect(right, annotations, annotations.true_boxes(), SIGMAS)
     assert [result["image_id"] for result in results] == [3, 3, 4]
     assert all(result["score"] == pytest.approx(0.8) for result in results)
     scores = coco_scores(annotations.content, results, SIGMAS)
     assert scores["AP"] == scores["AR"] == scores["APm"] == 1
-    assert np.isnan(scores["APl"])  # nobody is large
+    assert np.isnan(scores["APl"])  # no person is large
     assert coco_scores(annotations.content, [], SIGMAS)["AP"] == 0
 
 
-def test_only_some_pictures_count(annotations):
+def test_scores_of_some_of_the_pictures(annotations):
     results = detect(right, annotations, annotations.true_boxes(), SIGMAS, {4})
     assert [result["image_id"] for result in results] == [4]
     assert coco_scores(annotations.content, results, SIGMAS, {4})["AR"] == 1
     assert coco_scores(annotations.content, results, SIGMAS)["AR"] == pytest.approx(1 / 3)
 
 
-def test_of_two_boxes_on_one_person_the_surer_counts(annotations):
+def test_of_two_boxes_on_one_person_the_better_is_kept(annotations):
     (first, *_) = annotations.true_boxes()
     boxes = [{**first, "score": 0.4}, {**first, "score": 0.6}]
     (only,) = detect(right, annotations, boxes, SIGMAS)
@@ -95,22 +95,38 @@ def test_of_two_boxes_on_one_person_the_surer_counts(annotations):
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[{}]", '[{"image_id": 1}]', '[{"image_id": 1, "bbox": [1, 2, 0, 4]}]'])
-def test_what_is_no_list_of_boxes(tmp_path, text):
+def test_a_file_that_is_not_a_list_of_boxes_is_refused(tmp_path, text):
     path = tmp_path / "boxes.json"
     path.write_text(text)
-    if text == "{}":  # an empty list of boxes, by another name
+    if text == "{}":  # has no entries, like an empty list
         assert read_boxes(path) == []
         return
-    with pytest.raises(InputError, match=r"boxes\.json is no list of detections"):
+    with pytest.raises(InputError, match=r"boxes\.json"):
         read_boxes(path)
 
 
-def test_a_box_on_an_unknown_picture(annotations):
-    with pytest.raises(InputError, match=r"people\.json has no picture 77"):
+def test_a_box_on_an_unknown_picture_is_refused(annotations):
+    with pytest.raises(InputError, match="77"):
         detect(right, annotations, [{"image_id": 77, "bbox": [1, 2, 3, 4], "score": 1.0}], SIGMAS)
 
 
-def test_what_is_no_annotation_file(tmp_path):
+def test_a_file_without_annotations_is_refused(tmp_path):
     (tmp_path / "a.json").write_text("[]")
-    with pytest.raises(InputError, match=r"a\.json holds no COCO annotations"):
+    with pytest.raises(InputError, match=r"a\.json"):
         Annotations.read(tmp_path / "a.json")
+
+
+def test_known_predictions_are_not_computed_again(annotations):
+    boxes = annotations.true_boxes()
+    asked = []
+
+    def counting(image, rectangles):
+        asked.extend(rectangles.tolist())
+        return right(image, rectangles)
+
+    full = detect(counting, annotations, boxes, SIGMAS)
+    assert len(asked) == 3
+    (xy,), (conf,) = right(None, np.array([boxes[1]["bbox"]], float))
+    asked.clear()
+    assert detect(counting, annotations, boxes, SIGMAS, known={(3, tuple(boxes[1]["bbox"])): (xy, conf)}) == full
+    assert asked == [list(boxes[0]["bbox"]), list(boxes[2]["bbox"])]

@@ -1,4 +1,4 @@
-"""Confidence: the fit finds what made the data, is monotone, and refuses what cannot be fitted."""
+"""The calibration fit recovers known factors, is monotone, and refuses data that cannot be fitted."""
 
 import numpy as np
 import pytest
@@ -8,31 +8,31 @@ from edgehrnet.errors import InputError
 from quant.scoring.confidence import fit
 
 
-def drawn(factors: tuple[float, float, float], count: int = 20_000) -> tuple[np.ndarray, np.ndarray]:
+def sample(factors: tuple[float, float, float], count: int = 20_000) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     peaks = rng.uniform(0.02, 0.98, count)
     return peaks, rng.random(count) < probability(peaks.astype(np.float32), factors)
 
 
 @pytest.mark.parametrize("factors", [(1.0, 1.0, 0.0), (0.6, 1.5, -2.0), (2.0, 0.3, 1.0)])
-def test_the_fit_finds_what_made_the_data(factors: tuple[float, float, float]) -> None:
-    peaks, correct = drawn(factors)
+def test_the_fit_recovers_the_factors(factors: tuple[float, float, float]) -> None:
+    peaks, correct = sample(factors)
     found = fit(peaks, correct)
     grid = np.linspace(0.05, 0.95, 19, dtype=np.float32)
-    # 20,000 draws over a grid of 20 cells: a share of 0.5 has a standard error of 0.016.
+    # 20,000 samples over a grid of 20 cells: a share of 0.5 has a standard error of 0.016.
     np.testing.assert_allclose(probability(grid, found), probability(grid, factors), atol=0.035)
 
 
-def test_a_higher_peak_is_never_the_less_certain_one() -> None:
+def test_a_higher_peak_never_gives_a_lower_probability() -> None:
     peaks = np.linspace(0.05, 0.95, 400)
-    correct = np.random.default_rng(1).random(400) < 1 - peaks  # the higher, the worse
+    correct = np.random.default_rng(1).random(400) < 1 - peaks  # higher peaks are less often correct
     a, b, _ = fit(peaks, correct)
     assert (a, b) == (0.0, 0.0)
-    high_alone = (np.abs(peaks - 0.5) < 0.3) | (peaks > 0.9)  # ln p alone would fall, -ln(1 - p) alone rises
-    assert min(fit(peaks, high_alone)[:2]) >= 0
+    high = (np.abs(peaks - 0.5) < 0.3) | (peaks > 0.9)  # the factor of ln p alone would be negative
+    assert min(fit(peaks, high)[:2]) >= 0
 
 
-def test_separable_data_stay_finite() -> None:
+def test_factors_of_separable_data_are_finite() -> None:
     peaks = np.linspace(0.05, 0.95, 100)
     factors = fit(peaks, peaks > 0.5)
     low, high = probability(np.array([0.4, 0.6], np.float32), factors)
@@ -41,6 +41,6 @@ def test_separable_data_stay_finite() -> None:
 
 
 @pytest.mark.parametrize("value", [True, False])
-def test_only_right_or_only_wrong_is_refused(value: bool) -> None:
-    with pytest.raises(InputError, match="right and wrong ones"):
+def test_data_with_only_correct_or_only_wrong_keypoints_is_refused(value: bool) -> None:
+    with pytest.raises(InputError, match="of 2 keypoints"):
         fit([0.2, 0.8], [value, value])
