@@ -10,7 +10,7 @@ scale           w pixels become W, h pixels become H          w pixels become W 
 aspect ratio    one scale for both axes                       each axis has its own scale
 box center      at (W / 2, H / 2)                             at ((W - 1) / 2, (H - 1) / 2)
 angles above 0  turn the picture counterclockwise             turn the picture clockwise
-source          Simple Baselines, Xiao, ECCV 2018;            UDP, Huang, CVPR 2020
+source          Simple Baselines, Xiao, ECCV 2018,            UDP, Huang, CVPR 2020
                 HRNet, Sun, CVPR 2019
 ==============  ============================================  ================================================
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor, nn
 
+from edgehrnet.decoding.refiners import offset_radius
 from edgehrnet.errors import InputError
 from edgehrnet.models.layers.base import KeypointNetwork, check_input
 from edgehrnet.models.layers.heads import Head
@@ -14,9 +15,6 @@ from edgehrnet.models.layers.output import Output
 from edgehrnet.models.layers.style import Style
 
 RGB = 3
-# How far from a keypoint, in parts of the longer side of a heatmap, its offsets are trained: they are stored in units
-# of this (Huang et al., UDP, CVPR 2020, the "combined" head).
-OFFSET_RADIUS = 0.0546875
 CONVOLUTION_STD = 0.001
 
 
@@ -77,7 +75,7 @@ class PublishedNetwork(KeypointNetwork):
         maps: Tensor = self.head(hf)
         if not self.gives_offsets:
             return Output(hf, maps, None, {})
-        cells = OFFSET_RADIUS * max(maps.shape[2:])
+        cells = offset_radius((maps.shape[2], maps.shape[3]))
         by_keypoint = torch.unflatten(maps, 1, (self.keypoints, 3))
         return Output(hf, by_keypoint[:, :, 0], by_keypoint[:, :, 1:].flatten(1, 2) * cells, {})
 

@@ -1,8 +1,11 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import edgehrnet.decoding
 from edgehrnet.decoding import (
     CERTAIN,
     OFFSET_METHODS,
@@ -313,3 +316,10 @@ class TestLocateInACrop:
         for kernel in (11, 17):
             xy, _, _ = locate(golden_maps()[0], None, spec.replace(kernel=kernel), box)
             np.testing.assert_allclose(xy[0] / 4, GOLDENS["dark", kernel][0], atol=2e-5)
+
+
+def test_the_radius_of_udp_offsets_is_written_once():
+    # Networks, training and decoding have to agree on it.
+    root = Path(edgehrnet.decoding.__file__).parents[2]
+    files = [path for package in ("edgehrnet", "quant") for path in (root / package).rglob("*.py")]
+    assert [path.name for path in files if "0.0546875" in path.read_text()] == ["refiners.py"]

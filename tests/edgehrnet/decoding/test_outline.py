@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgehrnet.decoding import CERTAIN, locate
-from edgehrnet.decoding.outline import OVERLAP, SKEW, choose, cyclic_order, overlaps, skew, weighed
+from edgehrnet.decoding.outline import OVERLAP_POWER, SKEW_COST, choose, cyclic_order, overlaps, score_peaks, skew
 from edgehrnet.picture.letterbox import Letterbox
 from edgehrnet.spec import ModelSpec
 from quant.data.codecs import heatmap_target, offset_target, outline_targets
@@ -98,7 +98,7 @@ class TestChoose:
     def test_off_the_outline_confidence_falls_by_the_distance(self):
         heat, offsets, sdf = self.maps()
         conf = self.error(heat, offsets, sdf + 4)[1]
-        np.testing.assert_allclose(conf, weighed(heat.max(axis=(1, 2)), np.full(4, 4.0)), atol=0.02)
+        np.testing.assert_allclose(conf, score_peaks(heat.max(axis=(1, 2)), np.full(4, 4.0)), atol=0.02)
         assert conf.max() < CERTAIN
 
     def test_no_combination_is_worth_more(self):
@@ -118,7 +118,9 @@ class TestChoose:
                 lone[k, y, x] = heat[k, y, x]
             corners = np.array(outline, float)[:, None]
             share, lean = overlaps(corners, sdf < 0)[0], skew(corners)[0]
-            worths[outline] = np.prod(choose(lone, None, sdf)[1]) * max(share, 0.01) ** OVERLAP * np.exp(-SKEW * lean)
+            worths[outline] = (
+                np.prod(choose(lone, None, sdf)[1]) * max(share, 0.01) ** OVERLAP_POWER * np.exp(-SKEW_COST * lean)
+            )
         chosen = tuple(map(tuple, choose(heat, None, sdf)[0].tolist()))
         assert chosen == max(worths, key=worths.__getitem__)
         assert chosen != tuple(own[np.argmax([heat[k, y, x] for x, y in own])] for k, own in enumerate(peaks))
