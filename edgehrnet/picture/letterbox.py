@@ -220,5 +220,5 @@ def check_input_size(input_size: tuple[int, int]) -> None:
         high = [max(MULTIPLE, -(-side // MULTIPLE) * MULTIPLE) for side in input_size]
         near = f"is {low[0]}x{low[1]}" if low == high else f"are {low[0]}x{low[1]} and {high[0]}x{high[1]}"
         raise InputError(
-            f"input size {height}x{width} (height x width): both must be multiples of {MULTIPLE}, the nearest {near}"
+            f"input size {height}x{width} (height x width): both must be multiples of {MULTIPLE}; the nearest {near}"
         )
