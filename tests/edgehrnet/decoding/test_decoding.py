@@ -245,15 +245,15 @@ class TestLocate:
     box = Letterbox.fit(192, 128, (64, 96))
     corners = np.array([[30.0, 20.0], [160.0, 25.0], [150.0, 100.0], [25.0, 110.0]])
 
-    def maps(self, corners, present=(True,) * 4):
+    def locate(self, corners, present=(True,) * 4, spec=spec):
+        """Encode corners, and decode the maps."""
         points = self.box.forward(corners)
-        present = np.array(present)
-        heat = heatmap_target(points, present, self.spec.grid, (16, 24))
-        offsets, _ = offset_target(points, present, self.spec.grid, (16, 24))
-        return heat, offsets.reshape(8, 16, 24)
+        heat = heatmap_target(points, np.array(present), spec.grid, (16, 24))
+        offsets, _ = offset_target(points, np.array(present), spec.grid, (16, 24))
+        return locate(heat, offsets.reshape(8, 16, 24), spec, self.box)
 
     def test_maps_back_into_the_picture(self):
-        xy, conf, order = locate(*self.maps(self.corners), self.spec, self.box)
+        xy, conf, order = self.locate(self.corners)
         assert order.tolist() == [0, 1, 2, 3]
         np.testing.assert_allclose(xy, self.corners, atol=1e-4)
         # The maximum may lie half a cell from a cell's center in x and y: exp(-(0.5^2 + 0.5^2) / (2 sigma^2)).
@@ -261,23 +261,23 @@ class TestLocate:
 
     @pytest.mark.parametrize("shift", range(4))
     def test_every_cyclic_shift_of_the_channels_gives_the_same_outline(self, shift):
-        xy, _, order = locate(*self.maps(np.roll(self.corners, shift, axis=0)), self.spec, self.box)
+        xy, _, order = self.locate(np.roll(self.corners, shift, axis=0))
         assert order.tolist() == np.roll(range(4), -shift).tolist()
         np.testing.assert_allclose(xy, self.corners, atol=1e-4)
 
     def test_calibration_changes_the_confidence_but_not_the_order(self):
         doubtful = self.spec.replace(confidence=(1.0, 1.0, -6.0))
         shifted = np.roll(self.corners, 1, axis=0)
-        xy, conf, order = locate(*self.maps(shifted), doubtful, self.box)
-        heights = locate(*self.maps(shifted), self.spec, self.box)[1]
-        np.testing.assert_allclose(conf, probability(heights, doubtful.confidence), rtol=1e-5)
-        assert conf.max() < heights.min()
+        xy, conf, order = self.locate(shifted, spec=doubtful)
+        peaks = self.locate(shifted)[1]
+        np.testing.assert_allclose(conf, probability(peaks, doubtful.confidence), rtol=1e-5)
+        assert conf.max() < peaks.min()
         assert order.tolist() == [1, 2, 3, 0]
         np.testing.assert_allclose(xy, self.corners, atol=1e-4)
 
     def test_an_outline_with_a_missing_corner_keeps_the_channel_order(self):
         shifted = np.roll(self.corners, 1, axis=0)
-        xy, conf, order = locate(*self.maps(shifted, (True, True, False, True)), self.spec, self.box)
+        xy, conf, order = self.locate(shifted, (True, True, False, True))
         assert order.tolist() == [0, 1, 2, 3]
         assert conf[2] < CERTAIN
         np.testing.assert_allclose(xy[[0, 1, 3]], shifted[[0, 1, 3]], atol=1e-4)

@@ -43,7 +43,7 @@ def test_the_mask_hides_peaks():
 def test_peaks_equal_a_search_around_every_cell():
     rng = np.random.default_rng(0)
     for radius in (1, 2, 3):
-        heat = rng.integers(0, 12, (20, 24)).astype(np.float32) / 12  # with many equal cells
+        heat = rng.integers(0, 12, (20, 24)).astype(np.float32) / np.float32(12)  # with many equal cells
         around = np.lib.stride_tricks.sliding_window_view(np.pad(heat, radius), (2 * radius + 1,) * 2).max(axis=(2, 3))
         wanted = {(x, y) for y, x in zip(*np.nonzero((heat >= around) & (heat >= 0.5)), strict=True)}
         found = peak_cells(heat, limit=1000, threshold=0.5, radius=radius)

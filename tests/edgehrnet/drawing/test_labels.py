@@ -23,8 +23,8 @@ def overlap(a, b):
 
 def test_a_name_stands_above_or_below_its_keypoint():
     above, below = place_labels([label(100, 100), label(200, 100, above=False)], [SIZE] * 2, CANVAS, 1.0)
-    assert above == (70, 100 - GAP - 14, 130, 100 - GAP)
-    assert below == (170, 100 + GAP, 230, 100 + GAP + 14)
+    np.testing.assert_array_equal(above, (70, 100 - GAP - 14, 130, 100 - GAP))
+    np.testing.assert_array_equal(below, (170, 100 + GAP, 230, 100 + GAP + 14))
 
 
 @pytest.mark.parametrize(("x", "y"), [(0, 0), (319, 0), (319, 239), (0, 239), (160, 0), (319, 120)])

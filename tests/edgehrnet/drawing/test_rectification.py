@@ -21,7 +21,7 @@ def projected(ratio: float, roll: float, tilt: float, axis: float, focal: float 
     lean = np.array([(1, 0, 0), (0, np.cos(tilt), -np.sin(tilt)), (0, np.sin(tilt), np.cos(tilt))])
     points = np.c_[flat, np.zeros(4)] @ rotated(roll).T @ (rotated(axis) @ lean @ rotated(axis).T).T
     points = points + np.array([0.1, -0.05, 2.5])
-    return points[:, :2] / points[:, 2:] * focal * max(PICTURE) + (np.array(PICTURE) - 1) / 2
+    return np.asarray(points[:, :2] / points[:, 2:]) * focal * max(PICTURE) + (np.array(PICTURE) - 1) / 2
 
 
 @pytest.mark.parametrize("ratio", [1 / np.sqrt(2), 1.586, 0.3, 1.0])

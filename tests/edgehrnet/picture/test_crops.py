@@ -73,7 +73,8 @@ def test_inverse_undoes_forward(convention, box, rotation, xy):
 @pytest.mark.parametrize("size", [(256, 192), (384, 288), (256, 256)])
 def test_cells_map_back_as_published(size):
     cells = np.array([[0.0, 0.0], [10.25, 30.75], [47.0, 63.0]])
-    for convention, last in (("hrnet", 0), ("udp", 1)):
+    for convention in CONVENTIONS:
+        last = {"hrnet": 0, "udp": 1}[convention]
         spec = ModelSpec("test", ("a",), input_size=size, crop=convention, cell_offset=0.0)
         where = Crop.fit((100, 50, 90, 300), PICTURE, size, convention)
         maps = np.array([size[1] // 4, size[0] // 4])
@@ -201,7 +202,7 @@ def test_a_clipped_box_outside_the_picture_raises():
 
 def test_other_arguments_that_are_not_accepted_raise():
     with pytest.raises(InputError, match="'udpp'"):
-        Crop.fit(BOX, PICTURE, SIZE, "udpp")
+        Crop.fit(BOX, PICTURE, SIZE, "udpp")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="margin=0"):
         Crop.fit(BOX, PICTURE, SIZE, "udp", margin=0)
     with pytest.raises(InputError, match="250x192"):
