@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgehrnet.cli.status import output_is_closed
 from edgehrnet.errors import EdgeHRNetError, InputError, nearest
 from quant.data.opening import ACCEPTED, open_pictures, parse_fold
 from quant.files.model_file import TARGETS
@@ -100,10 +102,15 @@ def run(
 ) -> int:
     """Parse the arguments, call ``action`` with them and return its exit status, 0 if it returns None.
 
-    An error of this project, or a file that cannot be read or written, ends the process with one line and status 2.
+    An error of this project, or a file that cannot be read or written, ends the process with one line and status 2. A
+    reader that closes the output, such as ``head``, is not an error.
     """
     args = parser.parse_args(arguments)
     try:
-        return action(args) or 0
+        status = action(args) or 0
+        sys.stdout.flush()
     except (EdgeHRNetError, OSError) as error:
+        if isinstance(error, BrokenPipeError) and output_is_closed():
+            return 0
         parser.exit(2, f"error: {error}\n")
+    return status
