@@ -328,3 +328,9 @@ class TestInfoWithoutAModel:
         assert "https://github.com/openvinotoolkit/openvino/issues/37446" in printed
         assert main(["info", "--quirks", "--json"]) == 0
         assert json.loads(capsys.readouterr().out)[0]["settings"] == {"INFERENCE_PRECISION_HINT": "f32"}
+
+
+def test_files_for_tests_are_not_among_the_accepted_ones(capsys):
+    line = fails(capsys, "info", "model.tflite")
+    assert ".onnx" in line
+    assert ".null" not in line
