@@ -26,7 +26,7 @@ class Label:
     texts: tuple[str, str]
     """Text to draw, and a shorter one to use where there is little room."""
     above: bool
-    """Whether above the keypoint is a better place than below."""
+    """True if the place above the keypoint is better than the one below."""
 
 
 def draw_labels(canvas: Image.Image, labels: Sequence[Label], dot: float) -> None:

@@ -50,8 +50,8 @@ def draw_keypoints(
 ) -> Image.Image:
     """Draw the skeleton and a disc for each keypoint, with names and confidences while there are few.
 
-    Keypoints below ``threshold`` are left out. With several instances each has its own color. Of names that begin with
-    "left" or "right", the left one is lighter. Without names, the size of the marks follows the size of the instance.
+    Keypoints below ``threshold`` are left out. With several instances each has its own color, lighter for names that
+    begin with "left" and darker for "right". Without names, the size of the marks follows the size of the instance.
 
     Args:
         picture: The picture. It is not changed.

@@ -93,7 +93,7 @@ def _paths(source: str | Path) -> list[Path]:
         except OSError as error:
             raise MissingImageError(f"cannot read folder {str(path)!r}: {error.strerror}") from None
         if not found:
-            raise MissingImageError(f"folder {str(path)!r} has no pictures ({' '.join(SUFFIXES)})")
+            raise MissingImageError(f"folder {str(path)!r} holds no pictures ({' '.join(SUFFIXES)})")
         return found
     if has_magic(str(source)) and not os.path.exists(path) and not _is_address(path):  # noqa: PTH110
         found = sorted(Path(name) for name in glob(str(source)))  # noqa: PTH207 - Path.glob refuses absolute patterns
