@@ -102,7 +102,8 @@ def decode(
         UnsupportedError: If the method is unknown, or needs offsets where there are none.
         InputError: If the kernel is not odd.
 
-    >>> heat = np.zeros((1, 1, 5, 7), np.float32); heat[0, 0, 2, 3] = 0.9
+    >>> heat = np.zeros((1, 1, 5, 7), np.float32)
+    >>> heat[0, 0, 2, 3] = 0.9
     >>> xy, conf = decode(heat, method="argmax")
     >>> xy.tolist(), conf.round(3).tolist()
     ([[[3.0, 2.0]]], [[0.8999999761581421]])

@@ -65,7 +65,8 @@ def find_peaks(
     Returns:
         One row per peak, ``(M, 3)``: x and y in cells, and the activation.
 
-    >>> heat = np.zeros((6, 9), np.float32); heat[1, 1], heat[1, 2], heat[4, 7] = 0.9, 0.8, 0.5
+    >>> heat = np.zeros((6, 9), np.float32)
+    >>> heat[1, 1], heat[1, 2], heat[4, 7] = 0.9, 0.8, 0.5
     >>> find_peaks(heat)[:, :2].round(2).tolist()
     [[1.25, 1.0], [7.0, 4.0]]
     """
