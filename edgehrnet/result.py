@@ -14,6 +14,7 @@ from PIL import Image
 
 from edgehrnet.decoding import CERTAIN
 from edgehrnet.decoding.peaks import find_peaks
+from edgehrnet.drawing.files import save_picture
 from edgehrnet.drawing.overlay import blend_heatmap, draw_keypoints
 from edgehrnet.drawing.rectification import flatten_quadrilateral, sheet_size
 from edgehrnet.errors import InputError, MissingExtraError, UnsupportedError, check_keywords
@@ -136,7 +137,7 @@ class Result:
         """Write plot() as a picture; the suffix chooses the format."""
         path = Path(path)
         try:
-            self.plot().save(path)
+            save_picture(self.plot(), path)
         except (ValueError, OSError) as error:
             hint = "; use .png or .jpg" if isinstance(error, ValueError) else ""
             raise InputError(f"cannot save {str(path)!r}: {error}{hint}") from None

@@ -25,7 +25,7 @@ if find_spec("torch") is None:
     collect_ignore_glob = ["quant/*", "benchmarks/*", "edgehrnet/models/*", "test_*.py"]
     collect_ignore = [
         "edgehrnet/test_shipped.py",
-        "edgehrnet/picture/test_sources.py",
+        "edgehrnet/picture/test_tensors.py",
         *(f"runtimes/test_{name}.py" for name in ("contract", "onnx", "onnx_metadata", "tensorrt", "torch")),
     ]
 

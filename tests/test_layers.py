@@ -49,7 +49,7 @@ ON_DEMAND = {
     "runtimes/cuda.py": {"cuda"},
     "runtimes/torch.py": {"torch"},
     "edgehrnet/predictor.py": {"edgehrnet.models"},
-    "edgehrnet/cli/__init__.py": {"edgehrnet.models"},
+    "edgehrnet/cli/models.py": {"edgehrnet.models"},
 }
 
 

@@ -1,12 +1,19 @@
-"""Parse command-line values that several commands share."""
+"""Arguments that several commands share."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+
+from edgehrnet.errors import InputError
+from edgehrnet.predictor import Predictor
+from edgehrnet.spec import DECODE_METHODS
+
+MODEL_HELP = "model file, or the name of a shipped model such as document-corners"
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """Read an input size, height first, for argparse.
+    """Parse an input size, height first, for argparse.
 
     >>> parse_size("256x512")
     (256, 512)
@@ -15,4 +22,41 @@ def parse_size(text: str) -> tuple[int, int]:
     try:
         return int(height), int(width)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write HEIGHTxWIDTH, such as 256x512") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size; use HEIGHTxWIDTH, such as 256x512") from None
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `open_predictor`, and ``--json``."""
+    parser.add_argument(
+        "--device",
+        help="device to run on, depending on the type of file: cpu, gpu, gpu.1, npu, auto, cuda, cuda:1, ... "
+        "(default: cpu, for TensorRT files cuda)",
+    )
+    parser.add_argument(
+        "--size",
+        type=parse_size,
+        metavar="HEIGHTxWIDTH",
+        help="input size of the network, multiples of 32 (default: the file's)",
+    )
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all that may be used)")
+    parser.add_argument("--decode", choices=DECODE_METHODS, help="decoding of heatmaps (default: the file's)")
+    add_json_option(parser)
+
+
+def add_json_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--json``."""
+    parser.add_argument("--json", action="store_true", help="print JSON, one object per line (default: tables)")
+
+
+def open_predictor(args: argparse.Namespace) -> Predictor:
+    """Open the model that the arguments name.
+
+    Raises:
+        InputError: If it is a published checkpoint, which does not run as it is.
+    """
+    if Path(args.model).suffix.lower() == ".pth":
+        raise InputError(
+            f"{args.model!r} is a published checkpoint, which does not run as it is; describe it with "
+            f"'edgehrnet models {args.model}', or make a file that runs with 'python -m quant.export {args.model}'"
+        )
+    return Predictor(args.model, device=args.device, input_size=args.size, threads=args.threads, decode=args.decode)

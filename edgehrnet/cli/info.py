@@ -1,52 +1,78 @@
-"""What ``edgehrnet info`` prints: a model file, the devices that are here, known troubles."""
+"""``edgehrnet info``: describe a model file, the devices of this machine, or known problems of engines."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from edgehrnet.cli.tables import table
+from edgehrnet.cli.arguments import MODEL_HELP, add_model_options, open_predictor
+from edgehrnet.cli.tables import rows_table, table
 from edgehrnet.predictor import Predictor
 from runtimes.base import Input
 from runtimes.devices import devices
 from runtimes.quirks import QUIRKS
 
+SUMMARY = "describe a model file, or list the devices of this machine"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("model", nargs="?", help=f"{MODEL_HELP} (default: list the devices)")
+    parser.add_argument(
+        "--quirks",
+        action="store_true",
+        help="list known problems of engines, and what is done about them (default: no)",
+    )
+    add_model_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what the arguments ask for."""
+    if args.quirks:
+        print_quirks(args.json)
+    elif args.model is None:
+        print_devices(args.json)
+    else:
+        with open_predictor(args) as predictor:
+            print_model(predictor, args.json)
+    return 0
+
 
 def print_model(predictor: Predictor, as_json: bool) -> None:
-    """Print what is loaded, and the certificate that lies beside it."""
+    """Print a description of the model file, and its certificate if it has one."""
     info = predictor.info()
     if as_json:
         print(json.dumps(info))
         return
     spec = info["spec"]
-    read = Input(**info["input"])
+    network_input = Input(**info["input"])
+    shape = "x".join(map(str, (1, *network_input.shape)))
+    channels = "RGB + mask" if network_input.channels == 4 else "RGB"
     rows: list[tuple[str, str]] = [
         ("file", info["file"]),
         ("model", spec["name"]),
-        ("numbers", spec["quantization"]),
+        ("precision", spec["quantization"]),
         ("engine", f"{info['engine']} {info['version']} on {info['device']}"),
-        (
-            "input",
-            f"{read.format} {'x'.join(map(str, (1, *read.shape)))}, {'RGB + mask' if read.channels == 4 else 'RGB'}",
-        ),
-        ("a picture becomes it", _preparation(spec)),
+        ("input", f"{network_input.format} {shape}, {channels}"),
+        ("preprocessing", _preprocessing(spec)),
         *((f"output {name}", _shape(name, shape, spec)) for name, shape in info["outputs"].items()),
         ("keypoints", ", ".join(spec["keypoints"])),
         ("decode", spec["decode"]),
-        ("golden pair", "yes, see selfcheck" if info["golden"] else "no"),
+        ("golden output", "yes, see edgehrnet selfcheck" if info["golden"] else "no"),
         *((name.replace("_", " "), _plain(value)) for name, value in info["settings"].items()),
     ]
-    print(table(("", ""), rows).partition("\n")[2])
+    print(rows_table(rows))
     if info["certificate"] is not None:
-        print("\ncertificate, from when the file was built\n")
-        print(table(("", ""), _certificate(info["certificate"])).partition("\n")[2])
+        print("\ncertificate, measured when the file was built\n")
+        print(rows_table(_certificate(info["certificate"])))
 
 
 def print_devices(as_json: bool) -> None:
-    """Print which engines are here, and what each of them finds."""
+    """Print the devices of each engine, or why there are none."""
     found = devices()
     if as_json:
         plain = {engine: here if isinstance(here, str) else [asdict(d) for d in here] for engine, here in found.items()}
@@ -59,24 +85,24 @@ def print_devices(as_json: bool) -> None:
             continue
         names = list(dict.fromkeys(name for device in here for name in device.properties))
         rows = [(d.name, d.title, *(d.properties.get(name, "") for name in names)) for d in here]
-        head = ("device", "what it is", *(name.lower().replace("_", " ") for name in names))
+        head = ("device", "description", *(name.lower().replace("_", " ") for name in names))
         print(textwrap.indent(table(head, rows), "  ") + "\n")
 
 
 def print_quirks(as_json: bool) -> None:
-    """Print the table of known troubles."""
+    """Print the known problems of engines."""
     if as_json:
         print(json.dumps([{**vars(quirk), "settings": dict(quirk.settings)} for quirk in QUIRKS]))
         return
     for quirk in QUIRKS:
         print(f"{quirk.engine} on {', '.join(quirk.devices).lower()}{', INT8 files' if quirk.quantized else ''}")
-        told = ", ".join(f"{name}={value}" for name, value in quirk.settings.items())
-        lines = [("trouble", quirk.trouble), ("answer", quirk.answer), ("engine is told", told), ("see", quirk.link)]
-        print(textwrap.indent(table(("", ""), [line for line in lines if line[1]]).partition("\n")[2], "  ") + "\n")
+        settings = ", ".join(f"{name}={value}" for name, value in quirk.settings.items())
+        rows = [("problem", quirk.trouble), ("remedy", quirk.answer), ("setting", settings), ("see", quirk.link)]
+        print(textwrap.indent(rows_table([row for row in rows if row[1]]), "  ") + "\n")
 
 
 def _certificate(values: dict[str, Any]) -> list[tuple[str, str]]:
-    """Lay out what the maker of a file read back from the engine."""
+    """Return the rows of a certificate."""
     expected = f", {values['convolutions_expected']} expected" if values["convolutions_expected"] else ""
     rows = [
         ("engine", f"{values['engine']} on {values['device']}"),
@@ -85,25 +111,25 @@ def _certificate(values: dict[str, Any]) -> list[tuple[str, str]]:
     ]
     made_with = ("made with", ", ".join(f"{name} {version}" for name, version in values["versions"].items()))
     if not values["pictures"]:
-        return [*rows, ("agreement with torch", "not measured: this rests on what the file itself lists"), made_with]
+        return [*rows, ("agreement with torch", "not measured: read from the file alone"), made_with]
     drifts = [values[f"drift_{kind}_px"] for kind in ("median", "mean", "max")]
     if values["parity"] is not None:
-        rows.append(("engine's error", f"{values['parity']:.3f} of the fake-quantized network's"))
-        rows.append(("engine to fake-quantized", f"{values['distance']:.3f} of the quantization error"))
+        rows.append(("error against float", f"{values['parity']:.3f} times that of fake quantization in torch"))
+        rows.append(("distance from torch", f"{values['distance']:.3f} of the quantization error"))
     return [
         *rows,
-        ("heatmaps to float", f"{values['sqnr_db']:.1f} dB"),
-        ("keypoints to float", "{} px median, {} mean, {} at most".format(*(f"{px:.3f}" for px in drifts))),
+        ("heatmaps against float", f"{values['sqnr_db']:.1f} dB"),
+        ("keypoints against float", "{} px median, {} mean, {} largest".format(*(f"{px:.3f}" for px in drifts))),
         ("measured on", f"{values['pictures']} pictures"),
         made_with,
     ]
 
 
-def _preparation(spec: dict[str, Any]) -> str:
-    """How a picture becomes the network's input."""
+def _preprocessing(spec: dict[str, Any]) -> str:
+    """Describe how a picture becomes the network's input."""
     if spec["crop"] is None:
         return f"letterbox version {spec['letterbox']}"
-    return f"crops of boxes, as {spec['crop']}; without boxes, one of everything"
+    return f"crops ({spec['crop']} convention), one per box; without boxes, the whole picture is one box"
 
 
 def _shape(name: str, shape: Sequence[int], spec: dict[str, Any]) -> str:
@@ -111,4 +137,5 @@ def _shape(name: str, shape: Sequence[int], spec: dict[str, Any]) -> str:
 
 
 def _plain(value: Any) -> str:
+    """Return a setting as text, counts such as {"u8": 126} as "126 in u8"."""
     return ", ".join(f"{count} in {kind}" for kind, count in value.items()) if isinstance(value, dict) else str(value)

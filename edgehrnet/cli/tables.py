@@ -1,12 +1,14 @@
-"""Rows of text in columns, for people."""
+"""Print rows of text in columns."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from edgehrnet.result import Result
+
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Lay rows out in columns; numbers to the right, words to the left.
+    """Lay rows out in columns, numbers aligned to the right and words to the left.
 
     >>> print(table(("name", "ms"), [("read", "1.50"), ("inference", "20.25")]))
     name          ms
@@ -24,6 +26,29 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         for row in (head, *rows)
     ]
     return "\n".join(lines)
+
+
+def rows_table(rows: Sequence[Sequence[str]]) -> str:
+    """Lay rows out in columns without a head.
+
+    >>> print(rows_table([("read", "1.50"), ("inference", "20.25")]))
+    read        1.50
+    inference  20.25
+    """
+    return table([""] * len(rows[0]), rows).partition("\n")[2] if rows else ""
+
+
+def result_tables(result: Result) -> str:
+    """Lay out the keypoints of a result, and the time of each stage."""
+    points = result.keypoints
+    rows = [
+        (name, f"{x:.2f}", f"{y:.2f}", f"{conf:.3f}")
+        for n in range(len(points))
+        for name, (x, y), conf in zip(points.names, points.xy[n], points.conf[n], strict=True)
+    ]
+    stages = [*result.speed.items(), ("total", sum(result.speed.values()))]
+    times = table(("stage", "ms"), [(stage, f"{ms:.2f}") for stage, ms in stages])
+    return f"{table(('keypoint', 'x', 'y', 'confidence'), rows)}\n\n{times}"
 
 
 def _is_number(text: str) -> bool:

@@ -1,18 +1,23 @@
-"""Heatmaps -> keypoints, in numpy. Coordinates are x, y in heatmap cells; a cell's center is an integer.
+"""Decode heatmaps into keypoints, in NumPy.
 
-Each decoder finds the strongest cell of a channel and refines it:
+Coordinates are x, y in heatmap cells. The center of a cell is an integer. Each method takes the strongest cell of a
+channel and refines it:
 
 ==================  =====================================================================================
-``argmax``          the cell itself; off by up to half a cell
+``argmax``          the cell itself, off by up to half a cell
 ``quarter``         a quarter of a cell towards the stronger neighbor (Stacked Hourglass, Newell 2016),
-                    from the third row and column on, as the published HRNets have it
-``quarter-mmpose``  the same with each axis by itself, as MMPose has it
-``dark``            the top of a Gaussian, from the log-heatmap's derivatives (DARK, Zhang, CVPR 2020)
+                    from the third row and column on, as the published HRNets do
+``quarter-mmpose``  the same for each axis separately, as MMPose does
+``dark``            the maximum of a Gaussian, from the log-heatmap's derivatives (DARK, Zhang, CVPR 2020)
 ``udp``             the same with derivatives over one cell (UDP, Huang, CVPR 2020)
-``udp-offset``      the network's offset at the top of a blurred disc (UDP; G-RMI)
-``offset``          the network's own offset at that cell (G-RMI, Papandreou, CVPR 2017)
+``udp-offset``      the network's offset at the maximum of a blurred disc (UDP and G-RMI)
+``offset``          the network's offset at the strongest cell (G-RMI, Papandreou, CVPR 2017)
 ``softargmax``      center of mass of a window around the cell (integral regression, Sun, ECCV 2018)
 ==================  =====================================================================================
+
+`decode` works on maps alone and `locate` returns picture coordinates. ``refiners`` steps from a cell to a point
+between cells, ``peaks`` finds several maxima in one map, ``outline`` chooses the corners of an outline together, and
+``flipping`` averages the maps of a picture and of its mirror image.
 """
 
 from __future__ import annotations
@@ -29,12 +34,12 @@ from edgehrnet.spec import ModelSpec
 
 Array = NDArray[np.float32]
 
-OFFSET_METHODS = ("offset", "udp-offset")  # need what only some networks answer
-CERTAIN = 0.25  # from here on a keypoint counts as found
+OFFSET_METHODS = ("offset", "udp-offset")  # need an output that only some networks have
+CERTAIN = 0.25  # confidence from which a keypoint counts as found
 
 
 def sigmoid(logits: Array) -> Array:
-    """Map logits of any shape to probabilities, without overflow.
+    """Convert logits of any shape to probabilities, without overflow.
 
     >>> sigmoid(np.array([-1000.0, 0.0, 1000.0], np.float32)).tolist()
     [0.0, 0.5, 1.0]
@@ -43,7 +48,7 @@ def sigmoid(logits: Array) -> Array:
 
 
 def heights(heatmaps: Array, spec: ModelSpec) -> Array:
-    """Map what a network answers, of any shape, to peak heights: 1 at a keypoint, about 0 far from it.
+    """Convert a network's heatmaps, of any shape, to activations: 1 at a keypoint, about 0 far from it.
 
     >>> heights(np.array([0.0], np.float32), ModelSpec("test", ("nose",))).tolist()
     [0.5]
@@ -52,10 +57,13 @@ def heights(heatmaps: Array, spec: ModelSpec) -> Array:
 
 
 def probability(peaks: Array, calibration: tuple[float, float, float] | None) -> Array:
-    """Map peak heights 0..1 of any shape to the probability that the keypoint is where it was found.
+    """Convert peak activations to the probability that the keypoint is where it was found.
 
-    ``calibration`` (a, b, c) of ModelSpec.confidence: sigmoid(a ln p - b ln(1 - p) + c); None leaves the heights.
     Source: beta calibration, Kull, AISTATS 2017.
+
+    Args:
+        peaks: Activations p in 0..1, of any shape.
+        calibration: (a, b, c) of ModelSpec.confidence, for sigmoid(a ln p - b ln(1 - p) + c). None returns ``peaks``.
 
     >>> probability(np.array([0.2, 0.5], np.float32), (1.0, 1.0, 0.0)).round(3).tolist()
     [0.20000000298023224, 0.5]
@@ -78,21 +86,30 @@ def decode(
 ) -> tuple[NDArray[np.float64], Array]:
     """Find one keypoint in every channel.
 
-    ``heatmaps`` ``(N, K, h, w)`` heights, 0 or less is no peak; ``offsets`` ``(N, 2K, h, w)`` in cells, channel 2k is
-    dx and 2k + 1 is dy; ``mask`` ``(h, w)``, False in the padding, where no peak counts; ``kernel``, odd: cells that
-    ``dark``, ``udp`` and ``udp-offset`` blur over; ``at`` ``(N, K, 2)``: the cells (x, y) of the peaks, if not each
-    map's highest. Returns xy ``(N, K, 2)`` in cells, always finite, and confidence ``(N, K)``, the height of the peak
-    (for ``udp-offset``, once blurred), at least 0. A map without a peak is answered by its first cell. Raises
-    UnsupportedError for an unknown method, and for those with offsets where there are none; InputError for another
-    kernel.
+    Args:
+        heatmaps: Activations ``(N, K, h, w)``. A value of 0 or less is not a peak.
+        offsets: Offsets ``(N, 2K, h, w)`` in cells, dx in channel 2k and dy in channel 2k + 1.
+        method: One of the methods in the table above.
+        mask: ``(h, w)``, False in the padding, where no peak counts.
+        kernel: Size in cells of the blur of ``dark``, ``udp`` and ``udp-offset``, odd.
+        at: Cells (x, y) of the peaks, ``(N, K, 2)``. None: the highest cell of each map.
 
-    >>> heat = np.zeros((1, 1, 5, 7), np.float32); heat[0, 0, 2, 3] = 0.9
+    Returns:
+        Points ``(N, K, 2)`` in cells, always finite, and their confidence ``(N, K)``, the activation at the peak (after
+        blurring for ``udp-offset``), at least 0. For a map without a peak the point is its first cell.
+
+    Raises:
+        UnsupportedError: If the method is unknown, or needs offsets where there are none.
+        InputError: If the kernel is not odd.
+
+    >>> heat = np.zeros((1, 1, 5, 7), np.float32)
+    >>> heat[0, 0, 2, 3] = 0.9
     >>> xy, conf = decode(heat, method="argmax")
     >>> xy.tolist(), conf.round(3).tolist()
     ([[[3.0, 2.0]]], [[0.8999999761581421]])
     """
     _check(method, offsets, kernel)
-    # What is no number is no peak.
+    # NaN and infinity are not a peak.
     maps = np.nan_to_num(heatmaps, nan=0.0, posinf=0.0, neginf=0.0)
     steps = None if offsets is None else np.nan_to_num(offsets, nan=0.0, posinf=0.0, neginf=0.0)
     if method == "udp-offset" and steps is not None:
@@ -113,15 +130,17 @@ def decode(
 
 def _check(method: str, offsets: Array | None, kernel: int) -> None:
     if method not in REFINERS and method not in OFFSET_METHODS:
-        raise UnsupportedError(f"decode={method!r}; {nearest(method, [*REFINERS, *OFFSET_METHODS])}")
+        raise UnsupportedError(f"unknown decode={method!r}; {nearest(method, [*REFINERS, *OFFSET_METHODS])}")
     if method in OFFSET_METHODS and offsets is None:
-        raise UnsupportedError(f"decode={method!r} needs offsets, this model has none; use {', '.join(REFINERS)}")
+        raise UnsupportedError(
+            f"decode={method!r} needs offsets, which this model does not have; use one of {', '.join(REFINERS)}"
+        )
     if kernel < 1 or kernel % 2 == 0:
-        raise InputError(f"kernel={kernel}: an odd number of cells, such as {KERNEL}")
+        raise InputError(f"kernel={kernel} is not an odd number of cells; use one such as {KERNEL}")
 
 
 def _highest(maps: Array, mask: NDArray[np.bool_] | None) -> NDArray[np.intp]:
-    """Return the cell (x, y) of each map's highest value in the mask, ``(N, K, 2)``; its first one if blank."""
+    """Return the cell (x, y) of each map's highest value in the mask, ``(N, K, 2)``, or the first cell if blank."""
     allowed = maps if mask is None else np.where(mask, maps, np.float32(-np.inf))
     flat = allowed.reshape(*maps.shape[:2], -1)
     first = 0 if mask is None else int(mask.argmax())
@@ -138,19 +157,29 @@ def locate(
     *,
     sdf: Array | None = None,
 ) -> tuple[NDArray[np.float64], Array, NDArray[np.intp]]:
-    """Decode one picture's maps into picture pixels: xy ``(K, 2)``, always finite, and confidence ``(K,)``.
+    """Decode the maps of one picture into picture coordinates.
 
-    ``heatmaps`` ``(K, h, w)`` heights, ``offsets`` ``(2K, h, w)`` or None; ``method`` None is the spec's own;
-    ``sdf`` ``(1, h, w)`` in cells, where the network has it: the corners of an outline are then chosen together, see
-    outline. The padding holds no peaks. A cyclic outline starts at its smallest x/W + y/H, once every peak of it
-    reaches CERTAIN; with one missing, channel order is all that is known. The third value ``(K,)`` is the channel that
-    each keypoint was found in.
+    With a signed distance field the corners of an outline are chosen together (see `outline`). A cyclic outline starts
+    at its smallest x / width + y / height once all of its peaks reach CERTAIN. If one does not, the order of the
+    channels is kept, because only the cyclic order is known.
+
+    Args:
+        heatmaps: Activations ``(K, h, w)``.
+        offsets: Offsets ``(2K, h, w)`` in cells, or None.
+        spec: Description of the model.
+        box: Map between picture and input. Padding of a Letterbox has no peaks.
+        method: Decoding method. None: the spec's.
+        sdf: Signed distance field ``(1, h, w)`` in cells, if the network has one.
+
+    Returns:
+        Points ``(K, 2)`` in picture pixels, always finite, their confidence ``(K,)``, and the channel ``(K,)`` in which
+        each was found.
     """
-    # The published decoders look everywhere, and a box at the edge of a picture may well end beyond it.
+    # Crops have no mask: the published decoders search the whole map, and a box may extend beyond the picture.
     mask = box.cell_mask(spec.grid) if isinstance(box, Letterbox) else None
-    at = worth = None
+    at = scores = None
     if sdf is not None and spec.cyclic:
-        at, worth = choose(heatmaps, offsets, sdf[0], mask)
+        at, scores = choose(heatmaps, offsets, sdf[0], mask)
     cells, found = decode(
         heatmaps[None],
         None if offsets is None else offsets[None],
@@ -159,7 +188,7 @@ def locate(
         kernel=spec.kernel,
         at=None if at is None else at[None],
     )
-    peaks = found[0] if worth is None else worth
+    peaks = found[0] if scores is None else scores
     xy, conf = box.inverse(spec.grid.to_pixels(cells[0])), probability(peaks, spec.confidence)
     order = np.arange(len(xy))
     if spec.cyclic and peaks.min() >= CERTAIN:

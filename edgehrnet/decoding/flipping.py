@@ -1,8 +1,12 @@
-"""The flip test: the mean of a network's maps and those of the mirrored input, turned back (Newell, ECCV 2016).
+"""Average the outputs for a picture and its mirror image, the flip test (Newell, ECCV 2016).
 
-Cells u of a network whose cells lie at input pixels 4 u look at 4 u + 3 once mirrored and turned back, three quarters
-of a cell further right. The published HRNets therefore move the columns of such maps by one, which leaves a quarter.
-Cells in the middle of their pixels, and UDP's, which reach from first to last pixel, stay where they are.
+The mirrored outputs have to be flipped back. How well they align then depends on where the cells lie in the input:
+
+- In the published HRNets, cell u lies at input pixel 4 u. In a mirrored map that was flipped back it lies at pixel
+  4 u + 3, three quarters of a cell to the right. The published code therefore shifts these maps by one column, which
+  leaves a quarter of a cell.
+- Cells in the middle of the pixels that they cover stay aligned, as do UDP's, which reach from the first to the last
+  pixel.
 """
 
 from __future__ import annotations
@@ -19,14 +23,17 @@ Pairs = Iterable[tuple[int, int]]
 
 
 def mirror(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return network inputs ``(..., H, W, C)`` u8 flipped left to right, contiguous."""
+    """Flip network inputs ``(..., H, W, C)`` u8 left to right. The result is contiguous."""
     return np.ascontiguousarray(pixels[..., ::-1, :])
 
 
 def unmirror(heatmaps: Array, flip_pairs: Pairs, *, shift: bool) -> Array:
-    """Turn the heatmaps ``(..., K, h, w)`` of a mirrored input back: columns reversed, left and right swapped.
+    """Flip the heatmaps of a mirrored input back: reverse the columns and swap left and right keypoints.
 
-    ``flip_pairs``: indices of keypoints that swap. ``shift``: move all columns right by one; the first stays.
+    Args:
+        heatmaps: Maps ``(..., K, h, w)`` of the mirrored input.
+        flip_pairs: Index pairs of the keypoints that swap.
+        shift: Shift all columns right by one, and leave the first as it is.
 
     >>> heat = np.array([[[1.0, 2.0, 3.0]], [[4.0, 5.0, 6.0]]], np.float32)
     >>> unmirror(heat, [(0, 1)], shift=False).tolist()
@@ -41,9 +48,11 @@ def unmirror(heatmaps: Array, flip_pairs: Pairs, *, shift: bool) -> Array:
 
 
 def unmirror_offsets(offsets: Array, flip_pairs: Pairs) -> Array:
-    """Turn offsets ``(..., 2K, h, w)``, channel 2k is dx and 2k + 1 is dy, of a mirrored input back.
+    """Flip the offsets of a mirrored input back, and negate dx (UDP, Huang, CVPR 2020).
 
-    As unmirror does without a shift, and dx changes its sign (UDP, Huang, CVPR 2020).
+    Args:
+        offsets: Offsets ``(..., 2K, h, w)``, dx in channel 2k and dy in channel 2k + 1.
+        flip_pairs: Index pairs of the keypoints that swap.
 
     >>> unmirror_offsets(np.array([[[1.0, 2.0]], [[3.0, 4.0]]], np.float32), []).tolist()
     [[[-2.0, -1.0]], [[4.0, 3.0]]]
@@ -55,21 +64,26 @@ def unmirror_offsets(offsets: Array, flip_pairs: Pairs) -> Array:
 
 
 def average(outputs: Mapping[str, Array], mirrored: Mapping[str, Array], spec: ModelSpec) -> dict[str, Array]:
-    """Return the mean of ``heatmaps (N, K, h, w)``, of ``offsets`` and of ``sdf`` with those of mirrored inputs.
+    """Average the outputs for inputs and for mirrored inputs.
 
-    The last two if there are any. ``outputs`` by name, ``mirrored`` as the network gave them for the mirrored inputs;
-    both hold heights, not logits.
+    Args:
+        outputs: ``heatmaps (N, K, h, w)`` as activations, not logits, and if there are any, ``offsets`` and ``sdf``.
+        mirrored: The same outputs for the mirrored inputs, as the network returned them.
+        spec: Keypoint pairs and geometry of the network.
+
+    Returns:
+        The mean of those three outputs that the network has, by name.
     """
-    turned = {"heatmaps": unmirror(mirrored["heatmaps"], spec.flip_pairs, shift=needs_shift(spec))}
+    flipped = {"heatmaps": unmirror(mirrored["heatmaps"], spec.flip_pairs, shift=needs_shift(spec))}
     if "offsets" in outputs:
-        turned["offsets"] = unmirror_offsets(mirrored["offsets"], spec.flip_pairs)
+        flipped["offsets"] = unmirror_offsets(mirrored["offsets"], spec.flip_pairs)
     if "sdf" in outputs:
-        turned["sdf"] = unmirror(mirrored["sdf"], (), shift=needs_shift(spec))
-    return {name: np.float32(0.5) * (outputs[name] + back) for name, back in turned.items()}
+        flipped["sdf"] = unmirror(mirrored["sdf"], (), shift=needs_shift(spec))
+    return {name: np.float32(0.5) * (outputs[name] + back) for name, back in flipped.items()}
 
 
 def needs_shift(spec: ModelSpec) -> bool:
-    """Whether a mirrored map, turned back, lies more than half a cell beside the other.
+    """Return True if a mirrored map that was flipped back is more than half a cell off.
 
     >>> needs_shift(ModelSpec("published", ("nose",), crop="hrnet", cell_offset=0.0))
     True
@@ -78,6 +92,7 @@ def needs_shift(spec: ModelSpec) -> bool:
 
 
 def _swapped(count: int, flip_pairs: Pairs) -> NDArray[np.intp]:
+    """Return the indices 0..count-1 with the given pairs swapped."""
     order = np.arange(count)
     for a, b in flip_pairs:
         order[a], order[b] = b, a

@@ -1,9 +1,11 @@
-"""The corners of one outline, chosen together.
+"""Choose the corners of one outline together.
 
-Where something covers a corner, or another sheet shows one of its own, a heatmap has several peaks, and the highest may
-belong to another thing. A network with a signed distance field says besides how far each cell lies from the outline,
-and three right corners show where the fourth is not: sides that end there leave the outline. Where two are wrong, what
-the corners enclose is not what lies inside the field's outline.
+A heatmap may have several peaks, for example where something covers a corner or where another sheet shows one of its
+corners, and the highest peak may belong to the wrong object. A network with a signed distance field also predicts how
+far each cell lies from the outline. This finds the wrong peaks:
+
+- If one corner is wrong, the sides that end there leave the predicted outline.
+- If two corners are wrong, the area that the corners enclose differs from the area inside the predicted outline.
 """
 
 from __future__ import annotations
@@ -19,25 +21,34 @@ from edgehrnet.decoding.peaks import peak_cells
 Array = NDArray[np.float32]
 Points = NDArray[np.float64]
 
-LOWEST = 0.02  # height from which on a second peak may be the corner
-COMBINATIONS = 256  # at most so many outlines are compared: four peaks of each of four corners
-APART = 2.0  # cells between two corners at least: a side of no length lies on any outline
-FAR = 100.0  # cells; what the sides of corners that are nearer count as
-ALONG = np.linspace(0.02, 0.98, 25)  # where a side is looked at, in shares of its length
-# Found on drawn documents that neither train nor score; half and twice as much do nearly as well.
-OVERLAP = 2.0  # power of an outline's overlap with the field's
-SKEW = 4.0  # what a skew of 1 costs, in nats
+SECOND_PEAK = 0.02  # activation above which a lower peak is considered as well
+COMBINATIONS = 256  # limit for the number of outlines compared: four peaks for each of four corners
+SHORTEST_SIDE = 2.0  # cells; a side of length 0 would lie on any outline
+SHORT_SIDE_DISTANCE = 100.0  # cells; distance from the outline that is assigned to a side shorter than that
+SAMPLES = np.linspace(
+    0.02, 0.98, 25
+)  # positions along a side at which the field is sampled, as fractions of its length
+# Tuned on synthetic documents outside the training and test sets. Half and twice these values do nearly as well.
+OVERLAP_POWER = 2.0  # exponent of the overlap between an outline and the predicted one
+SKEW_COST = 4.0  # subtracted from the log-likelihood for a skew of 1, in nats
 
 
 def choose(
     heatmaps: Array, offsets: Array | None, sdf: Array, mask: NDArray[np.bool_] | None = None
 ) -> tuple[NDArray[np.intp], Array]:
-    """Return the cell (x, y) of each corner, ``(K, 2)``, and what its height is worth, ``(K,)`` 0..1.
+    """Choose one peak for each corner of an outline.
 
-    ``heatmaps`` ``(K, h, w)`` 0..1, of corners in order along the outline; ``offsets`` ``(2K, h, w)`` in cells; ``sdf``
-    ``(h, w)``, the distance to the outline in cells, below 0 inside; ``mask`` ``(h, w)``, False where no peak counts.
-    Chosen is the combination of peaks with the highest product of what they are worth (`weighed`), of the power OVERLAP
-    of its `overlaps`, and of e^(-SKEW `skew`).
+    The result is the combination of peaks that maximizes the product of the peak scores (`score_peaks`), the overlap
+    (`overlaps`) to the power of OVERLAP_POWER, and e^(-SKEW_COST * `skew`).
+
+    Args:
+        heatmaps: Activations ``(K, h, w)`` in 0..1, one map per corner, in order along the outline.
+        offsets: Offsets ``(2K, h, w)`` in cells, or None.
+        sdf: Signed distance to the outline ``(h, w)`` in cells, negative inside.
+        mask: ``(h, w)``, False where no peak counts.
+
+    Returns:
+        The cells (x, y) of the corners, ``(K, 2)``, and the score of each peak, ``(K,)`` in 0..1.
 
     >>> heat = np.zeros((3, 9, 9), np.float32)
     >>> heat[0, 1, 1], heat[1, 1, 7], heat[2, 7, 7], heat[2, 4, 4] = 0.9, 0.9, 0.6, 0.7
@@ -45,42 +56,49 @@ def choose(
     >>> choose(heat, None, np.maximum(np.maximum(1 - y, x - 7), y - x))[0].tolist()
     [[1, 1], [7, 1], [7, 7]]
     """
-    # What is no number is no peak, and no distance.
+    # NaN and infinity are neither a peak nor a distance.
     heatmaps, sdf = (np.nan_to_num(maps, nan=0.0, posinf=0.0, neginf=0.0) for maps in (heatmaps, sdf))
     limit = max(1, int(COMBINATIONS ** (1 / len(heatmaps))))
     cells = [_candidates(heatmap, limit, mask) for heatmap in heatmaps]
     peaks = [heatmap[at[:, 1], at[:, 0]].clip(0, 1) for heatmap, at in zip(heatmaps, cells, strict=True)]
     points = [at + _steps(offsets, k, at) for k, at in enumerate(cells)]
     sides = [_distances(sdf, a, b) for a, b in zip(points, [*points[1:], points[0]], strict=True)]
-    # Row k: which of its peaks corner k has in each combination.
+    # Row k: index of the peak of corner k in each combination.
     choices = np.array(list(itertools.product(*(range(len(at)) for at in cells)))).T
     after = np.roll(choices, -1, axis=0)
     side = np.stack([matrix[a, b] for matrix, a, b in zip(sides, choices, after, strict=True)])
-    heights = np.stack([own[a] for own, a in zip(peaks, choices, strict=True)])
-    worth = weighed(heights, (side + np.roll(side, 1, axis=0)) / 2)
-    outlines = np.stack([own[a] for own, a in zip(points, choices, strict=True)])
-    fit = np.log(worth.clip(1e-9)).sum(axis=0)
-    fit += OVERLAP * np.log(overlaps(outlines, sdf < 0).clip(0.01)) - SKEW * skew(outlines)
+    chosen_peaks = np.stack([peak[a] for peak, a in zip(peaks, choices, strict=True)])
+    scores = score_peaks(chosen_peaks, (side + np.roll(side, 1, axis=0)) / 2)
+    outlines = np.stack([point[a] for point, a in zip(points, choices, strict=True)])
+    fit = np.log(scores.clip(1e-9)).sum(axis=0)
+    fit += OVERLAP_POWER * np.log(overlaps(outlines, sdf < 0).clip(0.01)) - SKEW_COST * skew(outlines)
     best = int(fit.argmax())
-    return np.stack([at[a] for at, a in zip(cells, choices[:, best], strict=True)]), worth[:, best]
+    return np.stack([at[a] for at, a in zip(cells, choices[:, best], strict=True)]), scores[:, best]
 
 
-def weighed(heights: Array, distance: Points) -> Array:
-    """Return what peaks are worth whose sides lie ``distance`` cells off the outline on average; all of one shape.
+def score_peaks(peaks: Array, distance: Points) -> Array:
+    """Lower the activations of peaks whose sides lie off the outline.
 
-    The odds of a peak, p : 1 - p, are divided by 1 + distance.
+    The odds of a peak, p : 1 - p, are divided by 1 + ``distance``.
 
-    >>> weighed(np.array([0.8, 0.8], np.float32), np.array([0.0, 3.0])).tolist()
+    Args:
+        peaks: Activations in 0..1, of any shape.
+        distance: Mean distance in cells of the two sides of each peak from the outline, of the same shape.
+
+    >>> score_peaks(np.array([0.8, 0.8], np.float32), np.array([0.0, 3.0])).tolist()
     [0.800000011920929, 0.5]
     """
-    return np.asarray(heights / (heights + (1 - heights) * (1 + distance)), np.float32)
+    return np.asarray(peaks / (peaks + (1 - peaks) * (1 + distance)), np.float32)
 
 
 def overlaps(outlines: Points, inside: NDArray[np.bool_]) -> Points:
-    """Return how much of what each outline encloses is ``inside``, and the reverse: ``(C,)`` intersections over unions.
+    """Return the intersection over union of each outline's area and the cells ``inside``, ``(C,)``.
 
-    ``outlines`` ``(K, C, 2)``, the K corners of C outlines in cells; ``inside`` ``(h, w)``. A cell is enclosed if its
-    center is; the two halves of what crosses itself cancel.
+    A cell belongs to an outline if its center does. Where an outline crosses itself, its two parts cancel.
+
+    Args:
+        outlines: The K corners of C outlines in cells, ``(K, C, 2)``.
+        inside: ``(h, w)``, True for each cell inside the predicted outline.
 
     >>> half, whole = [(0, 0), (4, 0), (4, 2), (0, 2)], [(0, 0), (4, 0), (4, 4), (0, 4)]
     >>> overlaps(np.stack([half, whole], axis=1) - 0.5, np.ones((4, 4), bool)).tolist()
@@ -89,8 +107,9 @@ def overlaps(outlines: Points, inside: NDArray[np.bool_]) -> Points:
     rows = np.arange(len(inside))
     x, y = np.moveaxis(outlines, -1, 0)[..., None]
     end_x, end_y = np.roll(x, -1, axis=0), np.roll(y, -1, axis=0)
-    # Of each side and row (K, C, h): 1 if it crosses downwards, -1 upwards, 0 if not; how many cells lie left of it.
+    # For each side and row (K, C, h): 1 if the side crosses it downwards, -1 if upwards, else 0.
     crosses = (end_y > rows).astype(int) - (y > rows)
+    # Number of cells to the left of the crossing, and how many of them are inside.
     at = x + (rows - y) * (end_x - x) / np.where(end_y == y, 1, end_y - y)
     left = np.ceil(at).clip(0, inside.shape[1]).astype(np.intp)
     inside_left = np.pad(inside.cumsum(axis=1), ((0, 0), (1, 0)))[rows, left]
@@ -99,10 +118,13 @@ def overlaps(outlines: Points, inside: NDArray[np.bool_]) -> Points:
 
 
 def skew(outlines: Points) -> Points:
-    """Return how far each of the outlines ``(K, C, 2)`` is from a parallelogram, ``(C,)``; 0 if K is not 4.
+    """Return how far each outline is from a parallelogram, ``(C,)``. Always 0 unless an outline has four corners.
 
-    It is the distance between the middles of the diagonals, in halves of the outline's extent. Of sheets seen aslant,
-    few have more than 0.2.
+    The skew is the distance between the midpoints of the two diagonals, divided by half of the outline's extent. Few
+    sheets seen in perspective have more than 0.2.
+
+    Args:
+        outlines: The K corners of C outlines in cells, ``(K, C, 2)``.
 
     >>> skew(np.array([[[0.0, 0.0]], [[8.0, 0.0]], [[8.0, 6.0]], [[3.0, 6.0]]])).tolist()
     [0.3]
@@ -115,9 +137,14 @@ def skew(outlines: Points) -> Points:
 
 
 def cyclic_order(xy: Points, size: tuple[int, int]) -> NDArray[np.intp]:
-    """Return the roll of an outline that starts at its smallest x/W + y/H.
+    """Return the cyclic shift of an outline that starts at the smallest x / width + y / height.
 
-    ``xy`` ``(K, 2)`` in picture pixels, ``size`` = (width, height). The result indexes keypoints: ``xy[order]``.
+    Args:
+        xy: Corners ``(K, 2)`` in picture pixels.
+        size: (width, height) of the picture.
+
+    Returns:
+        Indices ``(K,)``, so that ``xy[order]`` is the shifted outline.
 
     >>> cyclic_order(np.array([[9.0, 0.0], [9.0, 9.0], [0.0, 9.0], [0.0, 0.0]]), (10, 10)).tolist()
     [3, 0, 1, 2]
@@ -127,8 +154,11 @@ def cyclic_order(xy: Points, size: tuple[int, int]) -> NDArray[np.intp]:
 
 
 def _candidates(heatmap: Array, limit: int, mask: NDArray[np.bool_] | None) -> NDArray[np.intp]:
-    """The highest cell, whatever its height, and the other peaks: ``(M, 2)`` x, y, highest first."""
-    found: Sequence[tuple[int, int]] = peak_cells(heatmap, limit=limit, threshold=LOWEST, mask=mask)
+    """Return the cells (x, y) of the highest peaks, ``(M, 2)``, highest first.
+
+    A map without a peak above SECOND_PEAK gives its highest cell.
+    """
+    found: Sequence[tuple[int, int]] = peak_cells(heatmap, limit=limit, threshold=SECOND_PEAK, mask=mask)
     if not found:
         highest = (heatmap if mask is None else np.where(mask, heatmap, -np.inf)).argmax()
         y, x = np.unravel_index(highest, heatmap.shape)
@@ -137,6 +167,7 @@ def _candidates(heatmap: Array, limit: int, mask: NDArray[np.bool_] | None) -> N
 
 
 def _steps(offsets: Array | None, k: int, cells: NDArray[np.intp]) -> Points:
+    """Return the offsets of corner ``k`` at the given cells, ``(M, 2)``, 0 where there are none."""
     if offsets is None:
         return np.zeros(cells.shape)
     steps = offsets[2 * k : 2 * k + 2, cells[:, 1], cells[:, 0]].T.astype(np.float64)
@@ -145,12 +176,12 @@ def _steps(offsets: Array | None, k: int, cells: NDArray[np.intp]) -> Points:
 
 
 def _distances(sdf: Array, starts: Points, ends: Points) -> Points:
-    """Mean distance from the outline along the side from each of ``starts (A, 2)`` to each of ``ends (B, 2)``.
+    """Return the mean distance from the outline along the sides from A starts to B ends, ``(A, B)`` in cells.
 
-    FAR for a side that is not APART long.
+    Sides shorter than SHORTEST_SIDE get SHORT_SIDE_DISTANCE.
     """
     start = starts[:, None, None]
-    x, y = np.moveaxis(start + ALONG[:, None] * (ends[:, None] - start), -1, 0)
+    x, y = np.moveaxis(start + SAMPLES[:, None] * (ends[:, None] - start), -1, 0)
     height, width = sdf.shape
     x, y = x.clip(0, width - 1), y.clip(0, height - 1)
     left, top = x.astype(np.intp).clip(0, width - 2), y.astype(np.intp).clip(0, height - 2)
@@ -158,4 +189,4 @@ def _distances(sdf: Array, starts: Points, ends: Points) -> Points:
     upper = sdf[top, left] * (1 - right) + sdf[top, left + 1] * right
     lower = sdf[top + 1, left] * (1 - right) + sdf[top + 1, left + 1] * right
     mean = np.abs(upper * (1 - down) + lower * down).mean(axis=-1)
-    return np.where(np.linalg.norm(ends - starts[:, None], axis=-1) < APART, FAR, mean)
+    return np.where(np.linalg.norm(ends - starts[:, None], axis=-1) < SHORTEST_SIDE, SHORT_SIDE_DISTANCE, mean)

@@ -1,11 +1,14 @@
-"""The local maxima of one heatmap: many instances of one keypoint, or several places where one may be."""
+"""Find the local maxima of one heatmap.
+
+They are several instances of one keypoint, or several candidates for one.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgehrnet.decoding.refiners import towards_stronger
+from edgehrnet.decoding.refiners import quarter_step
 
 Array = NDArray[np.float32]
 
@@ -13,16 +16,21 @@ Array = NDArray[np.float32]
 def peak_cells(
     heatmap: Array, *, limit: int, threshold: float, radius: int = 2, mask: NDArray[np.bool_] | None = None
 ) -> list[tuple[int, int]]:
-    """Find the cells (x, y) of at most ``limit`` local maxima, highest first (non-maximum suppression).
+    """Find the cells (x, y) of the highest local maxima, highest first (non-maximum suppression).
 
-    ``heatmap`` ``(h, w)``; a cell counts in the mask ``(h, w)`` alone. It is a peak if it reaches ``threshold``, is
-    above 0, and no other within ``radius`` cells, the square around it, is higher; of equals the first in reading
-    order wins.
+    Of equal neighbors the first in reading order is the peak.
+
+    Args:
+        heatmap: Activations ``(h, w)``. Peaks are above 0.
+        limit: Largest number of peaks.
+        threshold: Smallest activation of a peak.
+        radius: Cells in each direction, a square, within which no other cell may be higher.
+        mask: ``(h, w)``, False where no cell counts.
     """
     allowed = heatmap if mask is None else np.where(mask, heatmap, np.float32(0))
     padded = np.pad(allowed, radius)
     rows, columns = np.nonzero((allowed >= threshold) & (allowed > 0))
-    # Only around the few cells that are high enough: a look at every cell would take longer than an INT8 layer.
+    # Compare only the few cells above the threshold: comparing all would take longer than an INT8 layer.
     steps = np.arange(2 * radius + 1)
     around = padded[rows[:, None, None] + steps[:, None], columns[:, None, None] + steps].max(axis=(1, 2))
     highest = allowed[rows, columns] >= around
@@ -44,17 +52,26 @@ def find_peaks(
     radius: int = 2,
     mask: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float64]:
-    """Find many instances in one channel, highest first.
+    """Find several instances of one keypoint, highest peak first.
 
-    ``heatmap`` ``(h, w)`` 0..1, ``offsets`` ``(2, h, w)`` in cells or None (then a quarter offset refines); the rest
-    is as of `peak_cells`. Returns ``(M, 3)`` x, y in cells and height, M <= limit.
+    Args:
+        heatmap: Activations ``(h, w)`` in 0..1.
+        offsets: Offsets ``(2, h, w)`` in cells. None: refine by a quarter of a cell.
+        limit: Largest number of peaks.
+        threshold: Smallest activation of a peak.
+        radius: Cells in each direction within which no other cell may be higher.
+        mask: ``(h, w)``, False where no cell counts.
 
-    >>> heat = np.zeros((6, 9), np.float32); heat[1, 1], heat[1, 2], heat[4, 7] = 0.9, 0.8, 0.5
+    Returns:
+        One row per peak, ``(M, 3)``: x and y in cells, and the activation.
+
+    >>> heat = np.zeros((6, 9), np.float32)
+    >>> heat[1, 1], heat[1, 2], heat[4, 7] = 0.9, 0.8, 0.5
     >>> find_peaks(heat)[:, :2].round(2).tolist()
     [[1.25, 1.0], [7.0, 4.0]]
     """
     found = [
-        (*((x, y) + (towards_stronger(heatmap, x, y) if offsets is None else offsets[:, y, x])), heatmap[y, x])
+        (*((x, y) + (quarter_step(heatmap, x, y) if offsets is None else offsets[:, y, x])), heatmap[y, x])
         for x, y in peak_cells(heatmap, limit=limit, threshold=threshold, radius=radius, mask=mask)
     ]
     return np.array(found, np.float64).reshape(-1, 3)

@@ -1,4 +1,4 @@
-"""A sheet seen at an angle -> the sheet as seen from above: its proportions, and its picture."""
+"""Flatten a rectangular sheet that was photographed at an angle."""
 
 from __future__ import annotations
 
@@ -9,24 +9,29 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgehrnet.drawing.overlay import FAR
+from edgehrnet.drawing.coordinates import drawable
 
-FOCAL = 0.8  # a phone's main lens: focal length / long side of the picture (28 mm of a 36 mm frame)
-FOCALS = (0.5, 4.0)  # from a wide lens to a short telephoto; what lies outside was measured from noise
+# Focal lengths are divided by the longer side of the picture.
+PHONE_FOCAL = 0.8  # a phone's main lens: 28 mm for a frame of 36 mm
+FOCAL_RANGE = (0.5, 4.0)  # a wide lens to a short telephoto; values outside are measurement noise
 
 
 def sheet_size(corners: NDArray[np.floating[Any]], picture: tuple[int, int]) -> tuple[float, float]:
-    """Return the (width, height) in px at which a rectangle with these corners loses no detail.
+    """Return the (width, height) in pixels at which a rectangular sheet keeps all of its detail.
 
-    ``corners`` ``(4, 2)``, clockwise from the top-left, in px of a picture of (width, height). Four corners of a
-    rectangle in space tell the focal length and its proportions, for a camera whose axis meets the middle of the
-    picture (Zhang & He, Whiteboard scanning and image enhancement, 2007); where two sides run parallel in the
-    picture they do not, and a phone's usual focal length is taken. The longer of opposite sides sets the scale.
+    Four corners of a rectangle in space define its proportions and the focal length, for a camera whose optical axis
+    meets the center of the picture (Zhang & He, Whiteboard scanning and image enhancement, 2007). Where two sides are
+    parallel in the picture the focal length is undefined, and a phone's is used. The longer of two opposite sides sets
+    the scale.
+
+    Args:
+        corners: Corners ``(4, 2)`` in picture pixels, clockwise from the top-left.
+        picture: (width, height) of the picture in pixels.
 
     >>> [round(side, 3) for side in sheet_size(np.array([[10, 10], [30, 10], [30, 50], [10, 50]]), (100, 80))]
     [20.0, 40.0]
     """
-    points = np.asarray(corners, np.float64).clip(-FAR, FAR)
+    points = drawable(corners)
     sides = np.linalg.norm(np.roll(points, -1, axis=0) - points, axis=1)
     width, height = max(sides[0], sides[2]), max(sides[1], sides[3])
     ratio = _ratio(points - (np.array(picture) - 1) / 2, max(picture))
@@ -36,17 +41,22 @@ def sheet_size(corners: NDArray[np.floating[Any]], picture: tuple[int, int]) -> 
 
 
 def _ratio(points: NDArray[np.float64], long_side: int) -> float:
-    """Width / height of the rectangle; NaN if the points are not in general position."""
+    """Return width / height of the rectangle, NaN if three corners lie on a line.
+
+    Args:
+        points: Corners ``(4, 2)`` in pixels from the center of the picture.
+        long_side: Longer side of the picture in pixels.
+    """
     m1, m2, m4, m3 = np.c_[points / long_side, np.ones(4)]
     below = np.cross(m2, m4) @ m3, np.cross(m3, m4) @ m2
     if min(abs(below[0]), abs(below[1])) < 1e-9:
         return math.nan
     across = np.cross(m1, m4) @ m3 / below[0] * m2 - m1
     down = np.cross(m1, m4) @ m2 / below[1] * m3 - m1
-    squared = FOCAL**2
+    squared = PHONE_FOCAL**2
     if abs(across[2] * down[2]) > 1e-4:
         measured = -(across[:2] @ down[:2]) / (across[2] * down[2])
-        squared = measured if FOCALS[0] ** 2 < measured < FOCALS[1] ** 2 else squared
+        squared = measured if FOCAL_RANGE[0] ** 2 < measured < FOCAL_RANGE[1] ** 2 else squared
     scale = np.array([1 / squared, 1 / squared, 1.0])
     length = down**2 @ scale
     return math.sqrt((across**2 @ scale) / length) if length > 1e-12 else math.nan
@@ -55,13 +65,19 @@ def _ratio(points: NDArray[np.float64], long_side: int) -> float:
 def flatten_quadrilateral(
     picture: Image.Image, corners: NDArray[np.floating[Any]], size: tuple[int, int]
 ) -> Image.Image:
-    """Map a quadrilateral ``(4, 2)``, clockwise picture pixels, onto a picture of ``size`` = (width, height)."""
+    """Map a quadrilateral of a picture onto a whole picture.
+
+    Args:
+        picture: The picture. It is not changed.
+        corners: Corners ``(4, 2)`` in picture pixels, clockwise from the one that becomes the top-left.
+        size: (width, height) of the result in pixels.
+    """
     width, height = size
-    corners = np.clip(corners, -FAR, FAR)
-    # Pillow samples at continuous coordinates, where the center of pixel 0 is 0.5.
+    corners = drawable(corners)
+    # Pillow samples at continuous coordinates: the center of pixel 0 is 0.5.
     square = [(0.5, 0.5), (width - 0.5, 0.5), (width - 0.5, height - 0.5), (0.5, height - 0.5)]
-    coefficients = homography(np.array(square), np.asarray(corners) + 0.5)
-    # Shrinking needs a picture without finer detail than the result has.
+    coefficients = perspective_coefficients(np.array(square), corners + 0.5)
+    # Before shrinking, remove detail that the result cannot represent.
     shrink = int(max(1.0, np.ptp(corners[:, 0]) / width, np.ptp(corners[:, 1]) / height) + 0.25)
     if shrink > 1:
         picture = picture.reduce(shrink)
@@ -69,14 +85,20 @@ def flatten_quadrilateral(
     return picture.transform(size, Image.Transform.PERSPECTIVE, coefficients.tolist(), Image.Resampling.BICUBIC)
 
 
-def homography(source: NDArray[np.floating[Any]], target: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """Return the 8 numbers a..h with x' = (ax + by + c) / (gx + hy + 1), y' = (dx + ey + f) / (gx + hy + 1).
+def perspective_coefficients(
+    source: NDArray[np.floating[Any]], target: NDArray[np.floating[Any]]
+) -> NDArray[np.float64]:
+    """Return the 8 coefficients of Pillow's PERSPECTIVE transform from ``source`` to ``target``.
 
-    ``source`` and ``target`` are ``(4, 2)``, no three points on a line; a degenerate case gives the nearest
-    least-squares answer.
+    The coefficients a..h satisfy x' = (ax + by + c) / (gx + hy + 1) and y' = (dx + ey + f) / (gx + hy + 1). Degenerate
+    points give the least-squares solution.
+
+    Args:
+        source: Four points (x, y), ``(4, 2)``, no three on a line.
+        target: Four points (x', y'), ``(4, 2)``.
 
     >>> unit = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
-    >>> (homography(unit, unit * 2 + 3).round(6) + 0.0).tolist()  # no minus zeros
+    >>> (perspective_coefficients(unit, unit * 2 + 3).round(6) + 0.0).tolist()  # + 0.0 removes minus zeros
     [2.0, 0.0, 3.0, 0.0, 2.0, 3.0, 0.0, 0.0]
     """
     rows = []

@@ -1,4 +1,4 @@
-"""Map heatmap cells to input pixels and back."""
+"""Convert between heatmap cells and input pixels."""
 
 from __future__ import annotations
 
@@ -10,26 +10,27 @@ from numpy.typing import ArrayLike, NDArray
 
 @dataclass(frozen=True)
 class CellGrid:
-    """Where heatmap cells lie in the network input: ``pixel = step * cell + offset``, for x and for y.
+    """Positions of the heatmap cells in the network input: ``pixel = step * cell + offset``, for x and for y.
 
-    An input has as many cells as it has strides. ``step``: pixels from cell to cell, (x, y); None is the stride.
-
-    An offset of ``(stride - 1) / 2`` puts a cell's center in the middle of the pixels it covers, so a map mirrored
-    with its picture stays aligned.
+    An input of ``side`` pixels has ``side / stride`` cells. With an offset of ``(stride - 1) / 2`` the center of a
+    cell is the middle of the pixels that it covers, so that a mirrored picture has the mirrored heatmap.
 
     >>> CellGrid(4, 1.5).to_pixels([0, 1]).tolist()
     [1.5, 5.5]
     """
 
     stride: int
+    """Input pixels per cell."""
     offset: float
+    """Input pixel, in x and in y, at which cell 0 has its center."""
     step: tuple[float, float] | None = None
+    """Pixels from one cell to the next, (x, y). None: the stride."""
 
     @classmethod
     def corners(cls, stride: int, input_size: tuple[int, int]) -> CellGrid:
         """Return the grid whose outermost cells lie on the outermost pixels of an input (height, width).
 
-        Source: UDP, Huang, CVPR 2020, which measures pictures and heatmaps alike from first to last pixel.
+        Source: UDP, Huang, CVPR 2020, which measures pictures and heatmaps from the first to the last pixel.
 
         >>> CellGrid.corners(4, (256, 192)).to_pixels([[47, 63]]).tolist()
         [[191.0, 255.0]]
@@ -38,12 +39,12 @@ class CellGrid:
         return cls(stride, 0.0, ((width - 1) / (width // stride - 1), (height - 1) / (height // stride - 1)))
 
     def to_pixels(self, cell: ArrayLike) -> NDArray[np.float64]:
-        """Map cell coordinates, ``(..., 2)`` x and y, to input pixels; any shape where the step is the stride."""
+        """Convert cell coordinates ``(..., 2)``, x and y, to input pixels. Without a ``step``, any shape will do."""
         pixels: NDArray[np.float64] = np.asarray(cell, np.float64) * (self.step or self.stride) + self.offset
         return pixels
 
     def to_cells(self, pixel: ArrayLike) -> NDArray[np.float64]:
-        """Map input pixels to cell coordinates, the inverse of to_pixels."""
+        """Convert input pixels to cell coordinates, the inverse of `to_pixels`."""
         cells: NDArray[np.float64] = (np.asarray(pixel, np.float64) - self.offset) / (self.step or self.stride)
         return cells
 

@@ -1,17 +1,21 @@
-"""A box around one person -> network input, and the coordinates there and back, as the published networks have it.
+"""Cut a box out of a picture as the published HRNets do and map coordinates between picture and input.
 
-Pixel centers sit at integers, and a box's x, y, width and height are taken as COCO gives them. Two conventions differ
-in what a box's width w becomes in an input W wide (likewise its height), and in where its center goes:
+Pixel centers lie at integers. Boxes are xywh: x and y of the top-left corner, width and height, as in COCO. The two
+conventions differ in how a box of w x h pixels maps to an input of W x H pixels:
 
-=========  ===========================================  ====================================================
-``hrnet``  w pixels become W; the middle is W / 2        Simple Baselines, Xiao, ECCV 2018; HRNet, Sun, CVPR 2019
-``udp``    w pixels become W - 1; it is (W - 1) / 2      UDP, Huang, CVPR 2020
-=========  ===========================================  ====================================================
+==============  ============================================  ================================================
+                ``hrnet``                                     ``udp``
+==============  ============================================  ================================================
+scale           w pixels become W, h pixels become H          w pixels become W - 1, h pixels become H - 1
+aspect ratio    one scale for both axes                       each axis has its own scale
+box center      at (W / 2, H / 2)                             at ((W - 1) / 2, (H - 1) / 2)
+angles above 0  turn the picture counterclockwise             turn the picture clockwise
+source          Simple Baselines, Xiao, ECCV 2018,            UDP, Huang, CVPR 2020
+                HRNet, Sun, CVPR 2019
+==============  ============================================  ================================================
 
-``hrnet`` scales both axes alike, ``udp`` each by its own. They turn opposite ways, as published.
-
-A crop is sampled bilinearly, with black around the picture, and without averaging first: where a large person
-shrinks a lot, fine detail aliases. The published networks were trained on such inputs, and so that is kept.
+Crops are sampled bilinearly, with black outside the picture and without averaging first. Where a large person is
+scaled down a lot, fine detail aliases. This is kept because the published networks were trained on such inputs.
 """
 
 from __future__ import annotations
@@ -29,21 +33,18 @@ from edgehrnet.errors import InputError, nearest
 from edgehrnet.picture.cells import CellGrid
 from edgehrnet.picture.letterbox import check_input_size
 
-Box = Sequence[float]  # x, y of the top left corner, width, height; pixels of the picture
+Box = Sequence[float]  # xywh in picture pixels
 Axis = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32], NDArray[np.float32]]
 Points = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 CropConvention = Literal["hrnet", "udp"]
 CONVENTIONS: tuple[CropConvention, ...] = get_args(CropConvention)
-MARGIN = 1.25  # a box's sides grow by this: boxes are tight, and what is around a person helps to tell its limbs
+MARGIN = 1.25  # factor by which a box grows: boxes are tight, and the surroundings help to tell limbs apart
 
 
 @dataclass(frozen=True)
 class Crop:
-    """The map between a picture's pixels and the network input's for one box, exact and invertible.
-
-    ``center`` (x, y) and ``size`` (width, height) of the box, in pixels of the picture, the margin included and in
-    the input's shape; ``rotation`` in degrees. ``width`` and ``height`` are the picture's.
+    """Exact, invertible map between picture pixels and input pixels for one box.
 
     >>> crop = Crop.fit((245, 140, 150, 200), (640, 480), (256, 192), "hrnet", margin=1)
     >>> crop.center, crop.forward(crop.center).tolist(), crop.scale
@@ -53,13 +54,21 @@ class Crop:
     """
 
     center: tuple[float, float]
+    """Center of the box, (x, y) in picture pixels."""
     size: tuple[float, float]
+    """Size of the box, (width, height) in picture pixels, with the margin and in the input's aspect ratio."""
     rotation: float
+    """Angle in degrees. Its direction depends on the convention."""
     input_width: int
+    """Width of the network input in pixels."""
     input_height: int
+    """Height of the network input in pixels."""
     convention: CropConvention
+    """Mapping from the box to the input, ``hrnet`` or ``udp``."""
     width: int
+    """Width of the picture in pixels."""
     height: int
+    """Height of the picture in pixels."""
 
     @classmethod
     def fit(
@@ -73,18 +82,29 @@ class Crop:
         rotation: float = 0.0,
         scale: float = 1.0,
     ) -> Crop:
-        """Grow a box to the input's shape, then by ``margin`` and ``scale``, all around its center.
+        """Grow a box around its center to the input's aspect ratio, then by ``margin`` and ``scale``.
 
-        ``box``: (x, y, width, height) in pixels, not clipped; ``picture_size`` = (width, height) of the picture,
-        ``input_size`` = (height, width). Raises InputError for a box without an area or that is not finite.
+        Args:
+            box: The box, xywh in picture pixels. It is not clipped to the picture.
+            picture_size: (width, height) of the picture in pixels.
+            input_size: (height, width) of the network input, both multiples of 32.
+            convention: Mapping from the box to the input, ``hrnet`` or ``udp``.
+            margin: Factor by which the box grows.
+            rotation: Angle in degrees.
+            scale: Second factor, for augmentation.
+
+        Raises:
+            InputError: If the box has no area, if a value is not finite, or if another argument is not accepted.
         """
         check_input_size(input_size)
         if convention not in CONVENTIONS:
-            raise InputError(f"crop convention {convention!r}; {nearest(str(convention), CONVENTIONS)}")
+            raise InputError(f"unknown crop convention {convention!r}; {nearest(str(convention), CONVENTIONS)}")
         x, y, w, h = _checked(box)
         factor = margin * scale
         if not (math.isfinite(factor) and factor > 0 and math.isfinite(rotation)):
-            raise InputError(f"margin={margin}, scale={scale}, rotation={rotation}: finite, and the first two above 0")
+            raise InputError(
+                f"margin={margin}, scale={scale}, rotation={rotation} must be finite, margin and scale above 0"
+            )
         center = (x + w / 2, y + h / 2)
         aspect = input_size[1] / input_size[0]
         w, h = max(w, h * aspect), max(h, w / aspect)
@@ -93,15 +113,15 @@ class Crop:
 
     @cached_property
     def scale(self) -> tuple[float, float]:
-        """(sx, sy): input pixels per picture pixel."""
+        """Input pixels per picture pixel, (sx, sy)."""
         if self.convention == "hrnet":
             return (self.input_width / self.size[0],) * 2
         return (self.input_width - 1) / self.size[0], (self.input_height - 1) / self.size[1]
 
     @cached_property
     def matrix(self) -> NDArray[np.float64]:
-        """``(2, 3)``: input x, y = matrix @ (picture x, y, 1)."""
-        last = 0 if self.convention == "hrnet" else 1  # which pixel the box's far side falls on: W, or W - 1
+        """Affine matrix ``(2, 3)``: input (x, y) = matrix @ picture (x, y, 1)."""
+        last = 0 if self.convention == "hrnet" else 1  # the far side of the box falls on W or on W - 1
         middle = np.array([self.input_width - last, self.input_height - last]) / 2
         angle = math.radians(-self.rotation if self.convention == "hrnet" else self.rotation)
         cos, sin = math.cos(angle), math.sin(angle)
@@ -109,34 +129,34 @@ class Crop:
         return np.column_stack([linear, middle - linear @ self.center])
 
     def forward(self, xy: ArrayLike) -> NDArray[np.float64]:
-        """Map ``(..., 2)`` x, y from picture pixels to input pixels."""
+        """Map points ``(..., 2)``, x and y, from picture pixels to input pixels."""
         points: NDArray[np.float64] = np.asarray(xy, np.float64) @ self.matrix[:, :2].T + self.matrix[:, 2]
         return points
 
     def inverse(self, xy: ArrayLike) -> NDArray[np.float64]:
-        """Map ``(..., 2)`` x, y from input pixels to picture pixels."""
-        points: NDArray[np.float64] = (np.asarray(xy, np.float64) - self.matrix[:, 2]) @ self._back.T
+        """Map points ``(..., 2)``, x and y, from input pixels to picture pixels."""
+        points: NDArray[np.float64] = (np.asarray(xy, np.float64) - self.matrix[:, 2]) @ self._inverse_matrix.T
         return points
 
     @cached_property
-    def _back(self) -> NDArray[np.float64]:
+    def _inverse_matrix(self) -> NDArray[np.float64]:
         return np.asarray(np.linalg.inv(self.matrix[:, :2]), np.float64)
 
     def cell_mask(self, grid: CellGrid) -> NDArray[np.bool_]:
-        """Return ``(h, w)``: True where a heatmap cell's center is within half a cell of the picture."""
+        """Return a mask ``(h, w)``, True for each heatmap cell whose center is within half a cell of the picture."""
         x, y = grid.centers((self.input_height, self.input_width))
         half_x, half_y = (grid.stride / 2 / scale for scale in self.scale)
         return self._on_picture(self.source(x, y), half_x, half_y)
 
     def pixel_mask(self) -> NDArray[np.bool_]:
-        """Return ``(input_height, input_width)``: True where a pixel's center is on the picture."""
+        """Return a mask ``(input_height, input_width)``, True for each pixel whose center is on the picture."""
         return self._on_picture(self.source(np.arange(self.input_width), np.arange(self.input_height)), 0, 0)
 
     def source(self, x: ArrayLike, y: ArrayLike) -> Points:
-        """Return the picture's x and y, ``(h, w)`` each, of the input's columns ``x (w,)`` and rows ``y (h,)``."""
+        """Return the picture x and y, ``(h, w)`` each, of the input columns ``x (w,)`` and rows ``y (h,)``."""
         dx = np.asarray(x, np.float64) - self.matrix[0, 2]
         dy = np.asarray(y, np.float64)[:, None] - self.matrix[1, 2]
-        back = self._back
+        back = self._inverse_matrix
         return back[0, 0] * dx + back[0, 1] * dy, back[1, 0] * dx + back[1, 1] * dy
 
     def _on_picture(self, points: Points, slack_x: float, slack_y: float) -> NDArray[np.bool_]:
@@ -147,11 +167,19 @@ class Crop:
 
 
 def crop(image: NDArray[np.uint8], where: Crop) -> NDArray[np.uint8]:
-    """Cut a box out of a picture; black outside of it.
+    """Cut a box out of a picture, with black outside the picture.
 
-    ``image`` is ``(H, W, 3)`` u8 RGB. Returns the network input ``(input_height, input_width, 4)`` u8, RGB and mask
-    (255 picture, 0 outside). Bilinear; at its border the picture fades into the black within one pixel. Raises
-    InputError if the crop was made for a picture of another size.
+    Sampling is bilinear, so that the border of the picture fades to black within one pixel.
+
+    Args:
+        image: The picture, ``(H, W, 3)`` u8 RGB.
+        where: The box, fitted to a picture of this size.
+
+    Returns:
+        The network input ``(input_height, input_width, 4)`` u8, RGB and a mask (255 on the picture, 0 outside).
+
+    Raises:
+        InputError: If ``where`` was fitted to a picture of another size.
 
     >>> where = Crop.fit((0, 0, 64, 128), (64, 128), (64, 32), "hrnet", margin=2)
     >>> tensor = crop(np.full((128, 64, 3), 200, np.uint8), where)
@@ -159,16 +187,17 @@ def crop(image: NDArray[np.uint8], where: Crop) -> NDArray[np.uint8]:
     ((64, 32, 4), [200, 200, 200, 255], [0, 0, 0, 0])
     """
     if image.shape[:2] != (where.height, where.width):
-        raise InputError(f"a crop of a {where.width}x{where.height} picture, given {image.shape[1]}x{image.shape[0]}")
-    sampled = _straight(image, where) if where.rotation == 0 else _turned(image, where)
+        size = f"{image.shape[1]}x{image.shape[0]}"
+        raise InputError(f"the picture is {size} px, but the crop was fitted to {where.width}x{where.height} px")
+    sampled = _sample_axes(image, where) if where.rotation == 0 else _sample_pixels(image, where)
     pixels = np.zeros((where.input_height, where.input_width, 4), np.uint8)
     pixels[..., :3] = sampled + np.float32(0.5)
     pixels[..., 3] = np.where(where.pixel_mask(), 255, 0)
     return pixels
 
 
-def _straight(image: NDArray[np.uint8], where: Crop) -> NDArray[np.float32]:
-    """Sample rows, then columns: five times as fast as pixel by pixel."""
+def _sample_axes(image: NDArray[np.uint8], where: Crop) -> NDArray[np.float32]:
+    """Sample a crop without rotation, rows and columns apart: five times as fast as pixel by pixel."""
     x, y = where.source(np.arange(where.input_width), np.arange(where.input_height))
     left, right, *x_weights = _taps(x[0], where.width)
     above, below, *y_weights = _taps(y[:, 0], where.height)
@@ -183,8 +212,8 @@ def _straight(image: NDArray[np.uint8], where: Crop) -> NDArray[np.float32]:
     return total.reshape(where.input_height, where.input_width, 3)
 
 
-def _turned(image: NDArray[np.uint8], where: Crop) -> NDArray[np.float32]:
-    """Sample pixel by pixel."""
+def _sample_pixels(image: NDArray[np.uint8], where: Crop) -> NDArray[np.float32]:
+    """Sample a rotated crop pixel by pixel."""
     x, y = where.source(np.arange(where.input_width), np.arange(where.input_height))
     left, right, *x_weights = _taps(x, where.width)
     above, below, *y_weights = _taps(y, where.height)
@@ -196,7 +225,7 @@ def _turned(image: NDArray[np.uint8], where: Crop) -> NDArray[np.float32]:
 
 
 def _taps(position: NDArray[np.float64], size: int) -> Axis:
-    """Return the two neighbors of each position on an axis of ``size`` pixels, and their weights, 0 outside."""
+    """Return the two neighbors of each position on an axis of ``size`` pixels and their weights, 0 outside."""
     before = np.clip(np.floor(position), -2, size).astype(np.intp)
     share = (position - before).astype(np.float32)
     first = (1 - share) * ((before >= 0) & (before < size))
@@ -205,11 +234,13 @@ def _taps(position: NDArray[np.float64], size: int) -> Axis:
 
 
 def clip_box(box: Box, width: int, height: int) -> tuple[float, float, float, float]:
-    """Clip a labeled (x, y, width, height) box to the picture by the rule of HRNet's training.
+    """Clip a labeled xywh box to the picture as HRNet's training does.
 
-    The rule counts from first to last pixel, so that a box loses one pixel of its sides; and a box that begins
-    outside is moved in, not cut. One beside the picture comes out without an area, which Crop.fit refuses. HRNet's
-    own evaluation does not clip detections.
+    - Sides are measured from the first to the last pixel, so that each side becomes one pixel shorter.
+    - A box that begins outside the picture is moved inside. It is not cut.
+    - A box entirely outside the picture loses its area, and `Crop.fit` refuses it.
+
+    HRNet's evaluation does not clip detected boxes.
 
     >>> clip_box((-10, 5, 50, 600), 640, 480)
     (0.0, 5.0, 49.0, 474.0)
@@ -222,7 +253,7 @@ def clip_box(box: Box, width: int, height: int) -> tuple[float, float, float, fl
 
 
 def whole_picture_box(width: int, height: int) -> tuple[float, float, float, float]:
-    """Return the (x, y, width, height) box of a picture that shows one person.
+    """Return the xywh box that covers a whole picture.
 
     >>> whole_picture_box(640, 480)
     (0.0, 0.0, 640.0, 480.0)
@@ -230,20 +261,10 @@ def whole_picture_box(width: int, height: int) -> tuple[float, float, float, flo
     return 0.0, 0.0, float(width), float(height)
 
 
-def mpii_box(center: tuple[float, float], scale: float) -> tuple[float, float, float, float]:
-    """Return the (x, y, width, height) box of an MPII label: its center, counted from 1, and scale in 200 pixels.
-
-    The center moves down by 15 pixels times the scale, lest feet be cut off (Simple Baselines, Xiao, ECCV 2018).
-
-    >>> mpii_box((301.0, 201.0), 2.0)
-    (100.0, 30.0, 400.0, 400.0)
-    """
-    side = 200.0 * scale
-    return center[0] - 1 - side / 2, center[1] + 15 * scale - 1 - side / 2, side, side
-
-
 def _checked(box: Box) -> tuple[float, float, float, float]:
     values = [float(value) for value in box]
     if len(values) != 4 or not all(map(math.isfinite, values)) or values[2] <= 0 or values[3] <= 0:
-        raise InputError(f"box {tuple(values)}: four finite numbers, x, y, width, height, the last two above 0")
+        raise InputError(
+            f"box {tuple(values)} must be four finite numbers, (x, y, width, height), the last two above 0"
+        )
     return values[0], values[1], values[2], values[3]

@@ -1,23 +1,29 @@
-"""Picture -> network input, and the coordinates there and back. One function for training, calibration, runtime.
+"""Scale a picture into the network input and map coordinates between the two.
 
-The pixel convention, stated here once
---------------------------------------
-Pixel centers sit at integers: (0, 0) is the center of the top-left pixel, a picture W wide covers
-[-0.5, W - 0.5]. Resizing by ``sx = new_width / width`` (after rounding the new width, so sx and sy differ a
-little) and then padding maps ::
+Training, calibration and runtime all use this one function.
 
-    x_input = (x + 0.5) * sx - 0.5 + left          y_input likewise with sy and top
-    x_input = stride * cell_x + cell_offset        cell centers of a heatmap, in input pixels
+Coordinates
+-----------
+Pixel centers lie at integers: (0, 0) is the center of the top-left pixel, and a picture W pixels wide covers
+[-0.5, W - 0.5]. The picture is scaled by ``sx = content_width / width`` and ``sy = content_height / height``, which
+differ slightly because the content's sides are rounded to whole pixels, and then padded ::
 
-The filter, version 1
----------------------
-With ``s = max(width / W, height / H)``: a box average over k x k source pixels, ``k = round(s)``, then a quadratic
-B-spline over three averaged rows and three columns, with weights in steps of 1/256 and 1/64. The box removes what
-the new grid cannot carry. The spline blurs alike at every phase, where two neighbors (bilinear) are sharp at some
-places and soft at others, which moves the centroid of a small blob by up to 0.03 px. docs/letterbox.md has the
-measurements, and what else was tried.
+    x_input = (x + 0.5) * sx - 0.5 + left          y_input = (y + 0.5) * sy - 0.5 + top
+    x_input = stride * x_cell + cell_offset        centers of heatmap cells, in input pixels (see `cells`)
 
-Changing any of this changes every trained model's input: raise VERSION, which ModelSpec stores.
+Filter, version 1
+-----------------
+1. Compute ``s = max(width / input_width, height / input_height)``, the scale of the longer side.
+2. Average boxes of k x k source pixels, ``k = round(s)``. This removes detail that the input cannot represent.
+3. Sample a quadratic B-spline over three rows, then three columns, of the averaged picture. The weights are multiples
+   of 1/256 for rows and of 1/64 for columns.
+
+The spline blurs equally at every phase. Two neighbors (bilinear interpolation) are sharp at some phases and soft at
+others, which moves the centroid of a small blob by up to 0.03 px. See docs/letterbox.md for the measurements and the
+alternatives that were tried.
+
+Any change to this file's arithmetic changes the input of every trained model. Such a change has to raise VERSION,
+which each ModelSpec stores.
 """
 
 from __future__ import annotations
@@ -33,15 +39,14 @@ from edgehrnet.errors import InputError
 from edgehrnet.picture.cells import CellGrid
 
 VERSION = 1
-MULTIPLE = 32  # the deepest branch has a 32nd of the input's resolution
+MULTIPLE = 32  # both sides of an input are divisible by it: the lowest-resolution branch has stride 32
 
 
 @dataclass(frozen=True)
 class Letterbox:
-    """The map between a picture's pixels and the network input's, exact and invertible.
+    """Exact, invertible map between picture pixels and input pixels.
 
-    All lengths are in pixels. ``content_*`` is the size of the picture inside the input; ``left`` and ``top``
-    are the padding before it (what is odd goes right and below).
+    All lengths are in pixels. An odd pixel of padding goes to the right and to the bottom.
 
     >>> box = Letterbox.fit(1280, 720, (256, 512))
     >>> (box.content_width, box.content_height, box.left, box.top)
@@ -51,20 +56,28 @@ class Letterbox:
     """
 
     width: int
+    """Width of the picture."""
     height: int
+    """Height of the picture."""
     input_width: int
+    """Width of the network input."""
     input_height: int
+    """Height of the network input."""
     content_width: int
+    """Width of the scaled picture inside the input."""
     content_height: int
+    """Height of the scaled picture inside the input."""
     left: int
+    """Padding to the left of the scaled picture."""
     top: int
+    """Padding above the scaled picture."""
 
     @classmethod
     def fit(cls, width: int, height: int, input_size: tuple[int, int]) -> Letterbox:
-        """Fit a picture of ``width`` x ``height`` into ``input_size`` = (height, width), centerd."""
+        """Fit a picture of ``width`` x ``height`` pixels into the center of an input (height, width)."""
         input_height, input_width = input_size
         shrink = max(width / input_width, height / input_height)
-        # Rounding cannot exceed the input: the longer side is input_side exactly, up to float error.
+        # One side fills the input exactly; min() guards against float error in the division.
         content_width = min(input_width, max(1, round(width / shrink)))
         content_height = min(input_height, max(1, round(height / shrink)))
         left, top = (input_width - content_width) // 2, (input_height - content_height) // 2
@@ -72,27 +85,27 @@ class Letterbox:
 
     @property
     def scale(self) -> tuple[float, float]:
-        """(sx, sy): input pixels per picture pixel, each after rounding its own side."""
+        """Input pixels per picture pixel, (sx, sy), from the rounded sides."""
         return self.content_width / self.width, self.content_height / self.height
 
     @property
     def inside(self) -> tuple[slice, slice]:
-        """(rows, columns) of the input that hold the picture; the rest is padding."""
+        """Rows and columns of the input that hold the picture. The rest is padding."""
         rows = slice(self.top, self.top + self.content_height)
         return rows, slice(self.left, self.left + self.content_width)
 
     def forward(self, xy: ArrayLike) -> NDArray[np.float64]:
-        """Map ``(..., 2)`` x, y from picture pixels to input pixels."""
+        """Map points ``(..., 2)``, x and y, from picture pixels to input pixels."""
         points = np.asarray(xy, np.float64)
         return (points + 0.5) * self.scale - 0.5 + (self.left, self.top)
 
     def inverse(self, xy: ArrayLike) -> NDArray[np.float64]:
-        """Map ``(..., 2)`` x, y from input pixels to picture pixels."""
+        """Map points ``(..., 2)``, x and y, from input pixels to picture pixels."""
         points = np.asarray(xy, np.float64)
         return (points - (self.left, self.top) + 0.5) / self.scale - 0.5
 
     def cell_mask(self, grid: CellGrid) -> NDArray[np.bool_]:
-        """Return ``(h, w)``: True where a heatmap cell contains a part of the picture, False in the padding."""
+        """Return a mask ``(h, w)``, True for each heatmap cell that covers a part of the picture."""
         half = grid.stride / 2
         x, y = grid.centers((self.input_height, self.input_width))
         rows = self._inside(y, half, self.top, self.content_height)
@@ -105,10 +118,18 @@ class Letterbox:
 
 
 def letterbox(image: NDArray[np.uint8], input_size: tuple[int, int]) -> tuple[NDArray[np.uint8], Letterbox]:
-    """Scale a picture into the network input, keeping its aspect; black outside.
+    """Scale a picture into the network input, keeping its aspect ratio, with black padding.
 
-    ``image`` is ``(H, W, 3)`` u8 RGB; ``input_size`` is (height, width), both multiples of 32. Returns the input
-    ``(height, width, 4)`` u8, RGB and mask (255 picture, 0 padding), and the Letterbox that maps coordinates.
+    Args:
+        image: The picture, ``(H, W, 3)`` u8 RGB.
+        input_size: (height, width) of the input, both multiples of 32.
+
+    Returns:
+        The input ``(height, width, 4)`` u8, RGB and a mask (255 on the picture, 0 in the padding), and the Letterbox
+        that maps coordinates.
+
+    Raises:
+        InputError: If ``input_size`` is not accepted.
 
     >>> tensor, box = letterbox(np.full((90, 120, 3), 200, np.uint8), (64, 64))
     >>> tensor.shape, tensor[32, 32].tolist(), tensor[0, 0].tolist()
@@ -119,9 +140,9 @@ def letterbox(image: NDArray[np.uint8], input_size: tuple[int, int]) -> tuple[ND
     box = Letterbox.fit(width, height, input_size)
     k = max(1, round(max(width / box.input_width, height / box.input_height)))
     averaged = _box_average(image, k)
-    # Four numbers a pixel: whole pixels then move as one number, and the fourth becomes the mask.
+    # Four bytes per pixel: the transpose below moves each pixel as one integer, and the fourth byte becomes the mask.
     packed = np.frombuffer(averaged.tobytes("raw", "RGBX"), np.uint8).reshape(averaged.height, -1)
-    # Two more bits are kept between the passes: gray levels rounded twice would move a faint blob by 0.03 px.
+    # Keep two more bits between the passes: rounding to gray levels twice would move a faint blob by 0.03 px.
     rows = _spline_rows(packed, box.content_height, height / box.content_height / k, unit=256, drop=6)
     columns = np.ascontiguousarray(rows.view(np.uint64).T).view(np.uint16)
     columns = _spline_rows(columns, box.content_width, width / box.content_width / k, unit=64, drop=8)
@@ -134,12 +155,15 @@ def letterbox(image: NDArray[np.uint8], input_size: tuple[int, int]) -> tuple[ND
 
 
 def _box_average(image: NDArray[np.uint8], k: int) -> Image.Image:
-    """Average k x k pixels; the last row and column average what is left. Rows first, which NumPy does fastest."""
+    """Average blocks of k x k pixels. The last row and column average the pixels that are left over.
+
+    NumPy averages the rows, Pillow the columns: the fastest combination.
+    """
     if k == 1:
         return Image.fromarray(image)
     height, width = image.shape[:2]
     lines = np.ascontiguousarray(image).reshape(height, -1)
-    whole = height // k * k  # none, if the picture is flatter than k
+    whole = height // k * k  # 0 if the picture has fewer than k rows
     wide = np.uint16 if k * 255 + k // 2 < 2**16 else np.uint32
     total = lines[:whole:k].astype(wide)
     for i in range(1, k):
@@ -153,10 +177,14 @@ def _box_average(image: NDArray[np.uint8], k: int) -> Image.Image:
 
 
 def _spline_rows(rows: NDArray[Any], count: int, step: float, *, unit: int, drop: int) -> NDArray[np.uint16]:
-    """Sample ``count`` rows, ``step`` rows apart, the first half a step from the edge; the edges repeat.
+    """Resample rows with a quadratic B-spline in integer arithmetic. Rows beyond the edges repeat the edge.
 
-    The weights are whole numbers that sum to ``unit``; the weighted sum, which must fit in 16 bits, is rounded to
-    ``drop`` bits less.
+    Args:
+        rows: Source rows ``(n, m)`` of unsigned integers.
+        count: Number of rows to return.
+        step: Source rows per returned row. The first sample lies half a step from the edge.
+        unit: Sum of the integer weights. The weighted sum has to fit in 16 bits.
+        drop: Bits by which the weighted sum is shifted right, with rounding.
     """
     position = (np.arange(count) + 0.5) * step - 0.5
     middle = np.floor(position + 0.5).astype(np.intp)
@@ -178,10 +206,14 @@ def _weighted(rows: NDArray[Any], index: NDArray[np.intp], weight: NDArray[np.ui
 
 
 def check_input_size(input_size: tuple[int, int]) -> None:
-    """Raise InputError, naming the nearest sizes, unless (height, width) are positive multiples of 32."""
+    """Check that (height, width) are positive multiples of 32.
+
+    Raises:
+        InputError: If they are not. The message names the nearest sizes.
+    """
     pair = isinstance(input_size, tuple | list) and len(input_size) == 2
     if not pair or not all(isinstance(side, int | np.integer) for side in input_size):
-        raise InputError(f"input_size={input_size!r}: two whole numbers, (height, width)")
+        raise InputError(f"input_size={input_size!r} is not a size; use two integers, (height, width)")
     height, width = input_size
     if height < MULTIPLE or width < MULTIPLE or height % MULTIPLE or width % MULTIPLE:
         low = [max(MULTIPLE, side // MULTIPLE * MULTIPLE) for side in input_size]

@@ -6,8 +6,9 @@ import pytest
 from PIL import Image
 
 from edgehrnet import Keypoints, Predictor, Result
-from edgehrnet.drawing.overlay import FAR, PALETTE, blend_heatmap, draw_keypoints
-from edgehrnet.drawing.rectification import flatten_quadrilateral, homography
+from edgehrnet.drawing.coordinates import LARGEST_COORDINATE
+from edgehrnet.drawing.overlay import PALETTE, blend_heatmap, draw_keypoints
+from edgehrnet.drawing.rectification import flatten_quadrilateral, perspective_coefficients
 from edgehrnet.errors import InputError, MissingExtraError, UnsupportedError
 from edgehrnet.picture.cells import CellGrid
 from edgehrnet.picture.letterbox import Letterbox
@@ -177,7 +178,7 @@ class TestPlot:
         assert plain.plot().size == (192, 128)
         assert plain.rectify((20, 30)).size == (20, 30)
         np.testing.assert_array_equal(keypoints.xy, xy)
-        assert FAR > 16_384 * 10
+        assert LARGEST_COORDINATE > 16_384 * 10
 
 
 class TestSave:
@@ -204,7 +205,7 @@ def page(corners, size):
     """A picture with a page of four colors, red at the first corner, then clockwise."""
     height, width = size
     y, x = np.mgrid[:height, :width]
-    to_page = homography(np.array(corners), np.array([[0, 0], [1, 0], [1, 1], [0, 1]]))
+    to_page = perspective_coefficients(np.array(corners), np.array([[0, 0], [1, 0], [1, 1], [0, 1]]))
     weight = to_page[6] * x + to_page[7] * y + 1
     u = (to_page[0] * x + to_page[1] * y + to_page[2]) / weight
     v = (to_page[3] * x + to_page[4] * y + to_page[5]) / weight
@@ -294,10 +295,10 @@ class TestRectify:
             result.rectify(size)
 
 
-def test_homography_maps_corners_onto_corners():
+def test_perspective_coefficients_map_corners_onto_corners():
     source = np.array([[0, 0], [10, 1], [9, 12], [-1, 8]], float)
     target = np.array([[3, 4], [100, 8], [90, 70], [5, 60]], float)
-    a, b, c, d, e, f, g, h = homography(source, target)
+    a, b, c, d, e, f, g, h = perspective_coefficients(source, target)
     x, y = source.T
     mapped = np.stack([a * x + b * y + c, d * x + e * y + f], axis=1) / (g * x + h * y + 1)[:, None]
     # Condition number of the 8 equations about 1e5, times 1e-16, times coordinates of 100.

@@ -102,6 +102,6 @@ def test_missing_file_raises_and_is_not_downloaded(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["model.tflite", "model", "", ".xml/model"])
-def test_unknown_suffix_lists_the_accepted_ones(name):
-    with pytest.raises(UnknownSuffixError, match=r"\.engine, \.null, \.onnx, \.plan, \.pt, \.xml"):
+def test_unknown_suffix(name):
+    with pytest.raises(UnknownSuffixError, match=r"\.engine, \.onnx, \.plan, \.pt, \.xml"):
         runtimes.load(name)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor, nn
 
-from edgehrnet.decoding.refiners import RADIUS
+from edgehrnet.decoding.refiners import offset_radius
 from edgehrnet.errors import InputError
 from edgehrnet.models.layers.base import KeypointNetwork, check_input
 from edgehrnet.models.layers.heads import Head
@@ -78,8 +78,7 @@ class PublishedNetwork(KeypointNetwork):
         maps: Tensor = self.head(hf)
         if not self.gives_offsets:
             return Output(hf, maps, None, {})
-        # The head predicts offsets in units of the radius that UDP trains them in.
-        cells = RADIUS * max(maps.shape[2:])
+        cells = offset_radius((maps.shape[2], maps.shape[3]))
         by_keypoint = torch.unflatten(maps, 1, (self.keypoints, 3))
         return Output(hf, by_keypoint[:, :, 0], by_keypoint[:, :, 1:].flatten(1, 2) * cells, {})
 

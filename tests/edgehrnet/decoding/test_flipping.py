@@ -14,7 +14,7 @@ def spec(**fields):
 
 
 def maps(spec, points):
-    """What an exact network answers for keypoints at input pixels ``points``."""
+    """Return the outputs of an exact network for keypoints at input pixels ``points``."""
     present = np.ones(len(points), bool)
     offsets, _ = offset_maps(points, present, spec.grid, SHAPE)
     heat = gaussian_heatmaps(points, present, spec.grid, SHAPE)
@@ -22,10 +22,10 @@ def maps(spec, points):
 
 
 POINTS = np.array([[33.0, 30.0], [50.5, 22.25], [70.0, 41.0]])
-MIRRORED = (POINTS * [-1, 1] + [SIZE[1] - 1, 0])[::-1]  # left and right of a mirrored person swap their names
+MIRRORED = (POINTS * [-1, 1] + [SIZE[1] - 1, 0])[::-1]  # left and right swap in a mirrored picture
 
 
-def test_mirror_turns_the_columns_around():
+def test_mirror_reverses_the_columns():
     pixels = np.arange(2 * 3 * 4 * 4, dtype=np.uint8).reshape(2, 3, 4, 4)
     flipped = mirror(pixels)
     np.testing.assert_array_equal(flipped[:, :, 0], pixels[:, :, 3])
@@ -33,7 +33,7 @@ def test_mirror_turns_the_columns_around():
     assert flipped.flags.c_contiguous
 
 
-def test_unmirror_is_the_published_formula():
+def test_unmirror_equals_the_published_code():
     heat = np.random.default_rng(0).random((2, 17, 6, 5), np.float32)
     expected = heat[..., ::-1].copy()
     for a, b in COCO_PAIRS:
@@ -46,7 +46,7 @@ def test_unmirror_is_the_published_formula():
     np.testing.assert_array_equal(heat, before)
 
 
-def test_unmirror_undoes_itself():
+def test_unmirror_offsets_twice_changes_nothing():
     offsets = np.random.default_rng(0).random((1, 6, 4, 5), np.float32)
     twice = unmirror_offsets(unmirror_offsets(offsets, [(0, 2)]), [(0, 2)])
     np.testing.assert_array_equal(twice, offsets)
@@ -58,11 +58,11 @@ def test_aligned_cells_give_the_same_maps(fields):
     outputs, mirrored = maps(described, POINTS), maps(described, MIRRORED)
     mean = average(outputs, mirrored, described)
     assert not needs_shift(described)
-    # Offsets are trained within a radius: a cell on its rim may count on one side alone, by rounding.
+    # By rounding, a cell on the rim of an offset disc may be in one of the two maps only.
     np.testing.assert_allclose(mean["heatmaps"], outputs["heatmaps"], atol=1e-6)
     peak = outputs["heatmaps"][0] > 0.7
-    both = mean["offsets"].reshape(3, 2, *SHAPE), outputs["offsets"].reshape(3, 2, *SHAPE)
-    np.testing.assert_allclose(*(field.transpose(0, 2, 3, 1)[peak] for field in both), atol=1e-5)
+    averaged, plain = (maps["offsets"].reshape(3, 2, *SHAPE).transpose(0, 2, 3, 1)[peak] for maps in (mean, outputs))
+    np.testing.assert_allclose(averaged, plain, atol=1e-5)
 
 
 def test_the_shift_leaves_a_quarter_of_a_cell():
@@ -77,14 +77,14 @@ def test_the_shift_leaves_a_quarter_of_a_cell():
     np.testing.assert_allclose(centroid - POINTS[:, 0] / 4, -0.75, atol=2e-3)
 
 
-def test_the_signed_distance_is_turned_back_too():
+def test_the_signed_distance_is_flipped_back_as_well():
     heat = np.zeros((1, 3, *SHAPE), np.float32)
     sdf = np.random.default_rng(0).random((1, 1, *SHAPE), np.float32)
     mean = average({"heatmaps": heat, "sdf": sdf}, {"heatmaps": heat, "sdf": sdf[..., ::-1]}, spec())
     np.testing.assert_array_equal(mean["sdf"], sdf)
 
 
-def test_maps_without_offsets_are_averaged_alone():
+def test_heatmaps_alone_are_averaged():
     heat = {"heatmaps": np.ones((1, 3, *SHAPE), np.float32)}
     mean = average(heat, {"heatmaps": np.zeros((1, 3, *SHAPE), np.float32)}, spec())
     assert set(mean) == {"heatmaps"}

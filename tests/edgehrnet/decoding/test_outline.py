@@ -4,21 +4,21 @@ import numpy as np
 import pytest
 
 from edgehrnet.decoding import CERTAIN, locate
-from edgehrnet.decoding.outline import OVERLAP, SKEW, choose, cyclic_order, overlaps, skew, weighed
+from edgehrnet.decoding.outline import OVERLAP_POWER, SKEW_COST, choose, cyclic_order, overlaps, score_peaks, skew
 from edgehrnet.picture.letterbox import Letterbox
 from edgehrnet.spec import ModelSpec
 from quant.data.codecs import gaussian_heatmaps, offset_maps, outline_maps
 
 
-def test_an_outline_is_only_rolled_to_its_start():
+def test_cyclic_order_finds_the_start_of_a_shifted_outline():
     square = np.array([(10.0, 10.0), (90.0, 12.0), (88.0, 80.0), (9.0, 79.0)])
     for shift in range(4):
         rolled = np.roll(square, shift, axis=0)
         np.testing.assert_array_equal(rolled[cyclic_order(rolled, (100, 100))], square)
 
 
-def test_the_start_of_an_outline_counts_in_shares_of_the_picture():
-    # In pixels the first corner is nearer to the top left; in shares of a 1000 x 100 picture the last one is.
+def test_the_start_of_an_outline_is_relative_to_the_picture_size():
+    # In pixels the first corner is nearer to the top left. Relative to a 1000 x 100 picture the last one is.
     corners = np.array([(10.0, 60.0), (600.0, 60.0), (600.0, 90.0), (100.0, 20.0)])
     assert corners[cyclic_order(corners, (1000, 100))][0].tolist() == [100.0, 20.0]
 
@@ -27,14 +27,14 @@ class TestChoose:
     spec = ModelSpec("corners", ("a", "b", "c", "d"), input_size=(128, 192), cyclic=True)
     box = Letterbox.fit(192, 128, (128, 192))
     corners = np.array([[30.3, 20.0], [150.0, 25.0], [140.0, 100.6], [25.0, 110.0]])
-    elsewhere = np.array([[60.0, 60.0], [180.0, 10.0], [100.0, 70.0], [90.0, 30.0]])  # of each corner
+    elsewhere = np.array([[60.0, 60.0], [180.0, 10.0], [100.0, 70.0], [90.0, 30.0]])  # a second peak for each corner
 
-    def maps(self, others=(0.0,) * 4, own=(0.6,) * 4):
-        """Blobs of heights ``own`` at the corners and ``others`` elsewhere, and the outline through the corners."""
+    def maps(self, others=(0.0,) * 4, peaks=(0.6,) * 4):
+        """Return maps with ``peaks`` at the corners and ``others`` elsewhere, and the outline through the corners."""
         grid, shape, present = self.spec.grid, (32, 48), np.ones(4, bool)
         right, wrong = (gaussian_heatmaps(points, present, grid, shape) for points in (self.corners, self.elsewhere))
         heat = np.maximum(
-            right * np.array(own, np.float32)[:, None, None], wrong * np.array(others, np.float32)[:, None, None]
+            right * np.array(peaks, np.float32)[:, None, None], wrong * np.array(others, np.float32)[:, None, None]
         )
         first, weight = offset_maps(self.corners, present, grid, shape)
         second, _ = offset_maps(self.elsewhere, present, grid, shape)
@@ -46,19 +46,19 @@ class TestChoose:
         return np.abs(xy - self.corners).max(axis=1), conf
 
     @pytest.mark.parametrize("k", range(4))
-    def test_a_higher_peak_off_the_outline_is_passed_over(self, k):
+    def test_a_higher_peak_off_the_outline_is_not_chosen(self, k):
         others = np.zeros(4)
         others[k] = 0.7
         heat, offsets, sdf = self.maps(others)
         assert self.error(heat, offsets, None)[0][k] > 10
         assert self.error(heat, offsets, sdf)[0].max() < 1e-3
 
-    def test_two_corners_at_once(self):
+    def test_two_higher_peaks_off_the_outline_are_not_chosen(self):
         heat, offsets, sdf = self.maps((0.7, 0.0, 0.7, 0.0))
         assert self.error(heat, offsets, sdf)[0].max() < 1e-3
 
-    def test_half_a_strip_is_no_outline(self):
-        # Both far corners have a higher peak halfway, on sides as long as the strip is thin, so none is far off it.
+    def test_half_of_a_strip_is_not_chosen(self):
+        # Two corners have a higher peak halfway along the strip. The strip is thin, so no side is far from its outline.
         strip = np.array([[4, 10], [44, 10], [44, 16], [4, 16]], float)
         heat = np.zeros((4, 32, 48), np.float32)
         for k, (x, y) in enumerate(strip.astype(int)):
@@ -67,17 +67,17 @@ class TestChoose:
         sdf = outline_maps(self.spec.grid.to_pixels(strip), self.spec.grid, (32, 48))[1]
         assert choose(heat, None, sdf)[0].tolist() == strip.tolist()
 
-    def test_where_the_field_says_nothing_a_parallelogram_is_likelier(self):
+    def test_without_a_distance_field_a_parallelogram_is_chosen(self):
         heat = np.zeros((4, 32, 48), np.float32)
         heat[0, 10, 10] = heat[1, 10, 40] = heat[2, 28, 40] = heat[3, 28, 10] = 0.6
         heat[2, 14, 30] = 0.8
-        cells, worth = choose(heat, None, np.zeros((32, 48), np.float32))
+        cells, scores = choose(heat, None, np.zeros((32, 48), np.float32))
         assert cells.tolist() == [[10, 10], [40, 10], [40, 28], [10, 28]]
-        np.testing.assert_allclose(worth, [0.6] * 4, rtol=1e-6)  # which says nothing of how sure each of them is
+        np.testing.assert_allclose(scores, [0.6] * 4, rtol=1e-6)  # each side is on the outline, so scores stay
 
-    def test_no_corner_is_found_twice(self):
-        # A page on its tip: whether the channels begin at its top or beside it is open, and each has two peaks.
-        heat, offsets, sdf = self.maps(own=(0.57, 0.96, 0.93, 0.42))
+    def test_no_corner_is_chosen_twice(self):
+        # A page standing on a corner: its channels may begin at the top or beside it, so each has two peaks.
+        heat, offsets, sdf = self.maps(peaks=(0.57, 0.96, 0.93, 0.42))
         heat[3], offsets[6:] = (
             np.maximum(heat[3], heat[0] * 0.95 / heat[0].max()),
             np.where(heat[0] > 0, offsets[:2], offsets[6:]),
@@ -85,55 +85,57 @@ class TestChoose:
         assert self.error(heat, offsets, None)[0][3] > 10
         assert self.error(heat, offsets, sdf)[0].max() < 1e-3
 
-    def test_a_peak_that_is_all_but_certain_stays(self):
-        heat, offsets, sdf = self.maps((0.999, 0, 0, 0), own=(0.03, 0.6, 0.6, 0.6))
+    def test_a_peak_close_to_1_is_kept(self):
+        heat, offsets, sdf = self.maps((0.999, 0, 0, 0), peaks=(0.03, 0.6, 0.6, 0.6))
         assert self.error(heat, offsets, sdf)[0][0] > 10
 
-    def test_on_the_outline_a_height_is_its_confidence(self):
+    def test_on_the_outline_the_confidence_is_the_activation(self):
         heat, offsets, sdf = self.maps()
         plain, conf = (self.error(heat, offsets, maps)[1] for maps in (None, sdf))
-        # The distance between cells is interpolated, and a corner has it from two sides: a few hundredths of a cell.
+        # Distances are interpolated between cells, which adds a few hundredths of a cell.
         np.testing.assert_allclose(conf, plain, atol=0.02)
 
-    def test_off_the_outline_confidence_falls_by_the_distance(self):
+    def test_off_the_outline_the_confidence_falls_with_the_distance(self):
         heat, offsets, sdf = self.maps()
         conf = self.error(heat, offsets, sdf + 4)[1]
-        np.testing.assert_allclose(conf, weighed(heat.max(axis=(1, 2)), np.full(4, 4.0)), atol=0.02)
+        np.testing.assert_allclose(conf, score_peaks(heat.max(axis=(1, 2)), np.full(4, 4.0)), atol=0.02)
         assert conf.max() < CERTAIN
 
-    def test_no_combination_is_worth_more(self):
+    def test_no_other_combination_has_a_higher_score(self):
         rng = np.random.default_rng(3)
         heat = np.zeros((4, 32, 48), np.float32)
         peaks = []
-        for own in heat:
+        for heatmap in heat:
             cells = rng.choice(12 * 8, 4, replace=False)
             peaks.append([(3 + 4 * (cell % 12), 3 + 4 * (cell // 12)) for cell in cells])
             for x, y in peaks[-1]:
-                own[y, x] = rng.uniform(0.5, 0.6)
+                heatmap[y, x] = rng.uniform(0.5, 0.6)
         sdf = rng.normal(0, 4, (32, 48)).astype(np.float32)
-        worths = {}
+        total_scores = {}
         for outline in itertools.product(*peaks):
             lone = np.zeros_like(heat)
             for k, (x, y) in enumerate(outline):
                 lone[k, y, x] = heat[k, y, x]
             corners = np.array(outline, float)[:, None]
             share, lean = overlaps(corners, sdf < 0)[0], skew(corners)[0]
-            worths[outline] = np.prod(choose(lone, None, sdf)[1]) * max(share, 0.01) ** OVERLAP * np.exp(-SKEW * lean)
+            total_scores[outline] = (
+                np.prod(choose(lone, None, sdf)[1]) * max(share, 0.01) ** OVERLAP_POWER * np.exp(-SKEW_COST * lean)
+            )
         chosen = tuple(map(tuple, choose(heat, None, sdf)[0].tolist()))
-        assert chosen == max(worths, key=worths.__getitem__)
-        assert chosen != tuple(own[np.argmax([heat[k, y, x] for x, y in own])] for k, own in enumerate(peaks))
+        assert chosen == max(total_scores, key=total_scores.__getitem__)
+        assert chosen != tuple(max(cells, key=lambda at: heat[k, at[1], at[0]]) for k, cells in enumerate(peaks))
 
-    def test_blank_and_broken_maps_are_answered_from_within_the_picture(self):
+    def test_blank_and_nan_maps_give_cells_within_the_picture(self):
         mask = np.zeros((32, 48), bool)
         mask[3:] = True
         for fill in (0.0, np.nan, np.inf):
             broken = np.full((4, 32, 48), fill, np.float32)
-            cells, worth = choose(broken, broken.repeat(2, axis=0), broken[0], mask)
+            cells, scores = choose(broken, broken.repeat(2, axis=0), broken[0], mask)
             assert cells.tolist() == [[0, 3]] * 4
-            assert worth.tolist() == [0] * 4
+            assert scores.tolist() == [0] * 4
 
     @pytest.mark.parametrize("count", [1, 2, 9, 200])
-    def test_outlines_of_many_corners_are_tried_with_fewer_peaks(self, count):
+    def test_outlines_with_many_corners_take_the_highest_peaks(self, count):
         heat = np.random.default_rng(0).uniform(0, 1, (count, 16, 16)).astype(np.float32)
         cells, _ = choose(heat, None, np.zeros((16, 16), np.float32))
         assert [heat[k, y, x] for k, (x, y) in enumerate(cells)] == heat.max(axis=(1, 2)).tolist()
@@ -141,7 +143,7 @@ class TestChoose:
 
 class TestOverlaps:
     @pytest.mark.parametrize("seed", range(5))
-    def test_counts_the_cells_whose_centers_lie_within(self, seed):
+    def test_counts_cells_with_their_center_inside(self, seed):
         rng = np.random.default_rng(seed)
         angles = np.sort(rng.uniform(0, 2 * np.pi, 5))
         outline = np.stack([14 + 13 * np.cos(angles), 9 + 8 * np.sin(angles)], axis=1)  # on an ellipse: convex
@@ -153,21 +155,21 @@ class TestOverlaps:
         for corners in (outline, outline[::-1]):
             np.testing.assert_allclose(overlaps(corners[:, None], inside), [expected])
 
-    def test_halves_that_cross_cancel(self):
+    def test_the_two_parts_of_a_crossed_outline_cancel(self):
         crossed = np.array([(0, 0), (10, 7), (10, 0), (0, 7)], float)[:, None] - 0.5
         assert overlaps(crossed, np.ones((7, 10), bool)).tolist() == [0]
 
-    def test_nothing_overlaps_nothing(self):
+    def test_empty_areas_have_no_overlap(self):
         assert overlaps(np.zeros((4, 1, 2)), np.zeros((9, 9), bool)).tolist() == [0]
 
 
-def test_only_outlines_of_four_corners_are_skewed():
+def test_only_outlines_with_four_corners_have_a_skew():
     outline = np.array([[0, 0], [4, 0], [4, 3], [1, 3], [0, 1]], float)[:, None]
     assert skew(outline[:4]).tolist() == [0.2]
     assert skew(outline).tolist() == [0]
 
 
-def test_without_a_cyclic_order_the_field_is_nobodys_outline():
+def test_without_a_cyclic_order_the_distance_field_is_ignored():
     spec = ModelSpec("points", ("a", "b"), input_size=(64, 64))
     heat = np.zeros((2, 16, 16), np.float32)
     heat[:, 4, 4], heat[0, 9, 9] = 0.6, 0.7

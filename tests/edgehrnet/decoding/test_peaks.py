@@ -8,7 +8,7 @@ SHAPE = (40, 48)
 GRID = ModelSpec("test", ("a",)).grid
 
 
-def test_many_instances_in_one_channel():
+def test_finds_several_instances_in_one_channel():
     cells = np.array([(5.3, 6.2), (30.8, 10.1), (20.0, 33.4)])
     points, present = GRID.to_pixels(cells), np.ones(3, bool)
     heat = gaussian_heatmaps(points, present, GRID, SHAPE)[None]
@@ -40,14 +40,14 @@ def test_the_mask_hides_peaks():
     assert peak_cells(heat, limit=5, threshold=0.1, mask=mask) == [(6, 6)]
 
 
-def test_peaks_are_those_of_a_search_around_every_cell():
+def test_peaks_equal_a_search_around_every_cell():
     rng = np.random.default_rng(0)
     for radius in (1, 2, 3):
-        heat = rng.integers(0, 12, (20, 24)).astype(np.float32) / 12  # with many equals
+        heat = rng.integers(0, 12, (20, 24)).astype(np.float32) / np.float32(12)  # with many equal cells
         around = np.lib.stride_tricks.sliding_window_view(np.pad(heat, radius), (2 * radius + 1,) * 2).max(axis=(2, 3))
         wanted = {(x, y) for y, x in zip(*np.nonzero((heat >= around) & (heat >= 0.5)), strict=True)}
         found = peak_cells(heat, limit=1000, threshold=0.5, radius=radius)
         assert set(found) <= wanted
-        # What is left out is beside an equal that came before it.
+        # A local maximum is only left out next to an equal one that came before it.
         for x, y in wanted - set(found):
             assert any(max(abs(x - a), abs(y - b)) <= radius and heat[y, x] == heat[b, a] for a, b in found)

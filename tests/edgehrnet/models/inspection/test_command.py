@@ -175,4 +175,5 @@ class TestErrors:
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 2
         assert done.stderr.startswith("error: ")
-        assert "edgehrnet[train]" in done.stderr
+        assert "torch" in done.stderr
+        assert done.stderr.endswith("type: pip install 'edgehrnet[train]'\n")

@@ -1,0 +1,87 @@
+"""``edgehrnet predict``: find keypoints in pictures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+
+from edgehrnet.cli.arguments import MODEL_HELP, add_model_options, open_predictor
+from edgehrnet.cli.tables import result_tables
+from edgehrnet.drawing.files import JPEG_QUALITY, JPEG_SUFFIXES, save_picture
+from edgehrnet.errors import ImageError, InputError
+from edgehrnet.picture.sources import frames
+from edgehrnet.predictor import Predictor
+
+SUMMARY = "find keypoints in pictures"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("model", help=MODEL_HELP)
+    parser.add_argument("source", nargs="+", help="pictures, folders or quoted glob patterns")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="write each picture here with its keypoints drawn on it: PICTURE.keypoints.jpg "
+        f"(quality {JPEG_QUALITY}) for JPEG pictures, PICTURE.keypoints.png for others (default: write nothing)",
+    )
+    parser.add_argument("--heatmaps", action="store_true", help="with --out, draw the heatmaps as well (default: no)")
+    add_model_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the keypoints of each picture, and return 2 if one could not be read."""
+    paths = [Path(path) for source in args.source for path in frames(source)]
+    overlays = [None] * len(paths) if args.out is None else _overlay_paths(paths, args.out)
+    status = 0
+    with open_predictor(args) as predictor:
+        _warn_without_boxes(predictor)
+        for path, overlay in zip(paths, overlays, strict=True):
+            try:
+                _predict(predictor, path, overlay, args)
+            except ImageError as error:  # go on with the other pictures
+                print(f"error: {error}", file=sys.stderr)
+                status = 2
+    return status
+
+
+def _predict(predictor: Predictor, path: Path, overlay: Path | None, args: argparse.Namespace) -> None:
+    """Print the keypoints of one picture and write its overlay."""
+    result = predictor.predict(path)
+    if overlay is not None:
+        save_picture(result.plot(heatmaps=args.heatmaps), overlay)
+    if args.json:
+        written = {} if overlay is None else {"overlay": str(overlay)}
+        print(json.dumps({**result.to_dict(), **written}))
+        return
+    print(f"{path}\n\n{result_tables(result)}\n")
+    if overlay is not None:
+        print(f"overlay: {overlay}\n")
+
+
+def _overlay_paths(paths: list[Path], folder: Path) -> list[Path]:
+    """Return the file to write for each picture, in a folder that is made if it does not exist.
+
+    Raises:
+        InputError: If two pictures would have the same file.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    suffixes = [path.suffix.lower() if path.suffix.lower() in JPEG_SUFFIXES else ".png" for path in paths]
+    overlays = [folder / f"{path.stem}.keypoints{suffix}" for path, suffix in zip(paths, suffixes, strict=True)]
+    overlay, count = Counter(overlays).most_common(1)[0]
+    if count > 1:
+        raise InputError(f"{count} pictures would be written to {str(overlay)!r}; use one --out for each folder")
+    return overlays
+
+
+def _warn_without_boxes(predictor: Predictor) -> None:
+    if predictor.spec.crop is not None:
+        print(
+            f"note: {predictor.spec.name} is a model for crops and has no boxes here, so each picture is used as one "
+            "box. Expect larger errors than with boxes, which Predictor.predict(picture, boxes=...) accepts.",
+            file=sys.stderr,
+        )

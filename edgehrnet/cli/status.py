@@ -1,0 +1,46 @@
+"""Turn the errors of a command into one line and an exit status."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Callable
+
+from edgehrnet.errors import EdgeHRNetError
+
+
+def exit_status(action: Callable[[], int | None]) -> int:
+    """Call a command's action and return its exit status.
+
+    An error of this project, or a file that cannot be read or written, prints one line and gives status 2. A reader
+    that closes the output, such as ``head``, is not an error.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file name may have characters that the terminal lacks
+    try:
+        status = action() or 0
+        sys.stdout.flush()
+    except (EdgeHRNetError, OSError) as error:
+        if isinstance(error, BrokenPipeError) and output_is_closed():
+            return 0
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return status
+
+
+def output_is_closed() -> bool:
+    """Return True if the reader of the standard output has closed it, and discard what was not written yet.
+
+    Writes an empty line to find out.
+    """
+    try:
+        print(flush=True)
+    except BrokenPipeError:
+        # Python flushes once more at exit, and would print an error then.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
