@@ -119,7 +119,13 @@ def check_keywords(function: Callable[P, R]) -> Callable[P, R]:
     """
     parameters = inspect.signature(function).parameters
     accepted = {name for name, p in parameters.items() if p.kind is not inspect.Parameter.POSITIONAL_ONLY}
-    shown = {name for name in accepted if parameters[name].kind is inspect.Parameter.KEYWORD_ONLY}
+    # Leave out required arguments, which are passed by position.
+    required = inspect.Parameter.empty
+    shown = {
+        n
+        for n in accepted
+        if parameters[n].kind is inspect.Parameter.KEYWORD_ONLY or parameters[n].default is not required
+    }
     title = function.__qualname__.removesuffix(".__init__")
 
     @functools.wraps(function)

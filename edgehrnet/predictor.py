@@ -176,7 +176,7 @@ class Predictor:
             **described,
             "spec": spec,
             "golden": self.spec.golden is not None,
-            "certificate": None if certificate is None else asdict(certificate),
+            "certificate": None if certificate is None else certificate.to_dict(),
         }
 
     def selfcheck(self) -> Report:

@@ -26,7 +26,7 @@ def print_model(predictor: Predictor, as_json: bool) -> None:
     rows: list[tuple[str, str]] = [
         ("file", info["file"]),
         ("model", spec["name"]),
-        ("numbers", spec["quantization"]),
+        ("precision", spec["precision"]),
         ("engine", f"{info['engine']} {info['version']} on {info['device']}"),
         (
             "input",

@@ -566,7 +566,7 @@ class TestTarget:
             Predictor(checkpoint_model.path, target="onnx") as rounded,
             pickle.loads(pickle.dumps(rounded)) as copy,
         ):
-            assert (exact.spec.quantization, rounded.spec.quantization) == ("float32", "int8")
+            assert (exact.spec.precision, rounded.spec.precision) == ("fp32", "int8")
             features = [predictor(null_model.picture).hf for predictor in (exact, rounded, copy)]
         assert not np.array_equal(features[0], features[1])
         np.testing.assert_array_equal(features[1], features[2])

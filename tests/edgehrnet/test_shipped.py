@@ -120,7 +120,7 @@ def test_each_shipped_file_passes_its_own_check(name):
 def test_the_plain_name_is_the_integer_file_and_runs_on_integers_here():
     with Predictor(shipped_model("document-corners")) as predictor:
         info = predictor.info()
-    assert info["spec"]["quantization"] == "int8"
+    assert info["spec"]["precision"] == "int8"
     executed = info["settings"]["convolutions"]
     assert sum(count for kind, count in executed.items() if kind in ("u8", "i8")) == 126
     assert sum(executed.values()) == 129

@@ -140,7 +140,7 @@ class TestLoading:
         assert read.size == runtime.describe().input_size == spec.input_size == (64, 96)
         assert [name for name, _ in spec.outputs] == ["heatmaps", "offsets", "hf", "boundary"]
         assert list(runtime.describe().outputs) == [name for name, _ in spec.outputs]
-        assert spec.quantization == "float32"
+        assert spec.precision == "fp32"
         assert not module.training
         units = [unit for unit in module.modules() if isinstance(unit, ConvBNAct)]
         assert units
@@ -152,4 +152,4 @@ class TestLoading:
 
     def test_fake_quantized(self, checkpoint_model):
         _, metadata, _ = load_deployed(checkpoint_model.path, "onnx")
-        assert ModelSpec.from_json(metadata).quantization == "int8"
+        assert ModelSpec.from_json(metadata).precision == "int8"

@@ -19,10 +19,8 @@ from edgehrnet.picture.letterbox import check_input_size
 from edgehrnet.spec import ModelSpec
 from runtimes.base import Input
 
-QUANTIZATION = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
 # Option -> how the names of its head's weights begin.
 HEADS = {"auxiliary": "auxiliary.", "boundary": "heads.boundary.", "sdf": "heads.sdf."}
-
 
 # What a file computes in where that is not float32: TensorRT's INT8 files have float16 between the integers, and their
 # scales are rounded to it.
@@ -81,6 +79,6 @@ def deployed_spec(
     offsets = [("offsets", "NCHW")] if network.gives_offsets else []
     extras = [(name, "NCHW") for name in network.extra_outputs]
     return spec.replace(
-        quantization=QUANTIZATION[precision],
+        precision=precision,
         outputs=(("heatmaps", "NCHW"), *offsets, ("hf", "NHWC"), *extras),
     )
