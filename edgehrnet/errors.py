@@ -1,4 +1,4 @@
-"""Every error of the project in one tree, and the check that refuses misspelt keywords.
+"""Define the errors of the project, and a check that refuses misspelled keywords.
 
 ::
 
@@ -9,7 +9,7 @@
     │       ├── MissingImageError  (also FileNotFoundError)
     │       ├── CorruptImageError  not a picture, truncated, or empty
     │       └── ImageSizeError     too small, too large, or a decompression bomb
-    ├── SpecError              (also ValueError)  a ModelSpec contradicts itself or cannot be read
+    ├── SpecError              (also ValueError)  a ModelSpec is inconsistent or cannot be read
     ├── UnsupportedError       the model has no such output or task
     └── UnknownKeywordError    (also TypeError)   names the nearest keyword
 """
@@ -71,11 +71,11 @@ class ImageError(InputError):
 
 
 class MissingImageError(ImageError, FileNotFoundError):
-    """There is no such picture."""
+    """The picture does not exist."""
 
 
 class CorruptImageError(ImageError):
-    """The bytes are no picture, or only a part of one."""
+    """The data is not a picture, or is truncated."""
 
 
 class ImageSizeError(ImageError):
@@ -83,19 +83,19 @@ class ImageSizeError(ImageError):
 
 
 class SpecError(EdgeHRNetError, ValueError):
-    """A ModelSpec contradicts itself or cannot be read."""
+    """A ModelSpec is inconsistent or cannot be read."""
 
 
 class UnsupportedError(EdgeHRNetError):
-    """This model has no such output or task."""
+    """The model has no such output or task."""
 
 
 class UnknownKeywordError(EdgeHRNetError, TypeError):
-    """A keyword argument that does not exist."""
+    """The keyword argument does not exist."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the half sentence that helps after a misspelt name.
+    """Return the nearest known name and all accepted ones, for the end of an error message.
 
     >>> nearest("devise", ["device", "threads"])
     "did you mean 'device'? accepted: device, threads"

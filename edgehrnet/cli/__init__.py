@@ -104,7 +104,7 @@ def _demo(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({**result.to_dict(), "overlay": str(written)}))
         return 0
-    print(f"{result.spec.name} on {sample_picture().name}, {result.keypoints.size[0]}x{result.keypoints.size[1]} px\n")
+    print(f"{result.spec.name} on {sample_picture().name}, {result.keypoints.size[1]}x{result.keypoints.size[0]} px\n")
     _print_result(result)
     print(f"\noverlay: {written}")
     return 0

@@ -81,7 +81,7 @@ def test_missing_part_is_named(model):
 )
 def test_garbage_is_refused(model, content):
     certificate_path(model).write_bytes(content)
-    with pytest.raises(ModelFileError, match="certificate.json"):
+    with pytest.raises(ModelFileError, match="certificate"):
         read_certificate(model)
 
 
@@ -107,7 +107,7 @@ def test_optional_field_of_a_newer_release_is_kept(model):
 @pytest.mark.parametrize("optional", [None, [], ["color"]])
 def test_required_field_of_a_newer_release_is_refused(model, optional):
     rewrite(model, watts=3, optional=optional)
-    with pytest.raises(ModelFileError, match="'watts'.*update edgehrnet"):
+    with pytest.raises(ModelFileError, match=r"'watts'.*update edgehrnet"):
         read_certificate(model)
 
 

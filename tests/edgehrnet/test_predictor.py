@@ -55,7 +55,7 @@ class TestPredict:
         wide = np.zeros((50, 300, 3), np.uint8)
         results = predictor.predict([null_model.picture, wide])
         assert isinstance(results, list)
-        assert [result.keypoints.size for result in results] == [(192, 128), (300, 50)]
+        assert [result.keypoints.size for result in results] == [(128, 192), (50, 300)]
 
     def test_empty_list(self, predictor):
         assert predictor.predict([]) == []
@@ -182,7 +182,7 @@ class TestResultFields:
             result = predictor(null_model.picture)
         assert result.hf is None
         assert result.offsets is None
-        with pytest.raises(SpecError, match="no offsets, which decode='offset' needs"):
+        with pytest.raises(SpecError, match="decode='offset'"):
             Predictor(tmp_path / "less.null")
 
 
@@ -205,8 +205,8 @@ class TestOpening:
     @pytest.mark.parametrize(
         ("argument", "value", "text"),
         [
-            ("threads", 0, "threads=0; a whole number of at least 1"),
-            ("threads", -2, "at least 1"),
+            ("threads", 0, "threads=0"),
+            ("threads", -2, "threads=-2"),
             ("threads", 1.5, "threads=1.5"),
             ("threads", "2", "threads='2'"),
             ("threads", True, "threads=True"),
@@ -245,7 +245,7 @@ class TestOpening:
 class TestSpec:
     def test_file_without_one(self, null_model, tmp_path):
         path = write_null(tmp_path / "bare.null", None, null_model.outputs)
-        with pytest.raises(MissingSpecError, match=r"pass spec=ModelSpec\(...\), or export it"):
+        with pytest.raises(MissingSpecError, match="spec="):
             Predictor(path)
         with Predictor(path, spec=null_model.spec) as predictor:
             np.testing.assert_allclose(predictor(null_model.picture).keypoints.xy[0], null_model.corners, atol=EXACT)
@@ -256,9 +256,23 @@ class TestSpec:
             assert predictor(null_model.picture).keypoints.names == ("a", "b", "c", "d")
             assert predictor.spec == spec
 
+    def test_spec_as_dictionary_and_as_file(self, null_model, tmp_path):
+        spec = null_model.spec.replace(name="renamed")
+        (tmp_path / "spec.json").write_text(spec.to_json())
+        for given in (spec.to_dict(), str(tmp_path / "spec.json"), tmp_path / "spec.json"):
+            with Predictor(null_model.path, spec=given) as predictor:
+                assert predictor.spec == spec
+
+    def test_spec_that_cannot_be_read(self, null_model, tmp_path):
+        with pytest.raises(MissingFileError, match=r"none\.json"):
+            Predictor(null_model.path, spec=tmp_path / "none.json")
+        for given in (5, {"name": "a"}, tmp_path):
+            with pytest.raises(SpecError):
+                Predictor(null_model.path, spec=given)
+
     def test_damaged_one(self, null_model, tmp_path):
         runtimes.null.build(tmp_path / "a.null", "{", (64, 96), null_model.outputs)
-        with pytest.raises(SpecError, match="no JSON"):
+        with pytest.raises(SpecError, match="JSON"):
             Predictor(tmp_path / "a.null")
 
     @pytest.mark.parametrize(
@@ -343,6 +357,10 @@ class TestSelfcheck:
         with Predictor(null_model.path, decode="argmax") as other:
             assert other.selfcheck() == predictor.selfcheck()
 
+    def test_flip_test_is_ignored(self, null_model, predictor):
+        with Predictor(null_model.path, flip_test=True) as other:
+            assert other.selfcheck() == predictor.selfcheck()
+
     def test_fails_where_the_device_computes_something_else(self, null_model, tmp_path):
         outputs = dict(null_model.outputs, heatmaps=null_model.outputs["heatmaps"][..., ::-1])
         with Predictor(write_null(tmp_path / "a.null", null_model.spec, outputs)) as predictor:
@@ -381,7 +399,7 @@ class TestSelfcheck:
     def test_file_without_a_golden_pair(self, null_model):
         with (
             Predictor(null_model.path, spec=null_model.spec.replace(golden=None)) as predictor,
-            pytest.raises(MissingSpecError, match="carries no golden pair"),
+            pytest.raises(MissingSpecError, match="golden pair"),
         ):
             predictor.selfcheck()
 
@@ -390,7 +408,7 @@ class TestSelfcheck:
         other = type(golden).pack(golden.image(), np.array(golden.xy), np.array(golden.conf), np.zeros((4, 8, 12)))
         with (
             Predictor(null_model.path, spec=null_model.spec.replace(golden=other)) as predictor,
-            pytest.raises(SpecError, match="another size or number of keypoints"),
+            pytest.raises(SpecError, match="8, 12"),
         ):
             predictor.selfcheck()
 
@@ -401,11 +419,11 @@ class TestLife:
         predictor.close()
         predictor.close()
         for use in (lambda: predictor(null_model.picture), predictor.warmup, predictor.info, predictor.selfcheck):
-            with pytest.raises(ClosedError, match="closed") as caught:
+            with pytest.raises(ClosedError, match=r"Predictor .* is closed") as caught:
                 use()
             assert isinstance(caught.value, EdgeHRNetError)
 
-    def test_with(self, null_model):
+    def test_with_statement_closes(self, null_model):
         with Predictor(null_model.path) as predictor:
             predictor.warmup()
         with pytest.raises(ClosedError):
@@ -487,7 +505,7 @@ class TestStream:
     def test_folder(self, predictor, null_model, tmp_path):
         for name, width in (("b.png", 50), ("a.png", 60)):
             Image.new("RGB", (width, 40)).save(tmp_path / name)
-        assert [result.keypoints.size[0] for result in predictor.stream(tmp_path)] == [60, 50]
+        assert [result.keypoints.size[1] for result in predictor.stream(tmp_path)] == [60, 50]
         assert len(list(predictor.stream(str(tmp_path / "*.png")))) == 2
 
     def test_nothing_to_read(self, predictor, tmp_path):
@@ -553,7 +571,7 @@ class TestEveryEngine:
     def test_selfcheck(self, path):
         with Predictor(path) as predictor:
             if path.suffix == ".pt":
-                with pytest.raises(MissingSpecError, match="carries no golden pair; files made by"):
+                with pytest.raises(MissingSpecError, match="golden pair"):
                     predictor.selfcheck()
             else:
                 assert predictor.selfcheck().passed
@@ -572,7 +590,7 @@ class TestTarget:
         np.testing.assert_array_equal(features[1], features[2])
 
     def test_is_for_checkpoints(self, openvino_model):
-        with pytest.raises(InputError, match=r"target='onnx': for a \.pt checkpoint alone; .*leave it out"):
+        with pytest.raises(InputError, match="target='onnx'"):
             Predictor(openvino_model.path, target="onnx")
 
     def test_that_the_checkpoint_does_not_have(self, checkpoint_model):
@@ -593,7 +611,7 @@ class TestTarget:
 
 
 class TestDeviceIsChecked:
-    """What no CPU computes is held against the golden pair when the file is loaded."""
+    """Opening compares every device except a CPU with the golden pair."""
 
     @pytest.fixture
     def on_gpu(self, monkeypatch):
@@ -609,9 +627,18 @@ class TestDeviceIsChecked:
         monkeypatch.setattr(NullRuntime, "close", lambda self: closed.append(self))
         outputs = {**null_model.outputs, "heatmaps": np.roll(null_model.outputs["heatmaps"], 5, axis=3)}
         runtimes.null.build(tmp_path / "wrong.null", null_model.spec.to_json(), null_model.spec.input_size, outputs)
-        with pytest.raises(DeviceError, match=r"GPU\.0 does not compute what .*wrong\.null should: .* px"):
+        with pytest.raises(DeviceError, match=r"GPU\.0 .*wrong\.null"):
             Predictor(tmp_path / "wrong.null")
         assert closed
+
+    @pytest.mark.parametrize("arguments", [{}, {"decode": "argmax"}, {"flip_test": True}, {"input_size": (64, 96)}])
+    def test_opening_compiles_once_and_runs_the_golden_picture_once(self, on_gpu, null_model, monkeypatch, arguments):
+        calls = []
+        load, run = runtimes.load, NullRuntime.run
+        monkeypatch.setattr(runtimes, "load", lambda *args, **more: calls.append("load") or load(*args, **more))
+        monkeypatch.setattr(NullRuntime, "run", lambda self, inputs: calls.append("run") or run(self, inputs))
+        Predictor(null_model.path, **arguments).close()
+        assert calls == ["load", "run"]
 
     def test_a_cpu_is_not_asked(self, null_model, tmp_path):
         outputs = {**null_model.outputs, "heatmaps": np.roll(null_model.outputs["heatmaps"], 5, axis=3)}

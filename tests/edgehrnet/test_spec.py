@@ -85,7 +85,7 @@ def test_plain_heatmap_network_has_no_offsets():
     spec = ModelSpec.heatmaps("pose", ["a", "b"], input_size=(256, 192), decode="quarter")
     assert spec.outputs == (("heatmaps", "NCHW"),)
     assert (spec.channels, spec.heatmap_values, spec.decode) == (3, "linear", "quarter")
-    with pytest.raises(UnknownKeywordError, match="'channel'.*'channels'"):
+    with pytest.raises(UnknownKeywordError, match=r"'channel'.*'channels'"):
         ModelSpec.heatmaps("pose", ["a"], channel=3)
 
 
@@ -159,7 +159,7 @@ class TestRefused:
 
     @pytest.mark.parametrize("make", [lambda **fields: ModelSpec("a", ("b",), **fields), SPEC.replace])
     def test_misspelt_field_names_the_nearest(self, make):
-        with pytest.raises(UnknownKeywordError, match="'sceleton'.*'skeleton'"):
+        with pytest.raises(UnknownKeywordError, match=r"'sceleton'.*'skeleton'"):
             make(sceleton=())
 
     @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -204,7 +204,7 @@ class TestJson:
 
     @pytest.mark.parametrize("optional", [{}, {"optional": []}, {"optional": ["other"]}])
     def test_required_field_of_a_newer_release_is_refused_by_name(self, optional):
-        with pytest.raises(SpecError, match="'depth'.*update edgehrnet"):
+        with pytest.raises(SpecError, match=r"'depth'.*update edgehrnet"):
             ModelSpec.from_dict({**SPEC.to_dict(), "format": FORMAT + 1, "depth": 1, **optional})
 
     @pytest.mark.parametrize("optional", ["depth", 3, [3], None])
@@ -213,7 +213,7 @@ class TestJson:
             ModelSpec.from_dict({**SPEC.to_dict(), "depth": 1, "optional": optional})
 
     def test_unknown_field_names_the_nearest(self):
-        with pytest.raises(SpecError, match="'sceleton'.*'skeleton'"):
+        with pytest.raises(SpecError, match=r"'sceleton'.*'skeleton'"):
             ModelSpec.from_dict({**SPEC.to_dict(), "sceleton": []})
 
     def test_unknown_field_of_the_golden_pair_is_named(self):
