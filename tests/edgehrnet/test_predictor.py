@@ -46,12 +46,12 @@ def write_null(path, spec, outputs):
 
 
 class TestPredict:
-    def test_one_in_one_out(self, predictor, null_model):
+    def test_one_picture_gives_one_result(self, predictor, null_model):
         result = predictor.predict(null_model.picture)
         assert isinstance(result, Result)
         np.testing.assert_allclose(result.keypoints.xy[0], null_model.corners, atol=EXACT)
 
-    def test_list_in_list_out(self, predictor, null_model):
+    def test_list_gives_a_list_of_results(self, predictor, null_model):
         wide = np.zeros((50, 300, 3), np.uint8)
         results = predictor.predict([null_model.picture, wide])
         assert isinstance(results, list)
@@ -60,7 +60,7 @@ class TestPredict:
     def test_empty_list(self, predictor):
         assert predictor.predict([]) == []
 
-    def test_calling_is_predicting(self, predictor, null_model):
+    def test_call_is_predict(self, predictor, null_model):
         called, predicted = predictor(null_model.picture), predictor.predict(null_model.picture)
         np.testing.assert_array_equal(called.keypoints.xy, predicted.keypoints.xy)
         assert len(predictor([null_model.picture])) == 1
@@ -191,7 +191,7 @@ class TestOpening:
         with pytest.raises(UnknownSuffixError, match="no runtime for"):
             Predictor(tmp_path / "model.tflite")
 
-    def test_missing_file_is_no_download(self, tmp_path):
+    def test_missing_file_is_not_downloaded(self, tmp_path):
         with pytest.raises(MissingFileError, match="nothing is downloaded") as caught:
             Predictor(tmp_path / "model.xml")
         assert isinstance(caught.value, FileNotFoundError)
@@ -243,14 +243,14 @@ class TestOpening:
 
 
 class TestSpec:
-    def test_file_without_one(self, null_model, tmp_path):
+    def test_file_without_spec(self, null_model, tmp_path):
         path = write_null(tmp_path / "bare.null", None, null_model.outputs)
         with pytest.raises(MissingSpecError, match="spec="):
             Predictor(path)
         with Predictor(path, spec=null_model.spec) as predictor:
             np.testing.assert_allclose(predictor(null_model.picture).keypoints.xy[0], null_model.corners, atol=EXACT)
 
-    def test_given_one_goes_over_the_files(self, null_model):
+    def test_given_spec_replaces_the_files(self, null_model):
         spec = null_model.spec.replace(keypoints=("a", "b", "c", "d"), cyclic=False, golden=None)
         with Predictor(null_model.path, spec=spec) as predictor:
             assert predictor(null_model.picture).keypoints.names == ("a", "b", "c", "d")
@@ -270,7 +270,7 @@ class TestSpec:
             with pytest.raises(SpecError):
                 Predictor(null_model.path, spec=given)
 
-    def test_damaged_one(self, null_model, tmp_path):
+    def test_damaged_spec(self, null_model, tmp_path):
         runtimes.null.build(tmp_path / "a.null", "{", (64, 96), null_model.outputs)
         with pytest.raises(SpecError, match="JSON"):
             Predictor(tmp_path / "a.null")
@@ -282,7 +282,7 @@ class TestSpec:
             ({"stride": 8}, r"must be \(1, 4, 8, 12\)"),
         ],
     )
-    def test_one_of_another_file(self, null_model, changes, text):
+    def test_spec_of_another_file(self, null_model, changes, text):
         with pytest.raises(SpecError, match=text):
             Predictor(null_model.path, spec=null_model.spec.replace(**changes))
 
@@ -353,7 +353,7 @@ class TestSelfcheck:
         assert report.max_px < EXACT + 5e-5  # the golden keypoints are rounded to 4 digits
         assert report.correlation > 0.9999
 
-    def test_decode_of_the_caller_has_no_part_in_it(self, null_model, predictor):
+    def test_decode_is_ignored(self, null_model, predictor):
         with Predictor(null_model.path, decode="argmax") as other:
             assert other.selfcheck() == predictor.selfcheck()
 
@@ -368,7 +368,7 @@ class TestSelfcheck:
         assert not report.passed
         assert report.correlation < 0.5
 
-    def test_another_start_of_the_outline_is_no_fault(self, null_model):
+    def test_rotated_outline_passes(self, null_model):
         golden = null_model.spec.golden
         rolled = type(golden).pack(
             golden.image(),
@@ -381,7 +381,7 @@ class TestSelfcheck:
             with Predictor(null_model.path, spec=spec) as predictor:
                 assert predictor.selfcheck().passed is passed
 
-    def test_where_an_absent_corner_was_is_no_fault(self, null_model):
+    def test_position_of_an_absent_corner_is_ignored(self, null_model):
         golden = null_model.spec.golden
         moved = ((0.0, 0.0), *golden.xy[1:])
         for confidence, passed in ((0.0, True), (0.9, False)):
@@ -414,7 +414,7 @@ class TestSelfcheck:
 
 
 class TestLife:
-    def test_closed(self, null_model):
+    def test_use_after_close(self, null_model):
         predictor = Predictor(null_model.path)
         predictor.close()
         predictor.close()
@@ -589,11 +589,11 @@ class TestTarget:
         assert not np.array_equal(features[0], features[1])
         np.testing.assert_array_equal(features[1], features[2])
 
-    def test_is_for_checkpoints(self, openvino_model):
+    def test_target_is_for_checkpoints_only(self, openvino_model):
         with pytest.raises(InputError, match="target='onnx'"):
             Predictor(openvino_model.path, target="onnx")
 
-    def test_that_the_checkpoint_does_not_have(self, checkpoint_model):
+    def test_target_without_ranges(self, checkpoint_model):
         with pytest.raises(InputError, match=r"no INT8 ranges for 'tensorflow' \(it has: openvino, onnx, tensorrt\)"):
             Predictor(checkpoint_model.path, target="tensorflow")
 
@@ -640,7 +640,7 @@ class TestDeviceIsChecked:
         Predictor(null_model.path, **arguments).close()
         assert calls == ["load", "run"]
 
-    def test_a_cpu_is_not_asked(self, null_model, tmp_path):
+    def test_cpu_is_not_checked(self, null_model, tmp_path):
         outputs = {**null_model.outputs, "heatmaps": np.roll(null_model.outputs["heatmaps"], 5, axis=3)}
         runtimes.null.build(tmp_path / "wrong.null", null_model.spec.to_json(), null_model.spec.input_size, outputs)
         with Predictor(tmp_path / "wrong.null") as predictor:
