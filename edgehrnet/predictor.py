@@ -250,7 +250,7 @@ class Predictor:
             )
 
     def _predict_one(self, image: Any, boxes: ArrayLike | None, color: str, *, as_built: bool = False) -> Result:
-        """Return the Result of one picture; ``as_built`` ignores this Predictor's ``decode`` and ``flip_test``."""
+        """Return the Result of one picture. ``as_built`` ignores the arguments ``decode`` and ``flip_test``."""
         clock = Clock()
         picture = read_image(image, color)
         clock.lap("read")

@@ -23,7 +23,7 @@ def shipped_model(name: str) -> Path:
     Traceback (most recent call last):
     edgehrnet.errors.InputError: 'document-corner' is not a shipped model; did you mean 'document-corners'? accepted: \
 document-corners, document-corners-fp16, document-corners-hs, document-corners-silu; \
-a file has a suffix, as in model.xml
+a path has a suffix, as in model.xml
     """
     if name not in _MODELS:
         raise InputError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -37,7 +37,7 @@ class OpenModel:
     spec: ModelSpec
     observe: Callable[..., Observation]
     instances: PredictBoxes
-    info: Callable[[], dict[str, Any]]
+    info: Callable[[], Mapping[str, Any]]
 
     def predict(self, image: NDArray[np.uint8], box: Box | None = None) -> Prediction:
         """Return the points and their confidence alone."""

@@ -133,7 +133,7 @@ class TestSelfcheck:
 class TestErrors:
     def test_unknown_model_name(self, capsys, pictures):
         line = fails(capsys, "predict", "document-corner", pictures / "a.png")
-        assert "no shipped model 'document-corner'; did you mean 'document-corners'?" in line
+        assert "'document-corner' is not a shipped model; did you mean 'document-corners'?" in line
 
     @pytest.mark.parametrize("command", ["info", "selfcheck"])
     def test_missing_model(self, capsys, tmp_path, command):
