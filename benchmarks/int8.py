@@ -87,7 +87,7 @@ def build(args: argparse.Namespace) -> None:
         layers = _nncf(args.out / "float.xml", file, [image.numpy() for image in images], tuned)
         integer = sum(layer.type == "Convolution" and layer.precision in ("u8", "i8") for layer in layers)
         reference = Reference(float_network, None, integer)
-        certificates[name] = certify(file, layers, reference, spec.replace(quantization="int8"), proof)
+        certificates[name] = certify(file, layers, reference, spec.replace(precision="int8"), proof)
     results = {}
     for name, certificate in certificates.items():
         with Predictor(args.out / f"{name}.xml") as predictor:

@@ -1,4 +1,4 @@
-"""Keypoints from a picture, on the edge: one call for every model file, without torch.
+"""Find keypoints in pictures with one call for every model file, without torch.
 
 >>> from edgehrnet import Predictor
 >>> predictor = Predictor("document-corners")
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from edgehrnet.predictor import Predictor
 from edgehrnet.result import Keypoints, Result
-from edgehrnet.selfcheck import Report
+from edgehrnet.selfcheck import SelfCheck
 from edgehrnet.shipped import sample_picture, shipped_model
 from edgehrnet.spec import ModelSpec
 
@@ -19,8 +19,8 @@ __all__ = [
     "Keypoints",
     "ModelSpec",
     "Predictor",
-    "Report",
     "Result",
+    "SelfCheck",
     "__version__",
     "sample_picture",
     "shipped_model",

@@ -1,4 +1,4 @@
-"""``python -m edgehrnet`` is the ``edgehrnet`` command."""
+"""Run the ``edgehrnet`` command as ``python -m edgehrnet``."""
 
 from edgehrnet.cli import main
 

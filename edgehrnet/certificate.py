@@ -1,7 +1,4 @@
-"""The certificate of a model file: what its engine really ran when it was built, and how far that is from float.
-
-It lies beside the file, see certificate_path.
-"""
+"""Save and read the certificate beside a model file: what its engine ran, and how far that is from float."""
 
 from __future__ import annotations
 
@@ -13,60 +10,85 @@ from pathlib import Path
 from typing import Any
 
 from edgehrnet.errors import MissingFileError, ModelFileError
+from edgehrnet.records import check_types, pack_record, unpack_record
+from edgehrnet.spec import Precision
 
+FORMAT = 1
 SUFFIX = ".certificate.json"
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """What was read back from the engine right after a file was built.
-
-    Attributes:
-        file, digest, bytes: name, SHA-256 and size of the file, its weights included.
-        quantization: ``int8``, ``float16`` or ``float32``, as in its ModelSpec.
-        engine, device: what compiled it, in the engine's own words.
-        convolutions, convolutions_expected, convolutions_int8: all of them; those that ought to run on integers;
-            those that did.
-        macs, macs_int8: multiply-accumulates of one picture, and those of them in integer convolutions.
-        pictures: how many the rest was measured on; 0 if the file was not run, and the rest is None.
-        parity: rms(engine - float) / rms(fakequant - float) of the heatmaps' logits: 1 if the engine is as far from
-            float as the fake-quantized network is. None of a float file.
-        distance: rms(engine - fakequant) / rms(fakequant - float) of the heatmaps; None of a float file.
-        sqnr_db: of the engine's heatmaps against the float network's, in dB.
-        drift_median_px, drift_mean_px, drift_max_px: how far the engine's keypoints are from the float network's, in
-            pixels of the network input, where the float network is certain.
-        versions: of the packages that made the file.
-    """
+    """Measurements read back from the engine right after a file was built."""
 
     file: str
+    """Name of the model file."""
     digest: str
+    """SHA-256 of the file, including its weights."""
     bytes: int
-    quantization: str
+    """Size of the file in bytes, including its weights."""
+    precision: Precision
+    """Precision of the file: ``fp32``, ``fp16`` or ``int8``."""
     engine: str
+    """Name and version of the engine that compiled the file."""
     device: str
+    """Device that ran it, as the engine calls it."""
     convolutions: int
+    """Number of convolutions."""
     convolutions_expected: int
+    """Number of convolutions that should run in int8."""
     convolutions_int8: int
+    """Number of convolutions that did run in int8."""
     macs: int
+    """Multiply-accumulates of all convolutions for one picture."""
     macs_int8: int
+    """Multiply-accumulates of the int8 convolutions for one picture."""
     pictures: int
+    """Number of pictures the fields below were measured on. If 0, the file was not run and they are None."""
     parity: float | None
+    """rms(engine - float) / rms(fakequant - float) of the heatmap logits. 1 if the engine is as far from float as the
+    fake-quantized network is. None for a float file."""
     distance: float | None
+    """rms(engine - fakequant) / rms(fakequant - float) of the heatmaps. None for a float file."""
     sqnr_db: float | None
+    """Signal-to-quantization-noise ratio of the engine's heatmaps to the float network's, in dB."""
     drift_median_px: float | None
+    """Median distance of the engine's keypoints from the float network's, in network input pixels, where the float
+    network is confident."""
     drift_mean_px: float | None
+    """Mean of the same distance."""
     drift_max_px: float | None
+    """Maximum of the same distance."""
     versions: dict[str, str] = field(default_factory=dict)
+    """Versions of the packages that made the file."""
+    extra: dict[str, Any] = field(default_factory=dict)
+    """Optional fields of a newer release, kept and written back."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON values. ``from_dict`` is the inverse."""
+        return pack_record(self, FORMAT)
+
+    @classmethod
+    def from_dict(cls, values: Any) -> Certificate:
+        """Build a certificate from the output of to_dict.
+
+        Unknown fields that the file lists as ``optional`` are kept in ``extra``. Raises SpecError for other unknown
+        fields, and TypeError for missing ones.
+        """
+        known = {item.name for item in dataclasses.fields(cls)}
+        certificate = cls(**unpack_record(values, known, FORMAT, "certificate"))
+        check_types(certificate)
+        return certificate
 
     def save(self, model: Path) -> Path:
-        """Write it beside the model file; return where."""
+        """Write the certificate beside the model file and return its path."""
         path = certificate_path(model)
-        path.write_text(json.dumps(dataclasses.asdict(self), indent=1) + "\n")
+        path.write_text(json.dumps(self.to_dict(), indent=1) + "\n")
         return path
 
 
 def certificate_path(model: Path) -> Path:
-    """Where the certificate of a model file lies: ``a.certificate.json`` of ``a.xml``, else with the whole name.
+    """Return the path of a model file's certificate: ``a.certificate.json`` for ``a.xml``, ``.onnx`` keeps its suffix.
 
     >>> [certificate_path(Path(name)).name for name in ("a.xml", "a.onnx")]
     ['a.certificate.json', 'a.onnx.certificate.json']
@@ -75,33 +97,37 @@ def certificate_path(model: Path) -> Path:
 
 
 def read_certificate(model: Path) -> Certificate | None:
-    """Return the certificate that lies beside a model file, None if there is none.
+    """Return the certificate beside a model file, or None if there is none.
 
-    Raises ModelFileError if what lies there is no certificate, or that of another file.
+    Raises:
+        ModelFileError: The certificate cannot be read, or belongs to another file.
+        MissingFileError: A part of the model is missing.
     """
     path = certificate_path(model)
     if not path.is_file():
         return None
     try:
-        values: dict[str, Any] = json.loads(path.read_text())
-        certificate = Certificate(**values)
-    except (ValueError, TypeError) as error:
-        raise ModelFileError(f"{path} is no certificate: {error}") from None
+        certificate = Certificate.from_dict(json.loads(path.read_text()))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ModelFileError(f"{path} cannot be read as a certificate: {error}") from None
     if certificate.digest != digest(model):
-        raise ModelFileError(f"{path} belongs to another {model.name}; build the file again, or remove {path.name}")
+        raise ModelFileError(f"{path} is not for this {model.name}; build the file again, or remove {path.name}")
     return certificate
 
 
 def digest(model: Path) -> str:
-    """SHA-256 of a model file and, of an OpenVINO file, of the weights beside it; MissingFileError without a part."""
+    """Return the SHA-256 of a model file, including the weights beside an OpenVINO file.
+
+    Raises MissingFileError if a part is missing.
+    """
     total = hashlib.sha256()
     for part in parts(model):
         if not part.is_file():
-            raise MissingFileError(f"{part} is not there; copy or build {model.name} again")
+            raise MissingFileError(f"{part} does not exist; copy or build {model.name} again")
         total.update(part.read_bytes())
     return total.hexdigest()
 
 
 def parts(model: Path) -> list[Path]:
-    """The files that make up a model."""
+    """Return the files that make up a model."""
     return [model, model.with_suffix(".bin")] if model.suffix == ".xml" else [model]

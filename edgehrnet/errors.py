@@ -1,4 +1,4 @@
-"""Every error of the project in one tree, and the check that refuses misspelt keywords.
+"""Define the errors of the project, and a check that refuses misspelled keywords.
 
 ::
 
@@ -10,7 +10,7 @@
     │       ├── MissingImageError  (also FileNotFoundError)
     │       ├── CorruptImageError  not a picture, truncated, or empty
     │       └── ImageSizeError     too small, too large, or a decompression bomb
-    ├── SpecError              (also ValueError)  a ModelSpec contradicts itself or cannot be read
+    ├── SpecError              (also ValueError)  a ModelSpec is inconsistent or cannot be read
     ├── UnsupportedError       the model has no such output or task
     └── UnknownKeywordError    (also TypeError)   names the nearest keyword
 """
@@ -75,11 +75,11 @@ class ImageError(InputError):
 
 
 class MissingImageError(ImageError, FileNotFoundError):
-    """There is no such picture."""
+    """The picture does not exist."""
 
 
 class CorruptImageError(ImageError):
-    """The bytes are no picture, or only a part of one."""
+    """The data is not a picture, or is truncated."""
 
 
 class ImageSizeError(ImageError):
@@ -87,19 +87,19 @@ class ImageSizeError(ImageError):
 
 
 class SpecError(EdgeHRNetError, ValueError):
-    """A ModelSpec contradicts itself or cannot be read."""
+    """A ModelSpec is inconsistent or cannot be read."""
 
 
 class UnsupportedError(EdgeHRNetError):
-    """This model has no such output or task."""
+    """The model has no such output or task."""
 
 
 class UnknownKeywordError(EdgeHRNetError, TypeError):
-    """A keyword argument that does not exist."""
+    """The keyword argument does not exist."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the half sentence that helps after a misspelt name.
+    """Return the nearest known name and all accepted ones, for the end of an error message.
 
     >>> nearest("devise", ["device", "threads"])
     "did you mean 'device'? accepted: device, threads"
@@ -123,7 +123,13 @@ def check_keywords(function: Callable[P, R]) -> Callable[P, R]:
     """
     parameters = inspect.signature(function).parameters
     accepted = {name for name, p in parameters.items() if p.kind is not inspect.Parameter.POSITIONAL_ONLY}
-    shown = {name for name in accepted if parameters[name].kind is inspect.Parameter.KEYWORD_ONLY}
+    # Leave out required arguments, which are passed by position.
+    required = inspect.Parameter.empty
+    shown = {
+        n
+        for n in accepted
+        if parameters[n].kind is inspect.Parameter.KEYWORD_ONLY or parameters[n].default is not required
+    }
     title = function.__qualname__.removesuffix(".__init__")
 
     @functools.wraps(function)

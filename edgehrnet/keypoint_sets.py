@@ -1,4 +1,4 @@
-"""The keypoints that published networks answer with, as rows of data."""
+"""Define the keypoint sets of published networks."""
 
 from __future__ import annotations
 
@@ -7,19 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class KeypointSet:
-    """What a data set calls its keypoints; the fields are those of ModelSpec.
-
-    Attributes:
-        names: in channel order.
-        skeleton: index pairs to draw.
-        flip_pairs: indices that swap in a mirrored picture.
-        sigmas: COCO's per-keypoint constants, empty if there are none.
-    """
+    """Keypoints of a data set. The fields have the meaning of those of ModelSpec."""
 
     names: tuple[str, ...]
+    """Keypoint names in channel order."""
     skeleton: tuple[tuple[int, int], ...]
+    """Pairs of keypoint indices to connect in drawings."""
     flip_pairs: tuple[tuple[int, int], ...]
+    """Pairs of keypoint indices to swap in a mirrored picture."""
     sigmas: tuple[float, ...] = ()
+    """COCO's per-keypoint constants. Empty if there are none."""
 
 
 COCO_PERSON = KeypointSet(
@@ -33,7 +30,7 @@ COCO_PERSON = KeypointSet(
         *((7, 9), (8, 10), (1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6)),
     ),
     flip_pairs=((1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12), (13, 14), (15, 16)),
-    # How far annotators differ, per square root of area (COCO keypoint evaluation).
+    # Standard deviation between annotators, per square root of area (COCO keypoint evaluation).
     sigmas=(
         *(0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072),
         *(0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089),
@@ -53,4 +50,4 @@ MPII_PERSON = KeypointSet(
     flip_pairs=((0, 5), (1, 4), (2, 3), (10, 15), (11, 14), (12, 13)),
 )
 
-BY_COUNT = {len(found.names): found for found in (COCO_PERSON, MPII_PERSON)}
+BY_COUNT = {len(keypoint_set.names): keypoint_set for keypoint_set in (COCO_PERSON, MPII_PERSON)}

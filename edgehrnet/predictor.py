@@ -1,9 +1,8 @@
-"""Predictor: a file in, pictures in, keypoints out. Glue only; each stage has its own module."""
+"""Run a model file on pictures and return keypoints."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -15,50 +14,50 @@ from numpy.typing import ArrayLike, NDArray
 
 import runtimes
 from edgehrnet.certificate import read_certificate
-from edgehrnet.decoding import locate, sigmoid
+from edgehrnet.clock import Clock
+from edgehrnet.decoding import heights
 from edgehrnet.decoding.flipping import average, mirror
-from edgehrnet.errors import (
-    DeviceError,
-    EdgeHRNetError,
-    InputError,
-    MissingSpecError,
-    SpecError,
-    check_keywords,
-    nearest,
-)
-from edgehrnet.outputs import check_outputs, heatmaps_name, renamed
-from edgehrnet.picture.letterbox import check_input_size
+from edgehrnet.errors import ClosedError, DeviceError, EdgeHRNetError, InputError, MissingSpecError, check_keywords
+from edgehrnet.opening import Arguments, ModelInfo, check_arguments, embedded_spec, load_checkpoint, read_spec
+from edgehrnet.outputs import check_outputs, decode_outputs, heatmaps_name, renamed
 from edgehrnet.picture.sources import frames, read_image
-from edgehrnet.preparation import formatted, prepare
+from edgehrnet.preparation import as_xywh, formatted, prepare
 from edgehrnet.result import Keypoints, Result
-from edgehrnet.selfcheck import Report, compare
+from edgehrnet.selfcheck import SelfCheck, compare, has_size_of
 from edgehrnet.shipped import model_path
-from edgehrnet.spec import DECODE_METHODS, ModelSpec
+from edgehrnet.spec import ModelSpec
+from runtimes.base import Runtime
 
 
 class Predictor:
-    """Runs one model file.
+    """A loaded model file.
 
-    ``path``: the file, or the name of a model that ships, such as ``document-corners``. ``device``, by what the file
-    is; None is the first one named, and an absent one raises:
+    Several threads may share a Predictor. Their inferences take turns. Pickling stores the arguments and opens the
+    file again. ``close()`` or ``with`` releases the engine.
+
+    Args:
+        path: The file, or the name of a model that ships with the package, such as ``document-corners``.
+        device: Where to run. None is the first device listed below. A device that is absent raises DeviceError.
+            On any device except a CPU, opening runs the file's golden picture and compares the output with that of
+            the float network, unless ``input_size`` differs from the file's.
+        input_size: Network input (height, width) in pixels, multiples of 32. None is the file's size. Only ``.xml``
+            and ``.pt`` files accept another size.
+        threads: Number of CPU threads.
+        decode: One of `spec.DECODE_METHODS`. None is the file's method.
+        cache_dir: An existing folder for compiled files.
+        spec: Replaces the file's spec: a ModelSpec, a dictionary, or the path of a JSON file. Required for files of
+            other projects. Input size, channels and format are read from the file.
+        target: Only for ``.pt`` files. None runs the float network. ``openvino``, ``onnx`` or ``tensorrt`` runs the
+            fake-quantized network with the ranges that the checkpoint has for this engine.
+        flip_test: Also run the mirrored picture and decode the mean of both. Takes twice the time and is slightly more
+            accurate.
+
+    Devices:
 
     - OpenVINO ``.xml``: ``cpu``, ``gpu``, ``gpu.1``, ``npu``, ``auto``
     - ONNX ``.onnx``: ``cpu``, ``cuda``, ``cuda:1``, ``tensorrt``, ``openvino``, ``openvino:gpu``
     - TensorRT ``.engine``, ``.plan``: ``cuda``, ``cuda:1``
-    - a checkpoint ``.pt``, which torch runs: ``cpu``, ``cuda``, ``cuda:1``
-
-    Anything but a CPU first has to answer the picture that the file carries as the float network did, or raises.
-
-    ``input_size``: (height, width), multiples of 32; None keeps the file's, and only ``.xml`` and ``.pt`` take another.
-    ``threads``: CPU threads. ``decode``: one of `spec.DECODE_METHODS`; None is the file's own. ``cache_dir``: an
-    existing folder for compiled files. ``spec``: for a file that carries none, such as one of another project's: what
-    it reads is seen from the file, everything else is the spec's. ``target``: of a ``.pt`` alone: None runs the float
-    network; ``openvino``, ``onnx`` or ``tensorrt`` the one that rounds as INT8 does, with the ranges that the
-    checkpoint has for this engine. ``flip_test``: run the mirrored picture too, and decode the mean of both (twice the
-    time, a little more accurate).
-
-    May be shared between threads, whose inferences take turns; pickles as its arguments; ``close()`` or ``with``
-    releases everything.
+    - PyTorch checkpoint ``.pt``: ``cpu``, ``cuda``, ``cuda:1``
     """
 
     @check_keywords
@@ -71,77 +70,94 @@ class Predictor:
         threads: int | None = None,
         decode: str | None = None,
         cache_dir: str | Path | None = None,
-        spec: ModelSpec | None = None,
+        spec: ModelSpec | Mapping[str, Any] | str | Path | None = None,
         target: str | None = None,
         flip_test: bool = False,
     ) -> None:
         if not isinstance(path, str | Path):
-            raise InputError(f"path={path!r}: a model file's path, as text or Path, or a shipped model's name")
-        if input_size is not None:
-            check_input_size(input_size)
-            input_size = (int(input_size[0]), int(input_size[1]))
-        if spec is not None and not isinstance(spec, ModelSpec):
-            raise SpecError(f"spec is {type(spec).__name__}; pass a ModelSpec, such as ModelSpec.from_dict(...)")
-        if threads is not None and (not isinstance(threads, int) or isinstance(threads, bool) or threads < 1):
-            raise InputError(f"threads={threads!r}; a whole number of at least 1, or None")
-        if decode is not None and decode not in DECODE_METHODS:
-            raise InputError(f"decode={decode!r}; {nearest(decode, DECODE_METHODS)}")
-        self.path = model_path(path)
-        self._is_checkpoint = self.path.suffix.lower() == ".pt"
-        if target is not None and not self._is_checkpoint:
-            raise InputError(
-                f"target={target!r}: for a .pt checkpoint alone; {path} runs as it was built, leave it out"
-            )
-        self._arguments = {
+            raise InputError(f"path={path!r}; pass the path of a model file, or the name of a shipped model")
+        arguments: Arguments = {
             "device": device,
             "input_size": input_size,
             "threads": threads,
             "decode": decode,
             "cache_dir": cache_dir,
-            "spec": spec,
+            "spec": read_spec(spec),
             "target": target,
             "flip_test": flip_test,
         }
-        loader = partial(_load_checkpoint, target=target) if self._is_checkpoint else None
-        self._runtime = runtimes.load(
-            self.path, device, input_size=input_size, threads=threads, cache_dir=cache_dir, loader=loader
+        self._open(model_path(path), arguments)
+        golden = self.spec.golden
+        # Another input size has other heatmaps, which the golden pair cannot be compared with.
+        comparable = golden is not None and (input_size is None or has_size_of(golden, self.spec))
+        if comparable and self._runtime.describe().device.upper() != "CPU":
+            self._check_device()
+
+    def _open(self, path: Path, arguments: Arguments) -> None:
+        """Load the engine and check that its outputs match the spec."""
+        self.path, self._closed = path, False
+        self._is_checkpoint = path.suffix.lower() == ".pt"
+        self._arguments = check_arguments(path, self._is_checkpoint, arguments)
+        self._engine = runtimes.load(
+            path,
+            arguments["device"],
+            input_size=self._arguments["input_size"],
+            threads=arguments["threads"],
+            cache_dir=arguments["cache_dir"],
+            loader=partial(load_checkpoint, target=arguments["target"]) if self._is_checkpoint else None,
         )
-        described = self._runtime.describe()
+        described = self._engine.describe()
+        size = described.input
         try:
-            read = described.input
-            self.spec = (spec or _own_spec(self.path, described.metadata)).replace(
-                input_size=read.size, channels=read.channels, input_format=read.format
+            self.spec = (arguments["spec"] or embedded_spec(path, described.metadata)).replace(
+                input_size=size.size, channels=size.channels, input_format=size.format
             )
             self._heatmaps = heatmaps_name(described.outputs, self.spec)
             shapes = renamed(described.outputs, self._heatmaps)
-            check_outputs(self.path, self.spec, decode or self.spec.decode, shapes)
+            check_outputs(path, self.spec, arguments["decode"] or self.spec.decode, shapes)
         except EdgeHRNetError:
-            self._runtime.close()
+            self._engine.close()
             raise
-        self._decode, self._flip_test = decode, flip_test
-        if described.device.upper() != "CPU" and self.spec.golden is not None:
-            self._check_device()
+
+    @property
+    def _runtime(self) -> Runtime:
+        if self._closed:
+            raise ClosedError(f"the Predictor for {self.path} is closed; make a new one")
+        return self._engine
 
     @overload
-    def predict(self, image: list[Any], *, boxes: Any = ..., color: str = ...) -> list[Result]: ...
+    def predict(
+        self, image: list[Any], *, boxes: Any = ..., box_format: str = ..., color: str = ...
+    ) -> list[Result]: ...
     @overload
-    def predict(self, image: Any, *, boxes: Any = ..., color: str = ...) -> Result: ...
+    def predict(self, image: Any, *, boxes: Any = ..., box_format: str = ..., color: str = ...) -> Result: ...
     @check_keywords
-    def predict(self, image: Any, *, boxes: Any = None, color: str = "rgb") -> Result | list[Result]:
-        """Find the keypoints of one picture, or of each picture of a list.
+    def predict(
+        self, image: Any, *, boxes: Any = None, box_format: str = "xywh", color: str = "rgb"
+    ) -> Result | list[Result]:
+        """Find the keypoints of one picture, or of each picture in a list.
 
-        See ``sources.read_image`` for what a picture may be; ``color`` is the channel order of arrays. ``boxes``:
-        ``(N, 4)`` x, y, width, height in pixels of the picture, one for each instance; of a list of pictures, a list
-        of as many. A network for crops takes boxes, and without them looks at the picture as a whole.
+        Args:
+            image: A picture, see ``sources.read_image``, or a list of pictures.
+            boxes: ``(N, 4)`` boxes in pixels of the picture, one per instance. For a list of pictures, a list with one
+                such array or None per picture. Only for networks that take crops. Without boxes such a network takes
+                the whole picture.
+            box_format: ``xywh`` is left, top, width, height. ``xyxy`` is left, top, right, bottom.
+            color: Channel order of arrays, ``rgb`` or ``bgr``.
+
+        Returns:
+            A Result for one picture, a list of Results for a list.
         """
         if not isinstance(image, list):
-            return self._predict_one(image, boxes, color)
+            return self._predict_one(image, as_xywh(boxes, box_format), color)
         if boxes is not None and len(boxes) != len(image):
             raise InputError(
-                f"boxes for {len(boxes)} pictures, and {len(image)} pictures: of each picture its own (N, 4)"
+                f"got boxes for {len(boxes)} pictures but {len(image)} pictures; pass one (N, 4) array per picture"
             )
         each = [None] * len(image) if boxes is None else boxes
-        return [self._predict_one(item, own, color) for item, own in zip(image, each, strict=True)]
+        return [
+            self._predict_one(item, as_xywh(rows, box_format), color) for item, rows in zip(image, each, strict=True)
+        ]
 
     __call__ = predict
 
@@ -149,54 +165,59 @@ class Predictor:
     def stream(self, source: Any, *, color: str = "rgb") -> Iterator[Result]:
         """Yield a Result for each picture of a folder, a glob pattern or an iterable, one at a time.
 
-        A picture that cannot be read raises, which ends a generator; to go on after it, loop over
+        A picture that cannot be read raises ImageError and ends the generator. To continue after it, loop over
         ``sources.frames`` and call predict, as ``samples/folder.py`` does.
         """
         for image in frames(source):
             yield self._predict_one(image, None, color)
 
     def warmup(self) -> None:
-        """Run once on a blank input, so that the first picture takes no longer than the next."""
+        """Run once on a blank input, so that the first picture does not take longer than the next."""
         self._runtime.run(self._runtime.describe().input.blank())
 
-    def info(self) -> dict[str, Any]:
-        """Return what is loaded: file, engine, device, sizes, outputs, spec without its golden pair, certificate.
+    def info(self) -> ModelInfo:
+        """Return facts about the loaded file: engine, device, sizes, outputs, spec and certificate.
 
-        ``certificate`` is what the file's maker read back from the engine, None if none lies beside the file. Raises
-        ModelFileError if the one that does belongs to another file.
+        Raises ModelFileError if the certificate beside the file belongs to another file.
         """
-        description = self._runtime.describe()
-        described = asdict(description) | {"input_size": description.input_size}
-        del described["metadata"]
-        spec = self.spec.replace(golden=None).to_dict()
-        # What lies beside a checkpoint under its name is that of a file made from it.
+        described = self._runtime.describe()
+        # A certificate with the name of a checkpoint belongs to a file made from it.
         certificate = None if self._is_checkpoint else read_certificate(self.path)
         return {
             "file": str(self.path),
-            **described,
-            "spec": spec,
+            "engine": described.engine,
+            "version": described.version,
+            "device": described.device,
+            "input": asdict(described.input),
+            "input_size": described.input_size,
+            "outputs": dict(described.outputs),
+            "settings": dict(described.settings),
+            "spec": self.spec.replace(golden=None).to_dict(),
             "golden": self.spec.golden is not None,
-            "certificate": None if certificate is None else asdict(certificate),
+            "certificate": None if certificate is None else certificate.to_dict(),
         }
 
-    def selfcheck(self) -> Report:
-        """Run the picture that the file carries and compare with what the float network gave for it.
+    def selfcheck(self) -> SelfCheck:
+        """Run the file's golden picture and compare with the float network's output.
 
-        Runs at the file's own input size and decodes as the file says, whatever this Predictor was given. Raises
-        MissingSpecError if the file has no golden pair.
+        Uses the file's input size and decoding method and no flip test, regardless of this Predictor's arguments.
+        Raises MissingSpecError if the file has no golden pair.
         """
+        device = self._runtime.describe().device
         golden = self.spec.golden
         if golden is None:
-            raise MissingSpecError(f"{self.path} carries no golden pair; files made by python -m quant.export do")
-        own = {"input_size": None, "decode": None}
-        if any(self._arguments[name] is not None for name in own):
-            with Predictor(self.path, **{**self._arguments, **own}) as checker:  # type: ignore[arg-type]
-                return checker.selfcheck()
-        return compare(golden, self.predict(golden.image()), self._runtime.describe().device)
+            raise MissingSpecError(f"{self.path} has no golden pair; python -m quant.export writes files that do")
+        if self._arguments["input_size"] is None or has_size_of(golden, self.spec):
+            return compare(golden, self._predict_one(golden.image(), None, "rgb", as_built=True), device)
+        other = Predictor.__new__(Predictor)
+        other._open(self.path, {**self._arguments, "input_size": None})
+        with other:
+            return other.selfcheck()
 
     def close(self) -> None:
-        """Release the engine; using the Predictor afterwards raises ClosedError."""
-        self._runtime.close()
+        """Release the engine. Later calls of other methods raise ClosedError."""
+        self._closed = True
+        self._engine.close()
 
     def __enter__(self) -> Predictor:
         return self
@@ -214,47 +235,37 @@ class Predictor:
         return f"Predictor({str(self.path)!r}, {self.spec.name}, input {height}x{width})"
 
     def _check_device(self) -> None:
-        """Raise DeviceError unless the device answers the file's own picture as the float network did.
-
-        Not on CPUs, where the files are built and certified.
-        """
+        """Raise DeviceError unless the golden picture gives the float network's output on this device."""
         try:
-            report = self.selfcheck()
+            check = self.selfcheck()
         except EdgeHRNetError:
             self.close()
             raise
-        if not report.passed:
+        if not check.passed:
             self.close()
             raise DeviceError(
-                f"{report.device} does not compute what {self.path} should: on its own picture, keypoints are off by "
-                f"{report.max_px:.1f} px of the network input, correlation {report.correlation:.3f}; "
+                f"{check.device} computes a wrong output for {self.path}: on its golden picture, keypoints are off by "
+                f"{check.max_px:.1f} px of the network input, and the heatmap correlation is {check.correlation:.3f}; "
                 "use another device, or a file of another precision"
             )
 
-    def _predict_one(self, image: Any, boxes: ArrayLike | None, color: str) -> Result:
-        clock = _Clock()
+    def _predict_one(self, image: Any, boxes: ArrayLike | None, color: str, *, as_built: bool = False) -> Result:
+        """Return the Result of one picture. ``as_built`` ignores the arguments ``decode`` and ``flip_test``."""
+        clock = Clock()
         picture = read_image(image, color)
         clock.lap("read")
         inputs, transforms = prepare(picture, self.spec, boxes)
         clock.lap("letterbox" if self.spec.crop is None else "crop")
-        outputs = self._run(inputs)
+        outputs = self._run(inputs, flip_test=self._arguments["flip_test"] and not as_built)
         clock.lap("inference")
-        heatmaps, offsets = outputs.pop("heatmaps"), outputs.pop("offsets", None)
-        shape = (len(transforms), len(self.spec.keypoints))
-        xy, conf = np.zeros((*shape, 2)), np.zeros(shape, np.float32)
-        for n, transform in enumerate(transforms):
-            own = None if offsets is None else offsets[n]
-            sdf = outputs["sdf"][n] if "sdf" in outputs else None
-            xy[n], conf[n], order = locate(heatmaps[n], own, self.spec, transform, self._decode, sdf=sdf)
-            heatmaps[n] = heatmaps[n, order]
-            if own is not None:
-                own[...] = own[(2 * order[:, None] + [0, 1]).ravel()]
-        features = outputs.pop("hf", None)
+        xy, conf = decode_outputs(outputs, self.spec, transforms, None if as_built else self._arguments["decode"])
+        heatmaps, offsets, features = (outputs.pop(name, None) for name in ("heatmaps", "offsets", "hf"))
+        assert heatmaps is not None
         if features is not None and self.spec.layout("hf") == "NHWC":
             features = features.transpose(0, 3, 1, 2)
         clock.lap("decode")
         return Result(
-            keypoints=Keypoints(xy, conf, (picture.shape[1], picture.shape[0]), self.spec.keypoints),
+            keypoints=Keypoints(xy, conf, (picture.shape[0], picture.shape[1]), self.spec.keypoints),
             heatmaps=heatmaps,
             offsets=offsets,
             hf=features,
@@ -266,49 +277,18 @@ class Predictor:
             spec=self.spec,
         )
 
-    def _run(self, inputs: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        """Run N inputs; ``heatmaps`` are heights then, the mean with those of mirrored inputs if that is wanted."""
+    def _run(self, inputs: NDArray[np.uint8], *, flip_test: bool) -> dict[str, NDArray[np.float32]]:
+        """Run N inputs and return the outputs by name, with ``heatmaps`` as peak values, not logits."""
         outputs = self._named(self._runtime.run(formatted(inputs, self.spec)))
-        if not self._flip_test:
+        if not flip_test:
             return outputs
         mirrored = self._named(self._runtime.run(formatted(mirror(inputs), self.spec)))
         return outputs | average(outputs, mirrored, self.spec)
 
     def _named(self, outputs: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
         outputs = renamed(outputs, self._heatmaps)
-        if self.spec.heatmap_values == "logits":
-            outputs["heatmaps"] = sigmoid(outputs["heatmaps"])
-        return outputs
+        return outputs | {"heatmaps": heights(outputs["heatmaps"], self.spec)}
 
 
-class _Clock:
-    """Milliseconds between laps."""
-
-    def __init__(self) -> None:
-        self.ms: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, stage: str) -> None:
-        now = time.perf_counter()
-        self.ms[stage] = (now - self._last) * 1000
-        self._last = now
-
-
-def _load_checkpoint(path: Path, target: str | None) -> Any:
-    # The one way from here to torch; runtimes.torch, which calls this, has made sure that it is installed.
-    from edgehrnet.models.deploy.loading import load_deployed
-
-    return load_deployed(path, target)
-
-
-def _reopen(path: Path, arguments: dict[str, Any]) -> Predictor:
+def _reopen(path: Path, arguments: Arguments) -> Predictor:
     return Predictor(path, **arguments)
-
-
-def _own_spec(path: Path, metadata: str | None) -> ModelSpec:
-    if metadata is None:
-        raise MissingSpecError(
-            f"{path} does not say how to prepare its input and read its output; "
-            "pass spec=ModelSpec(...), or export it with python -m quant.export"
-        )
-    return ModelSpec.from_json(metadata)

@@ -1,4 +1,4 @@
-"""Picture, and boxes if any -> network inputs, and the maps back. One function for training, calibration, runtime."""
+"""Turn a picture and its boxes into network inputs. Training, calibration and runtime share this code."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edgehrnet.errors import InputError, UnsupportedError
+from edgehrnet.errors import InputError, UnsupportedError, nearest
 from edgehrnet.picture.crops import MARGIN, Crop, crop, whole_picture_box
 from edgehrnet.picture.letterbox import Letterbox, letterbox
 from edgehrnet.spec import ModelSpec
 
 Transform: TypeAlias = Letterbox | Crop
+BOX_FORMATS = ("xywh", "xyxy")
 
 
 def prepare(
@@ -23,15 +24,25 @@ def prepare(
     rotation: float = 0.0,
     scale: float = 1.0,
 ) -> tuple[NDArray[np.uint8], tuple[Transform, ...]]:
-    """Make the N network inputs of one picture: ``(N, height, width, 4)`` u8 RGB + mask, and their transforms.
+    """Make the N network inputs of one picture.
 
-    ``image`` is ``(H, W, 3)`` u8 RGB, ``boxes`` ``(N, 4)`` x, y, width, height in its pixels, as COCO has them. A
-    network for crops looks at everything if there are none; one for whole pictures takes none: UnsupportedError.
-    ``rotation`` in degrees and ``scale`` vary every crop, for augmentation; see Crop.
+    Args:
+        image: ``(H, W, 3)`` u8 RGB.
+        spec: The spec of the network.
+        boxes: ``(N, 4)`` xywh in pixels of the picture, as in COCO. Without boxes a network for crops takes the whole
+            picture.
+        rotation: Degrees by which every crop is turned, for augmentation. See `Crop`.
+        scale: Factor by which every crop is enlarged, for augmentation.
+
+    Returns:
+        ``(N, height, width, 4)`` u8 RGB + mask, and the N transforms from picture to input.
+
+    Raises:
+        UnsupportedError: The network takes whole pictures and boxes were given.
     """
     if spec.crop is None:
         if boxes is not None:
-            raise UnsupportedError(f"{spec.name!r} looks at whole pictures; leave out boxes, or pass it cut-outs")
+            raise UnsupportedError(f"{spec.name!r} takes whole pictures; leave out boxes, or pass cropped pictures")
         pixels, box = letterbox(image, spec.input_size)
         return pixels[None], (box,)
     rows = [None] if boxes is None else check_boxes(boxes)
@@ -45,7 +56,7 @@ def prepare(
 def fit_crop(
     image: NDArray[np.uint8], spec: ModelSpec, box: ArrayLike | None, *, rotation: float = 0.0, scale: float = 1.0
 ) -> Crop:
-    """Return the crop of a box x, y, width, height, `MARGIN` times as large; without a box, of the whole picture."""
+    """Return the crop of a box xywh, enlarged by `MARGIN`, or of the whole picture if there is no box."""
     assert spec.crop is not None
     height, width = image.shape[:2]
     x, y, w, h = whole_picture_box(width, height) if box is None else np.asarray(box, np.float64).tolist()
@@ -54,26 +65,50 @@ def fit_crop(
     return Crop.fit((x, y, w, h), size, spec.input_size, spec.crop, margin=margin, rotation=rotation, scale=scale)
 
 
+def as_xywh(boxes: ArrayLike | None, box_format: str) -> NDArray[np.float64] | None:
+    """Return boxes of either format as ``(N, 4)`` xywh: left, top, width, height.
+
+    >>> as_xywh([[10, 20, 40, 60]], "xyxy").tolist()
+    [[10.0, 20.0, 30.0, 40.0]]
+    """
+    if box_format not in BOX_FORMATS:
+        raise InputError(f"box_format={box_format!r}; {nearest(str(box_format), BOX_FORMATS)}")
+    if boxes is None:
+        return None
+    if box_format == "xywh":
+        return check_boxes(boxes)
+    corners = _box_array(boxes)
+    try:
+        return check_boxes(np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1))
+    except InputError as error:
+        raise InputError(f"{error} (converted from xyxy: left, top, right, bottom)") from None
+
+
 def check_boxes(boxes: ArrayLike) -> NDArray[np.float64]:
-    """Return boxes as ``(N, 4)``; InputError unless all are finite and have an area."""
+    """Return boxes xywh as ``(N, 4)``. Raise InputError unless all are finite and have an area."""
+    found = _box_array(boxes)
+    wrong = ~(np.isfinite(found).all(axis=1) & (found[:, 2:] > 0).all(axis=1))
+    if wrong.any():
+        first = int(wrong.argmax())
+        raise InputError(
+            f"boxes[{first}] = {found[first].tolist()}; xywh must be finite, and width and height larger than 0"
+        )
+    return found
+
+
+def _box_array(boxes: ArrayLike) -> NDArray[np.float64]:
     try:
         found = np.asarray(boxes, np.float64)
     except (TypeError, ValueError):
         found = np.full(1, np.nan)
     found = found.reshape(0, 4) if found.size == 0 else found
     if found.ndim != 2 or found.shape[1] != 4:
-        raise InputError(
-            "boxes: (N, 4) numbers, x, y, width, height in pixels of the picture; one box is [[x, y, w, h]]"
-        )
-    wrong = ~(np.isfinite(found).all(axis=1) & (found[:, 2:] > 0).all(axis=1))
-    if wrong.any():
-        first = int(wrong.argmax())
-        raise InputError(f"boxes[{first}] = {found[first].tolist()}: x, y, width, height; finite, and larger than 0")
+        raise InputError("boxes must be (N, 4) numbers in pixels of the picture; one box is [[x, y, w, h]]")
     return found
 
 
 def formatted(inputs: NDArray[np.uint8], spec: ModelSpec) -> NDArray[Any]:
-    """Bring ``(N, H, W, 4)`` u8 RGB + mask into the form that the file reads; see ModelSpec.
+    """Convert ``(N, H, W, 4)`` u8 RGB + mask to the file's input format, see ModelSpec.
 
     ``float NCHW`` is ``(u8 / 255 - mean) / std``, RGB, float32.
     """

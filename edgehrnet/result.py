@@ -1,10 +1,11 @@
-"""What predict() returns: keypoints in picture pixels, and everything they came from, in frozen dataclasses."""
+"""Hold the output of predict(): keypoints in picture pixels and the arrays they were decoded from."""
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,24 +31,36 @@ Array = NDArray[np.float32]
 class Keypoints:
     """Keypoints of N instances with K names each.
 
-    ``xy (N, K, 2)``: x, y in pixels of the picture, always finite, perhaps a little outside it; pixel centers are
-    integers. ``conf (N, K)``: 0..1, of linear heatmaps (ModelSpec.heatmap_values) any height from 0; absence shows here
-    alone. ``size``: (width, height) of the picture. ``names``: K.
+    ``len(keypoints)`` is N. ``keypoints[n]`` and slices return Keypoints of the chosen instances, so that
+    ``keypoints[0].xy`` is ``(1, K, 2)``.
 
-    >>> k = Keypoints(np.array([[[9.0, 4.0]]]), np.array([[0.9]], np.float32), (10, 5), ("tip",))
-    >>> k.xyn.tolist(), len(k)
-    ([[[0.9, 0.8]]], 1)
+    >>> k = Keypoints(np.array([[[9.0, 4.0]]]), np.array([[0.9]], np.float32), (5, 10), ("tip",))
+    >>> k.xyn.tolist(), len(k), k[0].xy.shape
+    ([[[0.9, 0.8]]], 1, (1, 1, 2))
     """
 
     xy: Points
+    """``(N, K, 2)`` x, y in pixels of the picture. Always finite, possibly slightly outside the picture. Pixel centers
+    are integers."""
     conf: Array
+    """``(N, K)`` confidence, at least 0. The probability that the keypoint is at this position if the spec has a
+    calibration (ModelSpec.confidence), else the peak value of the heatmap: 0..1 for logits, not limited to 1 for linear
+    heatmaps. A low value is the only sign of an absent keypoint."""
     size: tuple[int, int]
+    """(height, width) of the picture in pixels."""
     names: tuple[str, ...]
+    """K keypoint names."""
 
     @property
     def xyn(self) -> Points:
         """``xy`` divided by the picture's width and height."""
-        return self.xy / self.size
+        return self.xy / self.size[::-1]
+
+    def __getitem__(self, index: int | slice | NDArray[Any]) -> Keypoints:
+        rows = slice(index, index + 1 or None) if isinstance(index, int) else index
+        if isinstance(index, int) and not -len(self) <= index < len(self):
+            raise IndexError(f"instance {index} of {len(self)}")
+        return replace(self, xy=self.xy[rows], conf=self.conf[rows])
 
     def __len__(self) -> int:
         return len(self.xy)
@@ -55,36 +68,39 @@ class Keypoints:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """One picture's answer. ``xy, conf = result`` unpacks the keypoints.
+    """The output for one picture. ``xy, conf = result`` unpacks the keypoints.
 
-    ``heatmaps (N, K, h, w)`` float32 probabilities, or the heights of a linear layer. ``offsets (N, 2K, h, w)`` float32
-    in cells, or None. ``hf (N, C, h, w)`` float32 features, a view of a buffer this Result owns; None where the file
-    has no such output. ``outputs``: further outputs as the network gives them (``boundary`` logits, ``sdf`` in cells,
-    negative inside, pyramid features). ``transforms``: of each instance, picture pixels <-> network input. ``speed``:
-    ms of each stage. ``source``: the picture's path, None if it came as data. ``image (H, W, 3)``: the picture as read,
-    u8 RGB.
-
-    Keypoint k, ``heatmaps[:, k]`` and ``peaks[k]`` belong together. Of an outline (``spec.cyclic``) the first is the
-    one with the smallest x/W + y/H, as long as all are certain; with one missing, only their cyclic order is known.
-    With ``sdf`` among the outputs they were chosen together (see `outline`), which may pass over the highest peak.
+    Keypoint k, ``heatmaps[:, k]`` and ``peaks[k]`` belong together. In an outline (``spec.cyclic``) the first keypoint
+    is the one with the smallest x/W + y/H if all are confident. Otherwise only their cyclic order is known. With
+    ``sdf`` among the outputs the keypoints are chosen jointly (see `outline`), which may pass over the highest peak.
     """
 
     keypoints: Keypoints
+    """Keypoints of all instances."""
     heatmaps: Array
+    """``(N, K, h, w)`` float32 peak values: probabilities, or the values of a linear layer."""
     offsets: Array | None
+    """``(N, 2K, h, w)`` float32 offsets in cells. None if the file has no such output."""
     hf: Array | None
+    """``(N, C, h, w)`` float32 features, also readable as ``features``. None if the file has no such output."""
     outputs: Mapping[str, Array]
+    """Further outputs of the network: ``boundary`` logits, ``sdf`` in cells (negative inside), pyramid features."""
     transforms: tuple[Transform, ...]
+    """Transform between picture pixels and network input, one per instance."""
     speed: Mapping[str, float]
+    """Milliseconds of each stage."""
     source: str | None
+    """Path of the picture. None if it was passed as data."""
     image: NDArray[np.uint8] = field(repr=False)
+    """``(H, W, 3)`` u8 RGB picture."""
     spec: ModelSpec = field(repr=False)
+    """Spec of the model."""
 
     def __iter__(self) -> Iterator[Any]:
         yield from (self.keypoints.xy, self.keypoints.conf)
 
     def __repr__(self) -> str:
-        width, height = self.keypoints.size
+        height, width = self.keypoints.size
         if len(self.keypoints) != 1:
             return f"Result({width}x{height}: {len(self.keypoints)} instances)"
         points = ", ".join(
@@ -96,26 +112,33 @@ class Result:
         return f"Result({width}x{height}: {points})"
 
     @property
+    def features(self) -> Array | None:
+        """``(N, C, h, w)`` float32 features, the same array as ``hf``."""
+        return self.hf
+
+    @property
     def score(self) -> Array:
-        """``(N,)`` mean confidence of an instance's keypoints."""
+        """``(N,)`` mean keypoint confidence of each instance."""
         scores: Array = self.keypoints.conf.mean(axis=1)
         return scores
 
     @property
     def transform(self) -> Transform:
-        """Picture pixels <-> network input, of the only instance; UnsupportedError if there are more, or none."""
+        """Transform of the only instance. Raises UnsupportedError unless there is exactly one."""
         if len(self.transforms) != 1:
-            raise UnsupportedError(f"{len(self.transforms)} instances have one transform each: see .transforms")
+            raise UnsupportedError(
+                f"transform needs one instance, this result has {len(self.transforms)}; use transforms"
+            )
         return self.transforms[0]
 
     @property
     def mask(self) -> NDArray[np.bool_]:
-        """``(h, w)``: False in the padding, of the only instance, as of `transform`."""
+        """``(h, w)`` mask of the only instance, False in the padding. Raises UnsupportedError as `transform` does."""
         return self.transform.cell_mask(self.spec.grid)
 
     @property
     def peaks(self) -> list[Points]:
-        """Many instances of one keypoint: K arrays ``(M, 3)`` of x, y in picture pixels and score, best first."""
+        """Peaks of each heatmap: K arrays ``(M, 3)`` of x, y in picture pixels and score, best first."""
         found, mask = [], self.mask
         for k in range(len(self.keypoints.names)):
             offsets = None if self.offsets is None else self.offsets[0, 2 * k : 2 * k + 2]
@@ -126,7 +149,7 @@ class Result:
 
     @check_keywords
     def plot(self, *, heatmaps: bool = False) -> Image.Image:
-        """Draw the keypoints, and the heatmaps if asked for, over the picture."""
+        """Draw the keypoints over the picture, and the heatmaps if ``heatmaps`` is True."""
         picture = Image.fromarray(self.image)
         if heatmaps:
             for maps, transform in zip(self.heatmaps, self.transforms, strict=True):
@@ -134,7 +157,7 @@ class Result:
         return draw_keypoints(picture, self.keypoints.xy, self.keypoints.conf, self.keypoints.names, self.spec.skeleton)
 
     def save(self, path: str | Path) -> Path:
-        """Write plot() as a picture; the suffix chooses the format."""
+        """Write plot() to a file and return its path. The suffix chooses the format."""
         path = Path(path)
         try:
             save_picture(self.plot(), path)
@@ -145,28 +168,31 @@ class Result:
 
     @check_keywords
     def rectify(self, size: tuple[int, int] | None = None) -> Image.Image:
-        """Flatten the outlined page into ``size`` = (width, height) pixels; None for its own proportions.
+        """Flatten the outlined page into a picture whose top-left corner is the first keypoint.
 
-        Its corners become the picture's corners, the first one top-left. Without a size the proportions are those
-        of the page in space, as far as four corners tell (``rectification.sheet_size``), at the resolution of its
-        longest sides. Raises UnsupportedError unless the model is one for the four corners of an outline, and found
-        them all.
+        Args:
+            size: (height, width) in pixels. None keeps the proportions of the page in space, as far as four corners
+                determine them (``rectification.sheet_size``), at the resolution of its longest sides.
+
+        Raises:
+            UnsupportedError: The model does not find the four corners of an outline, or one is not confident.
         """
         if not self.spec.cyclic or len(self.spec.keypoints) != 4:
-            raise UnsupportedError(f"rectify() needs four corners of an outline, {self.spec.name!r} has none")
+            raise UnsupportedError(f"rectify() needs the four corners of an outline, {self.spec.name!r} has none")
         if self.keypoints.conf[0].min() < CERTAIN:
-            raise UnsupportedError(f"rectify() needs all four corners, found {self!r}; look at .keypoints.conf first")
-        size = self._sheet_size() if size is None else _checked_size(size)
-        return flatten_quadrilateral(Image.fromarray(self.image), self.keypoints.xy[0], size)
+            raise UnsupportedError(f"rectify() needs all four corners, found {self!r}; check keypoints.conf first")
+        height, width = self._sheet_size() if size is None else _checked_size(size)
+        return flatten_quadrilateral(Image.fromarray(self.image), self.keypoints.xy[0], (width, height))
 
     def _sheet_size(self) -> tuple[int, int]:
-        width, height = sheet_size(self.keypoints.xy[0], self.keypoints.size)
+        """Return (height, width) of the page, limited to what Pillow can draw."""
+        width, height = sheet_size(self.keypoints.xy[0], self.keypoints.size[::-1])
         shrink = min(1.0, MAX_SIDE / max(width, height, 1), (MAX_PIXELS / max(width * height, 1)) ** 0.5)
-        return max(1, int(width * shrink)), max(1, int(height * shrink))
+        return max(1, int(height * shrink)), max(1, int(width * shrink))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values: model, source, size, instances with score and named keypoints, speed."""
-        width, height = self.keypoints.size
+        """Return JSON values: model, source, width, height, instances with score and named keypoints, speed."""
+        height, width = self.keypoints.size
         instances = [
             {
                 "score": round(float(self.score[n]), 4),
@@ -199,7 +225,7 @@ class Result:
         return json.dumps(self.to_dict())
 
     def to_coco(self, image_id: int = 0, category_id: int = 1) -> list[dict[str, Any]]:
-        """Return COCO keypoint results: ``keypoints`` is x, y, confidence for each name in turn."""
+        """Return COCO keypoint results. ``keypoints`` lists x, y, confidence of each keypoint in turn."""
         rows = np.concatenate([self.keypoints.xy, self.keypoints.conf[..., None]], axis=2)
         return [
             {
@@ -212,7 +238,7 @@ class Result:
         ]
 
     def to_df(self) -> Any:
-        """Return a pandas DataFrame, one row a keypoint: instance, name, x, y, conf."""
+        """Return a pandas DataFrame with one row per keypoint: instance, name, x, y, conf."""
         try:
             import pandas
         except ImportError:
@@ -225,20 +251,22 @@ class Result:
         return pandas.DataFrame(rows)
 
     def to_supervision(self) -> Any:
-        """Return supervision.KeyPoints, for its annotators."""
+        """Return supervision.KeyPoints, for the annotators of that package."""
         try:
             import supervision
         except ImportError:
             raise MissingExtraError("to_supervision() needs supervision; type: pip install supervision") from None
-        return supervision.KeyPoints(
-            xy=self.keypoints.xy.astype(np.float32), confidence=self.keypoints.conf.astype(np.float32)
-        )
+        # Releases before 0.29 call it ``confidence``; 0.32 removes that name.
+        accepted = inspect.signature(supervision.KeyPoints).parameters
+        name = "keypoint_confidence" if "keypoint_confidence" in accepted else "confidence"
+        confidence = {name: self.keypoints.conf.astype(np.float32)}
+        return supervision.KeyPoints(xy=self.keypoints.xy.astype(np.float32), **confidence)
 
 
 def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
     pair = isinstance(size, tuple | list) and len(size) == 2
     if not pair or not all(isinstance(side, int | np.integer) and 1 <= side <= MAX_SIDE for side in size):
-        raise InputError(f"size={size!r}: (width, height), two whole numbers of 1..{MAX_SIDE} pixels, or None")
+        raise InputError(f"size={size!r}; use (height, width), two whole numbers from 1 to {MAX_SIDE}, or None")
     if size[0] * size[1] > MAX_PIXELS:
-        raise InputError(f"size={size!r}: at most {MAX_PIXELS // 10**6} million pixels")
+        raise InputError(f"size={size!r}; at most {MAX_PIXELS // 10**6} million pixels are accepted")
     return int(size[0]), int(size[1])

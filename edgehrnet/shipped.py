@@ -1,4 +1,4 @@
-"""The model files and pictures that come with the package."""
+"""Find the model files and pictures that come with the package."""
 
 from __future__ import annotations
 
@@ -21,19 +21,21 @@ def shipped_model(name: str) -> Path:
 
     >>> shipped_model("document-corner")
     Traceback (most recent call last):
-    edgehrnet.errors.InputError: no shipped model 'document-corner'; did you mean 'document-corners'? accepted: \
+    edgehrnet.errors.InputError: 'document-corner' is not a shipped model; did you mean 'document-corners'? accepted: \
 document-corners, document-corners-fp16, document-corners-hs, document-corners-silu; \
-a file has a suffix, as in model.xml
+a path has a suffix, as in model.xml
     """
     if name not in _MODELS:
-        raise InputError(f"no shipped model {name!r}; {nearest(name, _MODELS)}; a file has a suffix, as in model.xml")
+        raise InputError(
+            f"{name!r} is not a shipped model; {nearest(name, _MODELS)}; a path has a suffix, as in model.xml"
+        )
     return _ASSETS / _MODELS[name]
 
 
 def model_path(model: str | Path) -> Path:
-    """Return the path of a model: of a shipped one by its name, of any other as it was given.
+    """Return the path of a shipped model by its name, and any other path unchanged.
 
-    A bare word, neither folder nor suffix, is a name: no model file is without a suffix.
+    Text without a folder and without a suffix is a name, because every model file has a suffix.
 
     >>> model_path("document-corners").name, model_path("runs/model.xml").name
     ('document-corners-silu.xml', 'model.xml')
@@ -44,11 +46,11 @@ def model_path(model: str | Path) -> Path:
 
 
 def sample_picture(name: str = "document") -> Path:
-    """Return the path of a picture drawn by the project: document, receipt, card or book.
+    """Return the path of a synthetic picture: document, receipt, card or book.
 
     >>> sample_picture("card").name
     'card.jpg'
     """
     if name not in _SAMPLES:
-        raise InputError(f"no sample picture {name!r}; {nearest(name, _SAMPLES)}")
+        raise InputError(f"{name!r} is not a sample picture; {nearest(name, _SAMPLES)}")
     return _ASSETS / f"{name}.jpg"

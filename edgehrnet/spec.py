@@ -1,4 +1,4 @@
-"""ModelSpec: everything a file must say about itself to be run right. It travels inside the file, as JSON."""
+"""Describe how to prepare a model's input and decode its output. A model file carries this description as JSON."""
 
 from __future__ import annotations
 
@@ -8,44 +8,47 @@ import io
 import json
 import math
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgehrnet.errors import InputError, SpecError, nearest
+from edgehrnet.errors import InputError, SpecError, check_keywords, nearest
 from edgehrnet.picture.cells import CellGrid
 from edgehrnet.picture.crops import CropConvention
 from edgehrnet.picture.letterbox import VERSION as LETTERBOX_VERSION
 from edgehrnet.picture.letterbox import check_input_size
 from edgehrnet.picture.sources import read_image
+from edgehrnet.records import check_types, frozen, pack_record, unpack_record
 
-FORMAT = 1
+FORMAT = 2
 DecodeMethod = Literal["argmax", "quarter", "quarter-mmpose", "dark", "udp", "udp-offset", "offset", "softargmax"]
 DECODE_METHODS: tuple[DecodeMethod, ...] = get_args(DecodeMethod)
+Precision = Literal["fp32", "fp16", "int8"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 GOLDEN_PICTURE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True)
 class Golden:
-    """A picture and what the float network gave for it, so that a file can check itself on any device.
-
-    ``png``: the picture, base64 PNG, at most 64 KB. ``xy``: keypoints in its pixels. ``conf``: 0..1.
-    ``heatmaps``: base64 of the zlib-packed float16 ``(K, h, w)`` probabilities; ``shape`` is (K, h, w).
-    """
+    """A picture with the float network's output, to check a file on any device."""
 
     png: str
+    """The picture as PNG in base64, at most 64 KB."""
     xy: tuple[tuple[float, float], ...]
+    """Keypoints (x, y) in pixels of the picture."""
     conf: tuple[float, ...]
+    """Confidence of each keypoint, 0..1."""
     heatmaps: str
+    """Probabilities ``(K, h, w)`` as little-endian float16, compressed by zlib, in base64."""
     shape: tuple[int, int, int]
+    """Shape (K, h, w) of the heatmaps."""
 
     def __post_init__(self) -> None:
-        _check_types(self)
+        check_types(self)
 
     @classmethod
     def pack(
@@ -55,11 +58,21 @@ class Golden:
         conf: NDArray[np.floating[Any]],
         heatmaps: NDArray[np.floating[Any]],
     ) -> Golden:
-        """Pack a picture ``(H, W, 3)`` u8, keypoints ``(K, 2)``, ``(K,)`` and heatmaps ``(K, h, w)`` 0..1."""
+        """Pack a picture and the float network's output.
+
+        Args:
+            image: ``(H, W, 3)`` u8 RGB.
+            xy: ``(K, 2)`` keypoints in pixels of the picture.
+            conf: ``(K,)`` confidences, 0..1.
+            heatmaps: ``(K, h, w)`` probabilities, 0..1.
+
+        Raises:
+            SpecError: The picture is larger than 64 KB as PNG.
+        """
         buffer = io.BytesIO()
         Image.fromarray(image).save(buffer, "PNG", optimize=True)
         if buffer.tell() > GOLDEN_PICTURE_BYTES:
-            raise SpecError(f"golden picture is {buffer.tell()} bytes as PNG, at most {GOLDEN_PICTURE_BYTES}")
+            raise SpecError(f"the golden picture has {buffer.tell()} bytes as PNG; at most {GOLDEN_PICTURE_BYTES} fit")
         packed = zlib.compress(heatmaps.astype("<f2").tobytes(), 9)
         count, height, width = heatmaps.shape
         return cls(
@@ -74,14 +87,14 @@ class Golden:
         """Unpack the picture, ``(H, W, 3)`` u8 RGB."""
         try:
             return read_image(base64.b64decode(self.png))
-        except ValueError as error:  # of base64, and every ImageError
+        except ValueError as error:  # raised by base64, and the base class of ImageError
             raise SpecError(f"the golden picture is damaged: {error}") from None
 
     def heatmap_array(self) -> NDArray[np.float32]:
         """Unpack the heatmaps, ``(K, h, w)`` float32 in 0..1."""
         size = 2 * math.prod(self.shape)
         try:
-            # A damaged or hostile file may unpack to more than it says, so no more than that is unpacked.
+            # Limit the output, because a damaged or hostile file may unpack to more than its shape says.
             raw = zlib.decompressobj().decompress(base64.b64decode(self.heatmaps), max(1, size))
             return np.frombuffer(raw, "<f2").reshape(self.shape).astype(np.float32)
         except (ValueError, zlib.error) as error:
@@ -90,90 +103,91 @@ class Golden:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """How a file's input is prepared and its output decoded.
-
-    ``keypoints``: names, in channel order. ``skeleton``: index pairs to draw. ``flip_pairs``: indices that swap in
-    a mirrored picture. ``oks_sigmas``: COCO's per-keypoint constants, empty if there are none.
-    ``input_size``: (height, width). ``channels``: 4 is RGB + mask, 3 is RGB alone. ``input_format``: of ``u8 NHWC``
-    files, the graph itself computes ``(u8 / 255 - mean) / std``; into ``float NCHW`` files goes what came out of it.
-    ``crop``: how boxes become network inputs, see crops.Crop; None: the whole picture is letterboxed.
-    ``letterbox``: version of the letterbox the network was trained with. ``stride``, ``cell_offset``: input
-    pixel = stride * cell + cell_offset. ``cyclic``: the keypoints are a closed outline, clockwise, and which
-    comes first is a convention (smallest x/W + y/H). ``outputs``: (name, layout) pairs. ``heatmap_values``: ``logits``
-    go through a sigmoid before they are decoded, ``linear`` ones are heights already. ``kernel``: cells that the decode
-    methods ``dark``, ``udp`` and ``udp-offset`` blur over.
-    ``quantization``: how the numbers inside were rounded (``float32``, ``float16``, ...). ``confidence``: what makes
-    a peak's height a probability, see decoding.probability; None if nobody measured it.
-    """
+    """How to prepare a model's input and decode its output."""
 
     name: str
+    """Name of the model."""
     keypoints: tuple[str, ...]
+    """Keypoint names in channel order."""
     skeleton: tuple[tuple[int, int], ...] = ()
+    """Pairs of keypoint indices to connect in drawings."""
     flip_pairs: tuple[tuple[int, int], ...] = ()
+    """Pairs of keypoint indices to swap in a mirrored picture."""
     oks_sigmas: tuple[float, ...] = ()
+    """COCO's per-keypoint constants. Empty if there are none."""
     input_size: tuple[int, int] = (256, 512)
+    """Network input (height, width) in pixels."""
     channels: Literal[3, 4] = 4
+    """Input channels: 4 is RGB + mask, 3 is RGB."""
     input_format: Literal["u8 NHWC", "float NCHW"] = "u8 NHWC"
+    """``u8 NHWC``: the graph computes ``(u8 / 255 - mean) / std``. ``float NCHW``: the input is that result."""
     crop: CropConvention | None = None
-    colour_order: Literal["rgb"] = "rgb"
+    """How a box becomes a network input, see crops.Crop. None letterboxes the whole picture."""
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """RGB mean to subtract from values in 0..1."""
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    pad_value: int = 0
-    placement: Literal["centre"] = "centre"
+    """RGB standard deviation to divide by, for values in 0..1."""
     letterbox: int = LETTERBOX_VERSION
+    """Version of the letterbox that the network was trained with."""
     stride: int = 4
+    """Input pixels per heatmap cell."""
     cell_offset: float = 1.5
+    """Input pixel of the first cell's center: pixel = stride * cell + cell_offset."""
     heatmap_values: Literal["logits", "linear"] = "logits"
+    """``logits`` pass a sigmoid before decoding. ``linear`` values are peak values already."""
     decode: DecodeMethod = "offset"
+    """Decoding method."""
     kernel: int = 11
+    """Cells that ``dark``, ``udp`` and ``udp-offset`` blur over, an odd number."""
     cyclic: bool = False
+    """The keypoints are a closed outline, clockwise. The first is the one with the smallest x/W + y/H."""
     outputs: tuple[tuple[str, str], ...] = (("heatmaps", "NCHW"), ("offsets", "NCHW"), ("hf", "NHWC"))
-    quantization: str = "float32"
+    """Pairs of output name and layout."""
+    precision: Precision = "fp32"
+    """Precision of the file: ``fp32``, ``fp16`` or ``int8``."""
     confidence: tuple[float, float, float] | None = None
+    """Calibration from a peak value to a probability, see decoding.probability. None if it was not measured."""
     golden: Golden | None = None
+    """Picture with the float network's output, for the self-check."""
+    extra: dict[str, Any] = field(default_factory=dict, hash=False)
+    """Optional fields of a newer release, kept and written back."""
 
     def __post_init__(self) -> None:
-        _check_types(self)
-        count = len(self.keypoints)
-        if not count:
-            raise SpecError("a ModelSpec needs at least one keypoint name")
-        if self.pad_value != 0:
-            raise SpecError(f"pad_value={self.pad_value}: the padding is always 0, the mask tells it from black")
-        if self.input_format == "float NCHW" and self.channels != 3:
-            raise SpecError("a float NCHW file reads RGB: channels=3")
-        if self.kernel < 1 or self.kernel % 2 == 0:
-            raise SpecError(f"kernel={self.kernel}: an odd number of cells, such as 11")
-        if self.stride < 1 or 0 in self.std:
-            raise SpecError(f"stride={self.stride}, std={self.std}: the one must be at least 1, the other never 0")
-        if dict(self.outputs).get("heatmaps") != "NCHW" or dict(self.outputs).get("offsets", "NCHW") != "NCHW":
-            raise SpecError(f"outputs={self.outputs}: heatmaps must be there, and as offsets be NCHW")
-        for name, layout in self.outputs:
-            if layout not in ("NCHW", "NHWC"):
-                raise SpecError(f"output {name!r} has layout {layout!r}; accepted: NCHW, NHWC")
-        for pair in (*self.skeleton, *self.flip_pairs):
-            if not all(0 <= index < count for index in pair):
-                raise SpecError(f"keypoint index in {pair} outside 0..{count - 1}")
-        if self.oks_sigmas and len(self.oks_sigmas) != count:
-            raise SpecError(f"{len(self.oks_sigmas)} OKS sigmas for {count} keypoints")
-        if self.letterbox != LETTERBOX_VERSION:
-            raise SpecError(
-                f"trained with letterbox version {self.letterbox}, this release has version {LETTERBOX_VERSION}: "
-                "install the release that made the file, or train again"
-            )
-        try:
-            check_input_size(self.input_size)
-        except InputError as error:
-            raise SpecError(str(error)) from None
+        check_types(self)
+        self._check_input()
+        self._check_outputs()
+        self._check_keypoints()
+
+    @classmethod
+    def heatmaps(cls, name: str, keypoints: tuple[str, ...], **fields: Any) -> ModelSpec:
+        """Return the spec of a plain heatmap network: RGB input, one output of linear heatmaps, no offsets.
+
+        Args:
+            name: Name of the model.
+            keypoints: Keypoint names in channel order.
+            **fields: Further fields of ModelSpec, such as ``input_size`` (height, width), ``mean`` and ``std``.
+
+        >>> ModelSpec.heatmaps("pose", ("nose",), input_size=(256, 192)).decode
+        'dark'
+        """
+        plain = {
+            "channels": 3,
+            "input_format": "float NCHW",
+            "heatmap_values": "linear",
+            "decode": "dark",
+            "outputs": (("heatmaps", "NCHW"),),
+        }
+        return cls(name, keypoints, **{**plain, **fields})
 
     @cached_property
     def grid(self) -> CellGrid:
-        """Where the heatmap cells lie in the input."""
+        """Positions of the heatmap cells in the input."""
         if self.crop == "udp":
             return CellGrid.corners(self.stride, self.input_size)
         return CellGrid(self.stride, self.cell_offset)
 
     def layout(self, output: str) -> str | None:
-        """Return the layout of an output (``NCHW`` or ``NHWC``), None if the file has no such output."""
+        """Return the layout of an output (``NCHW`` or ``NHWC``), or None if the file has no such output."""
         return dict(self.outputs).get(output)
 
     def replace(self, **changes: Any) -> ModelSpec:
@@ -181,8 +195,8 @@ class ModelSpec:
         return dataclasses.replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON-able values; ``from_dict`` is the inverse."""
-        return {"format": FORMAT, **dataclasses.asdict(self)}
+        """Return JSON values. ``from_dict`` is the inverse."""
+        return pack_record(self, FORMAT)
 
     def to_json(self) -> str:
         """Return the spec as one line of JSON.
@@ -195,63 +209,75 @@ class ModelSpec:
 
     @classmethod
     def from_json(cls, text: str) -> ModelSpec:
-        """Parse what to_json wrote; SpecError if it is anything else."""
+        """Parse the output of to_json. Raises SpecError for anything else."""
         try:
             values = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise SpecError(f"the spec is no JSON: {error}") from None
+            raise SpecError(f"the spec is not valid JSON: {error}") from None
         return cls.from_dict(values)
 
     @classmethod
     def from_dict(cls, values: Any) -> ModelSpec:
-        """Build a spec from what to_dict gave; SpecError names what is wrong."""
-        if not isinstance(values, dict):
-            raise SpecError(f"a spec is a JSON object, not {type(values).__name__}")
-        if values.get("format") != FORMAT:
-            raise SpecError(
-                f"spec format {values.get('format')!r}, this release reads {FORMAT}: "
-                "update edgehrnet, or export the file again"
-            )
-        fields = {field.name for field in dataclasses.fields(cls)}
-        for key in values.keys() - fields - {"format"}:
-            raise SpecError(f"unknown field {key!r} in the spec; {nearest(key, fields)}")
-        given = {key: _frozen(value) for key, value in values.items() if key in fields}
+        """Build a spec from the output of to_dict.
+
+        Unknown fields that the file lists as ``optional`` are kept in ``extra``. Raises SpecError for other unknown
+        fields, and for missing or wrong ones.
+        """
+        given = unpack_record(values, _names(cls), FORMAT, "spec")
         try:
             if given.get("golden") is not None:
-                given["golden"] = Golden(**{k: _frozen(v) for k, v in values["golden"].items()})
+                golden = {key: frozen(value) for key, value in given["golden"].items()}
+                for key in sorted(golden.keys() - _names(Golden)):
+                    raise SpecError(f"unknown field {key!r} in the golden pair; {nearest(key, _names(Golden))}")
+                given["golden"] = Golden(**golden)
             return cls(**given)
         except (TypeError, AttributeError) as error:
-            raise SpecError(f"incomplete spec: {error}") from None
+            raise SpecError(f"the spec is incomplete: {error}") from None
+
+    def _check_input(self) -> None:
+        if self.input_format == "float NCHW" and self.channels != 3:
+            raise SpecError(f"channels={self.channels}; a float NCHW file takes RGB: channels=3")
+        if 0 in self.std:
+            raise SpecError(f"std={self.std}; no value may be 0")
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if max(map(abs, values)) > 1:
+                raise SpecError(f"{name}={values}; values are for pixels in 0..1: divide by 255")
+        if self.letterbox != LETTERBOX_VERSION:
+            raise SpecError(
+                f"letterbox={self.letterbox}; this release has letterbox version {LETTERBOX_VERSION}: "
+                "install the release that made the file, or train again"
+            )
+        try:
+            check_input_size(self.input_size)
+        except InputError as error:
+            raise SpecError(str(error)) from None
+
+    def _check_outputs(self) -> None:
+        if self.stride < 1:
+            raise SpecError(f"stride={self.stride}; it must be at least 1")
+        if self.kernel < 1 or self.kernel % 2 == 0:
+            raise SpecError(f"kernel={self.kernel}; use an odd number of cells, such as 11")
+        layouts = dict(self.outputs)
+        if layouts.get("heatmaps") != "NCHW" or layouts.get("offsets", "NCHW") != "NCHW":
+            raise SpecError(f"outputs={self.outputs}; heatmaps are required, and heatmaps and offsets must be NCHW")
+        for name, layout in self.outputs:
+            if layout not in ("NCHW", "NHWC"):
+                raise SpecError(f"output {name!r} has layout {layout!r}; accepted: NCHW, NHWC")
+
+    def _check_keypoints(self) -> None:
+        count = len(self.keypoints)
+        if not count:
+            raise SpecError("keypoints=(); a ModelSpec needs at least one keypoint name")
+        for pair in (*self.skeleton, *self.flip_pairs):
+            if not all(0 <= index < count for index in pair):
+                raise SpecError(f"keypoint index in {pair} is outside 0..{count - 1}")
+        if self.oks_sigmas and len(self.oks_sigmas) != count:
+            raise SpecError(f"{len(self.oks_sigmas)} OKS sigmas for {count} keypoints; give one per keypoint")
 
 
-def _check_types(record: Any) -> None:
-    """Make lists tuples, and raise SpecError unless every field holds what its annotation says."""
-    for name, hint in get_type_hints(type(record)).items():
-        value = _frozen(getattr(record, name))
-        object.__setattr__(record, name, value)
-        if _fits(value, hint):
-            continue
-        if get_origin(hint) is Literal:
-            raise SpecError(f"{name}={value!r}; {nearest(str(value), get_args(hint))}")
-        raise SpecError(f"{name}={value!r} is no {hint.__name__ if isinstance(hint, type) else hint}")
+# The generated constructor would raise a bare TypeError for a misspelt field.
+ModelSpec.__init__ = check_keywords(ModelSpec.__init__)  # type: ignore[method-assign]
 
 
-def _fits(value: Any, hint: Any) -> bool:
-    origin, args = get_origin(hint), get_args(hint)
-    if origin is Literal:
-        return value in args
-    if origin in (Union, UnionType):
-        return any(_fits(value, arg) for arg in args)
-    if origin is tuple:
-        hints = args[:1] * len(value) if isinstance(value, tuple) and args[-1] is ... else args
-        return isinstance(value, tuple) and len(value) == len(hints) and all(map(_fits, value, hints))
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, hint)
-
-
-def _frozen(value: Any) -> Any:
-    """JSON lists -> tuples, all the way down."""
-    return tuple(_frozen(item) for item in value) if isinstance(value, list | tuple) else value
+def _names(record: type[Any]) -> set[str]:
+    return {item.name for item in dataclasses.fields(record)}

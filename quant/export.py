@@ -9,11 +9,12 @@ from edgehrnet.cli.arguments import parse_size
 from edgehrnet.errors import EdgeHRNetError, InputError
 from edgehrnet.models.checkpoints import load_checkpoint
 from edgehrnet.picture.sources import read_image
+from edgehrnet.spec import PRECISIONS
 from quant.commandline import compute_capability
 from quant.data.documents.corners import DocumentCorners
 from quant.data.opening import ACCEPTED, open_data
 from quant.files.build import Order, build_files, report
-from quant.files.model_file import PRECISIONS, TARGETS
+from quant.files.model_file import TARGETS
 from quant.files.parity import agreement
 from quant.reporting.parity_page import write_report
 

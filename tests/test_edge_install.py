@@ -1,4 +1,4 @@
-"""The edge install, as a user gets it: a wheel in a new environment, with numpy, Pillow and OpenVINO, and no torch."""
+"""Install the wheel in a new environment with numpy, Pillow and OpenVINO, and without torch."""
 
 import json
 import subprocess
@@ -8,6 +8,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+import edgehrnet
 
 ROOT = Path(__file__).parent.parent
 MEGABYTE = 1_000_000
@@ -44,7 +46,8 @@ def test_the_wheel_is_small_and_holds_engine_files_only(wheel):
     assert "edgehrnet/assets/document-corners-hs.certificate.json" in names
     assert {"edgehrnet/py.typed", "runtimes/py.typed", "quant/py.typed"} <= set(names)
     assert not [name for name in names if name.endswith(".pt")]
-    assert {name.split("/")[0] for name in names} - {"edgehrnet", "runtimes", "quant"} == {"edgehrnet-0.1.0.dist-info"}
+    metadata = f"edgehrnet-{edgehrnet.__version__}.dist-info"
+    assert {name.split("/")[0] for name in names} == {"edgehrnet", "runtimes", "quant", metadata}
 
 
 def test_the_demo_runs_without_torch(edge):

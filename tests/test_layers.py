@@ -48,7 +48,7 @@ ON_DEMAND = {
     "runtimes/onnx_graph.py": {"onnx"},
     "runtimes/cuda.py": {"cuda"},
     "runtimes/torch.py": {"torch"},
-    "edgehrnet/predictor.py": {"edgehrnet.models"},
+    "edgehrnet/opening.py": {"edgehrnet.models"},
     "edgehrnet/cli/models.py": {"edgehrnet.models"},
 }
 

@@ -55,7 +55,7 @@ def print_model(predictor: Predictor, as_json: bool) -> None:
     rows: list[tuple[str, str]] = [
         ("file", info["file"]),
         ("model", spec["name"]),
-        ("precision", spec["quantization"]),
+        ("precision", spec["precision"]),
         ("engine", f"{info['engine']} {info['version']} on {info['device']}"),
         ("input", f"{network_input.format} {shape}, {channels}"),
         ("preprocessing", _preprocessing(spec)),

@@ -18,8 +18,8 @@ from edgehrnet.errors import InputError, MissingSpecError, nearest
 from edgehrnet.models import KeypointNetwork
 from edgehrnet.models.checkpoints import Checkpoint
 from edgehrnet.models.deploy.frozen import freeze
-from edgehrnet.models.deploy.loading import QUANTIZATION, computes_in, deployable, deployed_spec
-from edgehrnet.spec import GOLDEN_PICTURE_BYTES, Golden, ModelSpec
+from edgehrnet.models.deploy.loading import computes_in, deployable, deployed_spec
+from edgehrnet.spec import GOLDEN_PICTURE_BYTES, PRECISIONS, Golden, ModelSpec
 from quant.data.documents.corners import held_back_scene
 from quant.files.onnx_file import integer_convolutions, write_onnx
 from quant.files.proof import CertificateError, Reference, certify
@@ -28,7 +28,6 @@ from quant.scoring.torch_model import predict_torch
 from runtimes import onnx, openvino, tensorrt
 from runtimes.onnx_metadata import read_metadata
 
-PRECISIONS = tuple(QUANTIZATION)
 SUFFIX = {"openvino": ".xml", "onnx": ".onnx", "tensorrt": onnx.FOR_TENSORRT}
 TARGETS = tuple(SUFFIX)
 PROOF_PICTURES = 8

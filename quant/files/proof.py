@@ -87,7 +87,7 @@ def certify(
         file=file.name,
         digest=digest(file),
         bytes=sum(part.stat().st_size for part in parts(file)),
-        quantization=spec.quantization,
+        precision=spec.precision,
         convolutions=len(convolutions),
         convolutions_expected=reference.integer_convolutions,
         convolutions_int8=len(integer),

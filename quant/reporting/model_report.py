@@ -86,7 +86,7 @@ def facts(model: OpenModel) -> dict[str, str]:
     known = {
         "model": model.name,
         "engine": f"{info['engine']} {info['version']} on {info['device']}",
-        "precision": model.spec.quantization,
+        "precision": model.spec.precision,
         "input": f"{height}x{width} px (height x width)",
         "size": f"{size / 1e6:.1f} MB",
     }

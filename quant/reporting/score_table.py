@@ -85,7 +85,7 @@ def as_json(
     names = model.spec.keypoints
     return {
         "model": model.name,
-        "quantization": model.spec.quantization,
+        "precision": model.spec.precision,
         "input_size": list(model.spec.input_size),
         **evaluation.summary(radii),
         "keypoint_mean_px": dict(zip(names, _rounded(spread(c)[0] for c in evaluation.errors.T), strict=True)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +33,7 @@ class OpenModel:
     """Maps a picture ``(H, W, 3)`` u8 RGB to xy, confidence and heatmaps. Models for crops take a box xywh as well."""
     instances: PredictBoxes
     """Maps a picture and boxes ``(N, 4)`` xywh to xy ``(N, K, 2)`` and confidence ``(N, K)``."""
-    info: Callable[[], dict[str, Any]]
+    info: Callable[[], Mapping[str, Any]]
     """Returns what is loaded, as Predictor.info does."""
 
     def predict(self, image: NDArray[np.uint8], box: Box | None = None) -> Prediction:

@@ -1,4 +1,4 @@
-"""The certificate beside a model file: written, read, and refused where it belongs to something else."""
+"""Save and read the certificate beside a model file. One that belongs to another file is refused."""
 
 import dataclasses
 import hashlib
@@ -15,6 +15,8 @@ VALUES = {
     "float": 0.125,
     "float | None": 1.01,
     "dict[str, str]": {"torch": "2.13"},
+    "dict[str, Any]": {},
+    "Precision": "int8",
 }
 
 
@@ -31,21 +33,22 @@ def model(request, tmp_path):
     return path
 
 
-@pytest.mark.parametrize("changes", [{}, {"parity": None, "distance": None, "quantization": "float32"}])
-def test_what_is_saved_is_read(model, changes):
+@pytest.mark.parametrize("changes", [{}, {"parity": None, "distance": None, "precision": "fp32"}])
+def test_saved_certificate_is_read_back(model, changes):
     saved = certificate(model, **changes)
     path = saved.save(model)
     assert path == certificate_path(model)
     assert read_certificate(model) == saved
-    # For other programs: plain JSON, a key for each field.
-    assert set(json.loads(path.read_text())) == {field.name for field in dataclasses.fields(Certificate)}
+    # Other programs read it too: plain JSON with one key per field.
+    names = {field.name for field in dataclasses.fields(Certificate)} - {"extra"}
+    assert set(json.loads(path.read_text())) == names | {"format"}
 
 
-def test_there_may_be_none(model):
+def test_missing_certificate_is_none(model):
     assert read_certificate(model) is None
 
 
-def test_the_digest_is_that_of_all_parts(tmp_path):
+def test_digest_covers_all_parts(tmp_path):
     alone, graph, weights = tmp_path / "a.onnx", tmp_path / "a.xml", tmp_path / "a.bin"
     for path in (alone, graph, weights):
         path.write_bytes(path.suffix.encode())
@@ -53,22 +56,22 @@ def test_the_digest_is_that_of_all_parts(tmp_path):
     assert digest(graph) == hashlib.sha256(b".xml.bin").hexdigest()
 
 
-def test_that_of_another_file_is_refused(model):
+def test_certificate_of_another_file_is_refused(model):
     certificate(model).save(model)
     for part in parts(model):
         before = part.read_bytes()
         part.write_bytes(before + b"!")
-        with pytest.raises(ModelFileError, match=f"belongs to another {model.name}; build the file again"):
+        with pytest.raises(ModelFileError, match=model.name):
             read_certificate(model)
         part.write_bytes(before)
     assert read_certificate(model) is not None
 
 
-def test_a_part_that_is_missing_is_named(model):
+def test_missing_part_is_named(model):
     certificate(model).save(model)
     last = parts(model)[-1]
     last.unlink()
-    with pytest.raises(MissingFileError, match=f"{last.name} is not there"):
+    with pytest.raises(MissingFileError, match=last.name):
         read_certificate(model)
 
 
@@ -78,17 +81,50 @@ def test_a_part_that_is_missing_is_named(model):
 )
 def test_garbage_is_refused(model, content):
     certificate_path(model).write_bytes(content)
-    with pytest.raises(ModelFileError, match="is no certificate"):
+    with pytest.raises(ModelFileError, match="certificate"):
         read_certificate(model)
 
 
-def test_unknown_and_missing_fields_are_refused(model):
+def rewrite(model, **changes):
+    """Save a certificate with other JSON values. None removes a key."""
     path = certificate(model).save(model)
-    values = json.loads(path.read_text())
-    path.write_text(json.dumps(values | {"color": 1}))
-    with pytest.raises(ModelFileError, match=r"is no certificate: .*color"):
+    values = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({key: value for key, value in values.items() if value is not None}))
+    return path
+
+
+def test_optional_field_of_a_newer_release_is_kept(model):
+    path = rewrite(model, format=2, watts=[1.5, {"idle": 2}], optional=["watts"])
+    found = read_certificate(model)
+    assert found.macs == VALUES["int"]
+    assert found.extra == {"watts": [1.5, {"idle": 2}]}
+    found.save(model)
+    written = json.loads(path.read_text())
+    assert (written["watts"], written["optional"]) == ([1.5, {"idle": 2}], ["watts"])
+    assert read_certificate(model) == found
+
+
+@pytest.mark.parametrize("optional", [None, [], ["color"]])
+def test_required_field_of_a_newer_release_is_refused(model, optional):
+    rewrite(model, watts=3, optional=optional)
+    with pytest.raises(ModelFileError, match=r"'watts'.*update edgehrnet"):
         read_certificate(model)
-    del values["parity"]
-    path.write_text(json.dumps(values))
-    with pytest.raises(ModelFileError, match=r"is no certificate: .*parity"):
+
+
+@pytest.mark.parametrize("version", [None, 0, "1", False])
+def test_missing_or_wrong_format_is_refused(model, version):
+    rewrite(model, format=version)
+    with pytest.raises(ModelFileError, match="format"):
+        read_certificate(model)
+
+
+def test_missing_field_is_refused(model):
+    rewrite(model, parity=None)  # removes the key
+    with pytest.raises(ModelFileError, match="parity"):
+        read_certificate(model)
+
+
+def test_value_of_another_type_is_refused(model):
+    rewrite(model, macs="many")
+    with pytest.raises(ModelFileError, match="macs"):
         read_certificate(model)

@@ -46,21 +46,21 @@ def write_null(path, spec, outputs):
 
 
 class TestPredict:
-    def test_one_in_one_out(self, predictor, null_model):
+    def test_one_picture_gives_one_result(self, predictor, null_model):
         result = predictor.predict(null_model.picture)
         assert isinstance(result, Result)
         np.testing.assert_allclose(result.keypoints.xy[0], null_model.corners, atol=EXACT)
 
-    def test_list_in_list_out(self, predictor, null_model):
+    def test_list_gives_a_list_of_results(self, predictor, null_model):
         wide = np.zeros((50, 300, 3), np.uint8)
         results = predictor.predict([null_model.picture, wide])
         assert isinstance(results, list)
-        assert [result.keypoints.size for result in results] == [(192, 128), (300, 50)]
+        assert [result.keypoints.size for result in results] == [(128, 192), (50, 300)]
 
     def test_empty_list(self, predictor):
         assert predictor.predict([]) == []
 
-    def test_calling_is_predicting(self, predictor, null_model):
+    def test_call_is_predict(self, predictor, null_model):
         called, predicted = predictor(null_model.picture), predictor.predict(null_model.picture)
         np.testing.assert_array_equal(called.keypoints.xy, predicted.keypoints.xy)
         assert len(predictor([null_model.picture])) == 1
@@ -182,7 +182,7 @@ class TestResultFields:
             result = predictor(null_model.picture)
         assert result.hf is None
         assert result.offsets is None
-        with pytest.raises(SpecError, match="no offsets, which decode='offset' needs"):
+        with pytest.raises(SpecError, match="decode='offset'"):
             Predictor(tmp_path / "less.null")
 
 
@@ -191,7 +191,7 @@ class TestOpening:
         with pytest.raises(UnknownSuffixError, match="no runtime for"):
             Predictor(tmp_path / "model.tflite")
 
-    def test_missing_file_is_no_download(self, tmp_path):
+    def test_missing_file_is_not_downloaded(self, tmp_path):
         with pytest.raises(MissingFileError, match="nothing is downloaded") as caught:
             Predictor(tmp_path / "model.xml")
         assert isinstance(caught.value, FileNotFoundError)
@@ -205,8 +205,8 @@ class TestOpening:
     @pytest.mark.parametrize(
         ("argument", "value", "text"),
         [
-            ("threads", 0, "threads=0; a whole number of at least 1"),
-            ("threads", -2, "at least 1"),
+            ("threads", 0, "threads=0"),
+            ("threads", -2, "threads=-2"),
             ("threads", 1.5, "threads=1.5"),
             ("threads", "2", "threads='2'"),
             ("threads", True, "threads=True"),
@@ -243,22 +243,36 @@ class TestOpening:
 
 
 class TestSpec:
-    def test_file_without_one(self, null_model, tmp_path):
+    def test_file_without_spec(self, null_model, tmp_path):
         path = write_null(tmp_path / "bare.null", None, null_model.outputs)
-        with pytest.raises(MissingSpecError, match=r"pass spec=ModelSpec\(...\), or export it"):
+        with pytest.raises(MissingSpecError, match="spec="):
             Predictor(path)
         with Predictor(path, spec=null_model.spec) as predictor:
             np.testing.assert_allclose(predictor(null_model.picture).keypoints.xy[0], null_model.corners, atol=EXACT)
 
-    def test_given_one_goes_over_the_files(self, null_model):
+    def test_given_spec_replaces_the_files(self, null_model):
         spec = null_model.spec.replace(keypoints=("a", "b", "c", "d"), cyclic=False, golden=None)
         with Predictor(null_model.path, spec=spec) as predictor:
             assert predictor(null_model.picture).keypoints.names == ("a", "b", "c", "d")
             assert predictor.spec == spec
 
-    def test_damaged_one(self, null_model, tmp_path):
+    def test_spec_as_dictionary_and_as_file(self, null_model, tmp_path):
+        spec = null_model.spec.replace(name="renamed")
+        (tmp_path / "spec.json").write_text(spec.to_json())
+        for given in (spec.to_dict(), str(tmp_path / "spec.json"), tmp_path / "spec.json"):
+            with Predictor(null_model.path, spec=given) as predictor:
+                assert predictor.spec == spec
+
+    def test_spec_that_cannot_be_read(self, null_model, tmp_path):
+        with pytest.raises(MissingFileError, match=r"none\.json"):
+            Predictor(null_model.path, spec=tmp_path / "none.json")
+        for given in (5, {"name": "a"}, tmp_path):
+            with pytest.raises(SpecError):
+                Predictor(null_model.path, spec=given)
+
+    def test_damaged_spec(self, null_model, tmp_path):
         runtimes.null.build(tmp_path / "a.null", "{", (64, 96), null_model.outputs)
-        with pytest.raises(SpecError, match="no JSON"):
+        with pytest.raises(SpecError, match="JSON"):
             Predictor(tmp_path / "a.null")
 
     @pytest.mark.parametrize(
@@ -268,7 +282,7 @@ class TestSpec:
             ({"stride": 8}, r"must be \(1, 4, 8, 12\)"),
         ],
     )
-    def test_one_of_another_file(self, null_model, changes, text):
+    def test_spec_of_another_file(self, null_model, changes, text):
         with pytest.raises(SpecError, match=text):
             Predictor(null_model.path, spec=null_model.spec.replace(**changes))
 
@@ -339,8 +353,12 @@ class TestSelfcheck:
         assert report.max_px < EXACT + 5e-5  # the golden keypoints are rounded to 4 digits
         assert report.correlation > 0.9999
 
-    def test_decode_of_the_caller_has_no_part_in_it(self, null_model, predictor):
+    def test_decode_is_ignored(self, null_model, predictor):
         with Predictor(null_model.path, decode="argmax") as other:
+            assert other.selfcheck() == predictor.selfcheck()
+
+    def test_flip_test_is_ignored(self, null_model, predictor):
+        with Predictor(null_model.path, flip_test=True) as other:
             assert other.selfcheck() == predictor.selfcheck()
 
     def test_fails_where_the_device_computes_something_else(self, null_model, tmp_path):
@@ -350,7 +368,7 @@ class TestSelfcheck:
         assert not report.passed
         assert report.correlation < 0.5
 
-    def test_another_start_of_the_outline_is_no_fault(self, null_model):
+    def test_rotated_outline_passes(self, null_model):
         golden = null_model.spec.golden
         rolled = type(golden).pack(
             golden.image(),
@@ -363,7 +381,7 @@ class TestSelfcheck:
             with Predictor(null_model.path, spec=spec) as predictor:
                 assert predictor.selfcheck().passed is passed
 
-    def test_where_an_absent_corner_was_is_no_fault(self, null_model):
+    def test_position_of_an_absent_corner_is_ignored(self, null_model):
         golden = null_model.spec.golden
         moved = ((0.0, 0.0), *golden.xy[1:])
         for confidence, passed in ((0.0, True), (0.9, False)):
@@ -381,7 +399,7 @@ class TestSelfcheck:
     def test_file_without_a_golden_pair(self, null_model):
         with (
             Predictor(null_model.path, spec=null_model.spec.replace(golden=None)) as predictor,
-            pytest.raises(MissingSpecError, match="carries no golden pair"),
+            pytest.raises(MissingSpecError, match="golden pair"),
         ):
             predictor.selfcheck()
 
@@ -390,22 +408,22 @@ class TestSelfcheck:
         other = type(golden).pack(golden.image(), np.array(golden.xy), np.array(golden.conf), np.zeros((4, 8, 12)))
         with (
             Predictor(null_model.path, spec=null_model.spec.replace(golden=other)) as predictor,
-            pytest.raises(SpecError, match="another size or number of keypoints"),
+            pytest.raises(SpecError, match="8, 12"),
         ):
             predictor.selfcheck()
 
 
 class TestLife:
-    def test_closed(self, null_model):
+    def test_use_after_close(self, null_model):
         predictor = Predictor(null_model.path)
         predictor.close()
         predictor.close()
         for use in (lambda: predictor(null_model.picture), predictor.warmup, predictor.info, predictor.selfcheck):
-            with pytest.raises(ClosedError, match="closed") as caught:
+            with pytest.raises(ClosedError, match=r"Predictor .* is closed") as caught:
                 use()
             assert isinstance(caught.value, EdgeHRNetError)
 
-    def test_with(self, null_model):
+    def test_with_statement_closes(self, null_model):
         with Predictor(null_model.path) as predictor:
             predictor.warmup()
         with pytest.raises(ClosedError):
@@ -487,7 +505,7 @@ class TestStream:
     def test_folder(self, predictor, null_model, tmp_path):
         for name, width in (("b.png", 50), ("a.png", 60)):
             Image.new("RGB", (width, 40)).save(tmp_path / name)
-        assert [result.keypoints.size[0] for result in predictor.stream(tmp_path)] == [60, 50]
+        assert [result.keypoints.size[1] for result in predictor.stream(tmp_path)] == [60, 50]
         assert len(list(predictor.stream(str(tmp_path / "*.png")))) == 2
 
     def test_nothing_to_read(self, predictor, tmp_path):
@@ -553,7 +571,7 @@ class TestEveryEngine:
     def test_selfcheck(self, path):
         with Predictor(path) as predictor:
             if path.suffix == ".pt":
-                with pytest.raises(MissingSpecError, match="carries no golden pair; files made by"):
+                with pytest.raises(MissingSpecError, match="golden pair"):
                     predictor.selfcheck()
             else:
                 assert predictor.selfcheck().passed
@@ -566,16 +584,16 @@ class TestTarget:
             Predictor(checkpoint_model.path, target="onnx") as rounded,
             pickle.loads(pickle.dumps(rounded)) as copy,
         ):
-            assert (exact.spec.quantization, rounded.spec.quantization) == ("float32", "int8")
+            assert (exact.spec.precision, rounded.spec.precision) == ("fp32", "int8")
             features = [predictor(null_model.picture).hf for predictor in (exact, rounded, copy)]
         assert not np.array_equal(features[0], features[1])
         np.testing.assert_array_equal(features[1], features[2])
 
-    def test_is_for_checkpoints(self, openvino_model):
-        with pytest.raises(InputError, match=r"target='onnx': for a \.pt checkpoint alone; .*leave it out"):
+    def test_target_is_for_checkpoints_only(self, openvino_model):
+        with pytest.raises(InputError, match="target='onnx'"):
             Predictor(openvino_model.path, target="onnx")
 
-    def test_that_the_checkpoint_does_not_have(self, checkpoint_model):
+    def test_target_without_ranges(self, checkpoint_model):
         with pytest.raises(InputError, match=r"no INT8 ranges for 'tensorflow' \(it has: openvino, onnx, tensorrt\)"):
             Predictor(checkpoint_model.path, target="tensorflow")
 
@@ -593,7 +611,7 @@ class TestTarget:
 
 
 class TestDeviceIsChecked:
-    """What no CPU computes is held against the golden pair when the file is loaded."""
+    """Opening compares every device except a CPU with the golden pair."""
 
     @pytest.fixture
     def on_gpu(self, monkeypatch):
@@ -609,11 +627,20 @@ class TestDeviceIsChecked:
         monkeypatch.setattr(NullRuntime, "close", lambda self: closed.append(self))
         outputs = {**null_model.outputs, "heatmaps": np.roll(null_model.outputs["heatmaps"], 5, axis=3)}
         runtimes.null.build(tmp_path / "wrong.null", null_model.spec.to_json(), null_model.spec.input_size, outputs)
-        with pytest.raises(DeviceError, match=r"GPU\.0 does not compute what .*wrong\.null should: .* px"):
+        with pytest.raises(DeviceError, match=r"GPU\.0 .*wrong\.null"):
             Predictor(tmp_path / "wrong.null")
         assert closed
 
-    def test_a_cpu_is_not_asked(self, null_model, tmp_path):
+    @pytest.mark.parametrize("arguments", [{}, {"decode": "argmax"}, {"flip_test": True}, {"input_size": (64, 96)}])
+    def test_opening_compiles_once_and_runs_the_golden_picture_once(self, on_gpu, null_model, monkeypatch, arguments):
+        calls = []
+        load, run = runtimes.load, NullRuntime.run
+        monkeypatch.setattr(runtimes, "load", lambda *args, **more: calls.append("load") or load(*args, **more))
+        monkeypatch.setattr(NullRuntime, "run", lambda self, inputs: calls.append("run") or run(self, inputs))
+        Predictor(null_model.path, **arguments).close()
+        assert calls == ["load", "run"]
+
+    def test_cpu_is_not_checked(self, null_model, tmp_path):
         outputs = {**null_model.outputs, "heatmaps": np.roll(null_model.outputs["heatmaps"], 5, axis=3)}
         runtimes.null.build(tmp_path / "wrong.null", null_model.spec.to_json(), null_model.spec.input_size, outputs)
         with Predictor(tmp_path / "wrong.null") as predictor:

@@ -9,7 +9,7 @@ from edgehrnet import ModelSpec, Predictor
 from edgehrnet.drawing.overlay import blend_heatmap
 from edgehrnet.errors import InputError, UnsupportedError
 from edgehrnet.picture.crops import Crop
-from edgehrnet.preparation import check_boxes, formatted, prepare
+from edgehrnet.preparation import as_xywh, check_boxes, formatted, prepare
 from edgehrnet.selfcheck import correlation
 
 SIZE, CELLS = (64, 96), (16, 24)
@@ -56,12 +56,12 @@ def test_each_box_is_an_instance(tmp_path, picture, convention):
         crop = Crop.fit(tuple(box), (192, 128), SIZE, convention)
         assert result.transforms[n] == crop
         np.testing.assert_allclose(result.keypoints.xy[n], crop.inverse(spec.grid.to_pixels(PEAKS)), atol=1e-9)
-    with pytest.raises(UnsupportedError, match=r"2 instances have one transform each: see \.transforms"):
+    with pytest.raises(UnsupportedError, match="2"):
         _ = result.transform
     assert len(result.to_dict()["instances"]) == len(result.to_coco()) == 2
 
 
-def test_without_boxes_it_looks_at_everything(tmp_path, picture):
+def test_without_boxes_the_whole_picture_is_used(tmp_path, picture):
     with Predictor(write(tmp_path)) as predictor:
         result = predictor(picture)
     inside = result.transform.forward([[0, 0], [191, 127]])
@@ -72,7 +72,7 @@ def test_without_boxes_it_looks_at_everything(tmp_path, picture):
     assert result.peaks[0][0].tolist() == pytest.approx([*result.keypoints.xy[0, 0], 0.5])
 
 
-def test_no_box_no_instance(tmp_path, picture):
+def test_empty_boxes_give_no_instances(tmp_path, picture):
     with Predictor(write(tmp_path)) as predictor:
         result = predictor.predict(picture, boxes=[])
         assert result.keypoints.xy.shape == (0, 2, 2)
@@ -89,24 +89,24 @@ def test_no_box_no_instance(tmp_path, picture):
         ([1, 2, 3, 4], r"one box is \[\[x, y, w, h\]\]"),
         ([[1, 2, 3]], r"one box is"),
         ("all", r"one box is"),
-        ([[1, 2, 3, 4], [1, 2, 0, 4]], r"boxes\[1\] = \[1.0, 2.0, 0.0, 4.0\]: .* larger than 0"),
+        ([[1, 2, 3, 4], [1, 2, 0, 4]], r"boxes\[1\]"),
         ([[1, 2, 3, float("nan")]], r"boxes\[0\]"),
     ],
 )
-def test_what_is_no_box(tmp_path, picture, boxes, said):
+def test_invalid_boxes(tmp_path, picture, boxes, said):
     with pytest.raises(InputError, match=said):
         check_boxes(boxes)
     with Predictor(write(tmp_path)) as predictor, pytest.raises(InputError, match=said):
         predictor.predict(picture, boxes=boxes)
 
 
-def test_each_picture_needs_its_own_boxes(tmp_path, picture):
-    with Predictor(write(tmp_path)) as predictor, pytest.raises(InputError, match="boxes for 1 pictures, and 2 pict"):
+def test_number_of_box_arrays_must_match_pictures(tmp_path, picture):
+    with Predictor(write(tmp_path)) as predictor, pytest.raises(InputError, match="boxes for 1 pictures"):
         predictor.predict([picture, picture], boxes=[BOXES])
 
 
-def test_whole_picture_networks_take_no_boxes(null_model):
-    with Predictor(null_model.path) as predictor, pytest.raises(UnsupportedError, match="looks at whole pictures"):
+def test_boxes_for_a_whole_picture_network(null_model):
+    with Predictor(null_model.path) as predictor, pytest.raises(UnsupportedError, match="'corners'"):
         predictor.predict(null_model.picture, boxes=BOXES)
 
 
@@ -147,3 +147,29 @@ def test_one_function_makes_every_input(picture):
     np.testing.assert_allclose(scaled[1, :, 9, 8], expected, atol=1e-6)
     assert correlation(inputs[0, ..., 0], inputs[1, ..., 0]) < 0.99
     assert crops[0].forward([[50.0, 50.0]]).tolist() == [[48.0, 32.0]]  # the middle of the first box
+
+
+def test_corner_boxes_are_converted():
+    np.testing.assert_array_equal(as_xywh([[10, 20, 40, 60]], "xyxy"), [[10, 20, 30, 40]])
+    np.testing.assert_array_equal(as_xywh([[10, 20, 40, 60]], "xywh"), [[10, 20, 40, 60]])
+    assert as_xywh(None, "xyxy") is None
+    assert as_xywh([], "xyxy").shape == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "box_format"), [([[1, 2, 3, 4]], "cxcywh"), ([[10, 20, 5, 60]], "xyxy"), (3, "xyxy")]
+)
+def test_wrong_box_format_or_corners(boxes, box_format):
+    with pytest.raises(InputError):
+        as_xywh(boxes, box_format)
+
+
+def test_corner_boxes_give_the_same_keypoints(tmp_path, picture):
+    corners = [[x, y, x + width, y + height] for x, y, width, height in BOXES]
+    with Predictor(write(tmp_path)) as predictor:
+        expected = predictor.predict(picture, boxes=BOXES)
+        for found in (
+            predictor.predict(picture, boxes=corners, box_format="xyxy"),
+            predictor.predict([picture], boxes=[corners], box_format="xyxy")[0],
+        ):
+            np.testing.assert_allclose(found.keypoints.xy, expected.keypoints.xy, atol=1e-9)

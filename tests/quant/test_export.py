@@ -13,7 +13,6 @@ from edgehrnet.models import create
 from edgehrnet.models.checkpoints import Checkpoint, build_model, load_checkpoint, save_checkpoint
 from edgehrnet.models.deploy.export_module import Deployed, network_input
 from edgehrnet.models.deploy.frozen import freeze
-from edgehrnet.models.deploy.loading import QUANTIZATION
 from edgehrnet.picture.letterbox import letterbox
 from edgehrnet.picture.sources import read_image
 from edgehrnet.spec import GOLDEN_PICTURE_BYTES
@@ -76,7 +75,7 @@ def test_the_file_describes_itself(exported):
     precision, predictor = exported
     spec = predictor.spec
     assert spec.name == "document-corners"
-    assert spec.quantization == QUANTIZATION[precision]
+    assert spec.precision == precision
     assert [name for name, _ in spec.outputs] == list(predictor.info()["outputs"])
     assert len(spec.golden.png) * 3 / 4 <= GOLDEN_PICTURE_BYTES
     assert predictor.selfcheck().passed

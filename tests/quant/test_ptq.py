@@ -131,14 +131,14 @@ class TestFiles:
         assert certificate.convolutions_int8 == len(checkpoint.table("openvino").convolutions) == 126
         assert certificate.convolutions == 129
         assert certificate.macs_int8 / certificate.macs > 0.98
-        assert certificate.quantization == "int8"
+        assert certificate.precision == "int8"
         assert certificate.pictures >= COUNT
         assert json.loads((out / "small-int8.certificate.json").read_text())["file"] == "small-int8.xml"
 
     def test_the_file_finds_what_the_float_network_finds(self, made):
         _, out = made
         with Predictor(out / "small-int8.xml") as predictor:
-            assert predictor.spec.quantization == "int8"
+            assert predictor.spec.precision == "int8"
             assert predictor.spec.input_size == (64, 128)
             assert predictor.selfcheck().passed
         # A quarter of a heatmap's cell, in pixels of the input.

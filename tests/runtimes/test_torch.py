@@ -144,7 +144,7 @@ class TestLoading:
         assert model_input.size == runtime.describe().input_size == spec.input_size == (64, 96)
         assert [name for name, _ in spec.outputs] == ["heatmaps", "offsets", "hf", "boundary"]
         assert list(runtime.describe().outputs) == [name for name, _ in spec.outputs]
-        assert spec.quantization == "float32"
+        assert spec.precision == "fp32"
         assert not module.training
         units = [unit for unit in module.modules() if isinstance(unit, ConvBNAct)]
         assert units
@@ -156,4 +156,4 @@ class TestLoading:
 
     def test_fake_quantized_network_is_int8(self, checkpoint_model):
         _, metadata, _ = load_deployed(checkpoint_model.path, "onnx")
-        assert ModelSpec.from_json(metadata).quantization == "int8"
+        assert ModelSpec.from_json(metadata).precision == "int8"

@@ -19,7 +19,6 @@ from edgehrnet.picture.letterbox import check_input_size
 from edgehrnet.spec import ModelSpec
 from runtimes.base import Input
 
-QUANTIZATION = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
 # Prefix of the weights of each optional head.
 HEADS = {"auxiliary": "auxiliary.", "boundary": "heads.boundary.", "sdf": "heads.sdf."}
 
@@ -103,6 +102,6 @@ def deployed_spec(
     offsets = [("offsets", "NCHW")] if network.gives_offsets else []
     extras = [(name, "NCHW") for name in network.extra_outputs]
     return spec.replace(
-        quantization=QUANTIZATION[precision],
+        precision=precision,
         outputs=(("heatmaps", "NCHW"), *offsets, ("hf", "NHWC"), *extras),
     )

@@ -39,7 +39,7 @@ SPEC = ModelSpec(
     "tiny",
     ("a", "b", "c", "d"),
     input_size=(64, 96),
-    quantization="int8",
+    precision="int8",
     outputs=(("heatmaps", "NCHW"), ("offsets", "NCHW"), ("hf", "NHWC")),
 )
 COUNT = 12  # convolutions of `Tiny` outside its heads
@@ -155,7 +155,7 @@ class TestIssued:
         assert certificate.distance < DISTANCE
         assert certificate.sqnr_db > 25
         assert certificate.pictures == len(case.pictures)
-        assert certificate.quantization == "int8"
+        assert certificate.precision == "int8"
         assert (certificate.file, certificate.digest) == (out.name, digest(out))
         assert certificate.bytes == out.stat().st_size + out.with_suffix(".bin").stat().st_size
         assert certificate.engine.startswith("openvino ")

@@ -1,0 +1,108 @@
+"""Check the arguments of Predictor and read the spec of a model file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypedDict
+
+from edgehrnet.errors import InputError, MissingFileError, MissingSpecError, SpecError, nearest
+from edgehrnet.picture.letterbox import check_input_size
+from edgehrnet.spec import DECODE_METHODS, ModelSpec
+
+
+class Arguments(TypedDict):
+    """The keyword arguments of Predictor, checked."""
+
+    device: str | None
+    input_size: tuple[int, int] | None
+    threads: int | None
+    decode: str | None
+    cache_dir: str | Path | None
+    spec: ModelSpec | None
+    target: str | None
+    flip_test: bool
+
+
+class ModelInfo(TypedDict):
+    """Facts about a loaded file, as `Predictor.info` returns them."""
+
+    file: str
+    """Path of the model file."""
+    engine: str
+    """Name of the engine that runs it."""
+    version: str
+    """Version of the engine."""
+    device: str
+    """Device that runs it, as the engine calls it."""
+    input: dict[str, Any]
+    """Fields of runtimes.base.Input."""
+    input_size: tuple[int, int]
+    """Network input (height, width) in pixels."""
+    outputs: Mapping[str, tuple[int, ...]]
+    """Shape of each output, with a batch dimension of 1."""
+    settings: Mapping[str, Any]
+    """Settings of the engine."""
+    spec: dict[str, Any]
+    """The ModelSpec as JSON values, without its golden pair."""
+    golden: bool
+    """The file has a golden pair for the self-check."""
+    certificate: dict[str, Any] | None
+    """The certificate beside the file as JSON values. None if there is none."""
+
+
+def check_arguments(path: str | Path, is_checkpoint: bool, arguments: Arguments) -> Arguments:
+    """Return the arguments with ``input_size`` as a tuple. Raise InputError for a value that is not accepted."""
+    size, threads, decode = arguments["input_size"], arguments["threads"], arguments["decode"]
+    if size is not None:
+        check_input_size(size)
+        size = (int(size[0]), int(size[1]))
+    if threads is not None and (not isinstance(threads, int) or isinstance(threads, bool) or threads < 1):
+        raise InputError(f"threads={threads!r}; use a whole number of at least 1, or None")
+    if decode is not None and decode not in DECODE_METHODS:
+        raise InputError(f"decode={decode!r}; {nearest(decode, DECODE_METHODS)}")
+    if arguments["target"] is not None and not is_checkpoint:
+        raise InputError(
+            f"target={arguments['target']!r} is for .pt checkpoints only; {path} is already built, leave out target"
+        )
+    return {**arguments, "input_size": size}
+
+
+def read_spec(spec: ModelSpec | Mapping[str, Any] | str | Path | None) -> ModelSpec | None:
+    """Return a spec that was given as a ModelSpec, as a dictionary or as the path of a JSON file.
+
+    Raises:
+        MissingFileError: There is no such JSON file.
+        SpecError: The value is of another type, or not a valid spec.
+    """
+    if spec is None or isinstance(spec, ModelSpec):
+        return spec
+    if isinstance(spec, Mapping):
+        return ModelSpec.from_dict(spec)
+    if not isinstance(spec, str | Path):
+        raise SpecError(f"spec is a {type(spec).__name__}; pass a ModelSpec, a dict, or the path of a JSON file")
+    try:
+        text = Path(spec).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise MissingFileError(f"spec={str(spec)!r} does not exist; pass the path of a JSON file") from None
+        raise SpecError(f"cannot read spec={str(spec)!r}: {error}") from None
+    return ModelSpec.from_json(text)
+
+
+def embedded_spec(path: Path, metadata: str | None) -> ModelSpec:
+    """Return the spec inside a model file. Raise MissingSpecError if it has none."""
+    if metadata is None:
+        raise MissingSpecError(
+            f"{path} does not say how to prepare its input and decode its output; "
+            "pass spec=ModelSpec(...), or export it with python -m quant.export"
+        )
+    return ModelSpec.from_json(metadata)
+
+
+def load_checkpoint(path: Path, target: str | None) -> Any:
+    """Return the network of a checkpoint, ready to run."""
+    # The only import of torch code. runtimes.torch calls this function after it has checked that torch is installed.
+    from edgehrnet.models.deploy.loading import load_deployed
+
+    return load_deployed(path, target)
