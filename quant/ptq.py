@@ -70,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
             schemes = [s.replace(adds=args.adds) if s.target == "openvino" else s for s in schemes]
         if keep == ["auto"]:
             calibrated = calibrate(checkpoint, images, schemes, method=args.method, progress=True)
-            keep = choose_float(calibrated, images, args.targets[0], args.budget, progress=True)
+            keep = choose_float(calibrated, pictures, args.targets[0], args.budget, progress=True)
             print(f"left in float to stay within {args.budget} px: {' '.join(keep) or 'nothing'}")
         checkpoint = calibrate(checkpoint, images, schemes, method=args.method, keep_float=keep, progress=True)
         if args.bias_correction:

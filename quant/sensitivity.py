@@ -29,11 +29,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         checkpoint = load_checkpoint(args.checkpoint)
         spec, target = ModelSpec.from_dict(checkpoint.spec), args.targets[0]
-        images = network_inputs(calibration_pictures(args), spec)
+        pictures = calibration_pictures(args)
+        images = network_inputs(pictures, spec)
         schemes = [scheme for scheme in schemes_of(args) if scheme.target == target]
         table = calibrate(checkpoint, images, schemes, method=args.method, progress=True).table(target)
         network = build_model(checkpoint)
-        probe = Probe(network, images[: args.pictures], spec)
+        probe = Probe(network, pictures[: args.pictures], spec)
         ranked, everything = rank(probe, table, progress=True), probe.harm(table)
         write(ranked, everything, args.out)
         print("\n".join(as_text(ranked, everything).splitlines()[:22]))

@@ -20,7 +20,6 @@ from torch import nn
 from edgehrnet.certificate import Certificate
 from edgehrnet.decoding import CERTAIN
 from edgehrnet.errors import AbsentDeviceError, DeviceError, InputError, MissingExtraError, ModelFileError
-from edgehrnet.models import Output
 from edgehrnet.models.checkpoints import Checkpoint
 from edgehrnet.models.deploy.frozen import freeze
 from edgehrnet.models.deploy.loading import computes_in, deployable, deployed_spec
@@ -164,9 +163,9 @@ def agreement(
     for target in sorted({_scheme(file) for file in files if file.precision == "int8"}):
         dtype = computes_in(target, "int8")
         frozen = freeze(network, checkpoint.table(target), dtype)
-        fakes[target] = ask(_In(frozen, dtype))
+        fakes[target] = ask(frozen)
         name = f"torch in float64, ranges for {target}"
-        exact = ask(_In(frozen, torch.float64))
+        exact = ask(copy.deepcopy(frozen).double())
         rows.append(_compared(Row(name, "int8", "", 0.0), exact, floating, fakes[target], spec.cyclic))
     found = [
         _row(file, place, _run(file, place, examples), floating, fakes.get(_scheme(file)), cyclic=spec.cyclic)
@@ -213,18 +212,6 @@ def _compared(row: Row, found: Answers, floating: Answers, fake: Answers | None,
         return row
     apart = distance(found, fake, floating, cyclic=cyclic)
     return replace(row, fakequant=difference(found, fake, cyclic=cyclic), distance=apart)
-
-
-class _In(nn.Module):
-    """A network computed in another floating type, its constants as they were rounded before."""
-
-    def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.network, self.dtype = copy.deepcopy(network).to(dtype), dtype
-
-    def forward(self, x: torch.Tensor) -> Output:
-        output: Output = self.network(x.to(self.dtype))
-        return output
 
 
 def answer(observe: Callable[..., Observation], examples: Sequence[Example], spec: ModelSpec) -> Answers:

@@ -18,28 +18,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
 import runtimes
 from edgehrnet.certificate import Certificate, digest, parts
-from edgehrnet.decoding import CERTAIN, heights, locate
+from edgehrnet.decoding import CERTAIN, heights
 from edgehrnet.errors import EdgeHRNetError
-from edgehrnet.models.deploy.export_module import network_input
-from edgehrnet.preparation import formatted, prepare
 from edgehrnet.spec import ModelSpec
-from runtimes.base import Layer
+from quant.scoring.torch_model import decode_outputs, prepare_input, run_network
+from runtimes.base import Layer, Runtime
 
 INTEGER = ("u8", "i8")
 PARITY = 1.05  # the engine may round otherwise than torch, not worse
 # Two correct engines differ by rounding flips, which the layers below multiply: 0.4 of the quantization error between
 # float32 and float64 of one torch network. A wrong range or a missing quantizer is at 1 and above.
 DISTANCE = 0.6
-OWN = 3.0  # engines also round biases and what they fuse: as many flips again, and more
+ROUNDING = 3.0  # engines also round biases and what they fuse: as many flips again, and more
 PACKAGES = ("torch", "openvino", "onnx", "onnxscript", "onnxruntime", "tensorrt-rtx-cu13", "tensorrt", "numpy")
-
-Maps = Mapping[str, NDArray[np.float32]]
 
 
 class CertificateError(EdgeHRNetError):
@@ -137,22 +133,21 @@ def _limit(
         return math.inf
     if certificate.distance is None or certificate.distance < DISTANCE:
         return DISTANCE
-    return max(DISTANCE, OWN * own_distance(reference, spec, pictures))
+    return max(DISTANCE, ROUNDING * rounding_distance(reference, spec, pictures))
 
 
-@torch.no_grad()
-def own_distance(reference: Reference, spec: ModelSpec, pictures: Sequence[NDArray[np.uint8]]) -> float:
-    """Distance of the fake-quantized network in float64 from itself in float32, in parts of the quantization error."""
+def rounding_distance(reference: Reference, spec: ModelSpec, pictures: Sequence[NDArray[np.uint8]]) -> float:
+    """Return rms(float64 - float32) / rms(quantization error) of the fake-quantized network's heatmaps."""
     assert reference.network is not None
     assert reference.quantized is not None
     exact = copy.deepcopy(reference.quantized).double()
     between = error = 0.0
     for picture in pictures:
-        image = network_input(torch.from_numpy(formatted(prepare(picture, spec)[0], spec)), spec.mean, spec.std)
-        true, fake = (
-            heights(_maps(net, image)["heatmaps"][0], spec) for net in (reference.network, reference.quantized)
+        pixels, _ = prepare_input(picture, spec)
+        true, fake, double = (
+            heights(run_network(network, pixels, spec)["heatmaps"][0], spec)
+            for network in (reference.network, reference.quantized, exact)
         )
-        double = heights(exact(image.double()).heatmaps[0].float().numpy(), spec)
         between += _power(double - fake)
         error += _power(fake - true)
     return _ratio(between, error)
@@ -176,37 +171,17 @@ def _problems(certificate: Certificate, in_float: list[str], limit: float, *, ob
     return found
 
 
-@torch.no_grad()
 def _compare(
     file: Path, reference: Reference, spec: ModelSpec, pictures: Sequence[NDArray[np.uint8]]
 ) -> dict[str, str | float | None]:
-    assert reference.network is not None
+    """Run the file and its references on the same pictures and return the measured fields of the certificate."""
     power: defaultdict[str, float] = defaultdict(float)
     drifts: list[float] = []
     runtime = runtimes.load(file, "cpu")
     try:
         described = runtime.describe()
         for picture in pictures:
-            inputs, (box,) = prepare(picture, spec)
-            pixels = formatted(inputs, spec)
-            engine = runtime.run(pixels)
-            image = network_input(torch.from_numpy(pixels), spec.mean, spec.std)
-            exact = _maps(reference.network, image)
-            heat, true = heights(engine["heatmaps"][0], spec), heights(exact["heatmaps"][0], spec)
-            power["signal"] += _power(true)
-            power["engine"] += _power(heat - true)
-            if reference.quantized is not None:
-                logits = _maps(reference.quantized, image)["heatmaps"]
-                fake = heights(logits[0], spec)
-                power["fakequant"] += _power(fake - true)
-                power["between"] += _power(heat - fake)
-                power["engine logits"] += _power(engine["heatmaps"] - exact["heatmaps"])
-                power["fakequant logits"] += _power(logits - exact["heatmaps"])
-            xy, _, found_order = locate(heat, _first(engine, "offsets"), spec, box, sdf=_first(engine, "sdf"))
-            goal, conf, order = locate(true, _first(exact, "offsets"), spec, box, sdf=_first(exact, "sdf"))
-            # Compared channel by channel: which corner is called the first may tie.
-            moved = (xy[found_order.argsort()] - goal[order.argsort()]) * box.scale
-            drifts += np.linalg.norm(moved, axis=1)[conf[order.argsort()] >= CERTAIN].tolist()
+            drifts += _compare_picture(runtime, reference, spec, picture, power)
     finally:
         runtime.close()
     quantized = reference.quantized is not None
@@ -216,22 +191,36 @@ def _compare(
         "parity": _ratio(power["engine logits"], power["fakequant logits"]) if quantized else None,
         "distance": _ratio(power["between"], power["fakequant"]) if quantized else None,
         "sqnr_db": round(10 * math.log10(power["signal"] / max(power["engine"], 1e-30)), 3),
-        # Of a heatmap with two equal peaks, the last bit says which: it moves the mean and the largest, not the median.
+        # Where a heatmap has two equal peaks, the last bit decides. That moves mean and maximum, but not the median.
         "drift_median_px": round(float(np.median(drifts or [0.0])), 5),
         "drift_mean_px": round(float(np.mean(drifts or [0.0])), 5),
         "drift_max_px": round(max(drifts, default=0.0), 5),
     }
 
 
-def _maps(network: nn.Module, image: torch.Tensor) -> Maps:
-    tensors = (*network.parameters(), *network.buffers())
-    output = network(image.to(next(tensor.dtype for tensor in tensors if tensor.is_floating_point())))
-    maps = {"heatmaps": output.heatmaps, "offsets": output.offsets, "sdf": output.extras.get("sdf")}
-    return {name: values.float().numpy() for name, values in maps.items() if values is not None}
-
-
-def _first(maps: Maps, name: str) -> NDArray[np.float32] | None:
-    return maps[name][0] if name in maps else None
+def _compare_picture(
+    runtime: Runtime, reference: Reference, spec: ModelSpec, picture: NDArray[np.uint8], power: defaultdict[str, float]
+) -> list[float]:
+    """Add the squared sums of one picture to ``power``; return keypoint drifts in pixels of the network input."""
+    assert reference.network is not None
+    pixels, transform = prepare_input(picture, spec)
+    engine, exact = runtime.run(pixels.numpy()), run_network(reference.network, pixels, spec)
+    heat, true = heights(engine["heatmaps"][0], spec), heights(exact["heatmaps"][0], spec)
+    power["signal"] += _power(true)
+    power["engine"] += _power(heat - true)
+    if reference.quantized is not None:
+        logits = run_network(reference.quantized, pixels, spec)["heatmaps"]
+        fake = heights(logits[0], spec)
+        power["fakequant"] += _power(fake - true)
+        power["between"] += _power(heat - fake)
+        power["engine logits"] += _power(engine["heatmaps"] - exact["heatmaps"])
+        power["fakequant logits"] += _power(logits - exact["heatmaps"])
+    xy, _, found_order = decode_outputs(engine, spec, transform)
+    goal, conf, order = decode_outputs(exact, spec, transform)
+    # Compared channel by channel, because the corner that comes first may be a tie.
+    moved = (xy[found_order.argsort()] - goal[order.argsort()]) * transform.scale
+    distances: list[float] = np.linalg.norm(moved, axis=1)[conf[order.argsort()] >= CERTAIN].tolist()
+    return distances
 
 
 def _power(values: NDArray[np.float32]) -> float:

@@ -6,23 +6,24 @@ import dataclasses
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from torch import nn
 from tqdm import tqdm
 
-from edgehrnet.decoding import CERTAIN, decode, heights
+from edgehrnet.decoding import CERTAIN, heights
 from edgehrnet.errors import InputError
 from edgehrnet.models import KeypointNetwork
 from edgehrnet.models.checkpoints import Checkpoint, build_model
 from edgehrnet.models.checkpoints.ranges import RangeTable
-from edgehrnet.models.deploy.export_module import network_input
 from edgehrnet.models.deploy.folding import fold_batchnorm
 from edgehrnet.models.deploy.frozen import freeze
 from edgehrnet.spec import ModelSpec
 from quant.int8.placement import place
 from quant.int8.scheme import SCHEMES
+from quant.scoring.torch_model import decode_outputs, prepare_input, run_network
 
 PICTURES = 16  # measured on; ranges are calibrated on more
 
@@ -52,22 +53,26 @@ class Ranked:
 
 
 class Probe:
-    """A float network on a few letterboxed pictures, u8 ``[1, H, W, 4]``, and what tables do to its answers."""
+    """A float network's answers on a few pictures, to measure what quantization changes about them."""
 
-    def __init__(self, network: KeypointNetwork, images: Sequence[torch.Tensor], spec: ModelSpec) -> None:
-        self.network, self.images, self.spec = fold_batchnorm(network), images, spec
-        self._float = [self._answer(self.network, image) for image in images]
+    def __init__(self, network: KeypointNetwork, pictures: Sequence[NDArray[np.uint8]], spec: ModelSpec) -> None:
+        self.network, self.spec = fold_batchnorm(network), spec
+        self._inputs = [prepare_input(picture, spec) for picture in pictures]
+        self._float = [self.answer(self.network, index) for index in range(len(pictures))]
         if not any((conf >= CERTAIN).any() for _, _, conf in self._float):
-            raise InputError("the float network is certain of no keypoint on these pictures; take others, or train it")
+            raise InputError(
+                "the float network is not confident of any keypoint on these pictures; pass other pictures, or train it"
+            )
 
     def harm(self, table: RangeTable) -> Harm:
-        """Measure the network quantized as ``table`` says."""
+        """Measure the network quantized with the ranges of ``table`` against the float network."""
         quantized = freeze(self.network, table)
         moved: list[float] = []
         signal = noise = 0.0
-        for image, (heat, xy, conf) in zip(self.images, self._float, strict=True):
-            found, at, _ = self._answer(quantized, image)
-            moved += np.linalg.norm(at - xy, axis=1)[conf >= CERTAIN].tolist()
+        for index, (heat, xy, conf) in enumerate(self._float):
+            found, at, _ = self.answer(quantized, index)
+            drift = np.linalg.norm((at - xy) * self._inputs[index][1].scale, axis=1)
+            moved += drift[conf >= CERTAIN].tolist()
             signal += float((heat.astype(np.float64) ** 2).sum())
             noise += float(((found - heat).astype(np.float64) ** 2).sum())
         distance = np.array(moved)
@@ -75,20 +80,17 @@ class Probe:
         within = 100 * float((distance <= WITHIN).mean())
         return Harm(float(distance.mean()), float(np.percentile(distance, 95)), within, sqnr)
 
-    @torch.no_grad()
-    def _answer(
-        self, network: KeypointNetwork, image: torch.Tensor
-    ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float32]]:
-        """Heatmaps ``(K, h, w)`` 0..1, keypoints ``(K, 2)`` in input pixels, confidence ``(K,)``, by channel."""
-        output = network(network_input(image, self.spec.mean, self.spec.std))
-        heat = heights(output.heatmaps.numpy(), self.spec)
-        offsets = None if output.offsets is None else output.offsets.numpy()
-        stride = self.spec.stride
-        mask = (
-            image[0, ::stride, ::stride, 3].numpy() > 0 if self.spec.crop is None and self.spec.channels == 4 else None
-        )
-        cells, conf = decode(heat, offsets, method=self.spec.decode, mask=mask, kernel=self.spec.kernel)
-        return heat[0], self.spec.grid.to_pixels(cells[0]), conf[0]
+    def answer(self, network: nn.Module, index: int) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[Any]]:
+        """Run a network on one of the pictures.
+
+        Returns:
+            Heatmaps ``(K, h, w)`` 0..1, keypoints ``(K, 2)`` in picture pixels and confidence ``(K,)``, by channel.
+        """
+        pixels, transform = self._inputs[index]
+        outputs = run_network(network, pixels, self.spec)
+        xy, conf, order = decode_outputs(outputs, self.spec, transform)
+        by_channel = order.argsort()
+        return heights(outputs["heatmaps"][0], self.spec), xy[by_channel], conf[by_channel]
 
 
 def rank(probe: Probe, table: RangeTable, *, weights: bool = True, progress: bool = False) -> list[Ranked]:
@@ -142,11 +144,16 @@ def solve(
 
 
 def choose_float(
-    checkpoint: Checkpoint, images: list[torch.Tensor], target: str, budget: float, *, progress: bool = False
+    checkpoint: Checkpoint,
+    pictures: Sequence[NDArray[np.uint8]],
+    target: str,
+    budget: float,
+    *,
+    progress: bool = False,
 ) -> list[str]:
     """Return the fewest sites of a calibrated checkpoint to leave in float; see `solve`."""
     network, table = build_model(checkpoint), checkpoint.table(target)
-    probe = Probe(network, images[:PICTURES], ModelSpec.from_dict(checkpoint.spec))
+    probe = Probe(network, pictures[:PICTURES], ModelSpec.from_dict(checkpoint.spec))
     if probe.harm(table).drift_px <= budget:
         return []
     readers = place(network, SCHEMES[target].replace(adds=table.adds)).sites

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,10 +14,12 @@ from edgehrnet.models.checkpoints import build_model, load_checkpoint, save_chec
 from edgehrnet.picture.sources import read_image
 from edgehrnet.spec import ModelSpec
 from quant import ptq, sensitivity
+from quant.int8 import ranking
 from quant.int8.calibration import network_inputs
 from quant.int8.pipeline import calibrate
 from quant.int8.placement import place
 from quant.int8.scheme import SCHEMES
+from quant.scoring.torch_model import predict_torch
 
 CHECKPOINT = Path(__file__).parents[2] / "checkpoints" / "document-corners.pt"
 SIZE = (128, 256)  # small, and the network is still certain of the sample's corners
@@ -31,13 +34,18 @@ def small():
 
 
 @pytest.fixture(scope="module")
-def images(small):
-    return network_inputs([read_image(sample_picture())], ModelSpec.from_dict(small.spec))
+def pictures():
+    return [read_image(sample_picture())]
 
 
 @pytest.fixture(scope="module")
-def probe(small, images):
-    return sensitivity.Probe(build_model(small), images, ModelSpec.from_dict(small.spec))
+def images(small, pictures):
+    return network_inputs(pictures, ModelSpec.from_dict(small.spec))
+
+
+@pytest.fixture(scope="module")
+def probe(small, pictures):
+    return sensitivity.Probe(build_model(small), pictures, ModelSpec.from_dict(small.spec))
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +68,20 @@ def ranked(probe, spoilt):
 @pytest.fixture(scope="module")
 def readers(small):
     return place(build_model(small), SCHEMES["openvino"]).sites
+
+
+@pytest.mark.parametrize("margins", [False, True])
+def test_the_probe_finds_the_keypoints_that_predict_torch_finds(small, pictures, margins):
+    """The signed distance field and the letterbox's mask take part in the decoding."""
+    picture = np.pad(pictures[0], ((0, 0), (0, 900 if margins else 0), (0, 0)), mode="reflect")
+    network, spec = build_model(small), ModelSpec.from_dict(small.spec)
+    probe = ranking.Probe(network, [picture], spec)
+    _, xy, conf = probe.answer(probe.network, 0)
+    expected_xy, expected_conf, _ = predict_torch(network, picture, spec, torch.device("cpu"))
+    turns = [np.abs(np.roll(xy, turn, axis=0) - expected_xy).max() for turn in range(4)]
+    # Folding BatchNorm changes sums in float32 by parts in a million.
+    assert min(turns) < 0.01
+    np.testing.assert_allclose(np.sort(conf), np.sort(expected_conf), atol=1e-3)
 
 
 def test_nothing_quantized_harms_nothing(probe, table):
@@ -92,25 +114,25 @@ def test_the_budget_leaves_only_the_culprit_in_float(probe, table, spoilt, ranke
     ranked = [*ranked[1:3], ranked[0]]
     kept = sensitivity.solve(probe, spoilt, ranked, readers, budget)
     assert kept == [SPOILT]
-    assert probe.harm(sensitivity.without(spoilt, kept, readers)).drift_px <= budget
+    assert probe.harm(ranking.without(spoilt, kept, readers)).drift_px <= budget
 
 
 def test_what_stays_float_takes_its_convolutions_along(table, readers):
-    fewer = sensitivity.without(table, [SPOILT], readers)
+    fewer = ranking.without(table, [SPOILT], readers)
     assert SPOILT not in fewer.sites
     assert set(table.convolutions) - set(fewer.convolutions) == set(readers[SPOILT])
 
 
 def test_a_budget_that_weights_alone_exceed_is_refused(probe, spoilt, readers):
-    ranked = [sensitivity.Ranked(SPOILT, "activation", probe.harm(spoilt))]
+    ranked = [ranking.Ranked(SPOILT, "activation", probe.harm(spoilt))]
     with pytest.raises(InputError, match="no choice of sites"):
         sensitivity.solve(probe, spoilt, ranked, readers, 1e-9)
 
 
 def test_a_network_that_is_certain_of_nothing_is_refused(small):
     spec = ModelSpec.from_dict(small.spec)
-    blank = [torch.zeros((1, *SIZE, 4), dtype=torch.uint8)]
-    with pytest.raises(InputError, match="certain of no keypoint"):
+    blank = [np.zeros((*SIZE, 3), np.uint8)]
+    with pytest.raises(InputError, match="confident"):
         sensitivity.Probe(build_model(small), blank, spec)
 
 
@@ -157,21 +179,21 @@ def test_ptq_applies_the_budget(folder, capsys, monkeypatch):
     assert certificate["convolutions_int8"] == 125
 
 
-def test_choosing_leaves_nothing_in_float_if_the_budget_is_met(small, images):
+def test_choosing_leaves_nothing_in_float_if_the_budget_is_met(small, images, pictures):
     calibrated = calibrate(small, images)
-    assert sensitivity.choose_float(calibrated, images, "openvino", 1000.0) == []
+    assert ranking.choose_float(calibrated, pictures, "openvino", 1000.0) == []
 
 
-def test_a_summand_that_no_convolution_reads_can_be_chosen_too(small, images, monkeypatch):
+def test_a_summand_that_no_convolution_reads_can_be_chosen_too(small, images, pictures, monkeypatch):
     scheme = SCHEMES["openvino"].replace(adds="all")
     calibrated = calibrate(small, images, [scheme])
     table = calibrated.table("openvino")
     summand = next(site for site, readers in place(build_model(small), scheme).sites.items() if not readers)
     scale, zero = table.sites[summand]
     spoilt = dataclasses.replace(table, sites={**table.sites, summand: (100 * scale, zero)})
-    worst = [sensitivity.Ranked(summand, "activation", sensitivity.Harm(9.0, 9.0, 0.0, 0.0))]
-    monkeypatch.setattr(sensitivity, "rank", lambda *_args, **_options: worst)
+    worst = [ranking.Ranked(summand, "activation", ranking.Harm(9.0, 9.0, 0.0, 0.0))]
+    monkeypatch.setattr(ranking, "rank", lambda *_args, **_options: worst)
     spoilt_checkpoint = dataclasses.replace(calibrated, quantization={"openvino": spoilt})
     # Thrice what the good ranges do: any four corners' drift is chance to that degree, a range 100 times off is not.
-    budget = 3 * sensitivity.Probe(build_model(small), images, ModelSpec.from_dict(small.spec)).harm(table).drift_px
-    assert sensitivity.choose_float(spoilt_checkpoint, images, "openvino", budget) == [summand]
+    budget = 3 * sensitivity.Probe(build_model(small), pictures, ModelSpec.from_dict(small.spec)).harm(table).drift_px
+    assert ranking.choose_float(spoilt_checkpoint, pictures, "openvino", budget) == [summand]
