@@ -50,7 +50,7 @@ def help_text(command: str) -> str:
     module = importlib.import_module("edgehrnet.cli" if name == "edgehrnet" else name)
     text = io.StringIO()
     # A fixed width and no colors: the page is the same on every machine.
-    environment = mock.patch.dict(os.environ, {"COLUMNS": "100", "NO_COLOR": "1"})
+    environment = mock.patch.dict(os.environ, {"COLUMNS": "86", "NO_COLOR": "1"})
     with environment, contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
         module.main([*arguments, "--help"])
     return text.getvalue()

@@ -64,6 +64,11 @@ def _dedented(content):
     return "\n".join(line[indent:] for line in lines)
 
 
+def _joined(content):
+    """Join the lines that end with a backslash with the next ones."""
+    return re.sub(r" \\\n +", " ", content)
+
+
 def run_command(line):
     """Run a command in this process, which has imported torch already."""
     program, *arguments = shlex.split(line)
@@ -91,7 +96,7 @@ def run_page(page, folder):
         if language == "python":
             run_python(content, folder)
         elif language == "console":
-            for line in content.splitlines():
+            for line in _joined(content).splitlines():
                 for long, short in SHORTER.get(page, {}).items():
                     line = line.replace(long, short)
                 run_command(line)
@@ -119,7 +124,7 @@ def test_quantize(project):
 
 @pytest.mark.parametrize("page", SHORTER)
 def test_each_shortened_option_is_on_its_page(page):
-    text = (DOCS / f"{page}.md").read_text()
+    text = _joined((DOCS / f"{page}.md").read_text())
     assert [long for long in SHORTER[page] if long not in text] == []
 
 
@@ -129,7 +134,7 @@ def test_only_guides_have_blocks_that_run():
 
 
 def test_each_block_that_does_not_run_has_a_reason():
-    texts = [content for page in RUN for language, content in blocks(page) if language == "text"]
+    texts = [_joined(content) for page in RUN for language, content in blocks(page) if language == "text"]
     with_commands = [text for text in texts if COMMAND.search(text) or text.startswith(("g++", "FROM"))]
     assert [text for text in with_commands if not text.startswith(tuple(NOT_RUN))] == []
     assert [start for start in NOT_RUN if not any(text.startswith(start) for text in with_commands)] == []
