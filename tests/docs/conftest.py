@@ -12,7 +12,6 @@ from PIL import Image, ImageDraw
 
 from edgehrnet import sample_picture
 
-ROOT = Path(__file__).parent.parent.parent
 PICTURES = 10  # of stick figures
 
 NAMES = ("head", "left_hand", "right_hand", "left_foot", "right_foot")
@@ -21,8 +20,7 @@ SKELETON = ((1, 2), (1, 3), (1, 4), (1, 5))  # COCO counts from 1
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A folder that looks like the project's to a command, and holds a photo and labeled stick figures."""
-    (tmp_path / "checkpoints").symlink_to(ROOT / "checkpoints")
+    """A folder with a photo and labeled stick figures."""
     shutil.copy(sample_picture(), tmp_path / "photo.jpg")
     write_figures(tmp_path / "figures", PICTURES)
     monkeypatch.chdir(tmp_path)
