@@ -1,4 +1,7 @@
-"""Every command and every Python block of the documentation runs as it stands, on less data where that takes long."""
+"""Every command and Python block of the guides runs as it stands, on less data where that takes long.
+
+The lab book, the measurements and the model card are records: their commands took hours.
+"""
 
 import importlib
 import os
@@ -46,7 +49,6 @@ NOT_RUN = {
     "python -m quant.ptq package.module": "needs a network of another project",
     "edgehrnet models model.pth": "needs a published checkpoint",
 }
-LONG = ("reference/", "lab-book", "int8-measurements", "letterbox", "parity")  # tables and records, not guides
 COMMAND = re.compile(r"^(python|pip|make|edgehrnet|docker|import|from|predictor|result) ?", re.M)
 
 
