@@ -25,7 +25,7 @@ check: .venv/dev  ## formatting, lint, strict types
 	$(BIN)/mypy
 
 docs: .venv/docs  ## the documentation site, in ./site
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: .venv/dev  ## side-by-side measurements; run on an idle machine
 	$(BIN)/python benchmarks/letterbox.py
@@ -54,7 +54,7 @@ clean:
 	touch $@ .venv/edge
 
 .venv/docs: pyproject.toml constraints.txt | .venv
-	$(PIP) --editable ".[docs]"
+	$(PIP) --editable ".[train,docs]"
 	touch $@
 
 .venv/release: constraints.txt | .venv
