@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({**result.to_dict(), "overlay": str(overlay)}))
         return 0
-    width, height = result.keypoints.size
+    height, width = result.keypoints.size
     print(f"{result.spec.name} on {sample_picture().name}, {width}x{height} px (width x height)\n")
     print(result_tables(result))
     print(f"\noverlay: {overlay}")
