@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # Without torch, as on an edge device, the tests of the edge part remain; `make edge` runs them.
 if find_spec("torch") is None:
-    collect_ignore_glob = ["quant/*", "benchmarks/*", "edgehrnet/models/*", "test_*.py"]
+    collect_ignore_glob = ["quant/*", "benchmarks/*", "edgehrnet/models/*", "docs/*", "test_*.py"]
     collect_ignore = [
         "edgehrnet/test_shipped.py",
         "edgehrnet/picture/test_tensors.py",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import edgehrnet
-from edgehrnet import spec
+from edgehrnet import certificate, spec
 from edgehrnet.models import checkpoints
 from tools import docs_hooks
 
@@ -45,6 +45,7 @@ def test_format_numbers_are_those_of_the_code():
     text = (REFERENCE / "files.md").read_text()
     assert set(re.findall(r"\| spec (\d+) \|", text)) == {str(spec.FORMAT)}
     assert re.findall(r"\| checkpoint (\d+) \|", text) == [str(checkpoints.VERSION)]
+    assert re.findall(r"\| certificate (\d+) \|", text) == [str(certificate.FORMAT)]
 
 
 def test_links_of_included_files_lead_to_pages_of_the_site():
