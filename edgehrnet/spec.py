@@ -103,7 +103,7 @@ class Golden:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """How to prepare a model's input and decode its output."""
+    """Description of a model: how its input is prepared, and how its output is decoded."""
 
     name: str
     """Name of the model."""

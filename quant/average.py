@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 
 from edgehrnet.cli.arguments import parse_size
+from edgehrnet.cli.status import run
 from edgehrnet.models.checkpoints import load_checkpoint, save_checkpoint
 from edgehrnet.spec import ModelSpec
-from quant.commandline import run
 from quant.training.averaging import average, with_common_heads
 
 

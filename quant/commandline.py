@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgehrnet.cli.status import output_is_closed
-from edgehrnet.errors import EdgeHRNetError
 from quant.data.opening import ACCEPTED, open_pictures, parse_fold
 from quant.files.model_file import TARGETS
 from quant.int8.calibration import METHODS, PICTURES
@@ -53,22 +49,3 @@ def compute_capability(text: str) -> tuple[int, int]:
         return int(major), int(minor)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no compute capability; write it as 8.6") from None
-
-
-def run(
-    parser: argparse.ArgumentParser, action: Callable[[argparse.Namespace], int | None], arguments: Sequence[str] | None
-) -> int:
-    """Parse the arguments, call ``action`` with them and return its exit status, 0 if it returns None.
-
-    An error of this project, or a file that cannot be read or written, ends the process with one line and status 2. A
-    reader that closes the output, such as ``head``, is not an error.
-    """
-    args = parser.parse_args(arguments)
-    try:
-        status = action(args) or 0
-        sys.stdout.flush()
-    except (EdgeHRNetError, OSError) as error:
-        if isinstance(error, BrokenPipeError) and output_is_closed():
-            return 0
-        parser.exit(2, f"error: {error}\n")
-    return status

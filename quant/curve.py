@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from edgehrnet.cli.status import run
 from edgehrnet.errors import InputError
-from quant.commandline import run
 from quant.reporting.training_curve import draw, read_logs
 
 

@@ -9,8 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from edgehrnet.cli.arguments import parse_size
+from edgehrnet.cli.status import run
 from edgehrnet.errors import InputError
-from quant.commandline import run
 from quant.data.coco import read_coco
 from quant.data.examples import DataSet
 from quant.data.opening import ACCEPTED, open_data, parse_fold

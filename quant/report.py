@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from edgehrnet.cli.status import run
 from edgehrnet.errors import InputError
-from quant.commandline import run
 from quant.data.documents.corners import NAME
 from quant.data.opening import ACCEPTED, open_data, parse_fold
 from quant.reporting.model_report import make_report

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
+from edgehrnet.cli.status import run
 from edgehrnet.models import available
-from quant.commandline import run
 from quant.data.codecs import CODECS
 from quant.data.opening import ACCEPTED, parse_fold
 from quant.training.arguments import add_training_arguments, option, train_settings

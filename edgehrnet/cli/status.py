@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from edgehrnet.errors import EdgeHRNetError
 
@@ -28,6 +29,25 @@ def exit_status(action: Callable[[], int | None]) -> int:
             return 0
         print(f"error: {error}", file=sys.stderr)
         return 2
+    return status
+
+
+def run(
+    parser: argparse.ArgumentParser, action: Callable[[argparse.Namespace], int | None], arguments: Sequence[str] | None
+) -> int:
+    """Parse the arguments, call ``action`` with them and return its exit status, 0 if it returns None.
+
+    An error of this project, or a file that cannot be read or written, ends the process with one line and status 2. A
+    reader that closes the output, such as ``head``, is not an error.
+    """
+    args = parser.parse_args(arguments)
+    try:
+        status = action(args) or 0
+        sys.stdout.flush()
+    except (EdgeHRNetError, OSError) as error:
+        if isinstance(error, BrokenPipeError) and output_is_closed():
+            return 0
+        parser.exit(2, f"error: {error}\n")
     return status
 
 

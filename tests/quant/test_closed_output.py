@@ -6,7 +6,7 @@ import sys
 
 PROGRAM = """
 import argparse, sys
-from quant.commandline import run
+from edgehrnet.cli.status import run
 sys.exit(run(argparse.ArgumentParser(), lambda args: print("a line"), []))
 """
 

@@ -70,8 +70,8 @@ def built(monkeypatch):
         asked.append((checkpoint, out, settings))
         return "certificate"
 
-    monkeypatch.setattr("quant.export.export_file", export)
-    monkeypatch.setattr("quant.export.summary", lambda out, _: f"built {out}")
+    monkeypatch.setattr("quant.files.build.export_file", export)
+    monkeypatch.setattr("quant.files.build.summary", lambda out, _: f"built {out}")
     return asked
 
 

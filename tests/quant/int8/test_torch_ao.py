@@ -14,7 +14,7 @@ from quant.int8.torch_ao import FakeQuantize
 ROOT = Path(__file__).parents[3]
 PACKAGES = ("edgehrnet", "quant", "runtimes", "samples", "benchmarks")
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-DOOR = ROOT / "quant" / "torch_ao.py"
+DOOR = ROOT / "quant" / "int8" / "torch_ao.py"
 LEAVING = ("torch.ao", "torchao", "torch.quantization", "torch.nn.quantized", "torch.nn.intrinsic")
 # Gone from torch, going, or wrong elsewhere; see the module's own text.
 FORBIDDEN = {
