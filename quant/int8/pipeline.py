@@ -32,7 +32,7 @@ def calibrate(
         images: Letterboxed pictures, u8 ``[1, H, W, C]``, as `network_inputs` makes them.
         schemes: The schemes to calibrate, by default one for each target.
         method: How a range is chosen, one of `calibration.METHODS`.
-        keep_float: Sites that get no quantizer.
+        keep_float: Sites that stay float, together with the convolutions that read them.
         progress: Show a progress bar.
     """
     network, spec = build_model(checkpoint), ModelSpec.from_dict(checkpoint.spec)
