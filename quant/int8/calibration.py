@@ -59,7 +59,7 @@ class Seen:
 
 
 def network_inputs(pictures: Iterable[NDArray[np.uint8]], spec: ModelSpec) -> list[Tensor]:
-    """Letterbox pictures, u8 ``(H, W, 3)``, as `Predictor` does and return them as u8 ``[1, H, W, C]``."""
+    """Prepare pictures, u8 ``(H, W, 3)``, as at run time and return one u8 ``[1, H, W, C]`` input for each."""
     return [torch.from_numpy(prepare(picture, spec)[0][..., : spec.channels]) for picture in pictures]
 
 
@@ -163,7 +163,7 @@ def choose_range(seen: Seen, scheme: Int8Scheme, method: str) -> tuple[float, fl
 
 
 def _least_error(seen: Seen, scheme: Int8Scheme) -> tuple[float, float]:
-    """Search for the range with the least error: step^2 / 12 per value for rounding, the squared excess for clipping."""
+    """Return the range with the least error: step^2 / 12 per value for rounding plus the squared excess for clipping."""
     middle = seen.low + (np.arange(len(seen.counts)) + 0.5) * (seen.high - seen.low) / len(seen.counts)
     shares = np.arange(1, STEPS + 1) / STEPS
     highs, lows = shares * max(seen.high, 0.0), shares * min(seen.low, 0.0)
