@@ -163,7 +163,7 @@ def choose_range(seen: Seen, scheme: Int8Scheme, method: str) -> tuple[float, fl
 
 
 def _least_error(seen: Seen, scheme: Int8Scheme) -> tuple[float, float]:
-    """Return the range with the least error: step^2 / 12 per value for rounding plus the squared excess for clipping."""
+    """Return the range with the least error: step^2 / 12 per value for rounding plus the squared clipping error."""
     middle = seen.low + (np.arange(len(seen.counts)) + 0.5) * (seen.high - seen.low) / len(seen.counts)
     shares = np.arange(1, STEPS + 1) / STEPS
     highs, lows = shares * max(seen.high, 0.0), shares * min(seen.low, 0.0)

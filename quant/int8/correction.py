@@ -21,7 +21,7 @@ from edgehrnet.models.layers.blocks import ConvBNAct
 from edgehrnet.spec import ModelSpec
 from quant.int8.placement import trace
 
-MOST = 10.0  # largest factor to scale a channel by; without a limit, a channel of zeros would get an endless one
+MOST = 10.0  # largest factor to scale a channel by; unlimited, it would be infinite for a channel of zeros
 
 
 @torch.no_grad()
