@@ -113,7 +113,10 @@ def stop_observers(network: nn.Module) -> None:
 
 
 def copy_quantizers(source: nn.Module, target: nn.Module) -> None:
-    """Copy ranges from ``source`` to ``target`` and disable the observers of ``target``, which validation would update."""
+    """Copy the ranges of ``source`` to ``target`` and disable the observers of ``target``.
+
+    Active observers would change the ranges during validation.
+    """
     theirs = quantizers(source)
     for name, module in quantizers(target).items():
         module.load_state_dict(theirs[name].state_dict())

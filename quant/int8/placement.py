@@ -178,7 +178,7 @@ class _Watcher:
 
 
 def _head_convolutions(network: nn.Module) -> set[str]:
-    """Name the convolutions in heads, whose outputs become the network's outputs."""
+    """Return the names of the convolutions in heads, whose outputs lead to the network's outputs."""
     heads = {name: head for name, head in network.named_modules() if isinstance(head, Head)}
     others = network.head_convolutions if isinstance(network, KeypointNetwork) else frozenset[str]()
     return set(others) | {

@@ -88,10 +88,10 @@ class LeftFloat:
 
 
 def import_network(text: str) -> nn.Module:
-    """Call ``PACKAGE.MODULE:FUNCTION`` and return the torch network that it returns.
+    """Call the function or class ``PACKAGE.MODULE:NAME`` and return the torch network that it makes.
 
     Raises:
-        InputError: The function cannot be imported or called, or it returns something else.
+        InputError: It cannot be imported or called, or it returns something else.
     """
     where, _, name = text.partition(":")
     try:

@@ -155,7 +155,7 @@ def test_the_command_builds_from_a_function(tmp_path, monkeypatch, capsys):
     [
         (["nobody.at:home", "--spec", "SPEC"], "'nobody.at:home'"),
         (["math:pi", "--spec", "SPEC"], "'math:pi'"),
-        (["builtins:dict", "--spec", "SPEC"], "dict"),
+        (["builtins:dict", "--spec", "SPEC"], "returns a dict"),
         (["math:pi"], "pass --spec with the JSON of a ModelSpec"),
         (["math:pi", "--spec", "missing.json"], "cannot read missing.json"),
     ],
