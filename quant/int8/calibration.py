@@ -1,7 +1,11 @@
-"""Ranges of activations: pictures pass the float network, observers watch, a method turns what they saw into a scale.
+"""Calibrate activation ranges by running the float network on pictures and observing its tensors.
 
-``histogram`` takes the range with the least squared error of rounding and clipping together, ``percentile`` cuts the
-same share off either end, ``minmax`` everything that was seen, ``moving-average`` a mean over batches.
+A method turns the observed values of a tensor into a range:
+
+- ``histogram`` takes the range with the least squared error, rounding and clipping together.
+- ``percentile`` cuts the same share of values off at each end.
+- ``minmax`` takes the smallest and the largest value.
+- ``moving-average`` takes a moving average of each batch's smallest and largest value.
 """
 
 from __future__ import annotations
@@ -28,9 +32,9 @@ from quant.int8.torch_ao import HistogramObserver, MinMaxObserver, MovingAverage
 
 PICTURES = 300
 BATCH = 4
-CUT = 1e-4  # share that `percentile` cuts off at each end
-WIDER = 1 + 2**-8
-STEPS = 64  # candidates for either end of a range
+CUT = 1e-4  # share of the values that `percentile` cuts off at each end
+WIDER = 1 + 2**-8  # factor on the input range of networks with a mean, see `input_range`
+STEPS = 64  # candidates that `histogram` tries for each end of a range
 OBSERVERS: Mapping[str, type[nn.Module]] = {
     "histogram": HistogramObserver,
     "percentile": HistogramObserver,
@@ -42,15 +46,20 @@ METHODS = tuple(OBSERVERS)
 
 @dataclass(frozen=True)
 class Seen:
-    """What one tensor held: smallest and largest value, and counts of equal bins between them, maybe none."""
+    """Observed values of one tensor."""
 
     low: float
+    """Smallest value."""
+
     high: float
+    """Largest value."""
+
     counts: NDArray[np.float64]
+    """Histogram with bins of equal width from ``low`` to ``high``. Empty if the method needs no histogram."""
 
 
 def network_inputs(pictures: Iterable[NDArray[np.uint8]], spec: ModelSpec) -> list[Tensor]:
-    """Prepare pictures ``(H, W, 3)`` u8 as the runtime does; a list of u8 ``[1, H, W, C]``."""
+    """Prepare pictures, u8 ``(H, W, 3)``, as at run time and return one u8 ``[1, H, W, C]`` input for each."""
     return [torch.from_numpy(prepare(picture, spec)[0][..., : spec.channels]) for picture in pictures]
 
 
@@ -64,14 +73,25 @@ def observe(
     *,
     progress: bool = False,
 ) -> dict[str, Seen]:
-    """Run the float network on letterboxed pictures and watch the tensors of ``sites``.
+    """Run the float network on letterboxed pictures and observe the tensors at ``sites``.
 
-    The same pictures in the same order give the same result. Raises InputError for an unknown method or no pictures.
+    The same pictures in the same order give the same result.
+
+    Args:
+        network: The float network.
+        sites: The places to observe, as `place` names them.
+        images: Letterboxed pictures, u8 ``[1, H, W, C]``, as `network_inputs` makes them.
+        spec: The model's spec, for its mean and std.
+        method: One of `METHODS`, which decides what is observed.
+        progress: Show a progress bar.
+
+    Raises:
+        InputError: The method is unknown, or there are no pictures.
     """
     if method not in OBSERVERS:
         raise InputError(f"unknown method {method!r}; {nearest(method, METHODS)}")
     if not images:
-        raise InputError("there is no picture to calibrate with")
+        raise InputError("there are no pictures to calibrate with; give at least one")
     watched = fold_batchnorm(network)
     observers = {site: OBSERVERS[method](dtype=torch.uint8) for site in sites}
     for site, observer in observers.items():
@@ -84,7 +104,7 @@ def observe(
 def range_table(
     seen: Mapping[str, Seen], placement: Placement, scheme: Int8Scheme, spec: ModelSpec, method: str = "histogram"
 ) -> RangeTable:
-    """Turn what was seen into the scales and zero points of one target."""
+    """Turn observed values into the scales and zero points for one target."""
     sites = {}
     for site in placement.sites:
         ends = input_range(spec) if site in placement.inputs else choose_range(seen[site], scheme, method)
@@ -94,11 +114,11 @@ def range_table(
 
 
 def input_range(spec: ModelSpec) -> tuple[float, float]:
-    """Smallest and largest value that the network's input can hold, the mask included if it reads one.
+    """Return the smallest and largest value of the network's input, including its mask channel if it has one.
 
-    Without mean and std that is 0..1: a byte then is its own whole number, and nothing is rounded. With a mean it is a
-    little wider than need be: with a mean of 0.5, every byte would lie in the middle between two whole numbers, and
-    engines round such a tie either way.
+    Without mean and std the range is 0..1, so each byte maps to the integer of the same value and nothing is rounded.
+    With a mean the range is widened slightly by `WIDER`. Otherwise a mean of 0.5 would put every byte halfway between
+    two integers, and engines differ in how they round such ties.
 
     >>> input_range(ModelSpec("corners", ("a",)))
     (0.0, 1.0)
@@ -111,10 +131,11 @@ def input_range(spec: ModelSpec) -> tuple[float, float]:
 
 
 def quantization(low: float, high: float, scheme: Int8Scheme) -> tuple[float, int]:
-    """Scale and zero point of a range, which is widened to hold 0: the padding of a convolution must be exact.
+    """Return the scale and zero point for a range.
 
-    Without a zero point, the larger end is the largest whole number, 127 and not 127.5: with that, every odd gray level
-    of a picture would lie on a tie, which engines round either way.
+    The range is widened to include 0, because the zero padding of a convolution must be exact. In a symmetric scheme
+    the larger end maps to the largest integer, 127. With 127.5 instead, every odd gray level of a picture would lie
+    halfway between two integers, and engines differ in how they round such ties.
 
     >>> scale, zero = quantization(-1.0, 1.55, Int8Scheme("openvino", "uint8"))
     >>> round(scale, 6), zero
@@ -130,7 +151,7 @@ def quantization(low: float, high: float, scheme: Int8Scheme) -> tuple[float, in
 
 
 def choose_range(seen: Seen, scheme: Int8Scheme, method: str) -> tuple[float, float]:
-    """The ends of the range that ``method`` gives a tensor; 0 always lies between them."""
+    """Return the ends of the range that ``method`` chooses for a tensor. The range always includes 0."""
     if method == "histogram" and seen.high > seen.low:
         return _least_error(seen, scheme)
     if method == "percentile" and seen.high > seen.low:
@@ -142,7 +163,7 @@ def choose_range(seen: Seen, scheme: Int8Scheme, method: str) -> tuple[float, fl
 
 
 def _least_error(seen: Seen, scheme: Int8Scheme) -> tuple[float, float]:
-    """Search the ends: rounding costs step^2 / 12 everywhere, clipping its own square."""
+    """Return the range with the least error: step^2 / 12 per value for rounding plus the squared clipping error."""
     middle = seen.low + (np.arange(len(seen.counts)) + 0.5) * (seen.high - seen.low) / len(seen.counts)
     shares = np.arange(1, STEPS + 1) / STEPS
     highs, lows = shares * max(seen.high, 0.0), shares * min(seen.low, 0.0)
@@ -163,7 +184,7 @@ def _least_error(seen: Seen, scheme: Int8Scheme) -> tuple[float, float]:
 def _clipping(
     values: NDArray[np.float64], counts: NDArray[np.float64], ends: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """For each end: the summed square of what lies beyond it."""
+    """Sum, for each end, the squared distances of the values beyond it."""
     over = np.maximum(values[None, :] - ends[:, None], 0.0)
     return np.asarray((over**2) @ counts)
 

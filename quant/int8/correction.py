@@ -1,6 +1,7 @@
-"""What can be done to float weights before they are rounded: cross-layer equalization and bias correction.
+"""Adjust float weights before quantization: cross-layer equalization and bias correction.
 
-Both leave the float network's function as it is, or all but. Nagel et al., Data-free quantization, ICCV 2019.
+Equalization leaves the float network's output the same up to rounding. Bias correction changes it slightly.
+Source: Nagel et al., Data-free quantization, ICCV 2019.
 """
 
 from __future__ import annotations
@@ -20,15 +21,16 @@ from edgehrnet.models.layers.blocks import ConvBNAct
 from edgehrnet.spec import ModelSpec
 from quant.int8.placement import trace
 
-MOST = 10.0  # by how much a channel may be scaled; a dead one would be scaled without end
+MOST = 10.0  # largest factor to scale a channel by; unlimited, it would be infinite for a channel of zeros
 
 
 @torch.no_grad()
 def equalize(network: nn.Module) -> list[tuple[str, str]]:
-    """Give the channels between two convolutions equal ranges in both, in place; return the pairs.
+    """Equalize weight ranges across pairs of convolutions, in place, and return the names of the pairs.
 
-    Legal where the first has no activation, which would not scale along, and the second alone reads it: the depthwise
-    and the pointwise convolution of a Down. The network computes the same, up to rounding.
+    Each channel between the two convolutions gets the same weight range in both. A pair qualifies if the first
+    convolution has no activation, which would not scale with the weights, and only the second reads its output, as for
+    the depthwise and the pointwise convolution of a `Down`. The network's output stays the same up to rounding.
     """
     modules = dict(network.named_modules())
     pairs = []
@@ -52,15 +54,25 @@ def equalize(network: nn.Module) -> list[tuple[str, str]]:
 
 @torch.no_grad()
 def correct_biases(network: nn.Module, table: RangeTable, images: list[Tensor], spec: ModelSpec) -> dict[str, Tensor]:
-    """Take from each bias the mean error that rounding makes in its channel, in place; return the shifts ``[Co]``.
+    """Subtract from each bias the mean quantization error of its channel, in place.
 
-    ``network`` is a float network; ``images`` are u8 ``[1, H, W, 4]``. One pass: each convolution is corrected on the
-    spot, so that the next ones see what they will see. What has no bias, a Blur, stays as it is.
+    One pass over the pictures is enough, because each convolution's output is corrected during the pass and later
+    convolutions read corrected values. Convolutions without a bias, such as a `Blur`, stay as they are.
 
-    Raises InputError if there is no picture.
+    Args:
+        network: The float network to change.
+        table: The ranges to quantize with.
+        images: Letterboxed pictures, u8 ``[1, H, W, C]``.
+        spec: The model's spec, for its mean and std.
+
+    Returns:
+        The amount subtracted from each bias, ``[Co]``, by convolution name.
+
+    Raises:
+        InputError: There are no pictures.
     """
     if not images:
-        raise InputError("there is no picture to correct biases with")
+        raise InputError("there are no pictures to correct biases with; give at least one")
     biases = {name: _bias(network.get_submodule(name)) for name in table.convolutions}
     exact, rounded = fold_batchnorm(network), freeze(network, table)
     means: dict[str, Tensor] = {}
@@ -84,7 +96,7 @@ def _has_bn(module: nn.Module) -> TypeGuard[ConvBNAct]:
 
 
 def _bias(unit: nn.Module) -> Tensor | None:
-    """The bias that a convolution has once BN is folded into it."""
+    """Return the bias that a convolution has after BatchNorm is folded into it, or None if it has none."""
     if _has_bn(unit):
         return unit.bn.get_parameter("bias")
     part = unit.conv if isinstance(unit, ConvBNAct) else unit

@@ -1,4 +1,4 @@
-"""Fake-quantize modules in a network that is being trained: torch.ao's, or with learned ranges (LSQ)."""
+"""Insert fake-quantize modules into a network for training, those of torch.ao or with learned ranges (LSQ)."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from quant.int8.torch_ao import FakeQuantize, MovingAverageMinMaxObserver, Movin
 
 
 class LearnedQuantizer(nn.Module):
-    """Quantizes a tensor with a scale, and for asymmetric schemes a zero point, that the loss trains.
+    """Fake quantization with a trained scale and, in asymmetric schemes, a trained zero point.
 
-    Esser et al., LSQ, ICLR 2020; Bhalgat et al., LSQ+, 2020. It passes its input on until it is given a range.
+    It returns its input unchanged until `set_ranges` enables it.
+    Sources: Esser et al., LSQ, ICLR 2020, and Bhalgat et al., LSQ+, 2020.
     """
 
     enabled: Tensor
+    """Boolean scalar, False until `set_ranges`."""
 
     def __init__(self, scheme: Int8Scheme) -> None:
         super().__init__()
@@ -31,12 +33,12 @@ class LearnedQuantizer(nn.Module):
         self.register_buffer("enabled", torch.tensor(False))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape -> the same shape."""
+        """Fake-quantize a tensor of any shape."""
         if not self.enabled:
-            # The parameters take part, with no effect, so that every process of a run has a gradient for them.
+            # Use the parameters without effect, so that they have a gradient in every process of a distributed run.
             return x + 0 * (self.scale.sum() + self.zero_point.sum())
         first, last = self.limits
-        # LSQ's factor: the gradient of a scale grows with the number of values it serves.
+        # The gradient of a scale grows with the number of values it quantizes. LSQ compensates with this factor.
         factor = 1 / math.sqrt(x.numel() * last)
         quantized: Tensor = torch._fake_quantize_learnable_per_tensor_affine(
             x.float(), self._positive_scale(), self.zero_point, first, last, factor
@@ -44,7 +46,7 @@ class LearnedQuantizer(nn.Module):
         return quantized
 
     def range(self) -> tuple[float, int]:
-        """Scale and zero point as `forward` applies them, whatever the parameters have become."""
+        """Return the scale and zero point as `forward` applies them: scale positive, zero point rounded and clipped."""
         first, last = self.limits
         return self._positive_scale().item(), min(max(round(self.zero_point.item()), first), last)
 
@@ -53,7 +55,14 @@ class LearnedQuantizer(nn.Module):
 
 
 def insert(network: nn.Module, placement: Placement, scheme: Int8Scheme, *, learned: bool = False) -> None:
-    """Put fake-quantize modules where ``placement`` says, all of them switched off until `set_ranges`."""
+    """Insert fake-quantize modules, all of them disabled until `set_ranges`.
+
+    Args:
+        network: The network to change.
+        placement: The sites and convolutions that get a quantizer.
+        scheme: The target's rules.
+        learned: Train the activation ranges (`LearnedQuantizer`) instead of observing them.
+    """
     modules = dict(network.named_modules())
     for name in placement.convolutions:
         unit = modules[name]
@@ -65,14 +74,14 @@ def insert(network: nn.Module, placement: Placement, scheme: Int8Scheme, *, lear
 
 
 def quantizers(network: nn.Module) -> dict[str, nn.Module]:
-    """All quantizers of a network by module name."""
+    """Return all quantizers of a network by module name."""
     kinds = (FakeQuantize, LearnedQuantizer)
     return {name: module for name, module in network.named_modules() if isinstance(module, kinds)}
 
 
 @torch.no_grad()
 def set_ranges(network: nn.Module, table: RangeTable) -> None:
-    """Start from calibrated ranges, and switch everything on; activation observers go on from there."""
+    """Set calibrated ranges and enable all quantizers. Activation observers continue from these ranges."""
     found = quantizers(network)
     for site, (scale, zero_point) in table.sites.items():
         module = found[quantizer_name(site)]
@@ -84,7 +93,7 @@ def set_ranges(network: nn.Module, table: RangeTable) -> None:
         module.zero_point.copy_(torch.tensor([zero_point]))  # type: ignore[operator]
         observer = module.get_submodule("activation_post_process")
         first, last = LIMITS[table.activations]
-        # The observer takes a symmetric range to be 127.5 steps on either side, of which the topmost half is clipped.
+        # For a symmetric range, the observer expects 127.5 steps on each side. The last half step is clipped.
         middle = zero_point if table.activations == "uint8" else (first + last) / 2
         observer.get_buffer("min_val").fill_((first - middle) * scale)
         observer.get_buffer("max_val").fill_((last - middle) * scale)
@@ -97,14 +106,17 @@ def set_ranges(network: nn.Module, table: RangeTable) -> None:
 
 
 def stop_observers(network: nn.Module) -> None:
-    """Keep the ranges of activations from here on; those of weights go on following the weights."""
+    """Freeze the activation ranges. Weight ranges still follow the weights."""
     for name, module in quantizers(network).items():
         if isinstance(module, FakeQuantize) and not name.endswith("quantize_weight"):
             module.disable_observer()
 
 
 def copy_quantizers(source: nn.Module, target: nn.Module) -> None:
-    """Give ``target`` the very ranges of ``source``, and no observers: they would follow what is validated."""
+    """Copy the ranges of ``source`` to ``target`` and disable the observers of ``target``.
+
+    Active observers would change the ranges during validation.
+    """
     theirs = quantizers(source)
     for name, module in quantizers(target).items():
         module.load_state_dict(theirs[name].state_dict())
@@ -113,7 +125,7 @@ def copy_quantizers(source: nn.Module, target: nn.Module) -> None:
 
 
 def learned_table(network: nn.Module, table: RangeTable) -> RangeTable:
-    """Return the table with the ranges that training arrived at."""
+    """Return the range table with its ranges replaced by those that training learned."""
     found = quantizers(network)
     sites = {}
     for site in table.sites:
@@ -141,14 +153,14 @@ def _activation_quantizer(scheme: Int8Scheme) -> FakeQuantize:
         dtype=getattr(torch, scheme.activations),
         qscheme=torch.per_tensor_symmetric if scheme.symmetric else torch.per_tensor_affine,
     )
-    # Scalars from the start: an average of weights cannot follow a buffer whose shape changes.
+    # Make the buffers scalars now, because weight averaging cannot handle a buffer that changes shape later.
     quantizer.activation_post_process.min_val.fill_(0.0)
     quantizer.activation_post_process.max_val.fill_(0.0)
     return _off(quantizer)
 
 
 def _weight_quantizer(unit: Convolution, scheme: Int8Scheme) -> FakeQuantize:
-    """Scales that are those of the weights at hand: a moving average with nothing of the past."""
+    """Make a quantizer with scales from the current weights: a moving average with a weight of 0 for past values."""
     limit = 2 ** (scheme.weight_bits - 1) - 1
     quantizer = FakeQuantize(  # type: ignore[no-untyped-call]
         observer=MovingAveragePerChannelMinMaxObserver,
@@ -160,7 +172,7 @@ def _weight_quantizer(unit: Convolution, scheme: Int8Scheme) -> FakeQuantize:
         ch_axis=0,
     )
     with torch.no_grad():
-        quantizer(unit.folded()[0].detach())  # gives the buffers their shape
+        quantizer(unit.folded()[0].detach())  # sets the shape of the buffers
     return _off(quantizer)
 
 

@@ -1,4 +1,4 @@
-"""Float checkpoint -> checkpoint with range tables -> INT8 files: what PTQ and the end of QAT have in common."""
+"""Calibrate, equalize and bias-correct checkpoints: the steps that PTQ and the end of QAT share."""
 
 from __future__ import annotations
 
@@ -25,7 +25,16 @@ def calibrate(
     keep_float: Collection[str] = (),
     progress: bool = False,
 ) -> Checkpoint:
-    """Return the checkpoint with a range table for each scheme, from one pass over letterboxed pictures."""
+    """Return the checkpoint with one range table per scheme, from one pass over letterboxed pictures.
+
+    Args:
+        checkpoint: A float checkpoint.
+        images: Letterboxed pictures, u8 ``[1, H, W, C]``, as `network_inputs` makes them.
+        schemes: The schemes to calibrate, by default one for each target.
+        method: How a range is chosen, one of `calibration.METHODS`.
+        keep_float: Sites that stay float, together with the convolutions that read them.
+        progress: Show a progress bar.
+    """
     network, spec = build_model(checkpoint), ModelSpec.from_dict(checkpoint.spec)
     placements = {scheme: place(network, scheme, keep_float) for scheme in schemes}
     sites = dict.fromkeys(site for placement in placements.values() for site in placement.sites)
@@ -37,14 +46,14 @@ def calibrate(
 
 
 def equalized(checkpoint: Checkpoint) -> Checkpoint:
-    """Return the checkpoint with cross-layer equalized weights; see `equalize`. Its ranges are void."""
+    """Return the checkpoint with weights equalized by `equalize` and without range tables, which no longer apply."""
     network = build_model(checkpoint)
     equalize(network)
     return _with_weights(checkpoint, network)
 
 
 def bias_corrected(checkpoint: Checkpoint, target: str, images: list[torch.Tensor]) -> Checkpoint:
-    """Return the checkpoint with biases corrected for the rounding of ``target``; see `correct_biases`."""
+    """Return the checkpoint with biases corrected by `correct_biases` for the range table of ``target``."""
     network = build_model(checkpoint)
     correct_biases(network, checkpoint.table(target), images, ModelSpec.from_dict(checkpoint.spec))
     corrected = _with_weights(checkpoint, network)

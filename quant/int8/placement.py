@@ -1,10 +1,10 @@
-"""Where quantizers go: found by watching one forward pass, the same rule for every network.
+"""Decide where quantizers go, by one rule for every network, from tracing one forward pass.
 
-A tensor is quantized if a convolution that runs on integers reads it. It is then quantized once, where it is
-returned, so that all its readers see the same numbers; between a convolution and its own activation there is nothing,
-because `Convolution` is one unit. What only an interpolation, a head or an Add reads stays as it is, unless the scheme
-wants all summands of an Add quantized. The network's input, and a tensor that is also one of its outputs, are
-quantized on the way into the convolution instead.
+A tensor is quantized if a convolution that runs on integers reads it. It is quantized once, where a module returns it,
+so that every reader gets the same values. No quantizer goes between a convolution and its activation, because
+`Convolution` is one unit. A tensor that only interpolations, heads or Adds read stays float, unless the scheme
+quantizes all summands of an Add. The network's input, and a tensor that is also one of the network's outputs, are
+quantized at the input of the convolution instead.
 """
 
 from __future__ import annotations
@@ -25,49 +25,58 @@ from edgehrnet.models.layers.heads import Head
 from quant.int8.scheme import Int8Scheme
 
 TRACE_SIZE = (64, 64)
-RGB_AND_MASK = 4  # what a network reads that does not say
+RGB_AND_MASK = 4  # input channels of a network that does not state them
 
 
 @dataclass
 class Flow:
-    """One tensor of a forward pass: who returns it and who reads it, by module name.
+    """One tensor of a forward pass, with the names of the modules that return and read it.
 
-    ``producer`` is the innermost module that returned it, None for the network's input and for results of bare
-    functions; ``others``: readers that are neither convolutions nor Adds, and have no children; ``output``: it leaves
-    the network. What bare functions read is not seen.
+    Readers that are functions rather than modules are not recorded.
     """
 
     producer: str | None
+    """Innermost module that returned the tensor. None for the network's input and for results of functions."""
+
     convolutions: list[str] = field(default_factory=list)
+    """Convolutions that read the tensor."""
+
     adds: list[str] = field(default_factory=list)
+    """Adds that read the tensor."""
+
     others: list[str] = field(default_factory=list)
+    """Other modules without children that read the tensor."""
+
     output: bool = False
+    """True if the tensor is one of the network's outputs."""
 
 
 @dataclass(frozen=True)
 class Placement:
-    """What to quantize.
-
-    ``sites``: each with the convolutions that read it, none if only an Add does. ``inputs``: the sites of the
-    network's own input, whose range is known beforehand.
-    """
+    """The tensors and convolutions to quantize."""
 
     sites: dict[str, tuple[str, ...]]
+    """Places that get a quantizer, each with the convolutions that read it. Empty if only an Add reads it."""
+
     inputs: frozenset[str] = frozenset()
+    """The sites that quantize the network's input, whose range follows from the model's spec."""
 
     @property
     def convolutions(self) -> tuple[str, ...]:
-        """All convolutions that run on integers, by module name."""
+        """Names of all convolutions that run on integers."""
         return tuple(name for readers in self.sites.values() for name in readers)
 
 
 def place(network: nn.Module, scheme: Int8Scheme, keep_float: Collection[str] = ()) -> Placement:
-    """Decide what to quantize in a float network, BN folded or not.
+    """Decide what to quantize in a float network, with BatchNorm folded or not.
 
-    ``keep_float``: sites that stay float, and with each the convolutions that read it. Every name must be one that
-    would have been quantized.
+    Args:
+        network: The float network.
+        scheme: The target's rules.
+        keep_float: Sites that stay float, together with the convolutions that read them.
 
-    Raises InputError for a name that is not, and as `trace` does.
+    Raises:
+        InputError: A name in ``keep_float`` is not a site, or `trace` cannot follow the network.
     """
     excluded = _head_convolutions(network) if scheme.float_heads else set()
     sites: dict[str, tuple[str, ...]] = {}
@@ -83,15 +92,20 @@ def place(network: nn.Module, scheme: Int8Scheme, keep_float: Collection[str] = 
             sites[flow.producer] = tuple(readers)
     for name in keep_float:
         if name not in sites:
-            raise InputError(f"keep_float names {name!r}, which has no quantizer; {nearest(name, sites)}")
+            raise InputError(f"cannot keep {name!r} in float, because it has no quantizer; {nearest(name, sites)}")
     sites = {site: readers for site, readers in sites.items() if site not in keep_float}
     return Placement(sites, frozenset(inputs) & frozenset(sites))
 
 
 def trace(network: nn.Module, size: tuple[int, int] = TRACE_SIZE) -> list[Flow]:
-    """Watch a blank picture pass; return every tensor that a module returns, or a convolution reads, the input first.
+    """Run the network on a blank picture and list the tensors that modules return or convolutions read, input first.
 
-    Raises InputError if a module without children is called twice: its quantizer would serve two tensors.
+    Args:
+        network: The network to run.
+        size: Picture size, (height, width).
+
+    Raises:
+        InputError: A module without children is called twice, so that its quantizer would serve two tensors.
     """
     parameter = next(network.parameters())
     channels = network.in_channels if isinstance(network, KeypointNetwork) else RGB_AND_MASK
@@ -116,12 +130,12 @@ def trace(network: nn.Module, size: tuple[int, int] = TRACE_SIZE) -> list[Flow]:
 
 
 class _Watcher:
-    """Hooks that follow tensors by identity; an operation in place makes a new tensor of the same identity."""
+    """Hooks that follow tensors by identity. An in-place operation counts as a new tensor with the same identity."""
 
     def __init__(self, image: Tensor) -> None:
         self.flows: list[Flow] = []
         self._flow_of: dict[int, Flow] = {}
-        self._alive: list[Tensor] = []  # an identity is only unique while its tensor lives
+        self._alive: list[Tensor] = []  # keeps tensors in memory, so that Python does not reuse their ids
         self._called: set[str] = set()
         self._add(None, image)
 
@@ -140,7 +154,7 @@ class _Watcher:
             return
         leaf = isinstance(module, Convolution) or next(module.children(), None) is None
         if leaf and name in self._called:
-            raise InputError(f"{name} is called twice; a quantizer serves one tensor, so let each have its own module")
+            raise InputError(f"{name} is called twice, but a quantizer serves one tensor; give each call a module")
         self._called.add(name)
         if leaf or id(output) not in self._flow_of:
             self._add(name, output)
@@ -164,7 +178,7 @@ class _Watcher:
 
 
 def _head_convolutions(network: nn.Module) -> set[str]:
-    """Those whose output, in the end, leaves the network."""
+    """Return the names of the convolutions in heads, whose outputs lead to the network's outputs."""
     heads = {name: head for name, head in network.named_modules() if isinstance(head, Head)}
     others = network.head_convolutions if isinstance(network, KeypointNetwork) else frozenset[str]()
     return set(others) | {

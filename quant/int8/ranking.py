@@ -25,35 +25,43 @@ from quant.int8.placement import place
 from quant.int8.scheme import SCHEMES
 from quant.scoring.torch_model import decode_outputs, prepare_input, run_network
 
-PICTURES = 16  # measured on; ranges are calibrated on more
-
-
-WITHIN = 1.0  # px: a keypoint that moved less counts as unharmed
+PICTURES = 16  # pictures to measure drift on; calibration uses more
+WITHIN = 1.0  # px: a keypoint that moved at most this far counts as unchanged
 
 
 @dataclass(frozen=True)
 class Harm:
-    """What rounding does. ``drift_px``, ``p95_px``: mean and 95th percentile of how far keypoints move; ``pck``:
-    percent of them that move at most `WITHIN`; ``sqnr_db``: of the heatmaps, infinite if nothing changes.
-    """
+    """Degradation by quantization, measured on the keypoints that the float network is confident of."""
 
     drift_px: float
+    """Mean distance in picture pixels that keypoints move."""
+
     p95_px: float
+    """95th percentile of the distance in picture pixels that keypoints move."""
+
     pck: float
+    """Percentage of keypoints that move at most `WITHIN`."""
+
     sqnr_db: float
+    """Signal-to-quantization-noise ratio of the heatmaps in dB. Infinite if they do not change."""
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """One quantizer: ``kind`` is ``activation`` or ``weights``."""
+    """The degradation that one quantizer causes when it alone is on."""
 
     quantizer: str
+    """Site of an activation quantizer, or name of the convolution whose weights are quantized."""
+
     kind: str
+    """``activation`` or ``weights``."""
+
     harm: Harm
+    """Degradation against the float network."""
 
 
 class Probe:
-    """A float network's answers on a few pictures, to measure what quantization changes about them."""
+    """A float network's outputs on a few pictures, against which quantized networks are measured."""
 
     def __init__(self, network: KeypointNetwork, pictures: Sequence[NDArray[np.uint8]], spec: ModelSpec) -> None:
         self.network, self.spec = fold_batchnorm(network), spec
@@ -61,11 +69,11 @@ class Probe:
         self._float = [self.answer(self.network, index) for index in range(len(pictures))]
         if not any((conf >= CERTAIN).any() for _, _, conf in self._float):
             raise InputError(
-                "the float network is not confident of any keypoint on these pictures; pass other pictures, or train it"
+                "the float network is not confident of any keypoint here; pass other pictures, or train it longer"
             )
 
     def harm(self, table: RangeTable) -> Harm:
-        """Measure the network quantized with the ranges of ``table`` against the float network."""
+        """Measure the degradation of the network when quantized with the ranges of ``table``."""
         quantized = freeze(self.network, table)
         moved: list[float] = []
         signal = noise = 0.0
@@ -81,10 +89,11 @@ class Probe:
         return Harm(float(distance.mean()), float(np.percentile(distance, 95)), within, sqnr)
 
     def answer(self, network: nn.Module, index: int) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[Any]]:
-        """Run a network on one of the pictures.
+        """Run a network on the picture at ``index``.
 
         Returns:
-            Heatmaps ``(K, h, w)`` 0..1, keypoints ``(K, 2)`` in picture pixels and confidence ``(K,)``, by channel.
+            Heatmaps ``(K, h, w)`` 0..1, keypoints ``(K, 2)`` xy in picture pixels and confidences ``(K,)``, all in
+            channel order.
         """
         pixels, transform = self._inputs[index]
         outputs = run_network(network, pixels, self.spec)
@@ -94,7 +103,14 @@ class Probe:
 
 
 def rank(probe: Probe, table: RangeTable, *, weights: bool = True, progress: bool = False) -> list[Ranked]:
-    """Switch on one quantizer at a time, those of weights too or not; the most harmful first."""
+    """Measure each quantizer with all others off and sort by degradation, worst first.
+
+    Args:
+        probe: The float network and its pictures.
+        table: The ranges to quantize with.
+        weights: Measure weight quantizers as well as activation quantizers.
+        progress: Show a progress bar.
+    """
     nothing = dataclasses.replace(table, sites={}, convolutions=())
     alone = [
         *(
@@ -113,7 +129,13 @@ def rank(probe: Probe, table: RangeTable, *, weights: bool = True, progress: boo
 
 
 def without(table: RangeTable, sites: Collection[str], readers: dict[str, tuple[str, ...]]) -> RangeTable:
-    """Leave ``sites`` in float, and with them the convolutions that read them."""
+    """Remove sites, and the convolutions that read them, from a range table.
+
+    Args:
+        table: The range table to copy.
+        sites: The sites to leave in float.
+        readers: The convolutions that read each site, as in `Placement.sites`.
+    """
     gone = {name for site in sites for name in readers[site]}
     return dataclasses.replace(
         table,
@@ -125,16 +147,26 @@ def without(table: RangeTable, sites: Collection[str], readers: dict[str, tuple[
 def solve(
     probe: Probe, table: RangeTable, ranked: Sequence[Ranked], readers: dict[str, tuple[str, ...]], budget: float
 ) -> list[str]:
-    """Return the fewest sites to leave in float so that the mean drift stays within ``budget`` px.
+    """Return a small set of sites to leave in float so that the mean keypoint drift stays within a budget.
 
-    Greedy: the most harmful go first until the budget holds; then each is taken back if it holds without it. Raises
-    InputError if weights alone exceed the budget, which no choice of sites then meets.
+    The search is greedy. It leaves the worst sites in float, one after the other, until the drift is within the budget.
+    Then it quantizes each of them again if the drift stays within the budget.
+
+    Args:
+        probe: The float network and its pictures.
+        table: The ranges to quantize with.
+        ranked: The quantizers, worst first, as `rank` returns them.
+        readers: The convolutions that read each site, as in `Placement.sites`.
+        budget: Largest mean drift in picture pixels.
+
+    Raises:
+        InputError: The drift exceeds the budget even with every site in float.
     """
     sites = [entry.quantizer for entry in ranked if entry.kind == "activation"]
     chosen: list[str] = []
     while probe.harm(without(table, chosen, readers)).drift_px > budget:
         if len(chosen) == len(sites):
-            raise InputError(f"no choice of sites keeps the drift within {budget} px")
+            raise InputError(f"no choice of sites keeps the drift within {budget} px; allow more")
         chosen.append(sites[len(chosen)])
     for site in chosen[:-1]:
         fewer = [other for other in chosen if other != site]
@@ -151,7 +183,15 @@ def choose_float(
     *,
     progress: bool = False,
 ) -> list[str]:
-    """Return the fewest sites of a calibrated checkpoint to leave in float; see `solve`."""
+    """Choose which sites of a calibrated checkpoint to leave in float, as `solve` does.
+
+    Args:
+        checkpoint: A checkpoint with a range table for ``target``.
+        pictures: u8 RGB pictures ``(H, W, 3)``. The first `PICTURES` are used.
+        target: The engine, a key of `SCHEMES`.
+        budget: Largest mean keypoint drift in picture pixels.
+        progress: Show a progress bar.
+    """
     network, table = build_model(checkpoint), checkpoint.table(target)
     probe = Probe(network, pictures[:PICTURES], ModelSpec.from_dict(checkpoint.spec))
     if probe.harm(table).drift_px <= budget:

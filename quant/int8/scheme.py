@@ -1,4 +1,4 @@
-"""What each engine wants of an INT8 network, as rows of data."""
+"""Define how networks are quantized for each engine."""
 
 from __future__ import annotations
 
@@ -15,36 +15,44 @@ from edgehrnet.models.checkpoints.ranges import LIMITS, ActivationType, Adds
 class Int8Scheme:
     """How networks are quantized for one target.
 
-    Weights are always int8, per output channel, symmetric, in +-(2^(weight_bits - 1) - 1).
-
-    Attributes:
-        target: the engine.
-        activations: ``uint8`` with any zero point, or ``int8`` with zero point 0; 256 levels in both. In
-            [-127, 127], OpenVINO computes something else.
-        adds: which summands of an Add are quantized. ``identity``: those that a convolution reads as well, the
-            identity side of a residual; ``all``: every one.
-        weight_bits: 7 for CPUs without VNNI, whose 16-bit sums of two 8-bit products overflow.
-        float_heads: keep the heads, and so the tensor that feeds them, in float.
+    Weights are always int8, per-channel (one scale per output channel) and symmetric, in
+    +-(2^(weight_bits - 1) - 1).
     """
 
     target: str
+    """The engine that the INT8 file is built for."""
+
     activations: ActivationType
+    """Either ``uint8`` with any zero point or ``int8`` with zero point 0, both with 256 levels.
+
+    OpenVINO gives different results for the range [-127, 127].
+    """
+
     adds: Adds = "identity"
+    """Summands of an Add to quantize.
+
+    ``identity`` quantizes those that a convolution reads too, which is the identity side of a residual block.
+    ``all`` quantizes every summand.
+    """
+
     weight_bits: int = 8
+    """Bits per weight, 2 to 8. Use 7 for CPUs without VNNI, whose 16-bit sums of two 8-bit products overflow."""
+
     float_heads: bool = True
+    """Keep the heads, and therefore the tensor that feeds them, in float."""
 
     def __post_init__(self) -> None:
         if not 2 <= self.weight_bits <= 8:
-            raise InputError(f"weight_bits={self.weight_bits}: 2 to 8")
+            raise InputError(f"weight_bits={self.weight_bits} is out of range; use 2 to 8")
 
     @property
     def symmetric(self) -> bool:
-        """Whether the zero point is always 0."""
+        """True if the zero point is always 0."""
         return self.activations == "int8"
 
     @property
     def limits(self) -> tuple[int, int]:
-        """Smallest and largest whole number of an activation."""
+        """Smallest and largest integer value of an activation."""
         return LIMITS[self.activations]
 
     def replace(self, **changes: object) -> Int8Scheme:

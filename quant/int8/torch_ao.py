@@ -1,7 +1,8 @@
-"""The one door to torch.ao: its fake-quantize module and observers, nothing else of it.
+"""Import the fake-quantize module and the observers of torch.ao, the only parts of it that this package uses.
 
-torch.ao.quantization is on its way out of torch; torchao keeps the same parts under another name, and either will do.
-Not used, because they are gone or wrong elsewhere: ``convert``, ``convert_fx``, ``torch.quint8`` and its kin.
+No other module imports torch.ao. torch.ao.quantization is deprecated in torch, and torchao keeps the same classes under
+another name, so either is accepted. ``convert``, ``convert_fx``, ``torch.quint8`` and the other quantized dtypes are
+not used, because they are removed or wrong elsewhere.
 """
 
 from __future__ import annotations

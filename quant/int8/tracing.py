@@ -1,7 +1,7 @@
-"""Any torch network that answers one tensor of heatmaps -> one that can be quantized by the rules of `placement`.
+"""Convert any torch network that returns one heatmap tensor into one that `placement` can quantize.
 
-The network is traced once (torch.fx). Each convolution becomes one `Convolution` unit with the BatchNorm and the
-activation that follow it, each sum of two tensors an `Add`; everything else stays as it is, and in float.
+The network is traced once with torch.fx. Each convolution becomes one `Convolution` unit together with the BatchNorm
+and the activation that follow it. Each sum of two tensors becomes an `Add`. Everything else stays as it is, in float.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ ACTIVATIONS: dict[Any, type[nn.Module]] = {
 }
 ACTIVATION_TYPES = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish, nn.LeakyReLU, nn.Sigmoid)
 ADDITIONS = (operator.add, operator.iadd, torch.add, "add", "add_")
-# What changes no number, or what engines run in float whatever surrounds it; not worth telling anybody.
+# Modules not listed as left in float: they do not change values, or engines choose their precision themselves.
 SILENT = (Add, nn.Identity, nn.Dropout, nn.Dropout2d, nn.Flatten, nn.MaxPool2d, *ACTIVATION_TYPES)
 
 
 class TracedConvolution(ConvBNAct):
-    """A convolution of any kernel with the BatchNorm, or None, and the activation found behind it."""
+    """A convolution of any kernel size with the BatchNorm, if any, and the activation that follow it."""
 
     def __init__(self, conv: nn.Conv2d, bn: nn.BatchNorm2d | None, act: nn.Module) -> None:
         Convolution.__init__(self, conv.stride, conv.padding, conv.groups, act)  # type: ignore[arg-type]
@@ -51,10 +51,13 @@ class TracedConvolution(ConvBNAct):
 
 
 class TracedNetwork(KeypointNetwork):
-    """A traced network as one of ours: ``[B, C, H, W]`` float -> `Output`, hf being what the last operation reads.
+    """A traced network as a `KeypointNetwork`, from ``[B, C, H, W]`` float to `Output`.
 
-    ``left``: what is no unit, by name, and why.
+    The features of the output (hf) are the input of the network's last operation.
     """
+
+    left: dict[str, str]
+    """The reason why a module is not part of a unit, by the module's name."""
 
     def __init__(self, graph: fx.GraphModule, keypoints: int, in_channels: int, left: dict[str, str]) -> None:
         super().__init__(keypoints, in_channels, gives_offsets=False)
@@ -65,24 +68,30 @@ class TracedNetwork(KeypointNetwork):
             self.head_convolutions = frozenset([f"graph.{last.target}"])
 
     def forward(self, x: Tensor) -> Output:
-        """See the class."""
+        """Return heatmaps and features for ``[B, C, H, W]``."""
         heatmaps, features = self.graph(x)
         return Output(features, heatmaps, None, {})
 
 
 @dataclass(frozen=True)
 class LeftFloat:
-    """A module that computes in float in the INT8 file: its name, what it is, and why."""
+    """A module that runs in float in the INT8 file."""
 
     name: str
+    """Module name."""
+
     kind: str
+    """Class of the module, such as ``ConvTranspose2d``."""
+
     reason: str
+    """Why the module is not quantized."""
 
 
 def import_network(text: str) -> nn.Module:
-    """Call ``PACKAGE.MODULE:CALLABLE``, which returns a torch network with its weights.
+    """Call the function or class ``PACKAGE.MODULE:NAME`` and return the torch network that it makes.
 
-    Raises InputError for what cannot be imported, or gives something else.
+    Raises:
+        InputError: It cannot be imported or called, or it returns something else.
     """
     where, _, name = text.partition(":")
     try:
@@ -90,25 +99,31 @@ def import_network(text: str) -> nn.Module:
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise InputError(f"{text!r} cannot be called: {error}; write PACKAGE.MODULE:FUNCTION") from None
     if not isinstance(network, nn.Module):
-        raise InputError(f"{text!r} gives {type(network).__name__}, not a torch network")
+        raise InputError(f"{text!r} returns a {type(network).__name__}; it must return a torch.nn.Module")
     return network
 
 
 def traced(module: nn.Module, keypoints: int, in_channels: int = 3) -> TracedNetwork:
-    """Turn a network from ``[B, in_channels, H, W]`` to ``[B, keypoints, h, w]`` into units; ``module`` stays as it is.
+    """Convert a torch network into one of `Convolution` and `Add` units.
 
-    Raises InputError if its forward depends on the data, or it returns anything but one such tensor.
+    Args:
+        module: A network from ``[B, in_channels, H, W]`` to heatmaps ``[B, keypoints, h, w]``. It is not changed.
+        keypoints: Number of keypoints.
+        in_channels: Number of input channels.
+
+    Raises:
+        InputError: The network branches on tensor values, or does not return one tensor of this shape.
     """
     try:
         graph = fx.symbolic_trace(copy.deepcopy(module).eval())
-    except Exception as error:  # whatever the network's own code does with a placeholder
+    except Exception as error:  # the network's code may raise anything during tracing
         raise InputError(
-            f"{type(module).__name__} cannot be traced: {error}; its forward may not branch on tensors' values"
+            f"{type(module).__name__} cannot be traced: {error}; its forward must not branch on tensor values"
         ) from None
-    _own_modules(graph)
-    _units(graph)
-    _additions(graph)
-    _two_outputs(graph)
+    _separate_modules(graph)
+    _make_units(graph)
+    _make_adds(graph)
+    _return_features(graph)
     graph.recompile()
     graph.delete_all_unused_submodules()
     left = {f"graph.{name}": _reason(part) for name, part in graph.named_modules() if _is_left(part)}
@@ -120,23 +135,27 @@ def traced(module: nn.Module, keypoints: int, in_channels: int = 3) -> TracedNet
 
 
 def as_checkpoint(network: TracedNetwork, spec: ModelSpec) -> Checkpoint:
-    """Return what the quantizing and exporting code takes; it lives in memory alone."""
+    """Wrap the network in a checkpoint for quantization and export. It exists only in memory."""
     return Checkpoint(spec.name, network.keypoints, {}, network.state_dict(), spec.to_dict(), {}, network=network)
 
 
 def left_float(network: TracedNetwork, placement: Placement) -> list[LeftFloat]:
-    """List what computes in float though it has weights, or keeps a convolution from running on integers."""
+    """List the modules that run in float and the reason for each, except modules that do not change values."""
     modules = dict(network.named_modules())
     found = [LeftFloat(name, type(modules[name]).__name__, why) for name, why in network.left.items()]
     for name, module in modules.items():
         if isinstance(module, Convolution) and name not in placement.convolutions:
-            why = "its output leaves the network" if name in network.head_convolutions else "asked for"
+            why = (
+                "its output is the network's output"
+                if name in network.head_convolutions
+                else "kept in float on request"
+            )
             found.append(LeftFloat(name, "Convolution", why))
     return found
 
 
-def _own_modules(graph: fx.GraphModule) -> None:
-    """Give each call its own module: a quantizer serves one tensor."""
+def _separate_modules(graph: fx.GraphModule) -> None:
+    """Give each call a separate module, because a quantizer serves one tensor."""
     seen: set[str] = set()
     for node in graph.graph.nodes:
         if node.op == "call_module":
@@ -148,7 +167,7 @@ def _own_modules(graph: fx.GraphModule) -> None:
             _call(graph, node, node.name, ACTIVATIONS[node.target]())
 
 
-def _units(graph: fx.GraphModule) -> None:
+def _make_units(graph: fx.GraphModule) -> None:
     for node in list(graph.graph.nodes):
         conv = _module(graph, node)
         if not isinstance(conv, nn.Conv2d) or _obstacle(conv):
@@ -165,31 +184,31 @@ def _units(graph: fx.GraphModule) -> None:
                 graph.graph.erase_node(absorbed)
 
 
-def _additions(graph: fx.GraphModule) -> None:
+def _make_adds(graph: fx.GraphModule) -> None:
     for node in graph.graph.nodes:
         two = len(node.args) == 2 and all(isinstance(value, fx.Node) for value in node.args)
         if node.op in ("call_function", "call_method") and node.target in ADDITIONS and two and not node.kwargs:
             _call(graph, node, node.name, Add(inplace=False))
 
 
-def _two_outputs(graph: fx.GraphModule) -> None:
-    """Let the graph return what its last operation reads, too."""
+def _return_features(graph: fx.GraphModule) -> None:
+    """Make the graph return the input of its last operation as well."""
     output = next(node for node in graph.graph.nodes if node.op == "output")
     last = output.args[0]
     if not isinstance(last, fx.Node) or not last.all_input_nodes:
-        raise InputError("the network gives several tensors, or its input, where one tensor of heatmaps is needed")
+        raise InputError("the network returns several tensors, or its input; it must return one tensor of heatmaps")
     output.args = ((last, last.all_input_nodes[0]),)
 
 
 def _last(graph: fx.GraphModule) -> fx.Node:
-    """The operation that gives the heatmaps."""
+    """Return the operation that computes the heatmaps."""
     output = next(node for node in graph.graph.nodes if node.op == "output")
     last: fx.Node = output.args[0][0]
     return last
 
 
 def _call(graph: fx.GraphModule, node: fx.Node, name: str, module: nn.Module) -> None:
-    """Let a node call a module of its own."""
+    """Add a module under ``name`` and make the node call it."""
     node.op, node.target = "call_module", name
     graph.add_submodule(name, module)
 
@@ -199,13 +218,13 @@ def _module(graph: fx.GraphModule, node: fx.Node) -> nn.Module | None:
 
 
 def _only_reader(node: fx.Node, wanted: Callable[[fx.Node], bool]) -> fx.Node | None:
-    """The one node that reads ``node``, if there is one and it is what is wanted."""
+    """Return the only reader of ``node`` if ``wanted`` accepts it, or None."""
     readers = list(node.users)
     return readers[0] if len(readers) == 1 and wanted(readers[0]) else None
 
 
 def _obstacle(conv: nn.Conv2d) -> str:
-    """Why a convolution cannot be a unit, empty if it can."""
+    """Return the reason why a convolution cannot be a unit, or an empty string if it can."""
     if conv.padding_mode != "zeros" or isinstance(conv.padding, str):
         return f"pads with {conv.padding_mode if conv.padding_mode != 'zeros' else conv.padding!r}"
     return "is dilated" if set(conv.dilation) != {1} else ""
@@ -220,12 +239,12 @@ def _reason(module: nn.Module) -> str:
     if isinstance(module, nn.Conv2d):
         return _obstacle(module) or "is not called alone"
     if isinstance(module, nn.BatchNorm2d):
-        return "follows no convolution, or one whose output others read too"
-    return "is no convolution"
+        return "does not follow a convolution, or follows one whose output has other readers"
+    return "is not a convolution"
 
 
 def _with_bias(bn: nn.BatchNorm2d, conv: nn.Conv2d) -> nn.BatchNorm2d:
-    """Copy the BatchNorm, with the convolution's bias moved into its mean: ``x + b - m = x - (m - b)``."""
+    """Copy the BatchNorm and move the convolution's bias into its mean: ``x + b - m = x - (m - b)``."""
     bn = copy.deepcopy(bn)
     if not bn.affine:
         affine = nn.BatchNorm2d(bn.num_features, bn.eps)
@@ -246,5 +265,5 @@ def _check_output(network: TracedNetwork, keypoints: int, in_channels: int, side
         raise InputError(f"the network cannot run on [1, {in_channels}, 64, 64]: {error}") from None
     if found.ndim != 4 or found.shape[1] != keypoints:
         raise InputError(
-            f"the network gives {list(found.shape)}, where [B, {keypoints}, h, w] is needed, one tensor of heatmaps"
+            f"the network returns {list(found.shape)}; it must return one tensor of heatmaps [B, {keypoints}, h, w]"
         )
