@@ -20,7 +20,7 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--data", required=True, help=f"{ACCEPTED}; to calibrate with, any folder of pictures")
     p.add_argument("--fold", type=parse_fold, metavar="K/N", help="hold back part K of N, counted from 0")
     p.add_argument("--out", type=Path, required=True, metavar="DIR")
-    p.add_argument("--name", help="file names without suffix (default: the checkpoint's)")
+    p.add_argument("--name", help="start of the file names (default: the model's name)")
     p.add_argument("--targets", nargs="+", choices=TARGETS, default=["openvino"], help="files to build")
     p.add_argument("--calibration", type=int, default=PICTURES, metavar="N", help="pictures for the ranges")
     p.add_argument("--method", choices=METHODS, default="histogram", help="how ranges are chosen")

@@ -75,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
         checkpoint = calibrate(checkpoint, images, schemes, method=args.method, keep_float=keep, progress=True)
         if args.bias_correction:
             checkpoint = bias_corrected(checkpoint, args.targets[0], images)
-        name = args.name or (checkpoint.variant if checkpoint.network else Path(args.checkpoint).stem)
+        name = args.name or checkpoint.spec["name"]
         save_and_build(checkpoint, args.out, name, args.targets, pictures)
         if isinstance(checkpoint.network, TracedNetwork):
             _list_float(checkpoint.network, schemes, keep)

@@ -64,7 +64,7 @@ def _train(args: argparse.Namespace) -> None:
         print(f"\nsimulated INT8\n{score_lines(trainer, scores)}\n")
         pictures = calibration_pictures(args)
         done = trainer.calibrated(pictures, schemes_of(args), args.method)
-        save_and_build(done, args.out, args.name or args.checkpoint.stem, args.targets, pictures)
+        save_and_build(done, args.out, args.name or done.spec["name"], args.targets, pictures)
 
 
 if __name__ == "__main__":

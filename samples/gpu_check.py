@@ -26,12 +26,13 @@ from quant.reporting.parity_page import write_report
 
 checkpoint, out = load_checkpoint(sys.argv[1]), Path(sys.argv[2])
 pictures = int(sys.argv[3]) if len(sys.argv) > 3 else 64
-order = Order(out, "model", ("onnx", "tensorrt"), tuple(sys.argv[4:]) or ("fp32", "fp16", "int8"))
+examples = list(DocumentCorners().held_back(pictures))
+proof = [example.image for example in examples[:8]]
+order = Order(out, "model", proof, ("onnx", "tensorrt"), tuple(sys.argv[4:]) or ("fp32", "fp16", "int8"))
 files = []
 for file in build_files(checkpoint, order):
     print(report(file))
     files.append(file)
-examples = list(DocumentCorners().held_back(pictures))
 print(write_report(agreement(checkpoint, files, examples), out / "model.parity.md", "model"))
 
 height, width = checkpoint.spec["input_size"]

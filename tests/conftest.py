@@ -119,12 +119,19 @@ def small_checkpoint():
 
 
 @pytest.fixture(scope="session")
-def openvino_model(small_checkpoint, tmp_path_factory):
+def noise_pictures():
+    """Two pictures of smooth noise, whose PNGs fit into a model file."""
+    small = np.random.default_rng(0).integers(0, 256, (2, 8, 12, 3), dtype=np.uint8)
+    return [np.array(Image.fromarray(image).resize(PICTURE_SIZE)) for image in small]
+
+
+@pytest.fixture(scope="session")
+def openvino_model(small_checkpoint, noise_pictures, tmp_path_factory):
     from edgehrnet.models.deploy.loading import deployable
     from quant.files.model_file import export_file
 
     path = tmp_path_factory.mktemp("openvino") / "corners.xml"
-    export_file(small_checkpoint, path)
+    export_file(small_checkpoint, path, pictures=noise_pictures)
     return EngineModel(path, ModelSpec.from_dict(small_checkpoint.spec), deployable(small_checkpoint))
 
 

@@ -23,7 +23,7 @@ from edgehrnet.models.variants import VARIANTS
 from edgehrnet.picture.sources import read_image
 from edgehrnet.spec import ModelSpec
 from quant.data.documents.corners import SAMPLES, UNSEEN, DocumentCorners, sample_scene
-from quant.files.model_file import export_file, summary
+from quant.files.model_file import PROOF_PICTURES, export_file, summary
 from quant.int8.calibration import PICTURES, network_inputs
 from quant.int8.pipeline import calibrate
 from quant.scoring.confidence import fit
@@ -109,7 +109,9 @@ def _with_confidence(checkpoint: Checkpoint, file: Path) -> Checkpoint:
 
 
 def _export(checkpoint: Checkpoint, file: Path, precision: str) -> None:
-    certificate = export_file(checkpoint, file, precision=precision, picture=read_image(sample_picture()))
+    pictures = [example.image for example in DocumentCorners().held_back(PROOF_PICTURES)]
+    golden = read_image(sample_picture())
+    certificate = export_file(checkpoint, file, pictures=pictures, picture=golden, precision=precision)
     print(summary(file, certificate))
 
 

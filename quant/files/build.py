@@ -1,4 +1,4 @@
-"""Build every file that is asked for from one checkpoint."""
+"""Build files for several targets and precisions from one checkpoint."""
 
 from __future__ import annotations
 
@@ -18,9 +18,17 @@ from quant.files.parity import File
 def save_and_build(
     checkpoint: Checkpoint, out: Path, name: str, targets: Sequence[str], pictures: Sequence[NDArray[np.uint8]]
 ) -> None:
-    """Write ``out/<name>.pt`` with its range tables, then an INT8 file for each target; print a line for each.
+    """Write ``<name>.pt`` with its range tables and an INT8 file for each target, and print a line for each.
 
-    No ``.pt`` of a network that no variant builds.
+    There is no ``.pt`` for a network of another project, which no variant builds.
+
+    Args:
+        checkpoint: The network with its range tables.
+        out: Folder to write to.
+        name: File name without suffix.
+        targets: Engines to build for.
+        pictures: Pictures ``(H, W, 3)`` u8 RGB. The files are compared with the torch network on the first
+            `PROOF_PICTURES`, and the first is the golden picture.
     """
     out.mkdir(parents=True, exist_ok=True)
     if checkpoint.network is None:
@@ -34,41 +42,53 @@ def save_and_build(
             quantization=checkpoint.quantization,
         )
         print(f"{out / name}.pt: ranges for {', '.join(checkpoint.quantization)}")
-    order = Order(out, name, targets, ("int8",), picture=pictures[0], pictures=pictures[:PROOF_PICTURES])
+    order = Order(out, name, pictures[:PROOF_PICTURES], targets, ("int8",))
     for file in build_files(checkpoint, order):
         print(report(file))
 
 
-TURING = (7, 5)  # the one compute capability that TensorRT-RTX builds for and has no INT8 for
+TURING = (7, 5)
+"""The only compute capability that TensorRT-RTX builds for without INT8."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """What to build: ``<name>-<precision>`` with each target's suffix.
-
-    ``input_size`` (height, width), None for the checkpoint's. ``compute_capability``: of the GPUs that TensorRT plans
-    are for, such as (8, 6); none builds for the GPU that is here. ``picture``, ``pictures``: see export_file.
-    """
+    """Files to build, called ``<name>-<precision>`` with the suffix of each target."""
 
     folder: Path
+    """Folder to write to."""
+
     name: str
+    """Start of the file names."""
+
+    pictures: Sequence[NDArray[np.uint8]]
+    """Pictures ``(H, W, 3)`` u8 RGB on which the files are compared with the torch network."""
+
     targets: Sequence[str] = ("openvino",)
+    """Engines to build for."""
+
     precisions: Sequence[str] = ("fp32",)
+    """Precisions to build for each target."""
+
     input_size: tuple[int, int] | None = None
+    """(height, width) in px, None for the checkpoint's."""
+
     compute_capability: Sequence[tuple[int, int]] = ()
+    """Compute capabilities of the GPUs to build TensorRT plans for, such as (8, 6), empty for the GPU here."""
+
     picture: NDArray[np.uint8] | None = None
-    pictures: Sequence[NDArray[np.uint8]] = ()
+    """Picture of the golden pair, None for the first of ``pictures``."""
 
 
 def build_files(checkpoint: Checkpoint, order: Order) -> Iterator[File]:
-    """Build one file after the other; a plan that cannot be built here is given with what is missing."""
+    """Yield each file once it is built. A plan that cannot be built here has no certificate, but what is missing."""
     order.folder.mkdir(parents=True, exist_ok=True)
     for target in order.targets:
         for precision in order.precisions:
             path = order.folder / f"{order.name}-{precision}{SUFFIX[target]}"
             certificate = export_file(
                 checkpoint, path, target=target, precision=precision, input_size=order.input_size,
-                picture=order.picture, pictures=order.pictures,
+                pictures=order.pictures, picture=order.picture,
             )  # fmt: skip
             yield File(path, target, precision, certificate)
             if target == "tensorrt":
@@ -90,7 +110,7 @@ def _plans(source: Path, precision: str, order: Order) -> Iterator[File]:
 
 
 def report(file: File) -> str:
-    """One line about a file, built or not, for people."""
+    """Describe a file, built or not, in one line."""
     if file.certificate is None:
         return f"{file.path}: not built: {file.missing}"
     return summary(file.path, file.certificate)

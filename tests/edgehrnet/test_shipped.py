@@ -136,7 +136,7 @@ def test_the_shipped_checkpoint_rebuilds_the_shipped_file_without_pictures(tmp_p
     checkpoint = load_checkpoint(CHECKPOINT)
     assert set(checkpoint.quantization) == {"openvino", "onnx", "tensorrt"}
     assert {zero for _, zero in checkpoint.table("tensorrt").sites.values()} == {0}
-    export_file(checkpoint, tmp_path / "again.xml", precision="int8", picture=read_image(sample_picture()))
+    export_file(checkpoint, tmp_path / "again.xml", precision="int8", pictures=[read_image(sample_picture())])
     shipped = shipped_model("document-corners").with_suffix(".bin")
     assert (tmp_path / "again.bin").read_bytes() == shipped.read_bytes()
 

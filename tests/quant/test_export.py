@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from PIL import Image
 
 from edgehrnet import Predictor, sample_picture
 from edgehrnet.errors import InputError
@@ -36,7 +37,7 @@ def checkpoint():
 @pytest.fixture(scope="module", params=["fp32", "fp16"])
 def exported(request, checkpoint, tmp_path_factory):
     out = tmp_path_factory.mktemp("export") / f"{request.param}.xml"
-    model_file.export_file(checkpoint, out, precision=request.param, picture=read_image(sample_picture()))
+    model_file.export_file(checkpoint, out, precision=request.param, pictures=[read_image(sample_picture())])
     with Predictor(out) as predictor:
         yield request.param, predictor
 
@@ -129,9 +130,9 @@ def test_imported_scaling_is_folded_in_and_padding_stays_zero():
         ({"input_size": (100, 64)}, "multiples of 32"),
     ],
 )
-def test_bad_arguments_are_refused(checkpoint, tmp_path, arguments, message):
+def test_bad_arguments_are_refused(checkpoint, noise_pictures, tmp_path, arguments, message):
     with pytest.raises(InputError, match=message):
-        model_file.export_file(checkpoint, tmp_path / "x.xml", **arguments)
+        model_file.export_file(checkpoint, tmp_path / "x.xml", pictures=noise_pictures, **arguments)
 
 
 def test_a_missing_checkpoint_ends_with_one_line(tmp_path, capsys):
@@ -153,3 +154,57 @@ def test_equal_convolutions_of_one_tensor_count_once(tmp_path):
     nodes = [node.op_type for node in onnx.load(tmp_path / "blur.onnx").graph.node].count("Conv")
     assert len(table.convolutions) > nodes
     assert integer_convolutions(tmp_path / "blur.onnx") == nodes - 2  # the heads
+
+
+class TestPictures:
+    """The files of a model are checked on pictures of its kind."""
+
+    @pytest.fixture
+    def orders(self, monkeypatch):
+        """Orders of the command. No file is built."""
+        found = []
+        monkeypatch.setattr(export, "build_files", lambda _, order: found.append(order) or [])
+        return found
+
+    def test_another_model_needs_data(self, checkpoint_model, tmp_path, capsys):
+        with pytest.raises(SystemExit) as stop:
+            export.main([str(checkpoint_model.path), "--out", str(tmp_path / "out")])
+        assert stop.value.code == 2
+        printed = capsys.readouterr().err
+        assert "'corners'" in printed
+        assert "--data" in printed
+        assert not (tmp_path / "out").exists()
+
+    def test_the_document_model_is_checked_on_synthetic_documents(self, orders, tmp_path):
+        assert export.main([str(CHECKPOINT), "--out", str(tmp_path), "--parity-pictures", "0"]) == 0
+        (order,) = orders
+        assert len(order.pictures) == model_file.PROOF_PICTURES
+        assert np.array_equal(order.pictures[0], held_back_scene(0).image)
+        assert order.name == "document-corners"
+
+    def test_pictures_come_from_the_data(self, checkpoint_model, orders, noise_pictures, tmp_path):
+        for index, image in enumerate(noise_pictures):
+            Image.fromarray(image).save(tmp_path / f"{index}.png")
+        points = [",".join(map(str, (f"{index}.png", *range(8)))) for index in range(2)]
+        head = ["scorer" + ",me" * 8, "bodyparts,a,a,b,b,c,c,d,d", "coords" + ",x,y" * 4]
+        (tmp_path / "CollectedData.csv").write_text("\n".join([*head, *points]))
+        arguments = [str(checkpoint_model.path), "--out", str(tmp_path), "--data", str(tmp_path)]
+        assert export.main([*arguments, "--parity-pictures", "0"]) == 0
+        (order,) = orders
+        assert order.picture is None
+        assert np.array_equal(order.pictures, noise_pictures)
+        assert order.name == "corners"  # the spec's, not the checkpoint file's
+
+    def test_the_first_picture_is_the_golden_one(self, small_checkpoint, noise_pictures, monkeypatch, tmp_path):
+        def golden(_network, _spec, picture):
+            raise InterruptedError(picture)
+
+        monkeypatch.setattr(model_file, "golden_pair", golden)
+        for given, expected in ((None, noise_pictures[0]), (noise_pictures[1], noise_pictures[1])):
+            with pytest.raises(InterruptedError) as caught:
+                model_file.export_file(small_checkpoint, tmp_path / "x.xml", pictures=noise_pictures, picture=given)
+            assert np.array_equal(caught.value.args[0], expected)
+
+    def test_no_pictures(self, small_checkpoint, tmp_path):
+        with pytest.raises(InputError, match=r"x\.xml"):
+            model_file.export_file(small_checkpoint, tmp_path / "x.xml", pictures=())

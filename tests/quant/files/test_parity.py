@@ -15,6 +15,7 @@ from quant.data.documents.corners import SPEC, DocumentCorners
 from quant.files import build, parity
 from quant.files.parity import Answers, agreement, answer, difference, distance
 
+DOCUMENTS = ("--data", "synthetic:document-corners")
 CHECKPOINT = Path(__file__).parents[3] / "checkpoints" / "document-corners.pt"
 N, K, SHAPE = 3, 4, (8, 12)
 
@@ -96,9 +97,9 @@ def test_labels_of_other_keypoints_are_left_aside():
 
 
 @pytest.fixture(scope="module")
-def built(small_checkpoint, tmp_path_factory):
+def built(small_checkpoint, noise_pictures, tmp_path_factory):
     folder = tmp_path_factory.mktemp("one")
-    return list(build.build_files(small_checkpoint, build.Order(folder, "m", ("onnx",))))
+    return list(build.build_files(small_checkpoint, build.Order(folder, "m", noise_pictures, ("onnx",))))
 
 
 class TestWhatDoesNotRun:
@@ -137,7 +138,7 @@ class TestPlans:
     def order(self, tmp_path, monkeypatch):
         monkeypatch.setattr(build, "export_file", lambda checkpoint, path, **_: "certificate")
         given = [(7, 5), (8, 6)]
-        return build.Order(tmp_path, "m", ("tensorrt",), ("fp16", "int8"), compute_capability=given)
+        return build.Order(tmp_path, "m", (), ("tensorrt",), ("fp16", "int8"), compute_capability=given)
 
     def test_one_for_each_gpu_but_int8_on_turing(self, order, monkeypatch):
         monkeypatch.setattr(build, "export_plan", lambda source, path, capability: (source.name, capability))
@@ -190,7 +191,7 @@ class TestCommand:
     def test_an_output_that_is_a_file(self, checkpoint_model, tmp_path, capsys):
         (tmp_path / "out").write_text("")
         with pytest.raises(SystemExit) as stop:
-            export.main([str(checkpoint_model.path), "--out", str(tmp_path / "out")])
+            export.main([str(checkpoint_model.path), "--out", str(tmp_path / "out"), *DOCUMENTS])
         assert stop.value.code == 2
 
     def test_no_compute_capability(self, capsys):
@@ -204,7 +205,17 @@ def exported(checkpoint_model, tmp_path_factory):
     """The command, on a small network with random weights."""
     out = tmp_path_factory.mktemp("parity")
     arguments = ["--targets", "openvino", "onnx", "tensorrt", "--precision", "fp32", "fp16", "int8"]
-    command = [str(checkpoint_model.path), "--out", str(out), "--name", "m", *arguments, "--parity-pictures", "4"]
+    command = [
+        str(checkpoint_model.path),
+        "--out",
+        str(out),
+        "--name",
+        "m",
+        *DOCUMENTS,
+        *arguments,
+        "--parity-pictures",
+        "4",
+    ]
     assert export.main(command) == 0
     found = json.loads((out / "m.parity.json").read_text())
     assert found["pictures"] == 4
@@ -256,9 +267,11 @@ def test_the_share_of_int8_is_the_engines_own(exported):
     assert 0 < rows["ONNX Runtime, CPU", "m-int8.onnx"]["int8_macs"] < 0.5
 
 
-def test_files_of_another_size(checkpoint_model, tmp_path):
+def test_files_of_another_size(checkpoint_model, noise_pictures, tmp_path):
     checkpoint = load_checkpoint(checkpoint_model.path)
-    files = list(build.build_files(checkpoint, build.Order(tmp_path, "m", ("onnx",), input_size=(96, 64))))
+    files = list(
+        build.build_files(checkpoint, build.Order(tmp_path, "m", noise_pictures, ("onnx",), input_size=(96, 64)))
+    )
     examples = list(DocumentCorners().held_back(2))
     assert agreement(checkpoint, files, examples, (96, 64)).rows[0].floating.correlation == 1.0
 
@@ -267,7 +280,10 @@ def test_files_of_another_size(checkpoint_model, tmp_path):
 def shipped(tmp_path_factory):
     """The shipped network's files, small: what the numbers are of a network that finds something."""
     checkpoint = load_checkpoint(CHECKPOINT)
-    order = build.Order(tmp_path_factory.mktemp("shipped"), "m", ("openvino", "onnx"), ("int8",), (128, 256))
+    order = build.Order(
+        tmp_path_factory.mktemp("shipped"), "m", [each.image for each in examples_found(4)], ("openvino", "onnx"), ("int8",),
+        (128, 256),
+    )  # fmt: skip
     return agreement(checkpoint, list(build.build_files(checkpoint, order)), examples_found(4), (128, 256))
 
 
