@@ -6,11 +6,12 @@ import argparse
 from pathlib import Path
 
 from edgehrnet.cli.arguments import parse_size
+from edgehrnet.cli.status import run
 from edgehrnet.errors import InputError
 from edgehrnet.models.checkpoints import load_checkpoint
 from edgehrnet.picture.sources import read_image
 from edgehrnet.spec import PRECISIONS
-from quant.commandline import compute_capability, run
+from quant.commandline import compute_capability
 from quant.data.documents.corners import SPEC, DocumentCorners
 from quant.data.examples import DataSet
 from quant.data.opening import ACCEPTED, open_data
@@ -41,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--compute-capability", type=compute_capability, nargs="+", default=[], metavar="X.Y",
                    help="GPUs to build TensorRT plans for (default: the GPU of this machine)")  # fmt: skip
     p.add_argument("--parity-pictures", type=int, default=PARITY_PICTURES, metavar="N",
-                   help="pictures for the page that compares the files, 0 for no page (default: %(default)s)")  # fmt: skip
+                   help="pictures to compare the files on, 0 for no page (default: %(default)s)")  # fmt: skip
     return p
 
 

@@ -76,7 +76,7 @@ class File:
 
 @dataclass(frozen=True)
 class Answers:
-    """What one network or file answered: N pictures, K keypoints.
+    """Answers of one network or file: N pictures, K keypoints.
 
     ``xy`` ``(N, K, 2)`` in px of the network input, ``heatmaps`` ``(N, K, h, w)`` 0..1, ``pck1``: percent of the
     keypoints within one percent of the picture's diagonal, None without labels.
@@ -89,7 +89,7 @@ class Answers:
 
 @dataclass(frozen=True)
 class Difference:
-    """How far answers are from a reference's.
+    """Difference between answers and those of a reference.
 
     ``keypoints``: how many the reference is certain of; ``max_px``, ``p99_px``: largest and 99th percentile of the
     distance between those, in px of the network input, None if there are none; ``pck1_points``: percentage points of
@@ -176,7 +176,7 @@ def agreement(
 
 
 def _scheme(file: File) -> str:
-    """The target whose ranges a file has."""
+    """Return the target whose ranges a file has."""
     return "tensorrt" if file.target == "plan" else file.target
 
 

@@ -44,7 +44,7 @@ class CertificateError(EdgeHRNetError):
 
 @dataclass(frozen=True)
 class Reference:
-    """What a file is held against.
+    """Reference results that a built file is compared with.
 
     ``network``: the float network, BN folded, quantizers off; None for a file that is not run. ``quantized``: the same
     with its quantizers, None for a float file. ``integer_convolutions``: how many have to run on integers.
@@ -113,7 +113,7 @@ _NOT_RUN: Mapping[str, str | float | None] = {
 
 
 def _versions() -> dict[str, str]:
-    """Of the packages that may have had a part in the file, as far as they are here."""
+    """Return the versions of the installed packages involved."""
     found = {}
     for name in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -228,5 +228,5 @@ def _power(values: NDArray[np.float32]) -> float:
 
 
 def _ratio(above: float, below: float) -> float:
-    """Of rms values, from their powers; infinite where there is nothing to compare with."""
+    """Return the ratio of two RMS values from their sums of squares. Infinite for a zero denominator."""
     return round(math.sqrt(above / below), 4) if below else math.inf

@@ -108,11 +108,11 @@ class _Graph:
         self.quantized = any(node.op_type in QUANTIZERS for node in self.nodes)
 
     def constant(self, name: str) -> NDArray[Any] | None:
-        """The value of a constant tensor, else None."""
+        """Return the value of a constant tensor, else None."""
         return numpy_helper.to_array(self._tensors[name]) if name in self._tensors else None
 
     def source(self, name: str) -> NodeProto | None:
-        """Who gives a tensor, before anything that only moves values; None for inputs and constants."""
+        """Return the node that computes a tensor, before nodes that only move values. None for inputs and constants."""
         node = self.producer.get(name)
         while node is not None and node.op_type in MOVING:
             name = node.input[0]
@@ -120,18 +120,18 @@ class _Graph:
         return None if node is None or node.op_type == "Constant" else node
 
     def dequantizer(self, name: str) -> NodeProto | None:
-        """The DequantizeLinear that gives a tensor, None if another node does."""
+        """Return the DequantizeLinear whose output a tensor is. None for another node."""
         node = self.source(name)
         return node if node is not None and node.op_type == "DequantizeLinear" else None
 
     def quantized_from(self, name: str) -> NodeProto | None:
-        """Who gives the tensor that was quantized and dequantized to ``name``."""
+        """Return the node whose output was quantized and dequantized to ``name``."""
         dequantize = self.dequantizer(name)
         quantize = None if dequantize is None else self.source(dequantize.input[0])
         return None if quantize is None else self.source(quantize.input[0])
 
     def readers(self, name: str) -> Iterator[NodeProto]:
-        """Who reads a tensor, behind anything that only moves values."""
+        """Yield the nodes that read a tensor, behind nodes that only move values."""
         for node in self.consumers[name]:
             if node.op_type in MOVING:
                 yield from self.readers(node.output[0])
@@ -139,14 +139,14 @@ class _Graph:
                 yield node
 
     def weights_of(self, node: NodeProto) -> list[NodeProto]:
-        """The weighted operators that a quantizer or dequantizer of a constant serves."""
+        """Return the weighted operators that read a quantized constant."""
         readers = list(self.readers(node.output[0]))
         if any(reader.op_type == "DequantizeLinear" for reader in readers):
             return [weighted for reader in readers for weighted in self.weights_of(reader)]
         return [reader for reader in readers if reader.op_type in WEIGHTED]
 
     def is_constant(self, name: str) -> bool:
-        """Whether a tensor is a constant, or a quantized one."""
+        """Return whether a tensor is a constant, or a quantized one."""
         node = self.source(name)
         if node is not None and node.op_type == "QuantizeLinear":
             return self.is_constant(node.input[0])

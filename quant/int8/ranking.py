@@ -69,7 +69,7 @@ class Probe:
         self._float = [self.answer(self.network, index) for index in range(len(pictures))]
         if not any((conf >= CERTAIN).any() for _, _, conf in self._float):
             raise InputError(
-                "the float network is not confident of any keypoint here; pass other pictures, or train it longer"
+                "the float network is not confident of any keypoint in these pictures; pass others, or train it longer"
             )
 
     def harm(self, table: RangeTable) -> Harm:

@@ -13,7 +13,7 @@ from edgehrnet.models.checkpoints.ranges import LIMITS, ActivationType, Adds
 
 @dataclass(frozen=True)
 class Int8Scheme:
-    """How networks are quantized for one target.
+    """Quantization scheme of one target.
 
     Weights are always int8, per-channel (one scale per output channel) and symmetric, in
     +-(2^(weight_bits - 1) - 1).

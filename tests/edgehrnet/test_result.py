@@ -102,7 +102,7 @@ def test_keypoints_are_indexed_by_instance():
         np.testing.assert_array_equal(found.xy, xy[rows])
         np.testing.assert_array_equal(found.conf, conf[rows])
         assert (found.size, found.names) == ((20, 10), ("a", "b"))
-    assert [len(one) for one in keypoints] == [1, 1, 1]
+    assert [len(keypoints[n]) for n in range(3)] == [1, 1, 1]
     for index in (3, -4):
         with pytest.raises(IndexError, match=str(index)):
             keypoints[index]

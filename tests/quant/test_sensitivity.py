@@ -45,7 +45,7 @@ def images(small, pictures):
 
 @pytest.fixture(scope="module")
 def probe(small, pictures):
-    return sensitivity.Probe(build_model(small), pictures, ModelSpec.from_dict(small.spec))
+    return ranking.Probe(build_model(small), pictures, ModelSpec.from_dict(small.spec))
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def spoilt(table):
 
 @pytest.fixture(scope="module")
 def ranked(probe, spoilt):
-    return sensitivity.rank(probe, spoilt, weights=False)
+    return ranking.rank(probe, spoilt, weights=False)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_a_spoilt_range_ranks_first_and_the_order_is_by_drift(ranked, spoilt):
 
 def test_weights_are_ranked_too(probe, table):
     few = dataclasses.replace(table, sites=dict(list(table.sites.items())[:2]), convolutions=table.convolutions[:2])
-    ranked = sensitivity.rank(probe, few)
+    ranked = ranking.rank(probe, few)
     assert sorted(entry.kind for entry in ranked) == ["activation", "activation", "weights", "weights"]
     assert all(entry.harm.sqnr_db < 100 for entry in ranked if entry.kind == "weights")
 
@@ -112,7 +112,7 @@ def test_the_budget_leaves_only_the_culprit_in_float(probe, table, spoilt, ranke
     budget = (sound * worst) ** 0.5
     # The culprit ranked last: greedy takes the others first, and has to give them back.
     ranked = [*ranked[1:3], ranked[0]]
-    kept = sensitivity.solve(probe, spoilt, ranked, readers, budget)
+    kept = ranking.solve(probe, spoilt, ranked, readers, budget)
     assert kept == [SPOILT]
     assert probe.harm(ranking.without(spoilt, kept, readers)).drift_px <= budget
 
@@ -126,14 +126,14 @@ def test_what_stays_float_takes_its_convolutions_along(table, readers):
 def test_a_budget_that_weights_alone_exceed_is_refused(probe, spoilt, readers):
     ranked = [ranking.Ranked(SPOILT, "activation", probe.harm(spoilt))]
     with pytest.raises(InputError, match="1e-09"):
-        sensitivity.solve(probe, spoilt, ranked, readers, 1e-9)
+        ranking.solve(probe, spoilt, ranked, readers, 1e-9)
 
 
 def test_a_network_that_is_certain_of_nothing_is_refused(small):
     spec = ModelSpec.from_dict(small.spec)
     blank = [np.zeros((*SIZE, 3), np.uint8)]
     with pytest.raises(InputError, match="confident"):
-        sensitivity.Probe(build_model(small), blank, spec)
+        ranking.Probe(build_model(small), blank, spec)
 
 
 def _first(checkpoint):
@@ -154,7 +154,7 @@ def folder(tmp_path, small):
 
 
 def test_the_command_writes_table_and_picture(folder, capsys, monkeypatch):
-    everything = sensitivity.calibrate
+    everything = calibrate
     # Ranking all 238 takes a minute; the command does to three what it does to all.
     monkeypatch.setattr(sensitivity, "calibrate", lambda *args, **options: _first(everything(*args, **options)))
     arguments = [str(folder / "small.pt"), "--data", str(folder / "pictures"), "--out", str(folder / "out")]
@@ -195,5 +195,5 @@ def test_a_summand_that_no_convolution_reads_can_be_chosen_too(small, images, pi
     monkeypatch.setattr(ranking, "rank", lambda *_args, **_options: worst)
     spoilt_checkpoint = dataclasses.replace(calibrated, quantization={"openvino": spoilt})
     # Thrice what the good ranges do: any four corners' drift is chance to that degree, a range 100 times off is not.
-    budget = 3 * sensitivity.Probe(build_model(small), pictures, ModelSpec.from_dict(small.spec)).harm(table).drift_px
+    budget = 3 * ranking.Probe(build_model(small), pictures, ModelSpec.from_dict(small.spec)).harm(table).drift_px
     assert ranking.choose_float(spoilt_checkpoint, pictures, "openvino", budget) == [summand]

@@ -47,7 +47,7 @@ def test_a_gpu_runs_int8_files_in_accuracy_mode(openvino_model, tmp_path, monkey
         path = tmp_path / "q.xml"
     passed = {}
 
-    class Core(openvino.Core):  # type: ignore[misc]
+    class Core(openvino.Core):
         available_devices = ("CPU", "GPU")
 
         def compile_model(self, model, name, config):

@@ -202,7 +202,7 @@ def test_a_clipped_box_outside_the_picture_raises():
 
 def test_other_arguments_that_are_not_accepted_raise():
     with pytest.raises(InputError, match="'udpp'"):
-        Crop.fit(BOX, PICTURE, SIZE, "udpp")  # type: ignore[arg-type]
+        Crop.fit(BOX, PICTURE, SIZE, "udpp")
     with pytest.raises(InputError, match="margin=0"):
         Crop.fit(BOX, PICTURE, SIZE, "udp", margin=0)
     with pytest.raises(InputError, match="250x192"):

@@ -17,11 +17,13 @@ import runtimes.openvino
 from edgehrnet.certificate import digest
 from edgehrnet.models import Output
 from edgehrnet.models.checkpoints import load_checkpoint
+from edgehrnet.models.checkpoints.ranges import RangeTable
 from edgehrnet.models.deploy.export_module import Deployed, network_input
 from edgehrnet.models.deploy.folding import fold_batchnorm
 from edgehrnet.models.deploy.frozen import QuantizeDequantize, freeze
-from edgehrnet.models.layers.blocks import Add, Down, Style, Up, initialize_convolutions, smooth
+from edgehrnet.models.layers.blocks import Add, Down, Up, initialize_convolutions, smooth
 from edgehrnet.models.layers.heads import Heads
+from edgehrnet.models.layers.style import Style
 from edgehrnet.models.networks.edgehrnet18 import Stem
 from edgehrnet.spec import ModelSpec
 from quant.data.documents.corners import held_back_scene
@@ -85,7 +87,7 @@ class Case:
     """A network with its ranges, the pictures, and the honest graph of its INT8 form."""
 
     network: nn.Module
-    table: object
+    table: RangeTable
     quantized: nn.Module
     pictures: list
     images: list

@@ -9,7 +9,8 @@ from edgehrnet.errors import InputError
 from edgehrnet.models import create
 from edgehrnet.models.deploy.export_module import network_input
 from edgehrnet.models.deploy.folding import fold_batchnorm
-from edgehrnet.models.layers.blocks import ConvBNAct, Style, initialize_convolutions
+from edgehrnet.models.layers.blocks import ConvBNAct, initialize_convolutions
+from edgehrnet.models.layers.style import Style
 from edgehrnet.picture.letterbox import letterbox
 from edgehrnet.spec import ModelSpec
 from quant.data.documents.corners import held_back_scene

@@ -9,7 +9,8 @@ from edgehrnet.models import create
 from edgehrnet.models.checkpoints.ranges import RangeTable
 from edgehrnet.models.deploy.folding import fold_batchnorm
 from edgehrnet.models.deploy.frozen import freeze
-from edgehrnet.models.layers.blocks import Blur, ConvBNAct, Down, Prediction, Style, initialize_convolutions
+from edgehrnet.models.layers.blocks import Blur, ConvBNAct, Down, Prediction, initialize_convolutions
+from edgehrnet.models.layers.style import Style
 from edgehrnet.spec import ModelSpec
 from quant.data.documents.corners import held_back_scene
 from quant.int8.calibration import network_inputs, observe, range_table

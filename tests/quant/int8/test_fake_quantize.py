@@ -12,16 +12,8 @@ from torch.nn import functional as F
 from edgehrnet.models import create
 from edgehrnet.models.deploy.folding import fold_batchnorm
 from edgehrnet.models.deploy.frozen import attach, freeze, integer_weights, plain_state
-from edgehrnet.models.layers.blocks import (
-    Add,
-    ConvBNAct,
-    Down,
-    LiteBlock,
-    Prediction,
-    Style,
-    Up,
-    initialize_convolutions,
-)
+from edgehrnet.models.layers.blocks import Add, ConvBNAct, Down, LiteBlock, Prediction, Up, initialize_convolutions
+from edgehrnet.models.layers.style import Style
 from edgehrnet.spec import ModelSpec
 from quant.data.documents.corners import held_back_scene
 from quant.int8.calibration import network_inputs, observe, range_table

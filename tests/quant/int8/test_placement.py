@@ -15,18 +15,10 @@ from edgehrnet.models import Output, create
 from edgehrnet.models.checkpoints.ranges import RangeTable
 from edgehrnet.models.deploy.frozen import QuantizeDequantize, attach, freeze
 from edgehrnet.models.layers.base import KeypointNetwork
-from edgehrnet.models.layers.blocks import (
-    Add,
-    ConvBNAct,
-    Convolution,
-    Down,
-    LiteBlock,
-    Style,
-    Up,
-    initialize_convolutions,
-)
+from edgehrnet.models.layers.blocks import Add, ConvBNAct, Convolution, Down, LiteBlock, Up, initialize_convolutions
 from edgehrnet.models.layers.fusion import Concatenate
 from edgehrnet.models.layers.heads import Heads
+from edgehrnet.models.layers.style import Style
 from edgehrnet.spec import ModelSpec
 from quant.files.onnx_file import write_onnx
 from quant.int8.placement import place, trace

@@ -134,7 +134,7 @@ def test_it_is_quantized_close_to_itself(network):
 
 def test_the_command_builds_from_a_function(tmp_path, monkeypatch, capsys):
     module = types.ModuleType("somebody_s")
-    module.build = build
+    vars(module)["build"] = build
     monkeypatch.setitem(sys.modules, "somebody_s", module)
     (tmp_path / "spec.json").write_text(SPEC.to_json())
     arguments = ["--data", "synthetic:document-corners", "--calibration", "8", "--out", str(tmp_path)]
@@ -206,6 +206,6 @@ def test_a_shared_convolution_becomes_two():
 
 def test_import_network_calls_what_it_finds(monkeypatch):
     module = types.ModuleType("somebody_s")
-    module.Other = Other
+    vars(module)["Other"] = Other
     monkeypatch.setitem(sys.modules, "somebody_s", module)
     assert isinstance(import_network("somebody_s:Other"), Other)
