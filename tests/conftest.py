@@ -29,6 +29,34 @@ if find_spec("torch") is None:
         *(f"runtimes/test_{name}.py" for name in ("contract", "onnx", "onnx_metadata", "tensorrt", "torch")),
     ]
 
+# Fixtures and files whose tests train, build model files, compile, install, or draw hundreds of pictures. `make quick`
+# leaves these tests out.
+SLOW_FIXTURES = {"openvino_model", "onnx_model", "checkpoint_model"}
+SLOW_FILES = (
+    "docs/test_pages.py",
+    "edgehrnet/test_shipped.py",
+    "quant/data/documents/",
+    "quant/files/",
+    *(f"quant/int8/test_{name}.py" for name in ("onnx_agreement", "placement", "torch_ao", "tracing")),
+    "quant/scoring/test_torch_model.py",
+    *(f"quant/test_{name}.py" for name in ("average", "evaluate", "export", "ptq", "qat", "report", "sensitivity")),
+    *(f"quant/test_{name}.py" for name in ("edge_install_commands", "train", "trt_lint")),
+    "runtimes/test_contract.py",
+    "runtimes/test_onnx.py",
+    "runtimes/test_tensorrt.py",
+    *(f"test_{name}.py" for name in ("cpp_sample", "edge_install", "readme", "samples")),
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Mark the tests of SLOW_FIXTURES and SLOW_FILES as slow."""
+    folder = Path(__file__).parent
+    for item in items:
+        inside = item.path.relative_to(folder).as_posix() if item.path.is_relative_to(folder) else ""
+        if inside.startswith(SLOW_FILES) or SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+
+
 # No deadline: a slow machine is no fault. CI tries the same examples each time; elsewhere each run tries new ones.
 settings.register_profile("project", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("project")
