@@ -115,7 +115,7 @@ class TestEqualize:
         assert len(blurred) == len(downs) + 1
 
     @pytest.mark.parametrize("reader", ["convolution", "upsample", "depthwise", "activation"])
-    def test_no_pair_if_another_module_reads_the_output(self, reader):
+    def test_no_pair_where_equalizing_would_change_the_output(self, reader):
         class Illegal(nn.Module):
             def __init__(self):
                 super().__init__()
