@@ -94,7 +94,7 @@ def seen_of(values):
 
 class TestHistogram:
     @pytest.mark.parametrize("scheme", [UNSIGNED, SIGNED], ids=["unsigned", "signed"])
-    def test_it_is_close_to_the_best_range_there_is(self, values, scheme):
+    def test_histogram_range_is_close_to_the_best(self, values, scheme):
         ends = choose_range(seen_of(values), scheme, "histogram")
         x = values.astype(np.float64)
         low, high = min(x.min(), 0.0), max(x.max(), 0.0)
@@ -114,7 +114,7 @@ class TestHistogram:
         assert squared_error(x, ends, scheme) <= 1.12 * best
 
     @pytest.mark.parametrize("scheme", [UNSIGNED, SIGNED], ids=["unsigned", "signed"])
-    def test_it_beats_the_full_range(self, values, scheme):
+    def test_histogram_range_beats_the_full_range(self, values, scheme):
         seen, x = seen_of(values), values.astype(np.float64)
         ends = {method: choose_range(seen, scheme, method) for method in ("histogram", "minmax")}
         errors = {method: squared_error(x, ends[method], scheme) for method in ends}
@@ -126,7 +126,7 @@ class TestHistogram:
 
     @pytest.mark.parametrize("count", [80_000, 800_000, 5_000_000])
     @pytest.mark.parametrize("scheme", [UNSIGNED, SIGNED], ids=["unsigned", "signed"])
-    def test_a_lone_outlier_is_cut_where_calculus_says(self, count, scheme):
+    def test_histogram_clips_an_outlier_at_the_optimum(self, count, scheme):
         """N values next to 0 and one at 1: (1 - h)^2 + N (a h)^2 / 12 is least at h = 1 / (1 + N a^2 / 12)."""
         counts = np.zeros(2048)
         counts[0], counts[-1] = count, 1
@@ -146,7 +146,7 @@ class TestOthers:
         seen = Seen(-1.0, 1.0, np.r_[1e-9, np.ones(98), 1e-9])
         assert choose_range(seen, UNSIGNED, "percentile") == pytest.approx((-0.98, 0.98))
 
-    def test_percentile_of_real_values(self):
+    def test_percentile_clips_real_values(self):
         values = np.random.default_rng(0).normal(size=400_000).astype(np.float32)
         low, high = choose_range(seen_of(values), UNSIGNED, "percentile")
         # A ten thousandth of 400,000 values is 40, which vary by 1/sqrt(40): some 0.04 of a standard deviation.
@@ -154,12 +154,12 @@ class TestOthers:
         assert values.max() > 4.3
 
     @pytest.mark.parametrize("method", ["minmax", "moving-average"])
-    def test_the_full_range_as_it_was_seen(self, method):
+    def test_minmax_methods_keep_the_observed_range(self, method):
         assert choose_range(Seen(-1.5, 4.0, np.zeros(0)), UNSIGNED, method) == (-1.5, 4.0)
 
     @pytest.mark.parametrize("method", METHODS)
     @pytest.mark.parametrize(("low", "high"), [(1.0, 3.0), (-3.0, -1.0), (2.0, 2.0), (-2.0, -2.0), (0.0, 0.0)])
-    def test_zero_always_lies_in_the_range(self, method, low, high):
+    def test_range_includes_zero(self, method, low, high):
         first, last = choose_range(Seen(low, high, np.ones(16)), UNSIGNED, method)
         assert first <= 0 <= last
         if high >= 0:
@@ -182,7 +182,7 @@ class TestQuantization:
         assert (first - zero) * scale <= min(low, 0) + scale * 0.501
         assert (last - zero) * scale >= max(high, 0) - scale * 0.501
 
-    def test_no_gray_level_lies_on_a_tie(self):
+    def test_gray_levels_do_not_round_as_ties(self):
         for scheme in (SIGNED, UNSIGNED):
             scale, _ = quantization(*input_range(SPEC), scheme)
             rest = np.arange(256) / 255 / scale % 1
@@ -190,19 +190,19 @@ class TestQuantization:
             assert np.abs(rest - 0.5).min() > 0.001
 
     @pytest.mark.parametrize(("low", "high"), [(-0.278, 7.3), (-7, 1), (0, 6), (-5, 0)])
-    def test_signed_is_symmetric(self, low, high):
+    def test_int8_range_is_symmetric(self, low, high):
         scale, zero = quantization(low, high, SIGNED)
         assert zero == 0
         assert scale == pytest.approx(max(-low, high) / 127)
 
-    def test_unsigned_uses_256_levels(self):
+    def test_uint8_range_has_256_levels(self):
         assert quantization(-1.0, 1.55, UNSIGNED) == pytest.approx((0.01, 100))
         assert quantization(0.0, 2.55, UNSIGNED) == pytest.approx((0.01, 0))
         assert quantization(-2.55, 0.0, UNSIGNED) == pytest.approx((0.01, 255))
 
 
 class TestInput:
-    def test_a_byte_is_its_own_whole_number(self, network, images):
+    def test_bytes_map_to_the_same_integers(self, network, images):
         placement = place(network, UNSIGNED)
         table = range_table(observe(network, placement.sites, images, SPEC), placement, UNSIGNED, SPEC)
         assert table.sites["first.input"] == (1 / 255, 0)
@@ -220,7 +220,7 @@ class TestInput:
         assert input_range(spec.replace(channels=3)) == (-0.5 * WIDER, 0.5 * WIDER)
 
     @pytest.mark.parametrize("scheme", [UNSIGNED, SIGNED], ids=["unsigned", "signed"])
-    def test_no_byte_is_a_tie(self, scheme):
+    def test_bytes_do_not_round_as_ties(self, scheme):
         """With a mean of 0.5, all 256 would lie in the middle between two whole numbers."""
         spec = SPEC.replace(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), channels=3)
         scale, zero = quantization(*input_range(spec), scheme)
@@ -251,7 +251,7 @@ class TestObserve:
         assert tables[0].convolutions == placement.convolutions
         assert (tables[0].target, tables[0].activations, tables[0].weight_bits) == ("openvino", "uint8", 8)
 
-    def test_known_answers(self, network, images):
+    def test_observed_values_of_a_known_network(self, network, images):
         """The tensors themselves, from the folded network: largest, smallest, and their running mean over batches."""
         folded = fold_batchnorm(network)
         batches = [torch.cat(images[:BATCH]), torch.cat(images[BATCH:])]
@@ -269,20 +269,20 @@ class TestObserve:
         assert seen.low == pytest.approx(min(lows), abs=0.01 * max(highs))
         assert seen.high == pytest.approx(max(highs), rel=0.01)
 
-    def test_the_network_is_left_alone(self, network, images):
+    def test_observing_leaves_the_network_unchanged(self, network, images):
         before = {name: value.clone() for name, value in network.state_dict().items()}
         observe(network, ["first"], images, SPEC)
         assert not any(module._forward_hooks for module in network.modules())
         assert list(network.state_dict()) == list(before)
         assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
-    def test_bad_input_is_refused(self, network, images):
-        with pytest.raises(InputError, match="did you mean 'histogram'"):
+    def test_unknown_method_and_no_pictures_are_refused(self, network, images):
+        with pytest.raises(InputError, match="histogramm"):
             observe(network, ["first"], images, SPEC, "histogramm")
         with pytest.raises(InputError, match="no picture"):
             observe(network, ["first"], [], SPEC)
 
-    def test_each_target_has_its_own_ranges(self, images):
+    def test_targets_have_separate_ranges(self, images):
         torch.manual_seed(0)
         network = create("edgehrnet18", keypoints=2)
         placement = place(network, SIGNED)
@@ -292,6 +292,6 @@ class TestObserve:
         assert table.activations == "int8"
 
 
-def test_a_site_that_was_not_watched_is_an_error():
+def test_unobserved_site_is_an_error():
     with pytest.raises(KeyError):
         range_table({}, Placement({"first": ("second",)}), UNSIGNED, SPEC)

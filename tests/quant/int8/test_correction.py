@@ -55,7 +55,7 @@ class Net(nn.Module):
 
 
 class TestEqualize:
-    def test_the_network_computes_the_same(self):
+    def test_equalizing_keeps_the_output(self):
         network = scatter(create("edgehrnet18", keypoints=2)).double()
         nn.init.normal_(network.heads.heatmaps.predict.weight, std=0.1)
         x = torch.rand(1, 4, 64, 64, dtype=torch.float64)
@@ -69,7 +69,7 @@ class TestEqualize:
             allowed = torch.finfo(torch.float64).eps * 2304**0.5 * 60 * one.abs().max().item()
             assert (one - other).abs().max().item() <= allowed
 
-    def test_ranges_are_evened(self):
+    def test_equalizing_makes_weight_ranges_equal(self):
         network = scatter(Net())
         name = ("down.depthwise", "down.pointwise")
         before = ranges(network, *name)
@@ -87,7 +87,7 @@ class TestEqualize:
         assert equalize(network) == [name]
         torch.testing.assert_close(ranges(network, *name), after)
 
-    def test_a_dead_channel_is_scaled_by_no_more_than_allowed(self):
+    def test_scaling_of_a_zero_channel_is_limited(self):
         network = scatter(Net())
         network.down.depthwise.bn.weight.data[3] = 0
         before = network.down.pointwise.conv.weight.detach().clone()
@@ -95,7 +95,7 @@ class TestEqualize:
         assert all(bool(value.isfinite().all()) for value in network.state_dict().values())
         torch.testing.assert_close(network.down.pointwise.conv.weight[:, 3], before[:, 3] / MOST)
 
-    def test_the_pairs_of_the_network_are_those_that_are_legal(self):
+    def test_default_network_has_the_expected_pairs(self):
         network = create("edgehrnet18", keypoints=2)
         modules = dict(network.named_modules())
         pairs = equalize(network)
@@ -115,7 +115,7 @@ class TestEqualize:
         assert len(blurred) == len(downs) + 1
 
     @pytest.mark.parametrize("reader", ["convolution", "upsample", "depthwise", "activation"])
-    def test_no_pair_where_it_would_change_the_function(self, reader):
+    def test_no_pair_where_equalizing_would_change_the_output(self, reader):
         class Illegal(nn.Module):
             def __init__(self):
                 super().__init__()
@@ -165,7 +165,7 @@ def mean_error(network, quantized, images, name):
 
 class TestBiasCorrection:
     @pytest.mark.parametrize("kind", ["bn", "folded"])
-    def test_it_takes_away_an_error_that_was_put_in(self, images, kind):
+    def test_correction_removes_an_added_error(self, images, kind):
         network = scatter(Net())
         if kind == "folded":
             network = fold_batchnorm(network)
@@ -185,7 +185,7 @@ class TestBiasCorrection:
         assert max(float(error.abs().max()) for error in before.values()) > 0.1
         assert max(float(shift.abs().max()) for shift in shifts.values()) > 0.1
 
-    def test_an_exact_network_is_left_as_it_is(self, images):
+    def test_exact_network_is_not_corrected(self, images):
         """One convolution with weights on the grid, reading bytes: rounding has nothing to do."""
         network = nn.Sequential(ConvBNAct(4, 8, 3, STYLE.linear)).eval()
         weight = torch.randint(-126, 127, (8, 4, 3, 3)).float()
@@ -207,7 +207,7 @@ class TestBiasCorrection:
             torch.testing.assert_close(network.state_dict()[f"{name}.bn.bias"], before[f"{name}.bn.bias"] - shift)
         assert not any(module._forward_pre_hooks for module in network.modules())
 
-    def test_every_bias_there_is_gets_its_shift(self, images):
+    def test_every_bias_has_a_shift(self, images):
         """A prediction has a bias of its own, a blur has none: what is returned is what was done."""
         network = nn.Sequential(ConvBNAct(4, 8, 3, STYLE), Blur(8), Prediction(8, 2)).eval()
         nn.init.normal_(network[2].weight)
@@ -217,14 +217,14 @@ class TestBiasCorrection:
         assert set(shifts) == {"0", "2"}
         torch.testing.assert_close(network[2].bias.detach(), -shifts["2"])
 
-    def test_it_is_deterministic(self, images):
+    def test_correction_is_deterministic(self, images):
         networks = [scatter(Net()) for _ in range(2)]
         for network in networks:
             correct_biases(network, calibrated(network, images), images, SPEC)
         first, second = (network.state_dict() for network in networks)
         assert all(torch.equal(value, second[name]) for name, value in first.items())
 
-    def test_nothing_is_refused_silently(self, images):
+    def test_no_pictures_and_wrong_table_are_refused(self, images):
         network = scatter(Net())
         table = calibrated(network, images)
         with pytest.raises(InputError, match="no picture"):

@@ -101,7 +101,7 @@ NAMES = ["unsigned", "signed", "7 bits", "all adds"]
 class TestAgainstTheFrozenNetwork:
     @pytest.mark.parametrize("learned", [False, True], ids=["observed", "learned"])
     @pytest.mark.parametrize("scheme", SCHEMES_HERE, ids=NAMES)
-    def test_in_eval_both_compute_the_same(self, network, images, x, scheme, learned):
+    def test_fake_quantized_equals_frozen_in_eval(self, network, images, x, scheme, learned):
         quantized, table = fake_quantized(network, images, scheme, learned=learned)
         stop_observers(quantized)
         with torch.no_grad():
@@ -123,7 +123,7 @@ class TestAgainstTheFrozenNetwork:
         assert rms(seen - expected) > 0.1 * rms(expected - exact)
 
     @pytest.mark.parametrize("bits", [8, 7])
-    def test_weights_are_those_that_are_stored(self, network, images, bits):
+    def test_fake_quantized_weights_equal_stored_weights(self, network, images, bits):
         quantized, _ = fake_quantized(network, images, UNSIGNED.replace(weight_bits=bits))
         for name in ("first", "block.depthwise", "down.pointwise"):
             weight = network.get_submodule(name).folded()[0].detach()
@@ -133,7 +133,7 @@ class TestAgainstTheFrozenNetwork:
             torch.testing.assert_close(seen, whole * scale[:, None, None, None], rtol=1e-6, atol=0)
             assert (seen / scale[:, None, None, None]).abs().max() == pytest.approx(2 ** (bits - 1) - 1)
 
-    def test_plain_weights_are_untouched(self, network, images):
+    def test_float_weights_are_not_changed(self, network, images):
         quantized, _ = fake_quantized(network, images)
         state = plain_state(quantized)
         assert list(state) == list(network.state_dict())
@@ -315,7 +315,7 @@ def learned(scale=0.5, zero=10.0, scheme=UNSIGNED):
 
 
 class TestLearnedQuantizer:
-    def test_gradients_are_those_of_the_paper(self):
+    def test_gradients_match_the_lsq_paper(self):
         """LSQ (eq. 3) and LSQ+ (eq. 5 and 6), scaled by 1 / sqrt(N * last)."""
         quantizer = learned()
         # Below the range (-5), inside (0.7 steps off, exactly on it), above (122.5).
@@ -330,7 +330,7 @@ class TestLearnedQuantizer:
         assert float(quantizer.zero_point.grad) == pytest.approx(-0.5 * (1 + 7) * factor, rel=1e-5)
         assert x.grad.tolist() == [0, 2, 3, 5, 0]
 
-    def test_a_signed_one_has_no_zero_point_to_train(self):
+    def test_symmetric_scheme_trains_no_zero_point(self):
         quantizer = learned(0.5, 0.0, SIGNED)
         quantizer(torch.randn(9, requires_grad=True)).sum().backward()
         assert quantizer.scale.grad is not None
@@ -361,7 +361,7 @@ class TestLearnedQuantizer:
             (0.0, 0.0, (torch.finfo(torch.float32).eps, 0)),
         ],
     )
-    def test_what_is_stored_is_what_is_applied(self, scale, zero, expected):
+    def test_learned_range_is_stored_as_applied(self, scale, zero, expected):
         """Wherever an optimizer takes the parameters, the range has a positive scale and a zero point in the limits."""
         quantizer = learned(scale, zero)
         assert quantizer.range() == pytest.approx(expected)
@@ -370,7 +370,7 @@ class TestLearnedQuantizer:
             seen = quantizer(torch.tensor([-1e9, 0.0, 1e9]))
         assert seen.tolist() == pytest.approx([(0 - offset) * step, 0.0, (255 - offset) * step])
 
-    def test_the_table_takes_what_was_learned(self, network, images):
+    def test_learned_table_has_the_learned_ranges(self, network, images):
         quantized, table = fake_quantized(network, images, learned=True)
         again = learned_table(quantized, table)
         assert again.sites.keys() == table.sites.keys()
@@ -383,7 +383,7 @@ class TestLearnedQuantizer:
         assert (moved.target, moved.convolutions) == (table.target, table.convolutions)
         assert type(moved).from_plain("openvino", moved.to_plain()).sites.keys() == table.sites.keys()
 
-    def test_switched_off_it_passes_everything_on_and_still_has_a_gradient(self):
+    def test_disabled_quantizer_is_identity_with_gradients(self):
         quantizer = LearnedQuantizer(UNSIGNED)
         x = torch.randn(5, requires_grad=True)
         y = quantizer(x)
@@ -395,7 +395,7 @@ class TestLearnedQuantizer:
 
 class TestAverage:
     @pytest.mark.parametrize("learned", [False, True], ids=["observed", "learned"])
-    def test_the_average_has_the_very_ranges_and_watches_nothing(self, network, images, x, learned):
+    def test_copied_quantizers_have_equal_ranges_and_no_observers(self, network, images, x, learned):
         quantized, _ = fake_quantized(network, images, learned=learned)
         ema = Ema(quantized, 0.5)
         with torch.no_grad():
@@ -421,7 +421,7 @@ class TestAverage:
             plain.load_state_dict(plain_state(ema.network))
             assert rms(ema.network(x) - plain.eval()(x)) > 1e-3 * rms(plain(x))
 
-    def test_averaging_follows_buffers_of_every_shape(self, network, images):
+    def test_weight_averaging_handles_all_buffer_shapes(self, network, images):
         """From before ranges are set to after: no buffer changes its shape on the way."""
         quantized, table = fake_quantized(network, images, ranges=False)
         ema = Ema(quantized, 0.5)
@@ -459,7 +459,7 @@ def test_prediction_layers_can_be_quantized():
         torch.testing.assert_close(quantized(x), freeze(network, table)(x), rtol=1e-4, atol=1e-4)
 
 
-def test_folded_networks_can_be_trained_on(network, images, x):
+def test_folded_networks_can_be_trained(network, images, x):
     """Without BN there is nothing to undo; what is inserted is attached to the same sites."""
     folded = fold_batchnorm(network)
     quantized, table = fake_quantized(folded, images)

@@ -90,7 +90,7 @@ def rms(values):
     return np.sqrt(np.mean(np.square(values, dtype=np.float64)))
 
 
-def test_every_tensor_agrees_to_a_tenth_of_its_rounding(tensors):
+def test_tensors_agree_to_a_tenth_of_the_rounding_error(tensors):
     given, rounded, ours, _ = tensors
     assert len(ours) > 90
     for x, theirs, y in zip(given, rounded, ours, strict=True):
@@ -98,7 +98,7 @@ def test_every_tensor_agrees_to_a_tenth_of_its_rounding(tensors):
         assert rms(y - theirs) < 0.1 * rms(theirs - x)
 
 
-def test_what_differs_differs_by_one_step(tensors):
+def test_differing_values_differ_by_one_step(tensors):
     _, rounded, ours, _ = tensors
     for theirs, y in zip(rounded, ours, strict=True):
         step = np.diff(np.unique(theirs)).min()

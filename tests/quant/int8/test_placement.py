@@ -180,7 +180,7 @@ def outside_heads(network):
     return {name for name in own_convolutions(network) if not name.startswith(("heads.", "auxiliary."))}
 
 
-def test_the_default_network_has_the_sites_that_are_documented():
+def test_default_network_has_the_documented_sites():
     network = create("edgehrnet18", keypoints=4)
     placement = place(network, OPENVINO)
     assert (len(placement.sites), len(placement.convolutions)) == (112, 126)
@@ -197,7 +197,7 @@ def test_the_default_network_has_the_sites_that_are_documented():
         assert graph.sources(add).count(ROUND) <= 1
 
 
-def test_the_combinations_hold_every_choice_both_ways():
+def test_combinations_cover_both_values_of_every_option():
     seen = list(combinations())
     for name in (*FLAGS, "modules", "activation"):
         for fuse in ("add", "weighted"):
@@ -205,7 +205,7 @@ def test_the_combinations_hold_every_choice_both_ways():
 
 
 @pytest.mark.parametrize("options", list(combinations()), ids=label)
-def test_the_rules_hold_for_every_combination_of_options(options):
+def test_rules_hold_for_every_combination_of_options(options):
     network = create("edgehrnet18", keypoints=4, **options)
     placement = place(network, OPENVINO)
     graph = record(network, placement, OPENVINO)
@@ -220,7 +220,7 @@ def test_the_rules_hold_for_every_combination_of_options(options):
 
 
 @pytest.mark.parametrize("options", list(combinations())[::7], ids=label)
-def test_all_adds_every_summand(options):
+def test_scheme_all_quantizes_every_summand(options):
     network = create("edgehrnet18", keypoints=4, **options)
     identity, every = place(network, OPENVINO), place(network, ALL)
     assert every.sites.items() > identity.sites.items()
@@ -234,7 +234,7 @@ def test_all_adds_every_summand(options):
         assert set(others) <= {ROUND, "mul"}
 
 
-def test_outputs_stay_float_on_their_way_out():
+def test_network_outputs_stay_float():
     network = create("edgehrnet18", keypoints=4, pyramid=True)
     placement = place(network, OPENVINO)
     # p5 is an output that a convolution reads: rounded for that convolution alone.
@@ -247,7 +247,7 @@ def test_outputs_stay_float_on_their_way_out():
     assert "fpn.lateral5" in place(create("edgehrnet18", keypoints=4), OPENVINO).sites
 
 
-def test_heads_in_integers_read_a_rounded_hf():
+def test_quantized_heads_quantize_hf_at_their_input():
     network = create("edgehrnet18", keypoints=4, hidden_heads=True)
     scheme = OPENVINO.replace(float_heads=False)
     placement = place(network, scheme)
@@ -262,7 +262,7 @@ def test_heads_in_integers_read_a_rounded_hf():
     assert all(graph.operations[number].name != ROUND for number in graph.outputs)
 
 
-def test_a_site_kept_float_takes_its_readers_along():
+def test_keep_float_also_keeps_the_readers_in_float():
     network = create("edgehrnet18", keypoints=4)
     full = place(network, OPENVINO)
     shared = max(full.sites, key=lambda site: len(full.sites[site]))
@@ -278,12 +278,12 @@ def test_a_site_kept_float_takes_its_readers_along():
     ("name", "said"),
     [("stem.conv2x", "did you mean 'stem.conv2'"), ("heads.offsets.predict", "has no quantizer"), ("", "no quantizer")],
 )
-def test_a_site_that_is_none_cannot_be_kept_float(name, said):
+def test_keep_float_refuses_names_without_a_quantizer(name, said):
     with pytest.raises(InputError, match=said):
         place(create("edgehrnet18", keypoints=4), OPENVINO, [name])
 
 
-def test_the_trace_leaves_the_network_as_it_was():
+def test_tracing_leaves_the_network_unchanged():
     network = create("edgehrnet18", keypoints=4).train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     first = place(network, OPENVINO)
@@ -432,7 +432,7 @@ SMALL = [
 
 
 @pytest.mark.parametrize(("kind", "sites", "summands"), SMALL, ids=lambda value: getattr(value, "__name__", ""))
-def test_small_networks_are_quantized_where_a_person_would(kind, sites, summands):
+def test_small_networks_have_the_expected_sites(kind, sites, summands):
     network = kind()
     initialize_convolutions(network)
     placement = place(network, OPENVINO)
@@ -456,11 +456,11 @@ def test_a_module_that_is_called_twice_is_refused():
             super().__init__()
             self.again = conv()
 
-    with pytest.raises(InputError, match="again is called twice"):
+    with pytest.raises(InputError, match="again"):
         place(Twice(), OPENVINO)
 
 
-def test_flows_name_who_makes_and_who_reads():
+def test_flows_name_producers_and_readers():
     first, *flows = trace(UpAdd())
     assert (first.producer, first.convolutions, first.output) == (None, ["first"], False)
     by_name = {flow.producer: flow for flow in flows}
@@ -483,10 +483,10 @@ EVERYTHING = {
 
 
 @pytest.mark.parametrize(("options", "scheme"), [({"gate": "se"}, ALL), (EVERYTHING, OPENVINO)])
-def test_the_rules_hold_in_the_exported_graph(options, scheme, tmp_path):
+def test_rules_hold_in_the_exported_graph(options, scheme, tmp_path):
     network = create("edgehrnet18", keypoints=4, **options).eval()
     placement = place(network, scheme)
-    # A scale of its own for each site, lest the exporter merge two quantizers of one tensor.
+    # A different scale for each site, so that the exporter does not merge two quantizers of one tensor.
     sites = {site: (0.01 + 1e-4 * index, 0) for index, site in enumerate(placement.sites)}
     table = RangeTable("openvino", "uint8", 8, scheme.adds, sites, placement.convolutions)
     names = ["heatmaps", "offsets", "hf"]

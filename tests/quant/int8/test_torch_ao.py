@@ -14,7 +14,7 @@ from quant.int8.torch_ao import FakeQuantize
 ROOT = Path(__file__).parents[3]
 PACKAGES = ("edgehrnet", "quant", "runtimes", "samples", "benchmarks")
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-DOOR = ROOT / "quant" / "int8" / "torch_ao.py"
+WRAPPER = ROOT / "quant" / "int8" / "torch_ao.py"
 LEAVING = ("torch.ao", "torchao", "torch.quantization", "torch.nn.quantized", "torch.nn.intrinsic")
 # Gone from torch, going, or wrong elsewhere; see the module's own text.
 FORBIDDEN = {
@@ -82,8 +82,8 @@ def forbidden(source):
     return found
 
 
-def test_there_is_something_to_scan():
-    assert DOOR in SOURCES
+def test_scan_covers_every_package():
+    assert WRAPPER in SOURCES
     assert {path.relative_to(ROOT).parts[0] for path in SOURCES} == set(PACKAGES)
 
 
@@ -98,24 +98,24 @@ def test_there_is_something_to_scan():
         "from torch.quantization import prepare_qat",
     ],
 )
-def test_the_scan_finds_what_it_looks_for(source):
+def test_scan_finds_torch_ao_imports(source):
     assert leaving(source)
 
 
 @pytest.mark.parametrize("source", ["torch.quint8", "x(dtype=torch.qint8)", "from a import convert_fx", "convert(net)"])
-def test_the_scan_finds_what_is_forbidden(source):
+def test_scan_finds_forbidden_names(source):
     assert forbidden(source)
     assert not forbidden("image.convert('RGB')  # convert_fx of torch.quint8")
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_only_one_module_knows_torch_ao(path):
+def test_only_the_wrapper_imports_torch_ao(path):
     source = path.read_text()
-    assert bool(leaving(source)) == (path == DOOR)
+    assert bool(leaving(source)) == (path == WRAPPER)
     assert forbidden(source) == set()
 
 
-def test_nothing_but_the_parts_that_are_listed():
+def test_wrapper_exports_only_the_listed_classes():
     assert set(quant.int8.torch_ao.__all__) == {
         "FakeQuantize",
         "HistogramObserver",
@@ -176,7 +176,7 @@ print(json.dumps({
 """
 
 
-def test_torchao_takes_over_where_torch_ao_is_gone():
+def test_torchao_replaces_a_missing_torch_ao():
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", WITHOUT], capture_output=True, text=True, timeout=300, cwd=ROOT
     )

@@ -89,7 +89,7 @@ def network(other):
     return traced(other, 3)
 
 
-def test_it_computes_the_same(other, network):
+def test_traced_network_has_the_same_output(other, network):
     x = torch.randn(2, 3, 64, 96)
     with torch.no_grad():
         expected, found = other(x), network(x)
@@ -98,13 +98,13 @@ def test_it_computes_the_same(other, network):
     assert found.hf.shape == (2, 8, 16, 24)
 
 
-def test_its_units_keep_their_names(network):
+def test_units_keep_their_names(network):
     units = {name for name, module in network.named_modules() if isinstance(module, Convolution)}
     assert units == {f"graph.{name}" for name in ("stem.0", "block.conv1", "block.conv2", "down", "final")}
     assert sum(isinstance(module, Add) for module in network.modules()) == 1
 
 
-def test_what_stays_float_is_listed_with_its_reason(network):
+def test_left_float_lists_modules_with_reasons(network):
     placement = place(network, OPENVINO)
     assert set(placement.convolutions) == {f"graph.{name}" for name in ("stem.0", "block.conv1", "block.conv2", "down")}
     found = {part.name.removeprefix("graph."): part.reason for part in left_float(network, placement)}
@@ -118,7 +118,7 @@ def test_what_stays_float_is_listed_with_its_reason(network):
     assert {part.name: part.reason for part in left_float(network, kept)}["graph.stem.0"] == "kept in float on request"
 
 
-def test_it_is_quantized_close_to_itself(network):
+def test_quantized_network_is_close_to_float(network):
     rng = np.random.default_rng(0)
     pictures = [rng.integers(0, 256, (64, 64, 3), dtype=np.uint8) for _ in range(8)]
     images = network_inputs(pictures, SPEC)
@@ -132,7 +132,7 @@ def test_it_is_quantized_close_to_itself(network):
     assert 1e-4 < error < 0.05
 
 
-def test_the_command_builds_from_a_function(tmp_path, monkeypatch, capsys):
+def test_ptq_builds_files_from_a_function(tmp_path, monkeypatch, capsys):
     module = types.ModuleType("somebody_s")
     vars(module)["build"] = build
     monkeypatch.setitem(sys.modules, "somebody_s", module)
@@ -160,7 +160,7 @@ def test_the_command_builds_from_a_function(tmp_path, monkeypatch, capsys):
         (["math:pi", "--spec", "missing.json"], "cannot read missing.json"),
     ],
 )
-def test_the_command_says_what_is_wrong(tmp_path, capsys, arguments, said):
+def test_ptq_names_the_wrong_argument(tmp_path, capsys, arguments, said):
     (tmp_path / "spec.json").write_text(SPEC.to_json())
     given = [str(tmp_path / "spec.json") if text == "SPEC" else text for text in arguments]
     with pytest.raises(SystemExit) as caught:
@@ -184,12 +184,12 @@ class Branching(nn.Module):
         (nn.Identity(), 3, "its input"),
     ],
 )
-def test_what_cannot_be_traced(module, keypoints, said):
+def test_untraceable_networks_are_refused(module, keypoints, said):
     with pytest.raises(InputError, match=said):
         traced(module, keypoints)
 
 
-def test_a_shared_convolution_becomes_two():
+def test_shared_convolution_is_duplicated():
     class Shared(nn.Module):
         def __init__(self):
             super().__init__()
@@ -204,7 +204,7 @@ def test_a_shared_convolution_becomes_two():
     assert len(place(network, OPENVINO).convolutions) == 2
 
 
-def test_import_network_calls_what_it_finds(monkeypatch):
+def test_import_network_calls_a_class(monkeypatch):
     module = types.ModuleType("somebody_s")
     vars(module)["Other"] = Other
     monkeypatch.setitem(sys.modules, "somebody_s", module)
