@@ -15,31 +15,37 @@ from quant.int8.scheme import SCHEMES, Int8Scheme
 
 
 def add_arguments(p: argparse.ArgumentParser) -> None:
-    """Add what every command takes that makes INT8 files."""
-    p.add_argument("checkpoint", type=Path, help="float weights: a .pt file of this project, or a published .pth")
-    p.add_argument("--data", required=True, help=f"{ACCEPTED}; to calibrate with, any folder of pictures")
-    p.add_argument("--fold", type=parse_fold, metavar="K/N", help="hold back part K of N, counted from 0")
-    p.add_argument("--out", type=Path, required=True, metavar="DIR")
+    """Add the arguments shared by the commands that make INT8 files."""
+    p.add_argument("checkpoint", type=Path,
+                   help="float weights: a .pt file of this project, or a published .pth")  # fmt: skip
+    p.add_argument("--data", required=True, help=f"{ACCEPTED}, or for calibration any folder of pictures")
+    p.add_argument("--fold", type=parse_fold, metavar="K/N",
+                   help="use part K of N for validation, counted from 0 (default: no split)")  # fmt: skip
+    p.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
     p.add_argument("--name", help="start of the file names (default: the model's name)")
-    p.add_argument("--targets", nargs="+", choices=TARGETS, default=["openvino"], help="files to build")
-    p.add_argument("--calibration", type=int, default=PICTURES, metavar="N", help="pictures for the ranges")
-    p.add_argument("--method", choices=METHODS, default="histogram", help="how ranges are chosen")
-    p.add_argument("--weight-bits", type=int, default=8, help="7 for CPUs without VNNI")
-    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--targets", nargs="+", choices=TARGETS, default=["openvino"],
+                   help="engines to build for (default: openvino)")  # fmt: skip
+    p.add_argument("--calibration", type=int, default=PICTURES, metavar="N",
+                   help="pictures to calibrate ranges with (default: %(default)s)")  # fmt: skip
+    p.add_argument("--method", choices=METHODS, default="histogram",
+                   help="method that chooses ranges (default: %(default)s)")  # fmt: skip
+    p.add_argument("--weight-bits", type=int, default=8,
+                   help="bits per weight, 7 for CPUs without VNNI (default: %(default)s)")  # fmt: skip
+    p.add_argument("--seed", type=int, default=0, help="random seed (default: %(default)s)")
 
 
 def schemes_of(args: argparse.Namespace) -> list[Int8Scheme]:
-    """Every target's scheme, with the weights that were asked for."""
+    """Return the scheme of every target, with the weight bits of the arguments."""
     return [scheme.replace(weight_bits=args.weight_bits) for scheme in SCHEMES.values()]
 
 
 def calibration_pictures(args: argparse.Namespace) -> list[NDArray[np.uint8]]:
-    """Read the pictures that the arguments ask for."""
+    """Read the calibration pictures."""
     return list(open_pictures(args.data, args.calibration, args.fold, args.seed))
 
 
 def compute_capability(text: str) -> tuple[int, int]:
-    """Read the compute capability of a GPU, for argparse.
+    """Parse the compute capability of a GPU.
 
     >>> compute_capability("8.6")
     (8, 6)
@@ -48,4 +54,4 @@ def compute_capability(text: str) -> tuple[int, int]:
     try:
         return int(major), int(minor)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no compute capability; write it as 8.6") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a compute capability; use X.Y, such as 8.6") from None

@@ -1,7 +1,7 @@
-"""``python -m quant.trt_lint FILE.onnx``: what in a file breaks TensorRT's rules of explicit quantization, and where.
+"""Check an ONNX file against TensorRT's rules of explicit quantization.
 
-The rules are those of NVIDIA's "Working with Quantized Types". TensorRT refuses a file that breaks some of them; where
-others are broken, it runs in float without a word.
+The rules are from NVIDIA's "Working with Quantized Types". TensorRT refuses files that break some of them. Other
+broken rules make it run in float without a warning.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from edgehrnet.cli.status import run
 from edgehrnet.cli.tables import table
-from edgehrnet.errors import EdgeHRNetError
 from quant.files.tensorrt_rules import trt_lint
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; returns the exit status: 0, 1 if a rule is broken, 2 if the file cannot be read."""
+    """Run the command and return its exit status: 0, 1 if a rule is broken, 2 if the file cannot be read."""
     p = argparse.ArgumentParser(prog="python -m quant.trt_lint", description=__doc__)
-    p.add_argument("file", type=Path, metavar="FILE.onnx")
-    p.add_argument("--json", action="store_true", help="print a list of findings for machines")
-    args = p.parse_args(arguments)
-    try:
-        findings = trt_lint(args.file)
-    except EdgeHRNetError as error:
-        p.exit(2, f"error: {error}\n")
+    p.add_argument("file", type=Path, metavar="FILE.onnx", help="ONNX file to check")
+    p.add_argument("--json", action="store_true", help="print the findings as JSON (default: a table)")
+    return run(p, _check, arguments)
+
+
+def _check(args: argparse.Namespace) -> int:
+    findings = trt_lint(args.file)
     errors = sum(finding.severity == "error" for finding in findings)
     if args.json:
         print(json.dumps([asdict(finding) for finding in findings], indent=1))

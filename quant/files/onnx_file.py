@@ -1,4 +1,4 @@
-"""A network -> one ONNX file, and what can be read from such a file."""
+"""Write a network as an ONNX file, and count the integer convolutions of one."""
 
 from __future__ import annotations
 
@@ -17,20 +17,25 @@ from edgehrnet.models.deploy.frozen import QuantizeDequantize
 from edgehrnet.spec import ModelSpec
 from runtimes.base import INPUT
 
-OPSET, HALF_OPSET = 18, 21  # the latter for quantizers with float16 scales, which opset 18 has none of
+OPSET, HALF_OPSET = 18, 21  # quantizers with float16 scales need opset 19 or above
 
 
 def write_onnx(network: nn.Module, spec: ModelSpec, path: Path, dtype: torch.dtype = torch.float32) -> None:
-    """Write a network as it is deployed: u8 NHWC in, the spec's outputs out in float32, batch 1, static shapes.
+    """Write a network as an ONNX file with u8 NHWC input, float32 outputs, batch 1 and static shapes.
 
-    Quantizers become QuantizeLinear and DequantizeLinear, int8 weights a DequantizeLinear alone. ``dtype``: what the
-    network computes in, float32 or float16; its parameters are of that type.
+    Quantizers become QuantizeLinear and DequantizeLinear, int8 weights become a DequantizeLinear alone.
+
+    Args:
+        network: The network, with parameters of ``dtype``.
+        spec: Gives the input size, the scaling of the input and the names of the outputs.
+        path: Path of the file.
+        dtype: Type that the network computes in, float32 or float16.
     """
     height, width = spec.input_size
     image = torch.zeros((1, height, width, spec.channels), dtype=torch.uint8)
     half_scales = dtype == torch.float16 and any(isinstance(m, QuantizeDequantize) for m in network.modules())
     with warnings.catch_warnings(), _quiet(logging.getLogger("torch.onnx")):
-        # The exporter's own use of tree specs and of copyreg; nothing that a caller could change.
+        # The exporter itself uses deprecated tree specs and copyreg. A caller cannot change that.
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
@@ -48,7 +53,7 @@ def write_onnx(network: nn.Module, spec: ModelSpec, path: Path, dtype: torch.dty
 
 @contextmanager
 def _quiet(logger: logging.Logger) -> Iterator[None]:
-    """On import, the exporter logs which operators of torchvision it does without."""
+    """Silence a logger. On import, the exporter logs the torchvision operators that it does not find."""
     before = logger.level
     logger.setLevel(logging.ERROR)
     try:
@@ -58,9 +63,9 @@ def _quiet(logger: logging.Logger) -> Iterator[None]:
 
 
 def integer_convolutions(path: Path) -> int:
-    """Count the convolutions of an ONNX file whose weights are stored as int8: those that have to run on integers.
+    """Count the convolutions with int8 weights in an ONNX file, which all have to run in INT8.
 
-    Not those of the range table: of two equal convolutions of one tensor, the exporter keeps one.
+    The range table may list more, because the exporter merges two equal convolutions of one tensor.
     """
     graph = onnx.load(path).graph
     stored = {tensor.name for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.INT8}

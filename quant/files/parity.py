@@ -1,6 +1,6 @@
-"""Do the files that one checkpoint became agree? Each against the float network and the fake-quantized one.
+"""Compare the files built from one checkpoint with its float and fake-quantized networks.
 
-All of them answer the same pictures through the same decoder, and are compared by what they answer.
+All of them predict the same pictures, and the same decoder finds the keypoints.
 """
 
 from __future__ import annotations
@@ -26,24 +26,29 @@ from edgehrnet.models.deploy.loading import computes_in, deployable, deployed_sp
 from edgehrnet.preparation import prepare
 from edgehrnet.selfcheck import correlation
 from edgehrnet.spec import ModelSpec
-from quant.data.examples import Box, Example
+from quant.data.examples import Example
 from quant.scoring.metrics import keypoint_errors
 from quant.scoring.model import Observation, open_model
 from quant.scoring.torch_model import predict_torch
 
-WITHIN = 0.01  # of the picture's diagonal: PCK's radius
+CPU = torch.device("cpu")
+WITHIN = 0.01  # radius of PCK, as a share of the picture's diagonal
 
 
 class Place(NamedTuple):
-    """A device that files of one target run on: what the report calls it, and what it takes.
-
-    ``certified``: what a file's certificate says of INT8 was read there.
-    """
+    """An engine and a device that files of one target run on."""
 
     engine: str
+    """Name of engine and device on the page."""
+
     device: str
+    """Device as `open_model` accepts it."""
+
     needs: str = ""
+    """Hardware or package that it needs."""
+
     certified: bool = False
+    """Whether the certificate's INT8 numbers were read there."""
 
 
 PLACES = {
@@ -62,77 +67,102 @@ PLACES = {
 
 @dataclass(frozen=True)
 class File:
-    """A built file: for which target (``plan`` is a TensorRT plan), in which precision, and what it was certified.
-
-    Without a certificate it was not built; ``missing`` says why.
-    """
+    """A file that was built, or that cannot be built here."""
 
     path: Path
+    """Path of the file."""
+
     target: str
+    """Engine that the file is for. ``plan`` is a TensorRT plan."""
+
     precision: str
+    """``fp32``, ``fp16`` or ``int8``."""
+
     certificate: Certificate | None
+    """Certificate of the file, None if it was not built."""
+
     missing: str = ""
+    """Reason why the file was not built, empty if it was."""
 
 
 @dataclass(frozen=True)
 class Answers:
-    """Answers of one network or file: N pictures, K keypoints.
-
-    ``xy`` ``(N, K, 2)`` in px of the network input, ``heatmaps`` ``(N, K, h, w)`` 0..1, ``pck1``: percent of the
-    keypoints within one percent of the picture's diagonal, None without labels.
-    """
+    """Predictions of one network or file for N pictures with K keypoints."""
 
     xy: NDArray[np.float64]
+    """Keypoints ``(N, K, 2)`` in px of the network input."""
+
     heatmaps: NDArray[np.float32]
+    """Heatmaps ``(N, K, h, w)``, 0 to 1."""
+
     pck1: float | None
+    """Percentage of keypoints within one percent of the picture's diagonal, None without labels."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Difference between answers and those of a reference.
-
-    ``keypoints``: how many the reference is certain of; ``max_px``, ``p99_px``: largest and 99th percentile of the
-    distance between those, in px of the network input, None if there are none; ``pck1_points``: percentage points of
-    PCK at one percent, positive where the reference is worse, None without labels; ``correlation``: Pearson's, of the
-    heatmaps, 1 is perfect, 0 if there is none to speak of.
-    """
+    """Distance of predictions from those of a reference."""
 
     keypoints: int
+    """Number of keypoints that the reference is confident about. Distances are measured at these."""
+
     max_px: float | None
+    """Largest distance in px of the network input, None without confident keypoints."""
+
     p99_px: float | None
+    """99th percentile of the distance in px of the network input, None without confident keypoints."""
+
     pck1_points: float | None
+    """Percentage points of PCK at one percent, positive if the reference is worse, None without labels."""
+
     correlation: float
+    """Pearson correlation of the heatmaps. 1 is perfect."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One file on one engine.
-
-    ``int8_macs``: share 0..1 of the multiply-accumulates that the engine says run on integers, None if it does not
-    say. ``floating``, ``fakequant``: against the float network, and against the one that is fake-quantized with the
-    same ranges. ``distance``: rms(engine - fakequant) / rms(fakequant - float) of the heatmaps, None without
-    quantizers. ``not_run``: what is
-    missing here, empty if it ran.
-    """
+    """Measurements of one file on one engine."""
 
     engine: str
+    """Name of engine and device."""
+
     precision: str
+    """``fp32``, ``fp16`` or ``int8``."""
+
     file: str
+    """Name of the file, empty for a torch network."""
+
     megabytes: float
+    """Size of the file in MB."""
+
     int8_macs: float | None = None
+    """Share, 0 to 1, of the multiply-accumulates that the engine lists as INT8, None if it lists none."""
+
     floating: Difference | None = None
+    """Difference from the float network, None if the file did not run."""
+
     fakequant: Difference | None = None
+    """Difference from the network fake-quantized with the same ranges, None without quantizers."""
+
     distance: float | None = None
+    """rms(engine - fakequant) / rms(fakequant - float) of the heatmaps, None without quantizers."""
+
     not_run: str = ""
+    """Reason why the file did not run here, empty if it ran."""
 
 
 @dataclass(frozen=True)
 class Parity:
-    """The rows of a report, on how many pictures they were measured, and which torch was the reference."""
+    """Comparison of all files on every engine."""
 
     rows: tuple[Row, ...]
+    """One row per file and engine."""
+
     pictures: int
+    """Number of pictures that the files predicted."""
+
     torch: str
+    """Version of torch, the reference."""
 
 
 def agreement(
@@ -141,32 +171,33 @@ def agreement(
     examples: Sequence[Example],
     input_size: tuple[int, int] | None = None,
 ) -> Parity:
-    """Ask every file for the same pictures, on every device that it could run on.
+    """Predict the same pictures with every file, on every device that it may run on.
 
-    ``input_size`` (height, width): of the files; None for the checkpoint's. Rows come in the order of the files; after
-    them the fake-quantized networks computed in float64. Raises InputError without a picture.
+    Args:
+        checkpoint: The checkpoint that the files were built from.
+        files: The files. Rows are in their order, followed by the fake-quantized networks in float64.
+        examples: Pictures to predict, labeled or not.
+        input_size: (height, width) of the files in px, None for the checkpoint's.
+
+    Raises:
+        InputError: There are no examples.
     """
     if not examples:
-        raise InputError("the files are compared on pictures that the data holds back; it holds none")
+        raise InputError("the files are compared on validation pictures, and the data has none; pass other --data")
     network = deployable(checkpoint)
     spec = deployed_spec(checkpoint, network, "fp32", input_size)
 
     def ask(net: nn.Module) -> Answers:
-        def observe(image: NDArray[np.uint8], box: Box | None = None) -> Observation:
-            return predict_torch(net, image, spec, torch.device("cpu"), box)
-
-        return answer(observe, examples, spec)
+        return answer(lambda image, box=None: predict_torch(net, image, spec, CPU, box), examples, spec)
 
     floating = ask(network)
     rows: list[Row] = []
     fakes: dict[str, Answers] = {}
     for target in sorted({_scheme(file) for file in files if file.precision == "int8"}):
-        dtype = computes_in(target, "int8")
-        frozen = freeze(network, checkpoint.table(target), dtype)
+        frozen = freeze(network, checkpoint.table(target), computes_in(target, "int8"))
         fakes[target] = ask(frozen)
-        name = f"torch in float64, ranges for {target}"
-        exact = ask(copy.deepcopy(frozen).double())
-        rows.append(_compared(Row(name, "int8", "", 0.0), exact, floating, fakes[target], spec.cyclic))
+        row = Row(f"torch in float64, ranges for {target}", "int8", "", 0.0)
+        rows.append(_compared(row, ask(copy.deepcopy(frozen).double()), floating, fakes[target], spec.cyclic))
     found = [
         _row(file, place, _run(file, place, examples), floating, fakes.get(_scheme(file)), cyclic=spec.cyclic)
         for file in files
@@ -181,7 +212,7 @@ def _scheme(file: File) -> str:
 
 
 def _run(file: File, place: Place, examples: Sequence[Example]) -> Answers | str:
-    """Ask a file on one device; why not, if it does not run there."""
+    """Predict with a file on one device. If it does not run there, return the reason."""
     if file.certificate is None:
         return file.missing
     try:
@@ -189,7 +220,7 @@ def _run(file: File, place: Place, examples: Sequence[Example]) -> Answers | str
             return answer(model.observe, examples, model.spec)
     except (AbsentDeviceError, MissingExtraError):
         return f"needs {place.needs}"
-    except (DeviceError, ModelFileError) as error:  # it is here, and fails
+    except (DeviceError, ModelFileError) as error:  # present, but failing
         return str(error)
 
 
@@ -215,7 +246,7 @@ def _compared(row: Row, found: Answers, floating: Answers, fake: Answers | None,
 
 
 def answer(observe: Callable[..., Observation], examples: Sequence[Example], spec: ModelSpec) -> Answers:
-    """Ask for each picture, at the spec's input size; labels of other keypoints are left aside."""
+    """Predict each picture at the spec's input size. Labels for another number of keypoints are ignored."""
     points, maps, errors = [], [], []
     for example in examples:
         boxes = None if example.box is None else [example.box]
@@ -233,7 +264,7 @@ def answer(observe: Callable[..., Observation], examples: Sequence[Example], spe
 
 
 def difference(found: Answers, reference: Answers, *, cyclic: bool) -> Difference:
-    """Compare answers to the same pictures; of cyclic keypoints, in the cyclic shift that agrees best."""
+    """Compare predictions for the same pictures. Cyclic keypoints are first shifted to agree best."""
     found = _aligned(found, reference) if cyclic else found
     sure = reference.heatmaps.max(axis=(2, 3)) >= CERTAIN
     apart = np.linalg.norm(found.xy - reference.xy, axis=2)[sure]
@@ -248,7 +279,7 @@ def difference(found: Answers, reference: Answers, *, cyclic: bool) -> Differenc
 
 
 def distance(found: Answers, fakequant: Answers, floating: Answers, *, cyclic: bool) -> float | None:
-    """Return rms(found - fakequant) / rms(fakequant - floating) of the heatmaps; None if the latter is 0."""
+    """Return rms(found - fakequant) / rms(fakequant - floating) of the heatmaps, None if the latter is 0."""
     near, far = (_aligned(x, fakequant) if cyclic else x for x in (found, floating))
     below = _rms(fakequant.heatmaps - far.heatmaps)
     return round(_rms(near.heatmaps - fakequant.heatmaps) / below, 4) if below else None

@@ -1,9 +1,8 @@
-"""Proof of a built file: the engine is asked what it ran, and its heatmaps are held against torch's.
+"""Check that an engine runs a built file in INT8 and computes the same heatmaps as torch.
 
-How far the engine is from float is measured on the logits, of which every cell weighs the same: on heatmaps, a few
-peaks of a few pictures decide, and the ratio of two correct engines wanders by a tenth. How far it is from the
-fake-quantized network is measured on the heatmaps, which are what is decoded: in the logits of an empty background,
-rounding flips alone reach 0.6.
+The error from float is measured on the logits, where every cell has the same weight. On heatmaps, a few peaks of a few
+pictures decide, and the ratio of two correct engines varies by a tenth. The distance from the fake-quantized network is
+measured on the heatmaps, which are decoded. In the logits of an empty background, rounding flips alone reach 0.6.
 """
 
 from __future__ import annotations
@@ -30,35 +29,40 @@ from quant.scoring.torch_model import decode_outputs, prepare_input, run_network
 from runtimes.base import Layer, Runtime
 
 INTEGER = ("u8", "i8")
-PARITY = 1.05  # the engine may round otherwise than torch, not worse
-# Two correct engines differ by rounding flips, which the layers below multiply: 0.4 of the quantization error between
-# float32 and float64 of one torch network. A wrong range or a missing quantizer is at 1 and above.
+PARITY = 1.05  # an engine may round differently from torch, but not worse
+# Two correct engines differ by rounding flips, which later layers multiply. Between float32 and float64 of one torch
+# network, they reach 0.4 of the quantization error. A wrong range or a missing quantizer reaches 1 and above.
 DISTANCE = 0.6
-ROUNDING = 3.0  # engines also round biases and what they fuse: as many flips again, and more
+ROUNDING = 3.0  # engines also round biases and fused sums, which at least doubles the flips
 PACKAGES = ("torch", "openvino", "onnx", "onnxscript", "onnxruntime", "tensorrt-rtx-cu13", "tensorrt", "numpy")
 
 
 class CertificateError(EdgeHRNetError):
-    """A built file does not do what it was built for; it is not kept."""
+    """A built file does not run as it was built to. The file is not kept."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Reference results that a built file is compared with.
-
-    ``network``: the float network, BN folded, quantizers off; None for a file that is not run. ``quantized``: the same
-    with its quantizers, None for a float file. ``integer_convolutions``: how many have to run on integers.
-    ``strict``: also bound the distance to the fake-quantized network; not where both summands of an Add are quantized,
-    which engines fuse with one rounding less, nor in float16, whose own rounding makes the next rounding to INT8 flip
-    for one number in twenty. ``obliged``: the file is for one engine, which has to run all of them
-    so; ONNX Runtime does as it likes.
-    """
+    """Networks to compare a file with, and what the file has to satisfy."""
 
     network: nn.Module | None
+    """Float network with folded batch norm and without quantizers, None for a file that is not run."""
+
     quantized: nn.Module | None
+    """The same network with its quantizers, None for a float file."""
+
     integer_convolutions: int
+    """Number of convolutions that have to run in INT8."""
+
     strict: bool = True
+    """Whether to limit the distance to the fake-quantized network.
+
+    False if both summands of an Add are quantized, because engines fuse them with one rounding less. False in float16,
+    whose rounding flips the next rounding to INT8 for one value in twenty.
+    """
+
     obliged: bool = True
+    """Whether the engine has to run all these convolutions in INT8. ONNX Runtime does not."""
 
 
 def certify(
@@ -70,11 +74,18 @@ def certify(
     *,
     engine: str | None = None,
 ) -> Certificate:
-    """Run a built file on pictures ``(H, W, 3)`` u8 on the CPU and compare.
+    """Run a built file on the CPU, compare it with torch, and return its certificate.
 
-    ``layers``: what its engine says it runs. ``engine``: who says so, of a file that is not run; then nothing is
-    measured. Raises CertificateError, saying what is wrong, unless every convolution that ought to run on integers
-    does, and the numbers agree; see the constants above.
+    Args:
+        file: The file.
+        layers: Layers as its engine lists them.
+        reference: Networks to compare with.
+        spec: Spec of the file.
+        pictures: Pictures ``(H, W, 3)`` u8 RGB to compare on.
+        engine: Name of the engine for a file that is not run and not measured, None for other files.
+
+    Raises:
+        CertificateError: A convolution that has to run in INT8 does not, or the file exceeds `PARITY` or `DISTANCE`.
     """
     comparison = dict(_NOT_RUN, engine=engine) if engine else _compare(file, reference, spec, pictures)
     convolutions = [layer for layer in layers if layer.type == "Convolution"]
@@ -113,7 +124,7 @@ _NOT_RUN: Mapping[str, str | float | None] = {
 
 
 def _versions() -> dict[str, str]:
-    """Return the versions of the installed packages involved."""
+    """Return the versions of the installed packages that may affect the file."""
     found = {}
     for name in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -124,10 +135,10 @@ def _versions() -> dict[str, str]:
 def _limit(
     certificate: Certificate, reference: Reference, spec: ModelSpec, pictures: Sequence[NDArray[np.uint8]]
 ) -> float:
-    """Return how far the file may be from the fake-quantized network: `DISTANCE`, or as far as that is from itself.
+    """Return the largest accepted distance of the file from the fake-quantized network.
 
-    Rounding flips travel: of some networks, float32 and float64 of the one fake-quantized network are more than half
-    the quantization error apart. No engine can be closer than that; three times as far is then the bound.
+    Rounding flips spread. In some networks, float32 and float64 of the same fake-quantized network differ by more than
+    half the quantization error. No engine can be closer than that, so the limit is then `ROUNDING` times as far.
     """
     if not reference.strict:
         return math.inf
@@ -158,7 +169,7 @@ def _problems(certificate: Certificate, in_float: list[str], limit: float, *, ob
     if obliged and certificate.convolutions_int8 != certificate.convolutions_expected:
         shown = ", ".join(in_float[:3]) + (f" and {len(in_float) - 3} more" if len(in_float) > 3 else "")
         found.append(
-            f"{certificate.convolutions_int8} of {certificate.convolutions} convolutions run on integers, "
+            f"{certificate.convolutions_int8} of {certificate.convolutions} convolutions run in INT8, "
             f"{certificate.convolutions_expected} should; in float: {shown}"
         )
     if certificate.parity is not None and not certificate.parity < PARITY:
@@ -191,7 +202,7 @@ def _compare(
         "parity": _ratio(power["engine logits"], power["fakequant logits"]) if quantized else None,
         "distance": _ratio(power["between"], power["fakequant"]) if quantized else None,
         "sqnr_db": round(10 * math.log10(power["signal"] / max(power["engine"], 1e-30)), 3),
-        # Where a heatmap has two equal peaks, the last bit decides. That moves mean and maximum, but not the median.
+        # If a heatmap has two equal peaks, the last bit decides. That changes mean and maximum, but not the median.
         "drift_median_px": round(float(np.median(drifts or [0.0])), 5),
         "drift_mean_px": round(float(np.mean(drifts or [0.0])), 5),
         "drift_max_px": round(max(drifts, default=0.0), 5),
@@ -201,7 +212,7 @@ def _compare(
 def _compare_picture(
     runtime: Runtime, reference: Reference, spec: ModelSpec, picture: NDArray[np.uint8], power: defaultdict[str, float]
 ) -> list[float]:
-    """Add the squared sums of one picture to ``power``; return keypoint drifts in pixels of the network input."""
+    """Add the squared sums of one picture to ``power``, and return keypoint drifts in px of the network input."""
     assert reference.network is not None
     pixels, transform = prepare_input(picture, spec)
     engine, exact = runtime.run(pixels.numpy()), run_network(reference.network, pixels, spec)
@@ -228,5 +239,5 @@ def _power(values: NDArray[np.float32]) -> float:
 
 
 def _ratio(above: float, below: float) -> float:
-    """Return the ratio of two RMS values from their sums of squares. Infinite for a zero denominator."""
+    """Return the ratio of two rms values, given their squared sums. Infinite if ``below`` is 0."""
     return round(math.sqrt(above / below), 4) if below else math.inf

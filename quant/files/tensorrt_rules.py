@@ -1,7 +1,7 @@
 """Check an ONNX file against TensorRT's rules of explicit quantization.
 
-The rules are those of NVIDIA's "Working with Quantized Types". TensorRT refuses a file that breaks some of them; where
-others are broken, it runs in float without a word.
+The rules are from NVIDIA's "Working with Quantized Types". TensorRT refuses files that break some of them. Other
+broken rules make it run in float without a warning.
 """
 
 from __future__ import annotations
@@ -23,48 +23,40 @@ from runtimes.base import existing_file
 
 Severity = Literal["error", "note"]
 
-
 QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
-
-
-# Operator -> the axis of its weights that counts output channels; None: the last.
+# Operator -> axis of the output channels in its weights, None for the last.
 WEIGHTED = {"Conv": 0, "ConvTranspose": 1, "Gemm": None, "MatMul": None}
-
-
-# Quantizers pass through these: they only move values.
+# Operators that only move values. The rules look through them.
 MOVING = ("Identity", "Flatten", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
-
-
-# Not weighted, and able to work on int8 if what they give is int8 as well.
+# Operators without weights that run in int8 if their output is int8 too.
 INT8_THROUGHOUT = ("AveragePool", "Concat", "GlobalAveragePool", "MaxPool")
-
-
-# Integer operators of ONNX, which say what QuantizeLinear, DequantizeLinear and the plain operator say.
+# ONNX's integer operators, alternatives to QuantizeLinear, DequantizeLinear and a float operator.
 ON_INTEGERS = ("ConvInteger", "DynamicQuantizeLinear", "MatMulInteger", "QLinearConv", "QLinearMatMul")
-
-
 TYPES = (TensorProto.INT8, TensorProto.FLOAT8E4M3FN, TensorProto.INT4, TensorProto.FLOAT4E2M1)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something in a file that breaks a rule.
-
-    ``severity``: ``error``: TensorRT refuses it, or does not run on integers what ought to; ``note``: it runs in float
-    as the file says, which may be meant. ``node``: the name, or the operator and its output where it has none.
-    """
+    """A broken rule in a file."""
 
     severity: Severity
+    """``error`` if TensorRT refuses the file or loses INT8, ``note`` if a node runs in float as the file says."""
+
     rule: str
+    """Name of the rule."""
+
     node: str
+    """Name of the node, or its operator and output if it has no name."""
+
     message: str
+    """Description of the problem, and the remedy."""
 
 
 def trt_lint(model: Path | ModelProto) -> list[Finding]:
-    """Check an ONNX file, quantized or not, in the order of its nodes; an empty list if no rule is broken.
+    """Check an ONNX file, quantized or not, and return the findings in the order of its nodes.
 
     Raises:
-        ModelFileError: there is no such file, or it is no ONNX file.
+        ModelFileError: There is no such file, or it is not an ONNX file.
     """
     graph = _Graph(model if isinstance(model, ModelProto) else _load(model))
     found: list[Finding] = []
@@ -79,14 +71,14 @@ def _load(path: Path) -> ModelProto:
     try:
         model = onnx.load(path)
     except (DecodeError, ValueError, OSError) as error:
-        raise ModelFileError(f"{path} is no ONNX file: {error}") from None
+        raise ModelFileError(f"{path} is not an ONNX file: {error}") from None
     if not model.graph.node:
-        raise ModelFileError(f"{path} is no ONNX file: it has no nodes")
+        raise ModelFileError(f"{path} is not an ONNX file: it has no nodes")
     return model
 
 
 class _Graph:
-    """The nodes of a model, and for each tensor who gives it, who reads it, its value or its type."""
+    """The nodes of a model, and the producer, consumers, value and type of each tensor."""
 
     def __init__(self, model: ModelProto) -> None:
         graph = shape_inference.infer_shapes(model).graph
@@ -108,11 +100,11 @@ class _Graph:
         self.quantized = any(node.op_type in QUANTIZERS for node in self.nodes)
 
     def constant(self, name: str) -> NDArray[Any] | None:
-        """Return the value of a constant tensor, else None."""
+        """Return the value of a constant tensor, None for other tensors."""
         return numpy_helper.to_array(self._tensors[name]) if name in self._tensors else None
 
     def source(self, name: str) -> NodeProto | None:
-        """Return the node that computes a tensor, before nodes that only move values. None for inputs and constants."""
+        """Return the node that computes a tensor, skipping moves. None for inputs and constants."""
         node = self.producer.get(name)
         while node is not None and node.op_type in MOVING:
             name = node.input[0]
@@ -120,18 +112,18 @@ class _Graph:
         return None if node is None or node.op_type == "Constant" else node
 
     def dequantizer(self, name: str) -> NodeProto | None:
-        """Return the DequantizeLinear whose output a tensor is. None for another node."""
+        """Return the DequantizeLinear that computes a tensor, None if another node does."""
         node = self.source(name)
         return node if node is not None and node.op_type == "DequantizeLinear" else None
 
     def quantized_from(self, name: str) -> NodeProto | None:
-        """Return the node whose output was quantized and dequantized to ``name``."""
+        """Return the node that computes the tensor whose quantized and dequantized form is ``name``."""
         dequantize = self.dequantizer(name)
         quantize = None if dequantize is None else self.source(dequantize.input[0])
         return None if quantize is None else self.source(quantize.input[0])
 
     def readers(self, name: str) -> Iterator[NodeProto]:
-        """Yield the nodes that read a tensor, behind nodes that only move values."""
+        """Yield the nodes that consume a tensor, skipping moves."""
         for node in self.consumers[name]:
             if node.op_type in MOVING:
                 yield from self.readers(node.output[0])
@@ -139,14 +131,14 @@ class _Graph:
                 yield node
 
     def weights_of(self, node: NodeProto) -> list[NodeProto]:
-        """Return the weighted operators that read a quantized constant."""
+        """Return the operators whose weights a quantizer or dequantizer of a constant provides."""
         readers = list(self.readers(node.output[0]))
         if any(reader.op_type == "DequantizeLinear" for reader in readers):
             return [weighted for reader in readers for weighted in self.weights_of(reader)]
         return [reader for reader in readers if reader.op_type in WEIGHTED]
 
     def is_constant(self, name: str) -> bool:
-        """Return whether a tensor is a constant, or a quantized one."""
+        """Return whether a tensor is a constant or a quantized constant."""
         node = self.source(name)
         if node is not None and node.op_type == "QuantizeLinear":
             return self.is_constant(node.input[0])
@@ -167,7 +159,7 @@ def _zero_point(graph: _Graph, node: NodeProto) -> Iterator[Finding]:
         if zero is None:
             yield _finding("error", "zero-point", node, "zero point computed at run time; store a constant 0")
         elif np.any(zero.astype(np.float32)):
-            text = f"zero point {np.ravel(zero)[0]}; TensorRT takes 0 only: quantize with symmetric ranges"
+            text = f"zero point {np.ravel(zero)[0]}; TensorRT accepts 0 only; quantize with symmetric ranges"
             yield _finding("error", "zero-point", node, text)
 
 
@@ -181,7 +173,7 @@ def _type(graph: _Graph, node: NodeProto) -> Iterator[Finding]:
     if found not in (0, *TYPES):
         name = TensorProto.DataType.Name(found).lower()
         remedy = "keep the bias in float" if found == TensorProto.INT32 else "quantize to int8 with zero point 0"
-        yield _finding("error", "type", node, f"integers of {name}; {remedy}")
+        yield _finding("error", "type", node, f"quantized to {name}; {remedy}")
 
 
 def _scale(graph: _Graph, node: NodeProto) -> Iterator[Finding]:
@@ -189,12 +181,12 @@ def _scale(graph: _Graph, node: NodeProto) -> Iterator[Finding]:
     if scale is None:
         yield _finding("error", "scale", node, "scale computed at run time; calibrate, and store a constant")
     elif not np.all(np.isfinite(scale) & (scale > 0)):
-        yield _finding("error", "scale", node, "a scale not above 0; calibrate again, or leave the tensor float")
+        yield _finding("error", "scale", node, "scale is not above 0; calibrate again, or leave the tensor in float")
     kind, data = graph.types.get(node.input[1], 0), graph.types.get(node.input[0], 0)
     if kind in (TensorProto.FLOAT16, TensorProto.BFLOAT16) and graph.opset < 19:
-        yield _finding("error", "scale", node, f"a scale of 16 bits in opset {graph.opset}; export with opset 21")
+        yield _finding("error", "scale", node, f"16-bit scale in opset {graph.opset}; export with opset 21")
     elif node.op_type == "QuantizeLinear" and data and kind and data != kind:
-        text = "scale and tensor are of different types; store the scale in the type of the tensor"
+        text = "scale and tensor have different types; store the scale in the tensor's type"
         yield _finding("error", "scale", node, text)
 
 
@@ -203,7 +195,7 @@ def _channels(graph: _Graph, node: NodeProto) -> Iterator[Finding]:
     if scale is None or scale.size == 1:
         return
     if not graph.is_constant(node.input[0]):
-        yield _finding("error", "channels", node, f"{scale.size} scales of one activation; give it one scale")
+        yield _finding("error", "channels", node, f"activation with {scale.size} scales; use one scale")
         return
     values = graph.constant(node.input[0])
     for weighted in graph.weights_of(node):
@@ -229,7 +221,7 @@ def _weights(graph: _Graph, node: NodeProto) -> Iterator[Finding]:
             along[_attribute(node, "axis", 1)] = -1
         values = np.rint(values / scale.reshape(along))
     if values.min(initial=0) < -127:
-        text = "weights reach -128; TensorRT's are in -127..127: take absmax / 127 as the scale"
+        text = "weights reach -128, and TensorRT accepts -127 to 127; use absmax / 127 as the scale"
         yield _finding("error", "weights", node, text)
 
 
@@ -237,18 +229,18 @@ def _pairs(graph: _Graph, node: NodeProto) -> Iterator[Finding]:
     if node.op_type == "QuantizeLinear":
         others = {reader.op_type for reader in graph.readers(node.output[0])} - {"DequantizeLinear", *ON_INTEGERS}
         if others:
-            text = f"{', '.join(sorted(others))} reads the integers; put a DequantizeLinear between"
+            text = f"{', '.join(sorted(others))} uses integers as its input; insert a DequantizeLinear before it"
             yield _finding("error", "pairs", node, text)
     elif not graph.is_constant(node.input[0]):
         source = graph.source(node.input[0])
         if source is not None and source.op_type not in ("QuantizeLinear", *ON_INTEGERS):
-            text = f"dequantizes what {source.op_type} gives; only a QuantizeLinear or a constant may stand before it"
+            text = f"dequantizes the output of {source.op_type}; only a QuantizeLinear or a constant may come before it"
             yield _finding("error", "pairs", node, text)
 
 
 def _on_integers(_graph: _Graph, node: NodeProto) -> Iterator[Finding]:
     if node.op_type in ON_INTEGERS:
-        text = f"TensorRT has no {node.op_type}; export in the form QuantizeLinear, DequantizeLinear, operator"
+        text = f"TensorRT has no {node.op_type}; export QuantizeLinear, DequantizeLinear and the float operator"
         yield _finding("error", "operator", node, text)
 
 
@@ -257,10 +249,10 @@ def _weighted(graph: _Graph, node: NodeProto) -> Iterator[Finding]:
         return
     first, second = (graph.dequantizer(name) is not None for name in node.input[:2])
     if first != second:
-        text = f"int8 {'activations' if first else 'weights'} alone: it runs in float; quantize both inputs"
+        text = f"int8 {'activations' if first else 'weights'} only, so it runs in float; quantize both inputs"
         yield _finding("error", "weighted", node, text)
     elif not first:
-        yield _finding("note", "weighted", node, "runs in float; to run on integers, quantize both inputs")
+        yield _finding("note", "weighted", node, "runs in float; to run in int8, quantize both inputs")
 
 
 def _residual(graph: _Graph, node: NodeProto) -> Iterator[Finding]:
@@ -268,39 +260,39 @@ def _residual(graph: _Graph, node: NodeProto) -> Iterator[Finding]:
         return
     quantized = [name for name in node.input if graph.dequantizer(name) and not graph.is_constant(name)]
     before = [source.op_type if (source := graph.quantized_from(name)) else "" for name in quantized]
-    own = [source.op_type if (source := graph.source(name)) else "" for name in node.input if name not in quantized]
+    plain = [source.op_type if (source := graph.source(name)) else "" for name in node.input if name not in quantized]
     if not any(kind in WEIGHTED for kind in before):
         return
     if len(quantized) == 2:
-        text = "both summands are quantized, so no convolution takes up the sum; quantize the identity branch only"
+        text = "both summands are quantized, so no convolution is fused with the sum; quantize the identity branch only"
         yield _finding("error", "residual", node, text)
-    elif own and own[0] not in WEIGHTED:
-        text = "the convolution's summand is quantized, so it cannot take up the sum; quantize the other one instead"
+    elif plain and plain[0] not in WEIGHTED:
+        text = (
+            "the convolution's output is quantized, so it is not fused with the sum; quantize the other input instead"
+        )
         yield _finding("error", "residual", node, text)
 
 
 def _int8_throughout(graph: _Graph, node: NodeProto) -> Iterator[Finding]:
     if node.op_type not in INT8_THROUGHOUT or not node.input:
         return
-    given = [graph.dequantizer(name) for name in node.input]
-    scales = [graph.constant(entry.input[1]) for entry in given if entry is not None]
-    if not scales or len(scales) < len(given):
+    inputs = [graph.dequantizer(name) for name in node.input]
+    scales = [graph.constant(entry.input[1]) for entry in inputs if entry is not None]
+    if not scales or len(scales) < len(inputs):
         return
     if any(reader.op_type != "QuantizeLinear" for reader in graph.readers(node.output[0])):
-        text = f"{node.op_type} of int8 gives float, so it runs in float; quantize its output, or not its input"
+        text = f"int8 input but float output, so {node.op_type} runs in float; quantize both or neither"
         yield _finding("error", "int8-output", node, text)
     if any(scale is None or not np.array_equal(scale, scales[0]) for scale in scales):  # type: ignore[arg-type]
-        yield _finding("error", "concat", node, "inputs of different scales; quantize them with one common scale")
+        yield _finding("error", "concat", node, "inputs have different scales; quantize them with one common scale")
 
 
 def _uint8(graph: _Graph, node: NodeProto) -> Iterator[Finding]:
     for name in node.input if node.op_type not in ("Cast", "Identity", *ON_INTEGERS) else ():
         if graph.types.get(name) == TensorProto.UINT8:
-            text = f"{node.op_type} reads the uint8 tensor {name!r}, which TensorRT can only cast; put the Cast before"
+            text = f"{node.op_type} has the uint8 input {name!r}, which TensorRT can only cast; insert a Cast before it"
             yield _finding("error", "uint8", node, text)
 
 
 QUANTIZER_RULES = (_zero_point, _type, _scale, _channels, _weights, _pairs)
-
-
 OPERATOR_RULES = (_on_integers, _weighted, _residual, _int8_throughout, _uint8)

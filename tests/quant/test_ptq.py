@@ -78,7 +78,8 @@ def built(monkeypatch):
 def run(checkpoint, data, out, *more):
     arguments = [checkpoint, "--data", data, "--out", out, "--calibration", 4, *more]
     assert ptq.main([str(argument) for argument in arguments]) == 0
-    return load_checkpoint(out / f"{Path(checkpoint).stem}.pt")
+    (written,) = out.glob("*.pt")
+    return load_checkpoint(written)
 
 
 def tensors(checkpoint):
@@ -90,7 +91,7 @@ def made(data, tmp_path_factory):
     """The trained network at a small input size, through the command, to a file that runs."""
     folder = tmp_path_factory.mktemp("ptq")
     trained = load_checkpoint(CHECKPOINT)
-    spec = ModelSpec.from_dict(trained.spec).replace(input_size=(64, 128))
+    spec = ModelSpec.from_dict(trained.spec).replace(name="small", input_size=(64, 128))
     path = folder / "small.pt"
     options = {"keypoints": 4, **trained.options}
     save_checkpoint(path, trained.variant, options, trained.state, spec.to_dict(), {"from": "training"})
@@ -149,14 +150,14 @@ class TestOptions:
     def test_two_runs_give_the_same_tables(self, untrained, data, built, tmp_path, capsys):
         first, second = (run(untrained, data, tmp_path / name) for name in ("one", "two"))
         assert first.quantization == second.quantization
-        assert [out for _, out, _ in built] == [tmp_path / name / "random-int8.xml" for name in ("one", "two")]
+        assert [out for _, out, _ in built] == [tmp_path / name / "corners-int8.xml" for name in ("one", "two")]
         assert [settings["precision"] for _, _, settings in built] == ["int8"] * 2
         # The calibration pictures are those that the file is proved on, and the first is its golden pair's.
         assert [len(settings["pictures"]) for _, _, settings in built] == [4, 4]
         assert [settings["picture"] for _, _, settings in built] == [None, None]
         text = capsys.readouterr().out
-        assert f"{tmp_path / 'one' / 'random'}.pt: ranges for openvino, onnx, tensorrt" in text
-        assert f"built {tmp_path / 'two' / 'random-int8.xml'}" in text
+        assert f"{tmp_path / 'one' / 'corners'}.pt: ranges for openvino, onnx, tensorrt" in text
+        assert f"built {tmp_path / 'two' / 'corners-int8.xml'}" in text
 
     def test_other_pictures_give_other_tables(self, untrained, data, built, tmp_path):
         first = run(untrained, data, tmp_path / "one")

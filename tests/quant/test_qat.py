@@ -78,7 +78,7 @@ def test_a_trained_checkpoint_becomes_a_file_that_runs(data, tmp_path, capsys, m
     # Rounding flips, multiplied by a hundred layers, reach 0.67 on blurred little pictures such as these.
     monkeypatch.setattr("quant.files.proof.DISTANCE", 1.0)
     trained = load_checkpoint(CHECKPOINT)
-    spec = ModelSpec.from_dict(trained.spec).replace(input_size=(64, 128))
+    spec = ModelSpec.from_dict(trained.spec).replace(name="small", input_size=(64, 128))
     path = tmp_path / "small.pt"
     save_checkpoint(path, trained.variant, {"keypoints": 4, **trained.options}, trained.state, spec.to_dict(), {})
     out = tmp_path / "out"
@@ -194,4 +194,4 @@ def test_two_processes_train_one_network(untrained, data, tmp_path):
     assert done.stdout.count("simulated INT8") == 1
     assert [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()] == [1, 2]
     assert torch.load(out / "last.pt", weights_only=True)["processes"] == 2
-    assert load_checkpoint(out / "random.pt").quantization.keys() == {"openvino", "onnx", "tensorrt"}
+    assert load_checkpoint(out / "corners.pt").quantization.keys() == {"openvino", "onnx", "tensorrt"}

@@ -140,11 +140,11 @@ def in_float(case):
 
 
 def only_counts(message):
-    return "run on integers" in message and "its error is" not in message and "differs" not in message
+    return "run in INT8" in message and "its error is" not in message and "differs" not in message
 
 
 def only_numbers(message):
-    return "run on integers" not in message and "its error is" in message
+    return "run in INT8" not in message and "its error is" in message
 
 
 class TestIssued:
@@ -278,7 +278,7 @@ class TestConvolutionsInFloat:
         assert with_clip(case.graph, path) == COUNT
         message = case.refusal(case.build(path, "clip"))
         assert only_counts(message)
-        assert f"0 of {COUNT + 2} convolutions run on integers, {COUNT} should; in float: " in message
+        assert f"0 of {COUNT + 2} convolutions run in INT8, {COUNT} should; in float: " in message
         assert " and 11 more" in message
 
     def test_missing_quantizers_are_refused_by_count(self, case):
@@ -287,15 +287,15 @@ class TestConvolutionsInFloat:
         unplaced = freeze(case.network, dataclasses.replace(case.table, sites=sites))
         message = case.refusal(case.export(unplaced, "unplaced"))
         # The readers: stem.conv2 and smooth.
-        assert f"{COUNT - 2} of {COUNT + 2} convolutions run on integers, {COUNT} should; in float: " in message
+        assert f"{COUNT - 2} of {COUNT + 2} convolutions run in INT8, {COUNT} should; in float: " in message
 
     def test_a_float_engine_is_refused_by_count(self, case, in_float):
         message = case.refusal(in_float)
-        assert f"0 of {COUNT + 2} convolutions run on integers, {COUNT} should" in message
+        assert f"0 of {COUNT + 2} convolutions run in INT8, {COUNT} should" in message
 
     def test_an_integer_engine_is_no_float_file(self, case, honest):
         message = case.refusal(honest, Reference(case.network, None, 0))
-        assert f"{COUNT} of {COUNT + 2} convolutions run on integers, 0 should" in message
+        assert f"{COUNT} of {COUNT + 2} convolutions run in INT8, 0 should" in message
 
 
 class TestNumbers:
