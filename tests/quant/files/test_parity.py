@@ -14,6 +14,7 @@ from quant import export
 from quant.data.documents.corners import SPEC, DocumentCorners
 from quant.files import build, parity
 from quant.files.parity import Answers, agreement, answer, difference, distance
+from quant.scoring.model import open_model as open_model_file
 
 DOCUMENTS = ("--data", "synthetic:document-corners")
 CHECKPOINT = Path(__file__).parents[3] / "checkpoints" / "document-corners.pt"
@@ -115,7 +116,7 @@ class TestWhatDoesNotRun:
         ],
     )
     def test_the_reason(self, small_checkpoint, built, monkeypatch, error, told):
-        opened = parity.open_model
+        opened = open_model_file
 
         def open_model(name, device):
             if device == "cuda":
