@@ -122,7 +122,7 @@ def test_a_trained_checkpoint_becomes_a_file_that_runs(data, tmp_path, capsys, m
 def test_learned_ranges_are_kept_for_their_target(untrained, data, built, tmp_path):
     run(untrained, data, tmp_path, "--lsq", "--weight-bits", 7, "--learning-rate", 1e-2)
     ((made, _, name, targets, _),) = built
-    assert (name, targets) == ("random", ["openvino"])
+    assert (name, targets) == ("corners", ["openvino"])
     state = torch.load(tmp_path / "last.pt", weights_only=True)["ema"]
     for site, (scale, zero) in made.table("openvino").sites.items():
         assert scale == pytest.approx(float(state[f"{quantizer_name(site)}.scale"].abs())), site

@@ -82,7 +82,7 @@ class TestZeroPoint:
         net = Net()
         output = net.conv(net.qdq("x", zero=3))
         assert [found[:2] for found in net.findings(output)] == [("error", "zero-point")] * 2
-        assert "zero point 3; TensorRT takes 0 only: quantize with symmetric ranges" in str(trt_lint(net.model(output)))
+        assert "zero point 3; TensorRT accepts 0 only" in str(trt_lint(net.model(output)))
 
     def test_computed(self):
         net = Net()
@@ -347,7 +347,7 @@ class TestShipped:
 
 class TestFiles:
     def test_missing(self, tmp_path):
-        with pytest.raises(MissingFileError, match="none"):
+        with pytest.raises(MissingFileError, match=r"a\.onnx"):
             trt_lint(tmp_path / "a.onnx")
 
     @pytest.mark.parametrize("content", [b"", b"hello", b"\0\1\2\xff" * 99])
