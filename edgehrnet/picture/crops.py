@@ -237,8 +237,8 @@ def clip_box(box: Box, width: int, height: int) -> tuple[float, float, float, fl
     """Clip a labeled xywh box to the picture as HRNet's training does.
 
     - Sides are measured from the first to the last pixel, so that each side becomes one pixel shorter.
-    - A box that begins outside the picture is moved inside. It is not cut.
-    - A box entirely outside the picture loses its area, and `Crop.fit` refuses it.
+    - A box that begins left of or above the picture is moved inside. A side beyond the right or bottom edge is cut.
+    - A box entirely right of or below the picture gets a negative side, and `Crop.fit` refuses it.
 
     HRNet's evaluation does not clip detected boxes.
 

@@ -175,7 +175,7 @@ def test_ptq_applies_the_budget(folder, capsys, monkeypatch):
     assert ptq.main([*arguments, "--calibration", "1", "--keep-float", "auto", "--budget", "0.2"]) == 0
     assert SPOILT in capsys.readouterr().out
     assert SPOILT not in load_checkpoint(next((folder / "out").glob("*.pt"))).table("openvino").sites
-    certificate = json.loads((folder / "out" / "small-int8.certificate.json").read_text())
+    certificate = json.loads((next((folder / "out").glob("*-int8.certificate.json"))).read_text())
     assert certificate["convolutions_int8"] == 125
 
 
