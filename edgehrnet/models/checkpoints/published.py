@@ -194,7 +194,7 @@ def _variant(shapes: Shapes, mixed: bool) -> str | None:
 
     Args:
         shapes: Shape of each weight, by its name without a prefix.
-        mixed: True if the head has other layers before the last one, as HRNetV2's.
+        mixed: True if the head has other layers before the last one, as in HRNetV2.
     """
     if "stem.conv1.conv.weight" in shapes and "transition0.1.0.2.weight" in shapes:
         return _planned("Lite-HRNet", _lite_plan(shapes), LITE_HRNETS)
@@ -244,7 +244,7 @@ def _modules(shapes: Shapes, stages: tuple[int, int, int]) -> tuple[int, int, in
 
 
 def _numbers(shapes: Shapes, pattern: str) -> int:
-    """Count the different numbers that the group of the pattern matches in the names."""
+    """Count the distinct numbers that the pattern's group captures in the names."""
     return len({found[1] for found in (re.match(pattern, name) for name in shapes) if found})
 
 

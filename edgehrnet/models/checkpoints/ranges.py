@@ -33,7 +33,7 @@ class RangeTable:
     """
 
     adds: Adds
-    """Terms of an Add that are quantized: ``identity`` or ``all``, see `quant.int8.scheme`."""
+    """Inputs of an Add that are quantized: ``identity`` or ``all``, see `quant.int8.scheme`."""
 
     sites: Mapping[str, tuple[float, int]]
     """Scale and zero point of each quantized tensor, by its site, see `deploy.frozen`."""

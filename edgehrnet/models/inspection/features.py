@@ -22,7 +22,7 @@ def feature_maps(net: KeypointNetwork, x: Tensor, layers: Sequence[str] | None =
     Args:
         net: The network. Its mode and its hooks are not changed.
         x: Input ``[B, C, H, W]``, see `deploy.export_module.network_input`.
-        layers: Names of modules, as in ``net.named_modules()``. None for those of `overview`.
+        layers: Names of modules, as in ``net.named_modules()``. None selects the layers of `overview`.
 
     Returns:
         Copies of the maps by name, in the order of ``layers``. A layer with several outputs has one entry for each,

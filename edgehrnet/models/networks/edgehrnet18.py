@@ -50,8 +50,8 @@ class Stem(nn.Sequential):
 class Transition(nn.Module):
     """Keep the branches, and derive a new one with half the resolution from the last.
 
-    In stage 2 the only branch passes through a 1x1. Later stages keep theirs unchanged, as HRNet does if the widths
-    match.
+    In stage 2 the only branch passes through a 1x1 convolution. Later stages keep theirs unchanged, as HRNet does if
+    the widths match.
     """
 
     def __init__(self, branches: int, style: Style) -> None:
