@@ -11,9 +11,7 @@ demo: .venv/edge  ## the shipped model on the shipped picture, without torch
 	$(BIN)/edgehrnet demo
 
 test: .venv/dev  ## every test and doctest, with branch coverage
-	$(PYTEST) --cov --ignore tests/test_cpp_sample.py
-	@# In a process of its own: beside the other tests, its worker has crashed twice, for a reason not found yet.
-	$(BIN)/python -m pytest tests/test_cpp_sample.py
+	$(PYTEST) --cov
 
 quick: .venv/dev  ## the tests that train nothing, build no file and install nothing
 	$(PYTEST) -m "not slow"

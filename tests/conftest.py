@@ -1,6 +1,7 @@
 """Models that every test may use: one that answers with stored arrays, and one that an engine runs."""
 
 import os
+import signal
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -88,6 +89,18 @@ class EngineModel:
     path: Path
     spec: ModelSpec
     network: "EdgeHRNet"
+
+
+@pytest.fixture(autouse=True)
+def no_handler_of_ended_children():
+    """Take back the SIGCHLD handler that torch's DataLoader leaves in the process.
+
+    Tests of runtimes leave the main thread with a signal stack that is no longer mapped. The next child process that
+    ends then kills the test process with SIGSEGV, because Python's handlers run on that stack.
+    """
+    yield
+    if hasattr(signal, "SIGCHLD") and callable(signal.getsignal(signal.SIGCHLD)):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session", autouse=True)
