@@ -95,8 +95,8 @@ class EngineModel:
 def no_handler_of_ended_children():
     """Take back the SIGCHLD handler that torch's DataLoader leaves in the process.
 
-    Tests of runtimes leave the main thread with a signal stack that is no longer mapped. The next child process that
-    ends then kills the test process with SIGSEGV, because Python's handlers run on that stack.
+    Tests of runtimes seem to leave the main thread with a signal stack that is no longer mapped. The next child that
+    ends then kills the test process with SIGSEGV, since Python's handlers run on that stack.
     """
     yield
     if hasattr(signal, "SIGCHLD") and callable(signal.getsignal(signal.SIGCHLD)):
