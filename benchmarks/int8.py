@@ -104,9 +104,9 @@ class ValidationSet:
 
     def __init__(self, data: DataSet, count: int | None) -> None:
         self.spec = data.spec
-        self.examples = list(data.held_back(count))
+        self.examples = list(data.validation(count))
 
-    def held_back(self, count: int | None = None) -> Iterator[Example]:
+    def validation(self, count: int | None = None) -> Iterator[Example]:
         """Yield the first ``count`` validation pictures, None for all."""
         return iter(self.examples[:count])
 
@@ -180,7 +180,7 @@ def _ratio(before: list[float], after: list[float]) -> float:
 
 
 @dataclass(frozen=True)
-class Row:
+class MethodScores:
     """Results of one method, pooled over all folds."""
 
     name: str
@@ -242,11 +242,11 @@ def _results(folder: Path) -> dict[str, Any]:
     return results
 
 
-def _pool(name: str, folders: Sequence[Path]) -> Row:
+def _pool(name: str, folders: Sequence[Path]) -> MethodScores:
     entries = [_results(folder)[name] for folder in folders]
     timed = [json.loads(path.read_text()) for folder in folders if (path := folder / "latency.json").exists()]
     certificates = [entry["certificate"] for entry in entries]
-    return Row(
+    return MethodScores(
         name,
         np.concatenate([np.array(entry["errors_px"], np.float64) for entry in entries]),
         np.concatenate([np.array(entry["errors_percent"], np.float64) for entry in entries]),
@@ -265,7 +265,7 @@ def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))
 
 
-def _draw(rows: Sequence[Row], reference: Row, path: Path) -> None:
+def _draw(rows: Sequence[MethodScores], reference: MethodScores, path: Path) -> None:
     """Plot the mean error relative to float with its interval. PCK curves would coincide."""
     from matplotlib.figure import Figure
 

@@ -27,7 +27,7 @@ from edgehrnet.models.inspection.counting import TOTAL, count
 from edgehrnet.models.layers.blocks import initialize_convolutions
 from edgehrnet.models.variants import VARIANTS
 from edgehrnet.spec import ModelSpec
-from quant.data.documents.corners import held_back_scene
+from quant.data.documents.corners import validation_scene
 from quant.files.onnx_file import write_onnx
 from quant.int8.calibration import network_inputs
 from quant.int8.pipeline import calibrate
@@ -51,7 +51,7 @@ def build(name: str, folder: Path) -> tuple[Path, Path, str]:
     spec = ModelSpec("speed", tuple(f"keypoint-{k}" for k in range(KEYPOINTS))).replace(**VARIANTS[name].spec)
     checkpoint = Checkpoint(name, KEYPOINTS, {}, network.state_dict(), spec.to_dict(), {})
     scheme = SCHEMES["openvino"]
-    images = network_inputs([held_back_scene(index).image for index in range(PICTURES)], spec)
+    images = network_inputs([validation_scene(index).image for index in range(PICTURES)], spec)
     ranges = calibrate(checkpoint, images, [scheme], method="minmax").table(scheme.target)
     plain = deployable(checkpoint)
     files = {"float": plain, "int8": freeze(plain, ranges)}

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 import runtimes
 from edgehrnet.certificate import read_certificate
 from edgehrnet.clock import Clock
-from edgehrnet.decoding import heights
+from edgehrnet.decoding import activations
 from edgehrnet.decoding.flipping import average, mirror
 from edgehrnet.errors import ClosedError, DeviceError, EdgeHRNetError, InputError, MissingSpecError, check_keywords
 from edgehrnet.opening import Arguments, ModelInfo, check_arguments, embedded_spec, load_checkpoint, read_spec
@@ -287,7 +287,7 @@ class Predictor:
 
     def _named(self, outputs: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
         outputs = renamed(outputs, self._heatmaps)
-        return outputs | {"heatmaps": heights(outputs["heatmaps"], self.spec)}
+        return outputs | {"heatmaps": activations(outputs["heatmaps"], self.spec)}
 
 
 def _reopen(path: Path, arguments: Arguments) -> Predictor:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgehrnet.decoding import CERTAIN
+from edgehrnet.decoding import CONFIDENCE_THRESHOLD
 from edgehrnet.decoding.peaks import find_peaks
 from edgehrnet.drawing.files import save_picture
 from edgehrnet.drawing.overlay import blend_heatmap, draw_keypoints
@@ -179,7 +179,7 @@ class Result:
         """
         if not self.spec.cyclic or len(self.spec.keypoints) != 4:
             raise UnsupportedError(f"rectify() needs the four corners of an outline, {self.spec.name!r} has none")
-        if self.keypoints.conf[0].min() < CERTAIN:
+        if self.keypoints.conf[0].min() < CONFIDENCE_THRESHOLD:
             raise UnsupportedError(f"rectify() needs all four corners, found {self!r}; check keypoints.conf first")
         height, width = self._sheet_size() if size is None else _checked_size(size)
         return flatten_quadrilateral(Image.fromarray(self.image), self.keypoints.xy[0], (width, height))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgehrnet.decoding import CERTAIN
+from edgehrnet.decoding import CONFIDENCE_THRESHOLD
 from edgehrnet.errors import SpecError
 from edgehrnet.result import Result
 from edgehrnet.spec import Golden, ModelSpec
@@ -46,7 +46,7 @@ def compare(golden: Golden, result: Result, device: str) -> SelfCheck:
         raise SpecError(f"the golden pair has heatmaps {heatmaps.shape}, the file gives {result.heatmaps[0].shape}")
     # Two corners may tie for the first place in an outline, so try every rotation. Skip absent keypoints, whose
     # positions depend on rounding.
-    sure = np.array(golden.conf) >= CERTAIN
+    sure = np.array(golden.conf) >= CONFIDENCE_THRESHOLD
     shifts = range(len(expected) if result.spec.cyclic else 1)
     moved = [(np.roll(result.keypoints.xy[0], s, axis=0) - expected) * result.transform.scale for s in shifts]
     errors = [float(np.linalg.norm(xy[sure], axis=1).max(initial=0.0)) for xy in moved]

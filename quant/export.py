@@ -15,7 +15,7 @@ from quant.commandline import compute_capability
 from quant.data.documents.corners import SPEC, DocumentCorners
 from quant.data.examples import DataSet
 from quant.data.opening import ACCEPTED, open_data
-from quant.files.build import Order, build_files, report
+from quant.files.build import BuildOptions, build_files, report
 from quant.files.model_file import PROOF_PICTURES, TARGETS
 from quant.files.parity import agreement
 from quant.reporting.parity_page import write_report
@@ -59,10 +59,10 @@ def _export(args: argparse.Namespace) -> None:
     checkpoint = load_checkpoint(args.checkpoint)
     model = str(checkpoint.spec["name"])
     data = _validation_data(args.data, args.checkpoint, model)
-    order = Order(
+    options = BuildOptions(
         folder=args.out,
         name=args.name or model,
-        pictures=[example.image for example in data.held_back(PROOF_PICTURES)],
+        pictures=[example.image for example in data.validation(PROOF_PICTURES)],
         targets=args.targets,
         precisions=args.precision,
         input_size=args.size,
@@ -70,12 +70,12 @@ def _export(args: argparse.Namespace) -> None:
         picture=None if args.picture is None else read_image(args.picture),
     )
     files = []
-    for file in build_files(checkpoint, order):
+    for file in build_files(checkpoint, options):
         print(report(file))
         files.append(file)
     if args.parity_pictures:
-        parity = agreement(checkpoint, files, list(data.held_back(args.parity_pictures)), args.size)
-        print(write_report(parity, args.out / f"{order.name}.parity.md", order.name))
+        parity = agreement(checkpoint, files, list(data.validation(args.parity_pictures)), args.size)
+        print(write_report(parity, args.out / f"{options.name}.parity.md", options.name))
 
 
 def _validation_data(data: str | None, checkpoint: Path, model: str) -> DataSet:

@@ -38,7 +38,7 @@ def _measure(args: argparse.Namespace) -> None:
     table = calibrate(checkpoint, images, schemes, method=args.method, progress=True).table(target)
     network = build_model(checkpoint)
     probe = Probe(network, pictures[: args.pictures], spec)
-    ranked, everything = rank(probe, table, progress=True), probe.harm(table)
+    ranked, everything = rank(probe, table, progress=True), probe.degradation(table)
     write(ranked, everything, args.out)
     print("\n".join(as_text(ranked, everything).splitlines()[:22]))
     print(f"\nall {len(ranked)} quantizers: {args.out / 'sensitivity.txt'}, {args.out / 'sensitivity.png'}")

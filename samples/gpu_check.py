@@ -20,17 +20,17 @@ from edgehrnet.models.checkpoints import load_checkpoint
 from edgehrnet.models.deploy.export_module import Deployed
 from edgehrnet.models.deploy.loading import deployable
 from quant.data.documents.corners import DocumentCorners
-from quant.files.build import Order, build_files, report
+from quant.files.build import BuildOptions, build_files, report
 from quant.files.parity import agreement
 from quant.reporting.parity_page import write_report
 
 checkpoint, out = load_checkpoint(sys.argv[1]), Path(sys.argv[2])
 pictures = int(sys.argv[3]) if len(sys.argv) > 3 else 64
-examples = list(DocumentCorners().held_back(pictures))
+examples = list(DocumentCorners().validation(pictures))
 proof = [example.image for example in examples[:8]]
-order = Order(out, "model", proof, ("onnx", "tensorrt"), tuple(sys.argv[4:]) or ("fp32", "fp16", "int8"))
+options = BuildOptions(out, "model", proof, ("onnx", "tensorrt"), tuple(sys.argv[4:]) or ("fp32", "fp16", "int8"))
 files = []
-for file in build_files(checkpoint, order):
+for file in build_files(checkpoint, options):
     print(report(file))
     files.append(file)
 print(write_report(agreement(checkpoint, files, examples), out / "model.parity.md", "model"))

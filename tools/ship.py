@@ -109,7 +109,7 @@ def _with_confidence(checkpoint: Checkpoint, file: Path) -> Checkpoint:
 
 
 def _export(checkpoint: Checkpoint, file: Path, precision: str) -> None:
-    pictures = [example.image for example in DocumentCorners().held_back(PROOF_PICTURES)]
+    pictures = [example.image for example in DocumentCorners().validation(PROOF_PICTURES)]
     golden = read_image(sample_picture())
     certificate = export_file(checkpoint, file, pictures=pictures, picture=golden, precision=precision)
     print(summary(file, certificate))

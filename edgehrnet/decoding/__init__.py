@@ -35,7 +35,7 @@ from edgehrnet.spec import ModelSpec
 Array = NDArray[np.float32]
 
 OFFSET_METHODS = ("offset", "udp-offset")  # need an output that only some networks have
-CERTAIN = 0.25  # confidence from which a keypoint counts as found
+CONFIDENCE_THRESHOLD = 0.25  # confidence from which a keypoint counts as found
 
 
 def sigmoid(logits: Array) -> Array:
@@ -47,10 +47,10 @@ def sigmoid(logits: Array) -> Array:
     return np.asarray(0.5 * np.tanh(0.5 * logits) + 0.5, np.float32)
 
 
-def heights(heatmaps: Array, spec: ModelSpec) -> Array:
+def activations(heatmaps: Array, spec: ModelSpec) -> Array:
     """Convert a network's heatmaps, of any shape, to activations: 1 at a keypoint, about 0 far from it.
 
-    >>> heights(np.array([0.0], np.float32), ModelSpec("test", ("nose",))).tolist()
+    >>> activations(np.array([0.0], np.float32), ModelSpec("test", ("nose",))).tolist()
     [0.5]
     """
     return sigmoid(heatmaps) if spec.heatmap_values == "logits" else heatmaps
@@ -160,8 +160,8 @@ def locate(
     """Decode the maps of one picture into picture coordinates.
 
     With a signed distance field the corners of an outline are chosen together (see `outline`). A cyclic outline starts
-    at its smallest x / width + y / height once all of its peaks reach CERTAIN. If one does not, the order of the
-    channels is kept, because only the cyclic order is known.
+    at its smallest x / width + y / height once all of its peaks reach CONFIDENCE_THRESHOLD. If one does not, the order
+    of the channels is kept, because only the cyclic order is known.
 
     Args:
         heatmaps: Activations ``(K, h, w)``.
@@ -191,6 +191,6 @@ def locate(
     peaks = found[0] if scores is None else scores
     xy, conf = box.inverse(spec.grid.to_pixels(cells[0])), probability(peaks, spec.confidence)
     order = np.arange(len(xy))
-    if spec.cyclic and peaks.min() >= CERTAIN:
+    if spec.cyclic and peaks.min() >= CONFIDENCE_THRESHOLD:
         order = cyclic_order(xy, (box.width, box.height))
     return xy[order], conf[order], order

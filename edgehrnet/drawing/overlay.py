@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from edgehrnet.decoding import CERTAIN
+from edgehrnet.decoding import CONFIDENCE_THRESHOLD
 from edgehrnet.drawing.coordinates import drawable
 from edgehrnet.drawing.labels import RADIUS, Label, draw_labels
 from edgehrnet.picture.cells import CellGrid
@@ -46,7 +46,7 @@ def draw_keypoints(
     names: Sequence[str],
     skeleton: Sequence[tuple[int, int]],
     *,
-    threshold: float = CERTAIN,
+    threshold: float = CONFIDENCE_THRESHOLD,
 ) -> Image.Image:
     """Draw the skeleton and a disc for each keypoint, with names and confidences while there are few.
 

@@ -66,7 +66,7 @@ class DataSet(Protocol):
         """Yield at most ``count`` pictures ``(H, W, 3)`` of the training part, not augmented, chosen by the seed."""
         ...
 
-    def held_back(self, count: int | None = None) -> Iterator[Example]:
+    def validation(self, count: int | None = None) -> Iterator[Example]:
         """Yield the first ``count`` examples of the validation part. None yields all, or a usual number."""
         ...
 

@@ -142,7 +142,7 @@ class Labeled:
         for index in random_subset(len(self._training), count, seed):
             yield self._training[index].picture()
 
-    def held_back(self, count: int | None = None) -> Iterator[Example]:
+    def validation(self, count: int | None = None) -> Iterator[Example]:
         """See DataSet."""
         for label in self._validation[:count]:
             yield label.example()

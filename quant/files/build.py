@@ -42,8 +42,8 @@ def save_and_build(
             quantization=checkpoint.quantization,
         )
         print(f"{out / name}.pt: ranges for {', '.join(checkpoint.quantization)}")
-    order = Order(out, name, pictures[:PROOF_PICTURES], targets, ("int8",))
-    for file in build_files(checkpoint, order):
+    options = BuildOptions(out, name, pictures[:PROOF_PICTURES], targets, ("int8",))
+    for file in build_files(checkpoint, options):
         print(report(file))
 
 
@@ -52,7 +52,7 @@ TURING = (7, 5)
 
 
 @dataclass(frozen=True)
-class Order:
+class BuildOptions:
     """Files to build, called ``<name>-<precision>`` with the suffix of each target."""
 
     folder: Path
@@ -80,24 +80,24 @@ class Order:
     """Picture of the golden pair, None for the first of ``pictures``."""
 
 
-def build_files(checkpoint: Checkpoint, order: Order) -> Iterator[File]:
+def build_files(checkpoint: Checkpoint, options: BuildOptions) -> Iterator[File]:
     """Yield each file once it is built. A plan that cannot be built here has no certificate, but what is missing."""
-    order.folder.mkdir(parents=True, exist_ok=True)
-    for target in order.targets:
-        for precision in order.precisions:
-            path = order.folder / f"{order.name}-{precision}{SUFFIX[target]}"
+    options.folder.mkdir(parents=True, exist_ok=True)
+    for target in options.targets:
+        for precision in options.precisions:
+            path = options.folder / f"{options.name}-{precision}{SUFFIX[target]}"
             certificate = export_file(
-                checkpoint, path, target=target, precision=precision, input_size=order.input_size,
-                pictures=order.pictures, picture=order.picture,
+                checkpoint, path, target=target, precision=precision, input_size=options.input_size,
+                pictures=options.pictures, picture=options.picture,
             )  # fmt: skip
             yield File(path, target, precision, certificate)
             if target == "tensorrt":
-                yield from _plans(path, precision, order)
+                yield from _plans(path, precision, options)
 
 
-def _plans(source: Path, precision: str, order: Order) -> Iterator[File]:
+def _plans(source: Path, precision: str, options: BuildOptions) -> Iterator[File]:
     stem = source.name.removesuffix(SUFFIX["tensorrt"])
-    for capability in order.compute_capability or (None,):
+    for capability in options.compute_capability or (None,):
         place = f".sm{capability[0]}{capability[1]}" if capability else ""
         path = source.with_name(f"{stem}{place}.engine")
         if capability == TURING and precision == "int8":

@@ -98,8 +98,8 @@ def _build(
         network,
         quantized,
         integer_convolutions(onnx_path),
-        strict=table is not None and table.adds == "identity" and dtype == torch.float32,
-        obliged=target == "openvino",
+        limits_distance=table is not None and table.adds == "identity" and dtype == torch.float32,
+        requires_int8=target == "openvino",
     )
     return layers, reference
 

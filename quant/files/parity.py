@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from edgehrnet.certificate import Certificate
-from edgehrnet.decoding import CERTAIN
+from edgehrnet.decoding import CONFIDENCE_THRESHOLD
 from edgehrnet.errors import AbsentDeviceError, DeviceError, InputError, MissingExtraError, ModelFileError
 from edgehrnet.models.checkpoints import Checkpoint
 from edgehrnet.models.deploy.frozen import freeze
@@ -120,7 +120,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Row:
+class ParityRow:
     """Measurements of one file on one engine."""
 
     engine: str
@@ -155,7 +155,7 @@ class Row:
 class Parity:
     """Comparison of all files on every engine."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[ParityRow, ...]
     """One row per file and engine."""
 
     pictures: int
@@ -191,12 +191,12 @@ def agreement(
         return answer(lambda image, box=None: predict_torch(net, image, spec, CPU, box), examples, spec)
 
     floating = ask(network)
-    rows: list[Row] = []
+    rows: list[ParityRow] = []
     fakes: dict[str, Answers] = {}
     for target in sorted({_scheme(file) for file in files if file.precision == "int8"}):
         frozen = freeze(network, checkpoint.table(target), computes_in(target, "int8"))
         fakes[target] = ask(frozen)
-        row = Row(f"torch in float64, ranges for {target}", "int8", "", 0.0)
+        row = ParityRow(f"torch in float64, ranges for {target}", "int8", "", 0.0)
         rows.append(_compared(row, ask(copy.deepcopy(frozen).double()), floating, fakes[target], spec.cyclic))
     found = [
         _row(file, place, _run(file, place, examples), floating, fakes.get(_scheme(file)), cyclic=spec.cyclic)
@@ -226,18 +226,18 @@ def _run(file: File, place: Place, examples: Sequence[Example]) -> Answers | str
 
 def _row(
     file: File, place: Place, found: Answers | str, floating: Answers, fake: Answers | None, *, cyclic: bool
-) -> Row:
+) -> ParityRow:
     certificate = file.certificate
     if certificate is None:
-        return Row(place.engine, file.precision, file.path.name, 0.0, not_run=str(found))
+        return ParityRow(place.engine, file.precision, file.path.name, 0.0, not_run=str(found))
     share = certificate.macs_int8 / certificate.macs if certificate.macs and place.certified else None
-    row = Row(place.engine, file.precision, file.path.name, round(certificate.bytes / 1e6, 2), share)
+    row = ParityRow(place.engine, file.precision, file.path.name, round(certificate.bytes / 1e6, 2), share)
     if isinstance(found, str):
         return replace(row, not_run=found)
     return _compared(row, found, floating, fake if file.precision == "int8" else None, cyclic)
 
 
-def _compared(row: Row, found: Answers, floating: Answers, fake: Answers | None, cyclic: bool) -> Row:
+def _compared(row: ParityRow, found: Answers, floating: Answers, fake: Answers | None, cyclic: bool) -> ParityRow:
     row = replace(row, floating=difference(found, floating, cyclic=cyclic))
     if fake is None:
         return row
@@ -266,7 +266,7 @@ def answer(observe: Callable[..., Observation], examples: Sequence[Example], spe
 def difference(found: Answers, reference: Answers, *, cyclic: bool) -> Difference:
     """Compare predictions for the same pictures. Cyclic keypoints are first shifted to agree best."""
     found = _aligned(found, reference) if cyclic else found
-    sure = reference.heatmaps.max(axis=(2, 3)) >= CERTAIN
+    sure = reference.heatmaps.max(axis=(2, 3)) >= CONFIDENCE_THRESHOLD
     apart = np.linalg.norm(found.xy - reference.xy, axis=2)[sure]
     both = found.pck1 is not None and reference.pck1 is not None
     return Difference(

@@ -22,7 +22,7 @@ from torch import nn
 
 import runtimes
 from edgehrnet.certificate import Certificate, digest, parts
-from edgehrnet.decoding import CERTAIN, heights
+from edgehrnet.decoding import CONFIDENCE_THRESHOLD, activations
 from edgehrnet.errors import EdgeHRNetError
 from edgehrnet.spec import ModelSpec
 from quant.scoring.torch_model import decode_outputs, prepare_input, run_network
@@ -54,14 +54,14 @@ class Reference:
     integer_convolutions: int
     """Number of convolutions that have to run in INT8."""
 
-    strict: bool = True
+    limits_distance: bool = True
     """Whether to limit the distance to the fake-quantized network.
 
     False if both summands of an Add are quantized, because engines fuse them with one rounding less. False in float16,
     whose rounding flips the next rounding to INT8 for one value in twenty.
     """
 
-    obliged: bool = True
+    requires_int8: bool = True
     """Whether the engine has to run all these convolutions in INT8. ONNX Runtime does not."""
 
 
@@ -106,7 +106,7 @@ def certify(
     )
     limit = _limit(certificate, reference, spec, pictures)
     in_float = [layer.name for layer in convolutions if layer not in integer]
-    problems = list(_problems(certificate, in_float, limit, obliged=reference.obliged))
+    problems = list(_problems(certificate, in_float, limit, requires_int8=reference.requires_int8))
     if problems:
         raise CertificateError(f"{file.name} is not what was asked for: {'; '.join(problems)}")
     return certificate
@@ -140,7 +140,7 @@ def _limit(
     Rounding flips spread. In some networks, float32 and float64 of the same fake-quantized network differ by more than
     half the quantization error. No engine can be closer than that, so the limit is then `ROUNDING` times as far.
     """
-    if not reference.strict:
+    if not reference.limits_distance:
         return math.inf
     if certificate.distance is None or certificate.distance < DISTANCE:
         return DISTANCE
@@ -156,7 +156,7 @@ def rounding_distance(reference: Reference, spec: ModelSpec, pictures: Sequence[
     for picture in pictures:
         pixels, _ = prepare_input(picture, spec)
         true, fake, double = (
-            heights(run_network(network, pixels, spec)["heatmaps"][0], spec)
+            activations(run_network(network, pixels, spec)["heatmaps"][0], spec)
             for network in (reference.network, reference.quantized, exact)
         )
         between += _power(double - fake)
@@ -164,9 +164,9 @@ def rounding_distance(reference: Reference, spec: ModelSpec, pictures: Sequence[
     return _ratio(between, error)
 
 
-def _problems(certificate: Certificate, in_float: list[str], limit: float, *, obliged: bool) -> list[str]:
+def _problems(certificate: Certificate, in_float: list[str], limit: float, *, requires_int8: bool) -> list[str]:
     found = []
-    if obliged and certificate.convolutions_int8 != certificate.convolutions_expected:
+    if requires_int8 and certificate.convolutions_int8 != certificate.convolutions_expected:
         shown = ", ".join(in_float[:3]) + (f" and {len(in_float) - 3} more" if len(in_float) > 3 else "")
         found.append(
             f"{certificate.convolutions_int8} of {certificate.convolutions} convolutions run in INT8, "
@@ -216,12 +216,12 @@ def _compare_picture(
     assert reference.network is not None
     pixels, transform = prepare_input(picture, spec)
     engine, exact = runtime.run(pixels.numpy()), run_network(reference.network, pixels, spec)
-    heat, true = heights(engine["heatmaps"][0], spec), heights(exact["heatmaps"][0], spec)
+    heat, true = activations(engine["heatmaps"][0], spec), activations(exact["heatmaps"][0], spec)
     power["signal"] += _power(true)
     power["engine"] += _power(heat - true)
     if reference.quantized is not None:
         logits = run_network(reference.quantized, pixels, spec)["heatmaps"]
-        fake = heights(logits[0], spec)
+        fake = activations(logits[0], spec)
         power["fakequant"] += _power(fake - true)
         power["between"] += _power(heat - fake)
         power["engine logits"] += _power(engine["heatmaps"] - exact["heatmaps"])
@@ -230,7 +230,7 @@ def _compare_picture(
     goal, conf, order = decode_outputs(exact, spec, transform)
     # Compared channel by channel, because the corner that comes first may be a tie.
     moved = (xy[found_order.argsort()] - goal[order.argsort()]) * transform.scale
-    distances: list[float] = np.linalg.norm(moved, axis=1)[conf[order.argsort()] >= CERTAIN].tolist()
+    distances: list[float] = np.linalg.norm(moved, axis=1)[conf[order.argsort()] >= CONFIDENCE_THRESHOLD].tolist()
     return distances
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
-from edgehrnet.decoding import CERTAIN, heights
+from edgehrnet.decoding import CONFIDENCE_THRESHOLD, activations
 from edgehrnet.errors import InputError
 from edgehrnet.models import KeypointNetwork
 from edgehrnet.models.checkpoints import Checkpoint, build_model
@@ -30,7 +30,7 @@ WITHIN = 1.0  # px: a keypoint that moved at most this far counts as unchanged
 
 
 @dataclass(frozen=True)
-class Harm:
+class Degradation:
     """Degradation by quantization, measured on the keypoints that the float network is confident of."""
 
     drift_px: float
@@ -56,7 +56,7 @@ class Ranked:
     kind: str
     """``activation`` or ``weights``."""
 
-    harm: Harm
+    degradation: Degradation
     """Degradation against the float network."""
 
 
@@ -67,12 +67,12 @@ class Probe:
         self.network, self.spec = fold_batchnorm(network), spec
         self._inputs = [prepare_input(picture, spec) for picture in pictures]
         self._float = [self.answer(self.network, index) for index in range(len(pictures))]
-        if not any((conf >= CERTAIN).any() for _, _, conf in self._float):
+        if not any((conf >= CONFIDENCE_THRESHOLD).any() for _, _, conf in self._float):
             raise InputError(
                 "the float network is not confident of any keypoint in these pictures; pass others, or train it longer"
             )
 
-    def harm(self, table: RangeTable) -> Harm:
+    def degradation(self, table: RangeTable) -> Degradation:
         """Measure the degradation of the network when quantized with the ranges of ``table``."""
         quantized = freeze(self.network, table)
         moved: list[float] = []
@@ -80,13 +80,13 @@ class Probe:
         for index, (heat, xy, conf) in enumerate(self._float):
             found, at, _ = self.answer(quantized, index)
             drift = np.linalg.norm((at - xy) * self._inputs[index][1].scale, axis=1)
-            moved += drift[conf >= CERTAIN].tolist()
+            moved += drift[conf >= CONFIDENCE_THRESHOLD].tolist()
             signal += float((heat.astype(np.float64) ** 2).sum())
             noise += float(((found - heat).astype(np.float64) ** 2).sum())
         distance = np.array(moved)
         sqnr = 10 * math.log10(signal / noise) if noise else math.inf
         within = 100 * float((distance <= WITHIN).mean())
-        return Harm(float(distance.mean()), float(np.percentile(distance, 95)), within, sqnr)
+        return Degradation(float(distance.mean()), float(np.percentile(distance, 95)), within, sqnr)
 
     def answer(self, network: nn.Module, index: int) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[Any]]:
         """Run a network on the picture at ``index``.
@@ -99,7 +99,7 @@ class Probe:
         outputs = run_network(network, pixels, self.spec)
         xy, conf, order = decode_outputs(outputs, self.spec, transform)
         by_channel = order.argsort()
-        return heights(outputs["heatmaps"][0], self.spec), xy[by_channel], conf[by_channel]
+        return activations(outputs["heatmaps"][0], self.spec), xy[by_channel], conf[by_channel]
 
 
 def rank(probe: Probe, table: RangeTable, *, weights: bool = True, progress: bool = False) -> list[Ranked]:
@@ -124,8 +124,8 @@ def rank(probe: Probe, table: RangeTable, *, weights: bool = True, progress: boo
         ),
     ]
     bar = tqdm(alone, disable=not progress, desc="ranking", unit="quantizer")
-    ranked = [Ranked(name, kind, probe.harm(single)) for name, kind, single in bar]
-    return sorted(ranked, key=lambda entry: (-entry.harm.drift_px, entry.harm.sqnr_db))
+    ranked = [Ranked(name, kind, probe.degradation(single)) for name, kind, single in bar]
+    return sorted(ranked, key=lambda entry: (-entry.degradation.drift_px, entry.degradation.sqnr_db))
 
 
 def without(table: RangeTable, sites: Collection[str], readers: dict[str, tuple[str, ...]]) -> RangeTable:
@@ -164,13 +164,13 @@ def solve(
     """
     sites = [entry.quantizer for entry in ranked if entry.kind == "activation"]
     chosen: list[str] = []
-    while probe.harm(without(table, chosen, readers)).drift_px > budget:
+    while probe.degradation(without(table, chosen, readers)).drift_px > budget:
         if len(chosen) == len(sites):
             raise InputError(f"no choice of sites keeps the drift within {budget} px; allow more")
         chosen.append(sites[len(chosen)])
     for site in chosen[:-1]:
         fewer = [other for other in chosen if other != site]
-        if probe.harm(without(table, fewer, readers)).drift_px <= budget:
+        if probe.degradation(without(table, fewer, readers)).drift_px <= budget:
             chosen = fewer
     return chosen
 
@@ -194,7 +194,7 @@ def choose_float(
     """
     network, table = build_model(checkpoint), checkpoint.table(target)
     probe = Probe(network, pictures[:PICTURES], ModelSpec.from_dict(checkpoint.spec))
-    if probe.harm(table).drift_px <= budget:
+    if probe.degradation(table).drift_px <= budget:
         return []
     readers = place(network, SCHEMES[target].replace(adds=table.adds)).sites
     return solve(probe, table, rank(probe, table, weights=False, progress=progress), readers, budget)

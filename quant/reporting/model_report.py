@@ -66,7 +66,7 @@ def _chosen(data: DataSet, indices: set[int]) -> Iterator[tuple[int, Example]]:
     """Yield the pictures at some indices of the validation set."""
     if not indices:
         return
-    for index, example in enumerate(data.held_back(max(indices) + 1)):
+    for index, example in enumerate(data.validation(max(indices) + 1)):
         if index in indices:
             yield index, example
 

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from edgehrnet.selfcheck import GOLDEN_CORRELATION, GOLDEN_PX
-from quant.files.parity import Difference, Parity, Row
+from quant.files.parity import Difference, Parity, ParityRow
 
 HEAD = ("engine", "precision", "max px", "p99 px", "PCK", "correlation")
 RULE = (
@@ -85,7 +85,7 @@ def _section(heading: str, text: str, head: Sequence[str], rows: Sequence[Sequen
     return ["", f"## {heading}", "", text, "", *_table(head, rows)]
 
 
-def verdict(rows: Sequence[Row]) -> str:
+def verdict(rows: Sequence[ParityRow]) -> str:
     """Say in one line whether the files that ran agree, and which do not. A file counts once for each engine."""
     ran = [row for row in rows if row.file and not row.not_run]
     apart = [f"`{row.file}` ({row.engine})" for row in ran if not agrees(row)]
@@ -98,7 +98,7 @@ def verdict(rows: Sequence[Row]) -> str:
     return f"**All {len(ran)} files that ran here agree.**{more}"
 
 
-def agrees(row: Row) -> bool:
+def agrees(row: ParityRow) -> bool:
     """Return whether a file is within the limits of the self-check from the network that it was built from."""
     found = row.floating if row.fakequant is None else row.fakequant
     if found is None:
@@ -116,7 +116,7 @@ def reason(text: str) -> str:
     return textwrap.shorten(short, REASON_WIDTH, placeholder=" ...")
 
 
-def _about(row: Row) -> list[str]:
+def _about(row: ParityRow) -> list[str]:
     share = "unknown" if row.int8_macs is None else f"{row.int8_macs:.1%}"
     return [row.engine, row.precision, row.file, f"{row.megabytes:.1f}", share]
 

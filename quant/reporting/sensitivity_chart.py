@@ -8,10 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from edgehrnet.cli.tables import table as text_table
-from quant.int8.ranking import WITHIN, Harm, Ranked
+from quant.int8.ranking import WITHIN, Degradation, Ranked
 
 
-def write(ranked: Sequence[Ranked], everything: Harm, out: Path, most: int = 30) -> None:
+def write(ranked: Sequence[Ranked], everything: Degradation, out: Path, most: int = 30) -> None:
     """Write ``sensitivity.json``, ``.txt`` (all of it, as a table) and ``.png`` (the worst)."""
     out.mkdir(parents=True, exist_ok=True)
     content = {"all": asdict(everything), "ranked": [asdict(entry) for entry in ranked]}
@@ -21,20 +21,27 @@ def write(ranked: Sequence[Ranked], everything: Harm, out: Path, most: int = 30)
     _draw(ranked[:most], everything, out / "sensitivity.png")
 
 
-def as_text(ranked: Sequence[Ranked], everything: Harm) -> str:
+def as_text(ranked: Sequence[Ranked], everything: Degradation) -> str:
     """Lay the ranking out as a table, all quantizers together in its first row."""
     head = ("quantizer", "kind", "drift px", "p95 px", f"PCK@{WITHIN:g}px", "SQNR dB")
-    rows = [("all of them", "", everything), *((entry.quantizer, entry.kind, entry.harm) for entry in ranked)]
+    rows = [("all of them", "", everything), *((entry.quantizer, entry.kind, entry.degradation) for entry in ranked)]
     return text_table(
         head,
         [
-            (name, kind, f"{harm.drift_px:.4f}", f"{harm.p95_px:.4f}", f"{harm.pck:.2f}", f"{harm.sqnr_db:.1f}")
-            for name, kind, harm in rows
+            (
+                name,
+                kind,
+                f"{degradation.drift_px:.4f}",
+                f"{degradation.p95_px:.4f}",
+                f"{degradation.pck:.2f}",
+                f"{degradation.sqnr_db:.1f}",
+            )
+            for name, kind, degradation in rows
         ],
     )
 
 
-def _draw(ranked: Sequence[Ranked], everything: Harm, path: Path) -> None:
+def _draw(ranked: Sequence[Ranked], everything: Degradation, path: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 0.6 + 0.24 * len(ranked)), layout="constrained")
@@ -44,7 +51,7 @@ def _draw(ranked: Sequence[Ranked], everything: Harm, path: Path) -> None:
         places = [place for place, entry in enumerate(ranked) if entry.kind == kind]
         if not places:
             continue
-        axes.barh(places, [ranked[place].harm.drift_px for place in places], color=color, label=kind)
+        axes.barh(places, [ranked[place].degradation.drift_px for place in places], color=color, label=kind)
     axes.set_yticks(range(len(ranked)), [entry.quantizer for entry in ranked], fontsize=8)
     axes.invert_yaxis()
     axes.set_xlabel(f"keypoint drift of this quantizer alone, px of the input (all: {everything.drift_px:.3f})")

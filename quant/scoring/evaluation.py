@@ -217,7 +217,7 @@ def evaluate(
     Raises:
         InputError: There is no picture, or a prediction does not fit the data.
     """
-    examples = tqdm(data.held_back(count), total=count, disable=not progress, desc="scoring", unit="picture")
+    examples = tqdm(data.validation(count), total=count, disable=not progress, desc="scoring", unit="picture")
     rows = [_compare(predict, example, data.spec.cyclic) for example in examples]
     if not rows:
         raise InputError(f"the validation set of {data.spec.name} has no picture to score (count={count})")

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edgehrnet.decoding import heights, locate
+from edgehrnet.decoding import activations, locate
 from edgehrnet.models.deploy.export_module import network_input
 from edgehrnet.preparation import Transform, prepare
 from edgehrnet.spec import ModelSpec
@@ -69,7 +69,7 @@ def decode_outputs(outputs: Maps, spec: ModelSpec, transform: Transform) -> Deco
     ``outputs`` are those of `run_network`, or of an engine that runs the same network.
     """
     first = {name: values[0] for name, values in outputs.items() if name in ("heatmaps", "offsets", "sdf")}
-    heatmaps = heights(first["heatmaps"], spec)
+    heatmaps = activations(first["heatmaps"], spec)
     return locate(heatmaps, first.get("offsets"), spec, transform, sdf=first.get("sdf"))
 
 
@@ -84,7 +84,7 @@ def predict_torch(
     pixels, transform = prepare_input(image, spec, box)
     outputs = run_network(network, pixels.to(device), spec)
     xy, conf, order = decode_outputs(outputs, spec, transform)
-    return xy, conf, heights(outputs["heatmaps"][0], spec)[order]
+    return xy, conf, activations(outputs["heatmaps"][0], spec)[order]
 
 
 def validate(network: nn.Module, data: DataSet, count: int, spec: ModelSpec, device: torch.device) -> Score:

@@ -88,7 +88,7 @@ def test_the_command_prints_both_tables(monkeypatch, capsys):
         Example(sheet(QUAD), QUAD, np.ones(4, bool), area=1e4),
         Example(sheet(QUAD, light=70), QUAD, np.ones(4, bool)),
     ]
-    monkeypatch.setattr(DocumentCorners, "held_back", lambda self, count: iter(scenes[:count]))
+    monkeypatch.setattr(DocumentCorners, "validation", lambda self, count: iter(scenes[:count]))
     assert classical.main(["--count", "2"]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert rows[0][:3] == ["model", "mean", "px"]

@@ -136,7 +136,7 @@ class TestPlot:
         for x, y in np.rint(null_model.corners).astype(int):
             assert (drawn[y - 1 : y + 2, x - 1 : x + 2] != before[y - 1 : y + 2, x - 1 : x + 2]).any(axis=2).all()
 
-    def test_disc_is_centerd_on_the_keypoint(self):
+    def test_disc_is_centered_on_the_keypoint(self):
         # The name and number are drawn below, from six pixels off.
         picture = Image.new("RGB", (320, 200))
         drawn = np.array(draw_keypoints(picture, np.array([[[100.0, 80.0]]]), np.ones((1, 1)), [""], []), float)

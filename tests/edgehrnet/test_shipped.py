@@ -12,7 +12,7 @@ from edgehrnet.drawing.rectification import flatten_quadrilateral, sheet_size
 from edgehrnet.errors import InputError, ModelFileError, UnknownSuffixError
 from edgehrnet.models.checkpoints import load_checkpoint
 from edgehrnet.picture.sources import read_image
-from quant.data.documents.corners import SAMPLES, held_back_scene, sample_scene
+from quant.data.documents.corners import SAMPLES, sample_scene, validation_scene
 from quant.files.model_file import export_file
 from quant.scoring.metrics import keypoint_errors
 
@@ -79,8 +79,8 @@ def test_confidences_were_measured_for_every_shipped_file():
 
 
 def test_a_table_top_without_a_document_scores_low():
-    # Empty pictures of the held-back set; not each of them, lest the test ask for more than the card promises.
-    empty = [scene for scene in map(held_back_scene, range(60)) if "empty" in scene.conditions]
+    # Empty pictures of the validation set; not each of them, lest the test ask for more than the card promises.
+    empty = [scene for scene in map(validation_scene, range(60)) if "empty" in scene.conditions]
     with Predictor(shipped_model("document-corners")) as predictor:
         scores = [float(predictor.predict(scene.image).score[0]) for scene in empty]
     assert len(scores) >= 4

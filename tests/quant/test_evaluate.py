@@ -116,7 +116,7 @@ def test_a_checkpoint_runs_as_the_float_network(checkpoint, labeled, null_model,
     data = open_data(str(labeled))
     expected = [
         np.linalg.norm(predict_torch(network, example.image, spec, CPU)[0] - example.points, axis=1).mean()
-        for example in data.held_back()
+        for example in data.validation()
     ]
     assert found["picture_mean_px"] == pytest.approx(expected, abs=1e-3)
     assert min(expected) > 5
@@ -130,7 +130,7 @@ def test_files_and_checkpoints_run_at_the_given_size(checkpoint, openvino_model,
     path, network, spec = checkpoint
     out = tmp_path / "scores.json"
     assert run(path, openvino_model.path, "--data", labeled, "--size", "96x128", "--json", out) == 0
-    picture = next(open_data(str(labeled)).held_back(1)).image
+    picture = next(open_data(str(labeled)).validation(1)).image
     found = json.loads(out.read_text())["models"]
     for model, net, own in zip(found, (network, openvino_model.network), (spec, openvino_model.spec), strict=True):
         _, conf, _ = predict_torch(net, picture, own.replace(input_size=(96, 128)), CPU)

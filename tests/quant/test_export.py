@@ -18,7 +18,7 @@ from edgehrnet.picture.letterbox import letterbox
 from edgehrnet.picture.sources import read_image
 from edgehrnet.spec import GOLDEN_PICTURE_BYTES
 from quant import export
-from quant.data.documents.corners import SPEC, held_back_scene
+from quant.data.documents.corners import SPEC, validation_scene
 from quant.files import model_file
 from quant.files.onnx_file import integer_convolutions, write_onnx
 from quant.int8.pipeline import calibrate
@@ -50,7 +50,7 @@ BOUNDS = {"fp32": (1e-3, 0.02), "fp16": (2e-2, 0.2)}
 @pytest.mark.parametrize("picture", ["sample", 1, 2, 3])
 def test_predictor_equals_the_torch_network(exported, checkpoint, picture):
     precision, predictor = exported
-    image = read_image(sample_picture()) if picture == "sample" else held_back_scene(picture).image
+    image = read_image(sample_picture()) if picture == "sample" else validation_scene(picture).image
     xy, conf, heatmaps = predict_torch(build_model(checkpoint), image, predictor.spec, CPU)
     result = predictor.predict(image)
     heatmap_bound, pixel_bound = BOUNDS[precision]
@@ -102,7 +102,7 @@ def test_extra_heads_come_out_under_their_names(tmp_path):
         export.main([str(tmp_path / "extra.pt"), "--out", str(tmp_path), "--name", "extra", "--parity-pictures", "0"])
         == 0
     )
-    result = Predictor(tmp_path / "extra-fp32.xml").predict(held_back_scene(0).image)
+    result = Predictor(tmp_path / "extra-fp32.xml").predict(validation_scene(0).image)
     shapes = {name: value.shape for name, value in result.outputs.items()}
     assert shapes == {
         "boundary": (1, 1, 16, 24),
@@ -160,10 +160,10 @@ class TestPictures:
     """The files of a model are checked on pictures of its kind."""
 
     @pytest.fixture
-    def orders(self, monkeypatch):
+    def builds(self, monkeypatch):
         """Orders of the command. No file is built."""
         found = []
-        monkeypatch.setattr(export, "build_files", lambda _, order: found.append(order) or [])
+        monkeypatch.setattr(export, "build_files", lambda _, options: found.append(options) or [])
         return found
 
     def test_another_model_needs_data(self, checkpoint_model, tmp_path, capsys):
@@ -175,14 +175,14 @@ class TestPictures:
         assert "--data" in printed
         assert not (tmp_path / "out").exists()
 
-    def test_the_document_model_is_checked_on_synthetic_documents(self, orders, tmp_path):
+    def test_the_document_model_is_checked_on_synthetic_documents(self, builds, tmp_path):
         assert export.main([str(CHECKPOINT), "--out", str(tmp_path), "--parity-pictures", "0"]) == 0
-        (order,) = orders
-        assert len(order.pictures) == model_file.PROOF_PICTURES
-        assert np.array_equal(order.pictures[0], held_back_scene(0).image)
-        assert order.name == "document-corners"
+        (options,) = builds
+        assert len(options.pictures) == model_file.PROOF_PICTURES
+        assert np.array_equal(options.pictures[0], validation_scene(0).image)
+        assert options.name == "document-corners"
 
-    def test_pictures_come_from_the_data(self, checkpoint_model, orders, noise_pictures, tmp_path):
+    def test_pictures_come_from_the_data(self, checkpoint_model, builds, noise_pictures, tmp_path):
         for index, image in enumerate(noise_pictures):
             Image.fromarray(image).save(tmp_path / f"{index}.png")
         points = [",".join(map(str, (f"{index}.png", *range(8)))) for index in range(2)]
@@ -190,10 +190,10 @@ class TestPictures:
         (tmp_path / "CollectedData.csv").write_text("\n".join([*head, *points]))
         arguments = [str(checkpoint_model.path), "--out", str(tmp_path), "--data", str(tmp_path)]
         assert export.main([*arguments, "--parity-pictures", "0"]) == 0
-        (order,) = orders
-        assert order.picture is None
-        assert np.array_equal(order.pictures, noise_pictures)
-        assert order.name == "corners"  # the spec's, not the checkpoint file's
+        (options,) = builds
+        assert options.picture is None
+        assert np.array_equal(options.pictures, noise_pictures)
+        assert options.name == "corners"  # the spec's, not the checkpoint file's
 
     def test_the_first_picture_is_the_golden_one(self, small_checkpoint, noise_pictures, monkeypatch, tmp_path):
         def golden(_network, _spec, picture):

@@ -16,7 +16,7 @@ from edgehrnet.models.checkpoints import build_model, load_checkpoint, save_chec
 from edgehrnet.models.layers.blocks import Down
 from edgehrnet.spec import ModelSpec
 from quant import ptq
-from quant.data.documents.corners import held_back_scene
+from quant.data.documents.corners import validation_scene
 from quant.int8.placement import place
 from quant.int8.scheme import SCHEMES
 
@@ -33,7 +33,7 @@ def write_table(folder):
         ",".join(["bodyparts", *(name for name in NAMES for _ in "xy")]),
         ",".join(["coords", *"xy" * 4]),
     ]
-    scenes = [scene for scene in map(held_back_scene, range(20)) if scene.visible.all()][:COUNT]
+    scenes = [scene for scene in map(validation_scene, range(20)) if scene.visible.all()][:COUNT]
     for index, scene in enumerate(scenes):
         picture = Image.fromarray(scene.image).reduce(4)
         picture.save(folder / f"{index}.png")

@@ -16,7 +16,7 @@ from edgehrnet.models import create
 from edgehrnet.models.checkpoints import build_model, load_checkpoint, save_checkpoint
 from edgehrnet.spec import ModelSpec
 from quant import qat
-from quant.data.documents.corners import held_back_scene
+from quant.data.documents.corners import validation_scene
 from quant.int8.fake_quantize import quantizer_name
 
 pytestmark = pytest.mark.slow
@@ -39,7 +39,7 @@ def data(tmp_path_factory):
         ",".join(["bodyparts", *(name for name in NAMES for _ in "xy")]),
         ",".join(["coords", *"xy" * 4]),
     ]
-    scenes = [scene for scene in map(held_back_scene, range(20)) if scene.visible.all()][:COUNT]
+    scenes = [scene for scene in map(validation_scene, range(20)) if scene.visible.all()][:COUNT]
     for index, scene in enumerate(scenes):
         Image.fromarray(scene.image).reduce(4).save(folder / f"{index}.png")
         lines.append(",".join([f"{index}.png", *(f"{value / 4:.2f}" for value in scene.corners.ravel())]))

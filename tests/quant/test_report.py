@@ -42,7 +42,7 @@ class Fixed:
         self.examples = examples
         self.spec = ModelSpec("fixed", NAMES, **spec)
 
-    def held_back(self, count=None):
+    def validation(self, count=None):
         yield from self.examples[:count]
 
 

@@ -85,14 +85,14 @@ def test_the_probe_finds_the_keypoints_that_predict_torch_finds(small, pictures,
 
 
 def test_nothing_quantized_harms_nothing(probe, table):
-    harm = probe.harm(dataclasses.replace(table, sites={}, convolutions=()))
-    assert (harm.drift_px, harm.p95_px, harm.pck, harm.sqnr_db) == (0, 0, 100, float("inf"))
+    degradation = probe.degradation(dataclasses.replace(table, sites={}, convolutions=()))
+    assert (degradation.drift_px, degradation.p95_px, degradation.pck, degradation.sqnr_db) == (0, 0, 100, float("inf"))
 
 
 def test_a_spoilt_range_ranks_first_and_the_order_is_by_drift(ranked, spoilt):
     assert len(ranked) == len(spoilt.sites)
     assert ranked[0].quantizer == SPOILT
-    drifts = [entry.harm.drift_px for entry in ranked]
+    drifts = [entry.degradation.drift_px for entry in ranked]
     assert drifts == sorted(drifts, reverse=True)
     assert drifts[0] > 2 * drifts[1]
 
@@ -101,11 +101,11 @@ def test_weights_are_ranked_too(probe, table):
     few = dataclasses.replace(table, sites=dict(list(table.sites.items())[:2]), convolutions=table.convolutions[:2])
     ranked = ranking.rank(probe, few)
     assert sorted(entry.kind for entry in ranked) == ["activation", "activation", "weights", "weights"]
-    assert all(entry.harm.sqnr_db < 100 for entry in ranked if entry.kind == "weights")
+    assert all(entry.degradation.sqnr_db < 100 for entry in ranked if entry.kind == "weights")
 
 
 def test_the_budget_leaves_only_the_culprit_in_float(probe, table, spoilt, ranked, readers):
-    sound, worst = (probe.harm(of).drift_px for of in (table, spoilt))
+    sound, worst = (probe.degradation(of).drift_px for of in (table, spoilt))
     assert worst > 10 * sound
     # Halfway between the two, as ratios go: of four corners of one picture, a site more or less in float moves the mean
     # drift by as much as a half of the sound table's, either way.
@@ -114,7 +114,7 @@ def test_the_budget_leaves_only_the_culprit_in_float(probe, table, spoilt, ranke
     ranked = [*ranked[1:3], ranked[0]]
     kept = ranking.solve(probe, spoilt, ranked, readers, budget)
     assert kept == [SPOILT]
-    assert probe.harm(ranking.without(spoilt, kept, readers)).drift_px <= budget
+    assert probe.degradation(ranking.without(spoilt, kept, readers)).drift_px <= budget
 
 
 def test_what_stays_float_takes_its_convolutions_along(table, readers):
@@ -124,7 +124,7 @@ def test_what_stays_float_takes_its_convolutions_along(table, readers):
 
 
 def test_a_budget_that_weights_alone_exceed_is_refused(probe, spoilt, readers):
-    ranked = [ranking.Ranked(SPOILT, "activation", probe.harm(spoilt))]
+    ranked = [ranking.Ranked(SPOILT, "activation", probe.degradation(spoilt))]
     with pytest.raises(InputError, match="1e-09"):
         ranking.solve(probe, spoilt, ranked, readers, 1e-9)
 
@@ -191,9 +191,11 @@ def test_a_summand_that_no_convolution_reads_can_be_chosen_too(small, images, pi
     summand = next(site for site, readers in place(build_model(small), scheme).sites.items() if not readers)
     scale, zero = table.sites[summand]
     spoilt = dataclasses.replace(table, sites={**table.sites, summand: (100 * scale, zero)})
-    worst = [ranking.Ranked(summand, "activation", ranking.Harm(9.0, 9.0, 0.0, 0.0))]
+    worst = [ranking.Ranked(summand, "activation", ranking.Degradation(9.0, 9.0, 0.0, 0.0))]
     monkeypatch.setattr(ranking, "rank", lambda *_args, **_options: worst)
     spoilt_checkpoint = dataclasses.replace(calibrated, quantization={"openvino": spoilt})
     # Thrice what the good ranges do: any four corners' drift is chance to that degree, a range 100 times off is not.
-    budget = 3 * ranking.Probe(build_model(small), pictures, ModelSpec.from_dict(small.spec)).harm(table).drift_px
+    budget = (
+        3 * ranking.Probe(build_model(small), pictures, ModelSpec.from_dict(small.spec)).degradation(table).drift_px
+    )
     assert ranking.choose_float(spoilt_checkpoint, pictures, "openvino", budget) == [summand]

@@ -58,7 +58,7 @@ class Tile:
         return float(low), float(high)
 
 
-Row: TypeAlias = tuple[str, list[Tile]]
+TileRow: TypeAlias = tuple[str, list[Tile]]
 
 
 def overview_picture(net: KeypointNetwork, x: Tensor, pixels: Pixels, title: str = "") -> Figure:
@@ -156,7 +156,7 @@ def _range(values: NDArray[np.float32]) -> str:
     return f"{wrong} values not finite" if wrong else f"{values.min():.3g} to {values.max():.3g}"
 
 
-def _figure(title: str, text: str, pixels: Pixels, rows: list[Row]) -> Figure:
+def _figure(title: str, text: str, pixels: Pixels, rows: list[TileRow]) -> Figure:
     """Draw the network's input with a title and a text, then the rows of tiles, each under its heading."""
     from matplotlib import style
     from matplotlib.figure import Figure

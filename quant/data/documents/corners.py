@@ -40,7 +40,7 @@ CALIBRATION_SEEDS = 50_000_000
 CALIBRATION = 950_000_000  # first seed of the calibration pictures
 
 
-def held_back_scene(index: int) -> Scene:
+def validation_scene(index: int) -> Scene:
     """Return validation scene ``index``. It never changes, and is harder than training scenes."""
     return document_scene(HELD_BACK + index, pool=HELD_BACK_POOL, hard=HARD)
 
@@ -78,7 +78,7 @@ class DocumentCorners:
         for index in range(count):
             yield document_scene(CALIBRATION + (100_003 * seed + index) % CALIBRATION_SEEDS).image
 
-    def held_back(self, count: int | None = None) -> Iterator[Example]:
+    def validation(self, count: int | None = None) -> Iterator[Example]:
         """Yield the first ``count`` validation pictures, None for the default number."""
         for index in range(HELD_BACK_COUNT if count is None else count):
             yield example(document_scene(self.first + index, pool=self.pool, hard=HARD))

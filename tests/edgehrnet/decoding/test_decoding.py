@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 import edgehrnet.decoding
 from edgehrnet.decoding import (
-    CERTAIN,
+    CONFIDENCE_THRESHOLD,
     OFFSET_METHODS,
+    activations,
     decode,
-    heights,
     locate,
     probability,
     sigmoid,
@@ -231,8 +231,8 @@ def test_a_spec_accepts_every_method():
 def test_activations_are_converted_from_logits_only():
     answered = np.array([0.0, 1.5], np.float32)
     spec = ModelSpec("test", ("a",))
-    np.testing.assert_allclose(heights(answered, spec), sigmoid(answered))
-    np.testing.assert_array_equal(heights(answered, spec.replace(heatmap_values="linear")), answered)
+    np.testing.assert_allclose(activations(answered, spec), sigmoid(answered))
+    np.testing.assert_array_equal(activations(answered, spec.replace(heatmap_values="linear")), answered)
 
 
 def test_sigmoid_matches_its_definition():
@@ -279,7 +279,7 @@ class TestLocate:
         shifted = np.roll(self.corners, 1, axis=0)
         xy, conf, order = self.locate(shifted, (True, True, False, True))
         assert order.tolist() == [0, 1, 2, 3]
-        assert conf[2] < CERTAIN
+        assert conf[2] < CONFIDENCE_THRESHOLD
         np.testing.assert_allclose(xy[[0, 1, 3]], shifted[[0, 1, 3]], atol=1e-4)
 
 

@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from edgehrnet.decoding import CERTAIN, locate
+from edgehrnet.decoding import CONFIDENCE_THRESHOLD, locate
 from edgehrnet.decoding.outline import OVERLAP_POWER, SKEW_COST, choose, cyclic_order, overlaps, score_peaks, skew
 from edgehrnet.picture.letterbox import Letterbox
 from edgehrnet.spec import ModelSpec
@@ -99,7 +99,7 @@ class TestChoose:
         heat, offsets, sdf = self.maps()
         conf = self.error(heat, offsets, sdf + 4)[1]
         np.testing.assert_allclose(conf, score_peaks(heat.max(axis=(1, 2)), np.full(4, 4.0)), atol=0.02)
-        assert conf.max() < CERTAIN
+        assert conf.max() < CONFIDENCE_THRESHOLD
 
     def test_no_other_combination_has_a_higher_score(self):
         rng = np.random.default_rng(3)

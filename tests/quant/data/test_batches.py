@@ -35,7 +35,7 @@ class Stream:
     def calibration(self, count: int, seed: int = 0) -> Iterator[np.ndarray]:
         yield from ()
 
-    def held_back(self, count: int | None = None) -> Iterator[Example]:
+    def validation(self, count: int | None = None) -> Iterator[Example]:
         yield from ()
 
 

@@ -94,7 +94,7 @@ def test_a_table_with_empty_cells_is_read(tmp_path: Path) -> None:
     assert data.spec.keypoints == ("nose", "tail")
     assert data.spec.name == tmp_path.name
     assert not data.spec.cyclic
-    first, second = data.held_back()
+    first, second = data.validation()
     assert first.points.tolist() == [[1.5, 2.25], [11.5, 22.25]]
     assert first.visible.tolist() == [True, True]
     assert first.area == 200
@@ -109,7 +109,7 @@ def test_a_table_with_empty_cells_is_read(tmp_path: Path) -> None:
 def test_a_keypoint_outside_the_picture_is_not_visible(tmp_path: Path) -> None:
     write_picture(tmp_path / "a.png")
     (tmp_path / "CollectedData.csv").write_text(HEAD + f"a.png,{WIDTH},10,{WIDTH - 1},10\n")
-    (example,) = read_table(tmp_path).held_back()
+    (example,) = read_table(tmp_path).validation()
     assert example.visible.tolist() == [False, True]
     assert example.outlined
 
@@ -159,7 +159,7 @@ def test_a_missing_picture_is_named_when_it_is_opened(tmp_path: Path) -> None:
     (tmp_path / "CollectedData.csv").write_text(HEAD + "gone.png,1,2,3,4\n")
     data = read_table(tmp_path)
     with pytest.raises(MissingImageError, match=r"gone\.png"):
-        list(data.held_back())
+        list(data.validation())
 
 
 @pytest.mark.usefixtures("not_augmented")
@@ -169,7 +169,7 @@ def test_folds_validate_on_every_picture_once_and_never_train_on_it(tmp_path: Pa
     seen = []
     for k in range(n):
         data = read_table(tmp_path, (k, n))
-        validation = blues(data.held_back())
+        validation = blues(data.validation())
         assert validation == list(range(k, 11, n))
         assert data.counts() == (11, 11, len(validation))
         kept = 11 - len(validation)
@@ -183,9 +183,9 @@ def test_folds_validate_on_every_picture_once_and_never_train_on_it(tmp_path: Pa
 def test_without_a_fold_all_pictures_are_in_both_parts(tmp_path: Path) -> None:
     data = read_table(write_table(tmp_path, 4))
     assert data.counts() == (4, 4, 4)
-    assert blues(data.held_back()) == [0, 1, 2, 3]
-    assert blues(data.held_back(2)) == [0, 1]
-    assert blues(data.held_back(99)) == [0, 1, 2, 3]
+    assert blues(data.validation()) == [0, 1, 2, 3]
+    assert blues(data.validation(2)) == [0, 1]
+    assert blues(data.validation(99)) == [0, 1, 2, 3]
 
 
 def test_a_fold_without_pictures_is_refused(tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def test_calibration_pictures_come_once_each_and_not_augmented(tmp_path: Path) -
 
 def test_an_example_is_the_whole_picture_and_the_box_of_an_instance(tmp_path: Path) -> None:
     data = read_coco(write_coco(tmp_path, [annotation(1, 7)]))
-    (example,) = data.held_back()
+    (example,) = data.validation()
     assert example.image.shape == (HEIGHT, WIDTH, 3)
     assert example.box == (24.0, 16.0, 40.0, 32.0)
     assert example.points[:2].tolist() == [[30.5, 20.25], [50, 40]]
@@ -241,7 +241,7 @@ def test_an_example_is_the_whole_picture_and_the_box_of_an_instance(tmp_path: Pa
 
 def test_a_missing_area_is_that_of_the_box(tmp_path: Path) -> None:
     plain = {name: value for name, value in annotation(1, 7).items() if name != "area"}
-    (example,) = read_coco(write_coco(tmp_path, [plain])).held_back()
+    (example,) = read_coco(write_coco(tmp_path, [plain])).validation()
     assert example.area == 40 * 32
 
 
@@ -268,7 +268,7 @@ def test_persons_are_augmented_unless_switched_off(tmp_path: Path) -> None:
     path = write_coco(tmp_path, [annotation(1, 7)])
     augmented = [read_coco(path).training(0, number) for number in range(8)]
     assert len({(example.scale, example.rotation) for example in augmented}) == 8
-    (example,) = read_coco(path).held_back()
+    (example,) = read_coco(path).validation()
     plain = read_coco(path, augmented=False).training(0, 3)
     assert np.array_equal(plain.points, example.points)
     assert (plain.scale, plain.rotation, plain.box) == (1, 0, example.box)
@@ -277,7 +277,7 @@ def test_persons_are_augmented_unless_switched_off(tmp_path: Path) -> None:
 def test_instances_without_points_and_crowds_are_left_out(tmp_path: Path) -> None:
     blank = {"keypoints": [0] * 9, "num_keypoints": 0}
     several = [annotation(1, 7), annotation(2, 7, **blank), annotation(3, 8, iscrowd=1), annotation(4, 9)]
-    assert blues(read_coco(write_coco(tmp_path, several)).held_back()) == [7, 9]
+    assert blues(read_coco(write_coco(tmp_path, several)).validation()) == [7, 9]
 
 
 def test_the_spec_has_coco_s_keypoints_skeleton_and_flip_pairs(tmp_path: Path) -> None:
@@ -301,7 +301,7 @@ def test_instances_of_one_picture_stay_in_one_part(tmp_path: Path) -> None:
     seen = []
     for k in range(2):
         data = read_coco(path, (k, 2))
-        validation = blues(data.held_back())
+        validation = blues(data.validation())
         assert len(validation) == 6
         assert data.counts() == (4, 12, 6)
         assert not set(validation) & set(blues(epoch(data, 6)))
@@ -315,7 +315,7 @@ def test_categories_that_agree_are_read_together(tmp_path: Path) -> None:
     (first,) = content["categories"]
     content["categories"] += [{**first, "id": 2}, {"id": 3, "name": "without"}]
     path.write_text(json.dumps(content))
-    assert blues(read_coco(path).held_back()) == [7, 8]
+    assert blues(read_coco(path).validation()) == [7, 8]
     content["categories"][1]["keypoints"] = ["other"]
     path.write_text(json.dumps(content))
     with pytest.raises(InputError, match="2"):
@@ -368,7 +368,7 @@ def test_pictures_may_be_in_a_folder_called_images(tmp_path: Path) -> None:
     path = write_coco(tmp_path, [annotation(1, 7)])
     (tmp_path / "images").mkdir()
     (tmp_path / "7.png").rename(tmp_path / "images" / "7.png")
-    assert blues(read_coco(path).held_back()) == [7]
+    assert blues(read_coco(path).validation()) == [7]
 
 
 @pytest.mark.skipif(not (SHARED / "mirror-mouse").is_dir(), reason="not here: ../shared/data/mirror-mouse")
@@ -376,7 +376,7 @@ def test_the_mirror_mouse_data_set_is_read() -> None:
     data = read_table(SHARED / "mirror-mouse", (0, 5))
     assert len(data.spec.keypoints) == 17
     assert data.spec.oks_sigmas == ()
-    validation = list(data.held_back())
+    validation = list(data.validation())
     assert len(validation) == 18
     assert all(example.image.shape == (406, 396, 3) for example in validation)
     assert all(example.visible.any() and example.area > 0 for example in validation)
@@ -389,7 +389,7 @@ def test_the_mirror_mouse_data_set_is_read() -> None:
 @pytest.mark.skipif(not (SHARED / "coco-sample").is_dir(), reason="not here: ../shared/data/coco-sample")
 def test_the_persons_of_a_coco_sample_are_read() -> None:
     data = read_coco(SHARED / "coco-sample" / "test_coco.json")
-    examples = list(data.held_back())
+    examples = list(data.validation())
     assert len(examples) == 12
     assert sum(int(example.visible.sum()) for example in examples) == 181
     assert data.spec.oks_sigmas == COCO_PERSON.sigmas

@@ -49,7 +49,7 @@ def coco(tmp_path: Path) -> Path:
 def test_each_kind_of_data_set_is_opened(table: Path, coco: Path) -> None:
     assert isinstance(open_data("synthetic:document-corners"), DocumentCorners)
     assert open_data(str(table)).spec.name == "table"
-    assert len(list(open_data(str(table), (1, 3)).held_back())) == 2
+    assert len(list(open_data(str(table), (1, 3)).validation())) == 2
     assert open_data(str(coco)).spec.keypoints == ("nose",)
 
 
@@ -92,7 +92,7 @@ def test_calibration_pictures_of_a_table_are_from_the_training_part(table: Path)
     assert grays(table, 99) == [0, 1, 2, 3, 4, 5]  # the picture without a label is not used
     for k in range(3):
         chosen = grays(table, 99, (k, 3))
-        validation = [int(example.image[0, 0, 0]) for example in open_data(str(table), (k, 3)).held_back()]
+        validation = [int(example.image[0, 0, 0]) for example in open_data(str(table), (k, 3)).validation()]
         assert sorted(chosen + validation) == [0, 1, 2, 3, 4, 5]
     draws = [grays(table, 2, (0, 3), seed) for seed in range(9)]
     assert len(set(map(tuple, draws))) > 2
@@ -120,7 +120,7 @@ def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
 
 def test_synthetic_calibration_pictures_are_not_validation_pictures() -> None:
     first, second = (next(open_pictures("synthetic:document-corners", 1, seed=seed)) for seed in range(2))
-    (scored,) = open_data("synthetic:document-corners").held_back(1)
+    (scored,) = open_data("synthetic:document-corners").validation(1)
     assert first.shape[2] == 3
     assert not np.array_equal(first, second)
     assert not np.array_equal(first, scored.image)

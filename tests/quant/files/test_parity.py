@@ -79,7 +79,7 @@ def test_distance_is_a_ratio_of_rms():
 
 
 def test_answers_are_in_pixels_of_the_network_input():
-    examples, size = list(DocumentCorners().held_back(2)), (64, 96)
+    examples, size = list(DocumentCorners().validation(2)), (64, 96)
     truth = iter(examples)
     zeros = np.zeros((4, 16, 24), np.float32)
     found = answer(lambda _: (next(truth).points, np.ones(4), zeros), examples, SPEC.replace(input_size=size))
@@ -92,7 +92,7 @@ def test_answers_are_in_pixels_of_the_network_input():
 
 
 def test_labels_of_other_keypoints_are_left_aside():
-    examples = list(DocumentCorners().held_back(2))
+    examples = list(DocumentCorners().validation(2))
     found = answer(lambda _: (np.zeros((2, 2)), np.ones(2), np.zeros((2, 4, 4))), examples, SPEC)
     assert found.pck1 is None
 
@@ -100,7 +100,7 @@ def test_labels_of_other_keypoints_are_left_aside():
 @pytest.fixture(scope="module")
 def built(small_checkpoint, noise_pictures, tmp_path_factory):
     folder = tmp_path_factory.mktemp("one")
-    return list(build.build_files(small_checkpoint, build.Order(folder, "m", noise_pictures, ("onnx",))))
+    return list(build.build_files(small_checkpoint, build.BuildOptions(folder, "m", noise_pictures, ("onnx",))))
 
 
 class TestWhatDoesNotRun:
@@ -124,7 +124,7 @@ class TestWhatDoesNotRun:
             return opened(name, device)
 
         monkeypatch.setattr(parity, "open_model", open_model)
-        found = agreement(small_checkpoint, built, list(DocumentCorners().held_back(1)))
+        found = agreement(small_checkpoint, built, list(DocumentCorners().validation(1)))
         assert [row.not_run for row in found.rows] == ["", told]
 
     def test_no_picture(self, small_checkpoint, built):
@@ -136,14 +136,14 @@ class TestPlans:
     """What becomes of TensorRT's plans, with a stand-in for the one who builds them."""
 
     @pytest.fixture
-    def order(self, tmp_path, monkeypatch):
+    def options(self, tmp_path, monkeypatch):
         monkeypatch.setattr(build, "export_file", lambda checkpoint, path, **_: "certificate")
         given = [(7, 5), (8, 6)]
-        return build.Order(tmp_path, "m", (), ("tensorrt",), ("fp16", "int8"), compute_capability=given)
+        return build.BuildOptions(tmp_path, "m", (), ("tensorrt",), ("fp16", "int8"), compute_capability=given)
 
-    def test_one_for_each_gpu_but_int8_on_turing(self, order, monkeypatch):
+    def test_one_for_each_gpu_but_int8_on_turing(self, options, monkeypatch):
         monkeypatch.setattr(build, "export_plan", lambda source, path, capability: (source.name, capability))
-        files = list(build.build_files(None, order))
+        files = list(build.build_files(None, options))
         assert [file.path.name for file in files] == [
             "m-fp16.tensorrt.onnx", "m-fp16.sm75.engine", "m-fp16.sm86.engine",
             "m-int8.tensorrt.onnx", "m-int8.sm75.engine", "m-int8.sm86.engine",
@@ -155,20 +155,20 @@ class TestPlans:
         )
 
     @pytest.mark.parametrize("error", [AbsentDeviceError("no GPU here"), MissingExtraError("pip install it")])
-    def test_what_is_missing_is_told(self, order, monkeypatch, error):
+    def test_what_is_missing_is_told(self, options, monkeypatch, error):
         def fail(*_):
             raise error
 
         monkeypatch.setattr(build, "export_plan", fail)
-        assert [file.missing for file in build.build_files(None, order)][1] == str(error)
+        assert [file.missing for file in build.build_files(None, options)][1] == str(error)
 
-    def test_what_no_engine_builds_for_is_an_error(self, order, monkeypatch):
+    def test_what_no_engine_builds_for_is_an_error(self, options, monkeypatch):
         def fail(*_):
             raise DeviceError("builds for (8, 6), not for (9, 9)")
 
         monkeypatch.setattr(build, "export_plan", fail)
         with pytest.raises(DeviceError, match="not for"):
-            list(build.build_files(None, order))
+            list(build.build_files(None, options))
 
 
 class TestCommand:
@@ -271,9 +271,9 @@ def test_the_share_of_int8_is_the_engines_own(exported):
 def test_files_of_another_size(checkpoint_model, noise_pictures, tmp_path):
     checkpoint = load_checkpoint(checkpoint_model.path)
     files = list(
-        build.build_files(checkpoint, build.Order(tmp_path, "m", noise_pictures, ("onnx",), input_size=(96, 64)))
+        build.build_files(checkpoint, build.BuildOptions(tmp_path, "m", noise_pictures, ("onnx",), input_size=(96, 64)))
     )
-    examples = list(DocumentCorners().held_back(2))
+    examples = list(DocumentCorners().validation(2))
     assert agreement(checkpoint, files, examples, (96, 64)).rows[0].floating.correlation == 1.0
 
 
@@ -283,13 +283,13 @@ def shipped(tmp_path_factory):
     checkpoint = load_checkpoint(CHECKPOINT)
     pictures = [example.image for example in examples_found(4)]
     folder = tmp_path_factory.mktemp("shipped")
-    order = build.Order(folder, "m", pictures, ("openvino", "onnx"), ("int8",), (128, 256))
-    return agreement(checkpoint, list(build.build_files(checkpoint, order)), examples_found(4), (128, 256))
+    options = build.BuildOptions(folder, "m", pictures, ("openvino", "onnx"), ("int8",), (128, 256))
+    return agreement(checkpoint, list(build.build_files(checkpoint, options)), examples_found(4), (128, 256))
 
 
 def examples_found(count):
     """The first pictures that have a document."""
-    return [example for example in DocumentCorners().held_back(2 * count) if not example.empty][:count]
+    return [example for example in DocumentCorners().validation(2 * count) if not example.empty][:count]
 
 
 def test_distances_of_a_network_that_finds_something(shipped):

@@ -26,7 +26,7 @@ from edgehrnet.models.layers.heads import Heads
 from edgehrnet.models.layers.style import Style
 from edgehrnet.models.networks.edgehrnet18 import Stem
 from edgehrnet.spec import ModelSpec
-from quant.data.documents.corners import held_back_scene
+from quant.data.documents.corners import validation_scene
 from quant.files.model_file import export_file
 from quant.files.onnx_file import write_onnx
 from quant.files.proof import DISTANCE, PARITY, CertificateError, Reference, certify
@@ -118,7 +118,7 @@ class Case:
 @pytest.fixture(scope="module")
 def case(tmp_path_factory):
     folder = tmp_path_factory.mktemp("certificate")
-    pictures = [held_back_scene(index).image for index in range(6)]
+    pictures = [validation_scene(index).image for index in range(6)]
     images = network_inputs(pictures, SPEC)
     network = network_of(0, images)
     table = table_of(network, images)
@@ -316,7 +316,7 @@ class TestNumbers:
     def test_where_engines_may_round_less_the_distance_is_not_bounded(self, case, honest):
         scale, zero = case.table.sites["add"]
         table = dataclasses.replace(case.table, sites={**case.table.sites, "add": (4 * scale, zero)})
-        reference = dataclasses.replace(case.reference, quantized=freeze(case.network, table), strict=False)
+        reference = dataclasses.replace(case.reference, quantized=freeze(case.network, table), limits_distance=False)
         certificate = certify(*honest, reference, SPEC, case.pictures)
         assert certificate.distance > DISTANCE
         assert certificate.parity < 1

@@ -13,7 +13,7 @@ from edgehrnet.models.layers.blocks import ConvBNAct, initialize_convolutions
 from edgehrnet.models.layers.style import Style
 from edgehrnet.picture.letterbox import letterbox
 from edgehrnet.spec import ModelSpec
-from quant.data.documents.corners import held_back_scene
+from quant.data.documents.corners import validation_scene
 from quant.int8.calibration import (
     BATCH,
     METHODS,
@@ -230,7 +230,7 @@ class TestInput:
 
     @pytest.mark.parametrize("size", [(64, 96), (96, 64), (128, 128)])
     def test_pictures_are_letterboxed_as_the_runtime_does(self, size):
-        pictures = [held_back_scene(0).image, np.zeros((10, 300, 3), np.uint8), np.full((64, 96, 3), 255, np.uint8)]
+        pictures = [validation_scene(0).image, np.zeros((10, 300, 3), np.uint8), np.full((64, 96, 3), 255, np.uint8)]
         spec = SPEC.replace(input_size=size)
         seen = network_inputs(pictures, spec)
         assert [(image.shape, image.dtype) for image in seen] == [((1, *size, 4), torch.uint8)] * 3

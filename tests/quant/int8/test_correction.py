@@ -12,7 +12,7 @@ from edgehrnet.models.deploy.frozen import freeze
 from edgehrnet.models.layers.blocks import Blur, ConvBNAct, Down, Prediction, initialize_convolutions
 from edgehrnet.models.layers.style import Style
 from edgehrnet.spec import ModelSpec
-from quant.data.documents.corners import held_back_scene
+from quant.data.documents.corners import validation_scene
 from quant.int8.calibration import network_inputs, observe, range_table
 from quant.int8.correction import MOST, correct_biases, equalize
 from quant.int8.placement import place
@@ -139,7 +139,7 @@ class TestEqualize:
 
 @pytest.fixture(scope="module")
 def images():
-    return network_inputs([held_back_scene(index).image for index in range(3)], SPEC)
+    return network_inputs([validation_scene(index).image for index in range(3)], SPEC)
 
 
 def calibrated(network, images, scheme=OPENVINO):

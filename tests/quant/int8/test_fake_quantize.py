@@ -15,7 +15,7 @@ from edgehrnet.models.deploy.frozen import attach, freeze, integer_weights, plai
 from edgehrnet.models.layers.blocks import Add, ConvBNAct, Down, LiteBlock, Prediction, Up, initialize_convolutions
 from edgehrnet.models.layers.style import Style
 from edgehrnet.spec import ModelSpec
-from quant.data.documents.corners import held_back_scene
+from quant.data.documents.corners import validation_scene
 from quant.int8.calibration import network_inputs, observe, range_table
 from quant.int8.fake_quantize import (
     LearnedQuantizer,
@@ -54,7 +54,7 @@ class Net(nn.Module):
 
 @pytest.fixture(scope="module")
 def images():
-    return network_inputs([held_back_scene(index).image for index in range(3)], SPEC)
+    return network_inputs([validation_scene(index).image for index in range(3)], SPEC)
 
 
 @pytest.fixture(scope="module")

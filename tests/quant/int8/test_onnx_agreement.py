@@ -18,7 +18,7 @@ from edgehrnet.models.deploy.export_module import network_input
 from edgehrnet.models.deploy.frozen import QuantizeDequantize, freeze
 from edgehrnet.models.deploy.loading import deployable, deployed_spec
 from edgehrnet.picture.letterbox import letterbox
-from quant.data.documents.corners import held_back_scene
+from quant.data.documents.corners import validation_scene
 from quant.files.onnx_file import write_onnx
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -69,7 +69,7 @@ def tensors(tmp_path_factory):
     for module in frozen.modules():
         if isinstance(module, QuantizeDequantize):
             module.register_forward_hook(keep)
-    pixels, _ = letterbox(held_back_scene(0).image, SIZE)
+    pixels, _ = letterbox(validation_scene(0).image, SIZE)
     with torch.no_grad():
         output = frozen(network_input(torch.from_numpy(pixels)[None], spec.mean, spec.std))
     # In the order in which they run, in the file as in torch.

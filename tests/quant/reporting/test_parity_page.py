@@ -4,16 +4,16 @@ import json
 
 import pytest
 
-from quant.files.parity import Difference, Parity, Row
+from quant.files.parity import Difference, Parity, ParityRow
 from quant.reporting.parity_page import agrees, markdown, reason, verdict, write_report
 
 CLOSE = Difference(keypoints=8, max_px=0.2, p99_px=0.1, pck1_points=0.5, correlation=0.999)
 FAR = Difference(keypoints=8, max_px=33.0, p99_px=9.0, pck1_points=-4.0, correlation=0.97)
-FP32 = Row("OpenVINO, CPU", "fp32", "a-fp32.xml", 12.0, 0.0, CLOSE)
-INT8 = Row("OpenVINO, CPU", "int8", "a-int8.xml", 4.0, 0.99, FAR, CLOSE, 0.2)
-TORCH = Row("torch in float64", "int8", "", 0.0, None, FAR, CLOSE, 0.17)
-ABSENT = Row("TensorRT", "int8", "a.engine", 4.0, 0.99, not_run="needs an NVIDIA GPU")
-NOT_BUILT = Row("TensorRT", "int8", "a.sm86.engine", 0.0, not_run="pass compute_capability=(8, 6)")
+FP32 = ParityRow("OpenVINO, CPU", "fp32", "a-fp32.xml", 12.0, 0.0, CLOSE)
+INT8 = ParityRow("OpenVINO, CPU", "int8", "a-int8.xml", 4.0, 0.99, FAR, CLOSE, 0.2)
+TORCH = ParityRow("torch in float64", "int8", "", 0.0, None, FAR, CLOSE, 0.17)
+ABSENT = ParityRow("TensorRT", "int8", "a.engine", 4.0, 0.99, not_run="needs an NVIDIA GPU")
+NOT_BUILT = ParityRow("TensorRT", "int8", "a.sm86.engine", 0.0, not_run="pass compute_capability=(8, 6)")
 
 
 def page(*rows):
@@ -54,7 +54,7 @@ def test_the_page_begins_with_the_verdict():
 
 def test_the_verdict_counts_runs_of_files_and_names_those_that_disagree():
     assert verdict([FP32, INT8, TORCH]).startswith("**All 2 files")
-    other = Row("OpenVINO, GPU", "fp32", "a-fp32.xml", 12.0, 0.0, FAR)
+    other = ParityRow("OpenVINO, GPU", "fp32", "a-fp32.xml", 12.0, 0.0, FAR)
     text = verdict([FP32, other, ABSENT])
     assert text.startswith("**1 of the 2 files")
     assert "`a-fp32.xml` (OpenVINO, GPU)" in text
@@ -64,7 +64,7 @@ def test_the_verdict_counts_runs_of_files_and_names_those_that_disagree():
 
 def test_int8_files_are_judged_against_the_fake_quantized_network():
     assert agrees(INT8)
-    assert not agrees(Row("OpenVINO, CPU", "int8", "a-int8.xml", 4.0, 0.99, CLOSE, FAR, 0.9))
+    assert not agrees(ParityRow("OpenVINO, CPU", "int8", "a-int8.xml", 4.0, 0.99, CLOSE, FAR, 0.9))
 
 
 @pytest.mark.parametrize(
@@ -72,11 +72,11 @@ def test_int8_files_are_judged_against_the_fake_quantized_network():
 )
 def test_the_limits_of_agreement(px, correlation, expected):
     found = Difference(8, px, px, None, correlation)
-    assert agrees(Row("OpenVINO, CPU", "fp32", "a.xml", 1.0, 0.0, found)) is expected
+    assert agrees(ParityRow("OpenVINO, CPU", "fp32", "a.xml", 1.0, 0.0, found)) is expected
 
 
 def test_without_confident_keypoints_and_labels_the_cells_say_so():
-    row = Row("OpenVINO, CPU", "fp32", "a.xml", 1.0, None, Difference(0, None, None, None, 1.0))
+    row = ParityRow("OpenVINO, CPU", "fp32", "a.xml", 1.0, None, Difference(0, None, None, None, 1.0))
     text = page(row)
     assert "| none confident | none confident | no labels | 1.00000 |" in text
     assert "## Did not run here" not in text

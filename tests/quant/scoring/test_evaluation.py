@@ -40,7 +40,7 @@ class Fixed:
     def calibration(self, count: int, seed: int = 0) -> Iterator[np.ndarray]:
         raise AssertionError("nothing is calibrated here")
 
-    def held_back(self, count: int | None = None) -> Iterator[Example]:
+    def validation(self, count: int | None = None) -> Iterator[Example]:
         yield from self.examples[:count]
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from edgehrnet.models.checkpoints import build_model, load_checkpoint
-from quant.data.documents.corners import SPEC, DocumentCorners, held_back_scene
+from quant.data.documents.corners import SPEC, DocumentCorners, validation_scene
 from quant.scoring.metrics import auroc, keypoint_errors, score
 from quant.scoring.torch_model import predict_torch, validate
 
@@ -26,7 +26,7 @@ def test_no_bias_through_the_trained_network(network):
     spec = SPEC.replace(input_size=SMALL)
     signed = []
     for index in range(200):
-        scene = held_back_scene(5000 + index)
+        scene = validation_scene(5000 + index)
         height, width = scene.image.shape[:2]
         xy, conf, _ = predict_torch(network, scene.image, spec, CPU)
         shifts = [np.roll(xy, s, axis=0) for s in range(4)]

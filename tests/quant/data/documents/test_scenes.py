@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from quant.data.documents import camera, pages, surfaces
-from quant.data.documents.corners import held_back_scene
+from quant.data.documents.corners import validation_scene
 from quant.data.documents.difficulty import HARD, TRAINING, USUAL
 from quant.data.documents.poses import area
 from quant.data.documents.scenes import Scene, document_scene
@@ -180,7 +180,7 @@ RECORDED = {
 @pytest.mark.parametrize("index", RECORDED)
 def test_validation_pictures_never_change(index: int) -> None:
     corners, conditions = RECORDED[index]
-    scene = held_back_scene(index)
+    scene = validation_scene(index)
     np.testing.assert_allclose(scene.corners, corners, atol=0.006)  # recorded with two digits
     assert conditions <= scene.conditions
 
