@@ -3,24 +3,60 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quant.data.opening import ACCEPTED, open_pictures, parse_fold
+from quant.data.examples import DataSet
+from quant.data.labeled import Labeled
+from quant.data.opening import ACCEPTED, CropChoice, open_data, open_pictures, parse_flip_pair, parse_fold
 from quant.files.model_file import TARGETS
 from quant.int8.calibration import METHODS, PICTURES
 from quant.int8.scheme import SCHEMES, Int8Scheme
+
+
+def add_data_arguments(
+    p: argparse.ArgumentParser, *, fold: str, data: str = ACCEPTED, default: str | None = None, required: bool = True
+) -> None:
+    """Add the arguments that say where labels and pictures are.
+
+    Args:
+        p: parser of the command.
+        fold: help text of ``--fold``.
+        data: help text of ``--data``.
+        default: data set if ``--data`` is not given.
+        required: whether ``--data`` has to be given if there is no default.
+    """
+    p.add_argument("--data", required=required and default is None, default=default,
+                   help=data if default is None else f"{data} (default: %(default)s)")  # fmt: skip
+    p.add_argument("--images", metavar="DIR", help="folder of the pictures (default: look beside the labels)")
+    p.add_argument("--fold", type=parse_fold, metavar="K/N", help=fold)
+    p.add_argument("--flip-pairs", type=parse_flip_pair, nargs="+", metavar="LEFT=RIGHT",
+                   help="keypoints that a mirrored picture exchanges (default: by their names)")  # fmt: skip
+
+
+def open_labels(args: argparse.Namespace, crop: CropChoice = "auto") -> DataSet:
+    """Open the data set of the arguments of `add_data_arguments`, and print what its labels were found to be."""
+    data = open_data(args.data, args.fold, crop=crop, images=args.images, flip_pairs=args.flip_pairs)
+    print_remarks(data)
+    return data
+
+
+def print_remarks(data: DataSet) -> None:
+    """Print what was derived, dropped or looks wrong in the labels, one line for each kind, on standard error."""
+    if isinstance(data, Labeled):
+        for remark in data.annotations.remarks:
+            print(f"{remark.level}: {remark.text()}", file=sys.stderr)
 
 
 def add_arguments(p: argparse.ArgumentParser) -> None:
     """Add the arguments shared by the commands that make INT8 files."""
     p.add_argument("checkpoint", type=Path,
                    help="float weights: a .pt file of this project, or a published .pth")  # fmt: skip
-    p.add_argument("--data", required=True, help=f"{ACCEPTED}, or for calibration any folder of pictures")
-    p.add_argument("--fold", type=parse_fold, metavar="K/N",
-                   help="use part K of N for validation, counted from 0 (default: no split)")  # fmt: skip
+    add_data_arguments(p, fold="use part K of N for validation, counted from 0 (default: no split)",
+                       data=f"{ACCEPTED}, or for calibration any folder of pictures")  # fmt: skip
     p.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
     p.add_argument("--name", help="start of the file names (default: the model's name)")
     p.add_argument("--targets", nargs="+", choices=TARGETS, default=["openvino"],
@@ -39,9 +75,9 @@ def schemes_of(args: argparse.Namespace) -> list[Int8Scheme]:
     return [scheme.replace(weight_bits=args.weight_bits) for scheme in SCHEMES.values()]
 
 
-def calibration_pictures(args: argparse.Namespace) -> list[NDArray[np.uint8]]:
-    """Read the calibration pictures."""
-    return list(open_pictures(args.data, args.calibration, args.fold, args.seed))
+def calibration_pictures(args: argparse.Namespace, crop: CropChoice = "auto") -> list[NDArray[np.uint8]]:
+    """Read the calibration pictures for a network that takes ``crop``."""
+    return list(open_pictures(args.data, args.calibration, args.fold, args.seed, crop=crop, images=args.images))
 
 
 def compute_capability(text: str) -> tuple[int, int]:

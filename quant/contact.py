@@ -8,17 +8,15 @@ from pathlib import Path
 
 from edgehrnet.cli.status import run
 from edgehrnet.errors import InputError
+from quant.commandline import add_data_arguments, open_labels
 from quant.data.documents.corners import NAME
-from quant.data.opening import ACCEPTED, open_data, parse_fold
 from quant.reporting.contact_sheet import contact_sheet
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     p = argparse.ArgumentParser(prog="python -m quant.contact", description=__doc__)
-    p.add_argument("--data", default=NAME, help=f"{ACCEPTED} (default: %(default)s)")
-    p.add_argument("--fold", type=parse_fold, metavar="K/N",
-                   help="leave out part K of N, counted from 0, as training does (default: none)")  # fmt: skip
+    add_data_arguments(p, default=NAME, fold="leave out part K of N, counted from 0, as training does (default: none)")
     p.add_argument("--out", type=Path, default=Path("contact.png"), metavar="PICTURE",
                    help="picture to write, .png or .jpg (default: %(default)s)")  # fmt: skip
     p.add_argument("--count", type=int, default=100, metavar="N", help="pictures on the sheet (default: %(default)s)")
@@ -34,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _contact(args: argparse.Namespace) -> None:
-    data = open_data(args.data, args.fold)
+    data = open_labels(args)
     sheet = contact_sheet(data, args.count, seed=args.seed, cell=args.cell)
     try:
         sheet.save(args.out)

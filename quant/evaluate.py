@@ -11,13 +11,13 @@ from pathlib import Path
 from edgehrnet.cli.arguments import parse_size
 from edgehrnet.cli.status import run
 from edgehrnet.errors import InputError
-from quant.data.coco import read_coco
-from quant.data.examples import DataSet
-from quant.data.opening import ACCEPTED, open_data, parse_fold
+from quant.commandline import add_data_arguments, open_labels
+from quant.data.labeled import Labeled
 from quant.reporting.score_table import as_json, coco_table, legend, score_table
-from quant.scoring.average_precision import Annotations, coco_scores, detect, load_pycocotools, read_boxes
+from quant.scoring.average_precision import coco_scores, detect, load_pycocotools
+from quant.scoring.detections import read_boxes, true_boxes
 from quant.scoring.evaluation import RADII, Evaluation, check_radii
-from quant.scoring.model import OpenModel, compare, open_model
+from quant.scoring.model import OpenModel, compare, in_order_of, open_model
 
 
 def parser() -> argparse.ArgumentParser:
@@ -25,8 +25,7 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m quant.evaluate", description=__doc__)
     radii = " ".join(f"{radius:g}" for radius in RADII)
     p.add_argument("models", nargs="+", metavar="MODEL", help="model file, shipped name, or .pt checkpoint")
-    p.add_argument("--data", required=True, help=ACCEPTED)
-    p.add_argument("--fold", type=parse_fold, metavar="K/N", help="score part K of N, counted from 0 (default: all)")
+    add_data_arguments(p, fold="score part K of N, counted from 0 (default: all)")
     p.add_argument("--count", type=int, metavar="N", help="pictures to score (default: all, or 2000 synthetic ones)")
     p.add_argument("--radii", type=float, nargs="+", default=list(RADII), metavar="PX",
                    help=f"distances of the PCK in picture pixels (default: {radii})")  # fmt: skip
@@ -52,18 +51,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _evaluate(args: argparse.Namespace) -> None:
     _check(args)
-    data, annotations = _open(args)
+    data = open_labels(args)
+    if (args.boxes is not None or args.results is not None) and not isinstance(data, Labeled):
+        raise InputError(f"--boxes and --results need labeled pictures; {args.data} has none")
     with ExitStack() as stack:
         opened = (open_model(name, args.device, args.size, flip_test=args.flip_test) for name in args.models)
         models = [stack.enter_context(model) for model in opened]
         evaluations = compare(models, data, args.count)
-        coco = [] if annotations is None else _coco(models, evaluations, annotations, args)
+        coco = _coco(models, evaluations, data, args) if isinstance(data, Labeled) else []
     scored, fold = evaluations[0].summary(args.radii), None if args.fold is None else "{}/{}".format(*args.fold)
     part = "" if fold is None else f", fold {fold}"
     print(f"{args.data}{part}: {scored['pictures']} pictures, {scored['keypoints']} keypoints scored\n")
     nmes = None if args.nme is None else [found.nme(args.nme, data.spec.keypoints) for found in evaluations]
     print(score_table(evaluations, args.radii, nmes))
-    if coco:
+    if coco and evaluations[0].sigmas:
         boxes = "the labels" if args.boxes is None else args.boxes.name
         print(f"\nCOCO keypoint scores with the boxes of {boxes}\n\n{coco_table(args.models, coco)}")
     print(f"\n{legend(evaluations[0])}")
@@ -87,30 +88,23 @@ def _check(args: argparse.Namespace) -> None:
     load_pycocotools()
 
 
-def _open(args: argparse.Namespace) -> tuple[DataSet, Annotations | None]:
-    """Open the data set, and for COCO data its annotations, from one reading of the file."""
-    path = Path(args.data)
-    if path.is_file() and path.suffix == ".json":
-        annotations = Annotations.read(path)
-        return read_coco(path, args.fold, content=annotations.content), annotations
-    data = open_data(args.data, args.fold)
-    if args.boxes is not None or args.results is not None:
-        raise InputError(f"--boxes and --results need COCO data; {args.data} is not a COCO file")
-    return data, None
-
-
 def _coco(
-    models: Sequence[OpenModel], evaluations: Sequence[Evaluation], annotations: Annotations, args: argparse.Namespace
+    models: Sequence[OpenModel], evaluations: Sequence[Evaluation], data: Labeled, args: argparse.Namespace
 ) -> list[dict[str, float]]:
-    """Return COCO's scores of each model. Boxes that it has seen in its evaluation are not run again."""
-    boxes = annotations.true_boxes() if args.boxes is None else read_boxes(args.boxes)
+    """Return COCO's scores of models for crops. Boxes that a model has seen in its evaluation are not run again."""
+    labels = data.annotations
+    if any(model.spec.crop is None for model in models):
+        if args.boxes is not None or args.results is not None:
+            raise InputError("--boxes and --results need models for crops of boxes; one of these takes whole pictures")
+        return []
+    boxes = true_boxes(labels) if args.boxes is None else read_boxes(args.boxes, labels)
     scores = []
     for model, found in zip(models, evaluations, strict=True):
         # All of the data includes pictures without people, where each detection is a false positive.
-        ids = found.image_ids if args.fold is not None or args.count is not None else None
-        images = None if ids is None else set(ids.tolist())
-        results = detect(model.instances, annotations, boxes, found.oks_sigmas, images, found.by_box())
-        scores.append(coco_scores(annotations.content, results, found.oks_sigmas, images))
+        some = args.fold is not None or args.count is not None
+        images = {key for key in found.image_ids if key is not None} if some else None
+        results = detect(in_order_of(model, data.spec).instances, boxes, found.oks_sigmas, images, found.by_box())
+        scores.append(coco_scores(labels, results, found.oks_sigmas, images))
         if args.results is not None:
             args.results.write_text(json.dumps(results) + "\n")
     return scores

@@ -10,11 +10,11 @@ from edgehrnet.cli.status import run
 from edgehrnet.errors import InputError
 from edgehrnet.models.checkpoints import load_checkpoint
 from edgehrnet.picture.sources import read_image
-from edgehrnet.spec import PRECISIONS
-from quant.commandline import compute_capability
+from edgehrnet.spec import PRECISIONS, ModelSpec
+from quant.commandline import add_data_arguments, compute_capability, open_labels
 from quant.data.documents.corners import SPEC, DocumentCorners
 from quant.data.examples import DataSet
-from quant.data.opening import ACCEPTED, open_data
+from quant.data.opening import ACCEPTED
 from quant.files.build import BuildOptions, build_files, report
 from quant.files.model_file import PROOF_PICTURES, TARGETS
 from quant.files.parity import agreement
@@ -35,8 +35,9 @@ def parser() -> argparse.ArgumentParser:
                    help="precisions to build, int8 only with the ranges that quant.ptq or quant.qat store "
                         "(default: fp32)")  # fmt: skip
     p.add_argument("--size", type=parse_size, metavar="HEIGHTxWIDTH", help="input size (default: the checkpoint's)")
-    p.add_argument("--data", help=f"{ACCEPTED}, on whose validation pictures the files are compared with the torch "
-                                  f"network (default: synthetic documents if the model is {SPEC.name})")  # fmt: skip
+    add_data_arguments(p, required=False, fold="compare on part K of N, counted from 0 (default: all pictures)",
+                       data=f"{ACCEPTED}, on whose validation pictures the files are compared with the torch network "
+                            f"(default: synthetic documents if the model is {SPEC.name})")  # fmt: skip
     p.add_argument("--picture", type=Path,
                    help="picture stored in each file for its self-check (default: the first of --data)")  # fmt: skip
     p.add_argument("--compute-capability", type=compute_capability, nargs="+", default=[], metavar="X.Y",
@@ -57,12 +58,12 @@ def _export(args: argparse.Namespace) -> None:
     if args.parity_pictures < 0:
         raise InputError(f"--parity-pictures {args.parity_pictures}: use at least 1, or 0 for no page")
     checkpoint = load_checkpoint(args.checkpoint)
-    model = str(checkpoint.spec["name"])
-    data = _validation_data(args.data, args.checkpoint, model)
+    spec = ModelSpec.from_dict(checkpoint.spec)
+    data = _validation_data(args, spec)
     options = BuildOptions(
         folder=args.out,
-        name=args.name or model,
-        pictures=[example.image for example in data.validation(PROOF_PICTURES)],
+        name=args.name or spec.name,
+        pictures=[example.picture_for(spec) for example in data.validation(PROOF_PICTURES)],
         targets=args.targets,
         precisions=args.precision,
         input_size=args.size,
@@ -78,13 +79,14 @@ def _export(args: argparse.Namespace) -> None:
         print(write_report(parity, args.out / f"{options.name}.parity.md", options.name))
 
 
-def _validation_data(data: str | None, checkpoint: Path, model: str) -> DataSet:
+def _validation_data(args: argparse.Namespace, spec: ModelSpec) -> DataSet:
     """Open the data set. Only the document model has one by default."""
-    if data is not None:
-        return open_data(data)
-    if model == SPEC.name:
+    if args.data is not None:
+        return open_labels(args, spec.crop)
+    if spec.name == SPEC.name:
         return DocumentCorners()
-    raise InputError(f"{checkpoint} is the model {model!r}, which needs pictures of its kind; pass --data {ACCEPTED}")
+    raise InputError(f"{args.checkpoint} is the model {spec.name!r}, which needs pictures of its kind; "
+                     f"pass --data {ACCEPTED}")  # fmt: skip
 
 
 if __name__ == "__main__":

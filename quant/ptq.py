@@ -68,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _quantize(args: argparse.Namespace) -> None:
     checkpoint = _read(args)
     spec = ModelSpec.from_dict(checkpoint.spec)
-    pictures = calibration_pictures(args)
+    pictures = calibration_pictures(args, spec.crop)
     images = network_inputs(pictures, spec)
     if args.equalize:
         checkpoint = equalized(checkpoint)

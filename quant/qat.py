@@ -62,7 +62,7 @@ def _train(args: argparse.Namespace) -> None:
         if world.rank > 0:
             return
         print(f"\nsimulated INT8\n{score_lines(trainer, scores)}\n")
-        pictures = calibration_pictures(args)
+        pictures = calibration_pictures(args, trainer.spec.crop)
         done = trainer.calibrated(pictures, schemes_of(args), args.method)
         save_and_build(done, args.out, args.name or done.spec["name"], args.targets, pictures)
 

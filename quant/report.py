@@ -8,8 +8,8 @@ from pathlib import Path
 
 from edgehrnet.cli.status import run
 from edgehrnet.errors import InputError
+from quant.commandline import add_data_arguments, open_labels
 from quant.data.documents.corners import NAME
-from quant.data.opening import ACCEPTED, open_data, parse_fold
 from quant.reporting.model_report import make_report
 from quant.scoring.average_precision import load_pycocotools
 from quant.scoring.model import open_model
@@ -19,8 +19,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     p = argparse.ArgumentParser(prog="python -m quant.report", description=__doc__)
     p.add_argument("model", metavar="MODEL", help="model file, shipped name, or .pt checkpoint")
-    p.add_argument("--data", default=NAME, help=f"{ACCEPTED} (default: %(default)s)")
-    p.add_argument("--fold", type=parse_fold, metavar="K/N", help="score part K of N, counted from 0 (default: all)")
+    add_data_arguments(p, default=NAME, fold="score part K of N, counted from 0 (default: all)")
     p.add_argument("--count", type=int, metavar="N", help="pictures to score (default: all, or 2000 synthetic ones)")
     p.add_argument("--out", type=Path, default=Path("report.html"), help="page to write (default: %(default)s)")
     p.add_argument("--device", help="device name, such as cpu or gpu (default: the first one that the file type has)")
@@ -38,7 +37,7 @@ def _report(args: argparse.Namespace) -> None:
     if not args.out.parent.is_dir():
         raise InputError(f"--out {args.out}: there is no folder {args.out.parent}")
     load_pycocotools()  # fail now rather than after an hour of scoring
-    data = open_data(args.data, args.fold)
+    data = open_labels(args)
     with open_model(args.model, args.device) as model:
         text = make_report(model, data, args.count, progress=True)
     args.out.write_text(text, encoding="utf-8")

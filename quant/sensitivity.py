@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _measure(args: argparse.Namespace) -> None:
     checkpoint = load_checkpoint(args.checkpoint)
     spec, target = ModelSpec.from_dict(checkpoint.spec), args.targets[0]
-    pictures = calibration_pictures(args)
+    pictures = calibration_pictures(args, spec.crop)
     images = network_inputs(pictures, spec)
     schemes = [scheme for scheme in schemes_of(args) if scheme.target == target]
     table = calibrate(checkpoint, images, schemes, method=args.method, progress=True).table(target)

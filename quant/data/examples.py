@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgehrnet.picture.crops import MARGIN
 from edgehrnet.spec import ModelSpec
 
 Box: TypeAlias = tuple[float, float, float, float]
@@ -34,13 +37,31 @@ class Example:
     conditions: frozenset[str] = frozenset()
     """Known difficulties, such as "shadow" or "blur". Errors are listed for each."""
     box: Box | None = None
-    """Box ``xywh`` of the object in picture pixels. None if the picture shows only one object."""
+    """Box ``xywh`` of the object in picture pixels, for models that run on crops. None for synthetic pictures."""
     rotation: float = 0.0
     """Rotation of the crop in degrees. See crops.Crop."""
     scale: float = 1.0
     """Relative size of the crop. See crops.Crop."""
-    image_id: int | None = None
-    """COCO's id of the picture."""
+    image_id: int | str | None = None
+    """Id of the picture in its label file."""
+    path: Path | None = None
+    """File of the picture. None for a synthetic one."""
+
+    def box_for(self, spec: ModelSpec) -> Box | None:
+        """Return the box if a model with this spec runs on crops, None if it takes whole pictures."""
+        return None if spec.crop is None else self.box
+
+    def picture_for(self, spec: ModelSpec) -> NDArray[np.uint8]:
+        """Return what a model with this spec is shown: the surroundings of the box, or the whole picture."""
+        box = self.box_for(spec)
+        if box is None:
+            return self.image
+        height, width = self.image.shape[:2]
+        x, y, w, h = box
+        grow = (MARGIN - 1) / 2
+        left, top = max(0, math.floor(x - grow * w)), max(0, math.floor(y - grow * h))
+        right, bottom = min(width, math.ceil(x + w + grow * w)), min(height, math.ceil(y + h + grow * h))
+        return np.ascontiguousarray(self.image[top:bottom, left:right])
 
 
 class DataSet(Protocol):

@@ -3,59 +3,127 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgehrnet.errors import InputError, nearest
+from edgehrnet.picture.crops import CropConvention
 from edgehrnet.picture.sources import frames, read_image
-from quant.data.coco import read_coco
+from quant.data.annotations import Annotations
 from quant.data.documents.corners import NAME, DocumentCorners
 from quant.data.examples import DataSet, random_subset
-from quant.data.labeled import TABLE, read_table
+from quant.data.formats.recognition import FORMATS, has_labels, read_labels
+from quant.data.labeled import Labeled
+from quant.data.normalization import duplicates_of, normalized, usual_crop
 
-ACCEPTED = f"{NAME!r}, a folder with a {TABLE}, or a COCO keypoint .json"
+ACCEPTED = f"{NAME!r}, {FORMATS}"
+CropChoice: TypeAlias = CropConvention | Literal["auto"] | None
+"""Crops of a network: a convention, None for whole pictures, or ``auto`` for what the labels suggest."""
 
 
-def open_data(data: str, fold: tuple[int, int] | None = None, *, augmented: bool = True) -> DataSet:
-    """Open a labeled data set.
+def open_data(
+    data: str,
+    fold: tuple[int, int] | None = None,
+    *,
+    augmented: bool = True,
+    crop: CropChoice = "auto",
+    images: str | None = None,
+    flip_pairs: Sequence[tuple[str, str]] | None = None,
+    validation: str | None = None,
+) -> DataSet:
+    """Open a labeled data set and check its labels and the headers of its pictures.
 
     Args:
-        data: `NAME` for synthetic documents, a folder with DeepLabCut's table, or a COCO keypoint JSON file.
+        data: `NAME` for synthetic documents, or labels of any known format.
         fold: (k, n) uses every n-th labeled picture for validation, beginning with the k-th, counted from 0.
         augmented: whether labeled pictures are augmented in training. Synthetic documents never repeat.
+        crop: convention of the crops, or None for whole pictures. ``auto`` takes crops in HRNet's convention if a
+            picture shows several instances, and whole pictures otherwise.
+        images: folder of the pictures. None looks for them beside the labels.
+        flip_pairs: names of the keypoints to swap in a mirrored picture. None recognizes left and right in the names.
+        validation: labels of the validation set. None takes it from ``data``.
 
     Raises:
-        InputError: ``data`` is none of these, or synthetic documents with a fold.
+        InputError: ``data`` is none of these, synthetic documents with a fold, or its labels have an error.
     """
     if data.startswith("synthetic:"):
         if data != NAME:
             raise InputError(f"unknown data set {data!r}; {nearest(data, [NAME])}")
-        if fold is not None:
-            raise InputError(f"{NAME} has no folds: its validation pictures are made separately; leave out --fold")
+        if fold is not None or validation is not None:
+            raise InputError(f"{NAME} has validation pictures of its own; leave out --fold and --val")
         return DocumentCorners()
-    path = Path(data)
-    if path.is_dir() and (path / TABLE).is_file():
-        return read_table(path, fold, augmented=augmented)
-    if path.is_file() and path.suffix == ".json":
-        return read_coco(path, fold, augmented=augmented)
-    if path.exists():
-        raise InputError(f"{data} has no labels; pass {ACCEPTED}")
-    raise InputError(f"no data set {data!r}; pass {ACCEPTED}")
+    if fold is not None and validation is not None:
+        raise InputError(f"--fold {fold[0]}/{fold[1]} and --val {validation} cannot be combined; use one of them")
+    annotations = open_annotations(data, images, flip_pairs)
+    others = None
+    if validation is not None:
+        others = in_order_of(annotations, open_annotations(validation, images))
+        for ours, theirs in duplicates_of(annotations, others):
+            kind = "pictures in both the training set and the validation set"
+            annotations.remarks.add("warning", kind, f"{ours.path} and {theirs.path}")
+        annotations.remarks.extend(others.remarks)
+    chosen = usual_crop(annotations) if crop == "auto" else crop
+    return Labeled(annotations, fold, crop=chosen, augmented=augmented, validation=others)
+
+
+def open_annotations(
+    data: str, images: str | None = None, flip_pairs: Sequence[tuple[str, str]] | None = None
+) -> Annotations:
+    """Read labels and complete and check them. For arguments and errors, see `open_data`."""
+    if not has_labels(Path(data)):
+        what = "has no labels of a known format" if Path(data).exists() else "does not exist"
+        raise InputError(f"data set {data!r} {what}; pass {ACCEPTED}")
+    annotations = normalized(read_labels(Path(data), None if images is None else Path(images)))
+    if flip_pairs is None:
+        return annotations
+    names = annotations.keypoints
+    for name in (name for pair in flip_pairs for name in pair):
+        if name not in names:
+            raise InputError(f"--flip-pairs: no keypoint {name!r}; {nearest(name, names)}")
+    return dataclasses.replace(
+        annotations, flip_pairs=tuple((names.index(left), names.index(right)) for left, right in flip_pairs)
+    )
+
+
+def in_order_of(ours: Annotations, others: Annotations) -> Annotations:
+    """Return the labels of ``others`` with the keypoints in the order of ``ours``.
+
+    Raises:
+        InputError: they have other keypoints. The message lists both.
+    """
+    if set(ours.keypoints) != set(others.keypoints):
+        raise InputError(f"{others.source} has other keypoints than {ours.source}: {', '.join(others.keypoints)}; "
+                         f"expected {', '.join(ours.keypoints)}")  # fmt: skip
+    order = [others.keypoints.index(name) for name in ours.keypoints]
+    instances = [dataclasses.replace(instance, points=instance.points[order], visibility=instance.visibility[order])
+                 for instance in others.instances]  # fmt: skip
+    return dataclasses.replace(
+        others, instances=instances, keypoints=ours.keypoints, skeleton=ours.skeleton, flip_pairs=ours.flip_pairs,
+        sigmas=ours.sigmas,
+    )  # fmt: skip
 
 
 def open_pictures(
-    data: str, count: int, fold: tuple[int, int] | None = None, seed: int = 0
+    data: str,
+    count: int,
+    fold: tuple[int, int] | None = None,
+    seed: int = 0,
+    *,
+    crop: CropChoice = "auto",
+    images: str | None = None,
 ) -> Iterator[NDArray[np.uint8]]:
     """Yield at most ``count`` pictures ``(H, W, 3)`` u8 for calibration, from a data set or from any folder.
 
     The same seed chooses the same pictures. Raises what `open_data` and edgehrnet.picture.sources raise.
     """
     path = Path(data)
-    if not path.is_dir() or (path / TABLE).is_file():
-        yield from open_data(data, fold).calibration(count, seed)
+    if not path.is_dir() or has_labels(path):
+        yield from open_data(data, fold, crop=crop, images=images).calibration(count, seed)
         return
     paths = list(frames(path))
     for index in random_subset(len(paths), count, seed):
@@ -76,3 +144,15 @@ def parse_fold(text: str) -> tuple[int, int]:
     if not 0 <= k < n or n < 2:
         raise argparse.ArgumentTypeError(f"fold {text!r}: N must be at least 2, and K from 0 to N - 1")
     return k, n
+
+
+def parse_flip_pair(text: str) -> tuple[str, str]:
+    """Parse ``LEFT=RIGHT`` from a command line: two keypoints that a mirrored picture exchanges.
+
+    >>> parse_flip_pair("paw1LH=paw4RH")
+    ('paw1LH', 'paw4RH')
+    """
+    left, equals, right = text.partition("=")
+    if not (equals and left and right and left != right):
+        raise argparse.ArgumentTypeError(f"{text!r} is not LEFT=RIGHT; use two names, such as eye_l=eye_r")
+    return left, right

@@ -249,9 +249,9 @@ def answer(observe: Callable[..., Observation], examples: Sequence[Example], spe
     """Predict each picture at the spec's input size. Labels for another number of keypoints are ignored."""
     points, maps, errors = [], [], []
     for example in examples:
-        boxes = None if example.box is None else [example.box]
-        xy, _, heatmaps = observe(example.image, *(boxes or ()))
-        _, (transform,) = prepare(example.image, spec, boxes)
+        box = example.box_for(spec)
+        xy, _, heatmaps = observe(example.image) if box is None else observe(example.image, box)
+        _, (transform,) = prepare(example.image, spec, None if box is None else [box])
         height, width = example.image.shape[:2]
         points.append(xy * transform.scale)
         maps.append(heatmaps)

@@ -73,8 +73,9 @@ def _chosen(data: DataSet, indices: set[int]) -> Iterator[tuple[int, Example]]:
 
 def _heat(model: OpenModel, example: Example) -> Image.Image:
     """Return the picture blended with the maximum over its heatmaps."""
-    _, _, heatmaps = model.observe(example.image, example.box)
-    _, (transform,) = prepare(example.image, model.spec, None if example.box is None else [example.box])
+    box = example.box_for(model.spec)
+    _, _, heatmaps = model.observe(example.image, box)
+    _, (transform,) = prepare(example.image, model.spec, None if box is None else [box])
     return blend_heatmap(Image.fromarray(example.image), heatmaps.max(axis=0), transform, model.spec.grid)
 
 

@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,174 +19,155 @@ from numpy.typing import NDArray
 from edgehrnet.errors import InputError, MissingExtraError
 from edgehrnet.picture.crops import MARGIN
 from edgehrnet.picture.sources import read_image
-from edgehrnet.preparation import check_boxes
-from quant.data.coco import labeled_box, picture_path
+from quant.data.annotations import Annotations, ImageId, Picture
 from quant.data.examples import Box
+from quant.scoring.detections import Detection
 from quant.scoring.pose_metrics import oks_nms, rescore
 
 NAMES = ("AP", "AP50", "AP75", "APm", "APl", "AR", "AR50", "AR75", "ARm", "ARl")
 # Maps a picture (H, W, 3) u8 RGB and boxes (N, 4) xywh to xy (N, K, 2) in picture pixels and confidence (N, K).
 PredictBoxes = Callable[[NDArray[np.uint8], NDArray[np.float64]], tuple[NDArray[np.float64], NDArray[np.float32]]]
 # Predictions xy (K, 2) and confidence (K,) by image id and box xywh.
-Known = Mapping[tuple[int, Box], tuple[NDArray[np.float64], NDArray[np.float32]]]
-
-
-@dataclass(frozen=True)
-class Annotations:
-    """A COCO keypoint file."""
-
-    path: Path
-    """The file. Pictures lie beside it or in ``images`` beside it."""
-    content: Mapping[str, Any]
-    """The parsed JSON."""
-
-    @classmethod
-    def read(cls, path: Path) -> Annotations:
-        """Read a file.
-
-        Raises:
-            InputError: It is not a COCO annotation file.
-        """
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            _ = content["images"], content["annotations"], content["categories"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path} is not a COCO annotation file: {error!r}") from None
-        return cls(path, content)
-
-    @property
-    def pictures(self) -> dict[int, Path]:
-        """Paths of the pictures by image id."""
-        return {image["id"]: picture_path(self.path.parent, image["file_name"]) for image in self.content["images"]}
-
-    def true_boxes(self) -> list[dict[str, Any]]:
-        """Return the boxes of labeled instances in the form of a detector's, each with score 1."""
-        images = {image["id"]: image for image in self.content["images"]}
-        return [
-            {
-                "image_id": a["image_id"],
-                "category_id": a["category_id"],
-                "bbox": labeled_box(a, images[a["image_id"]]),
-                "score": 1.0,
-            }
-            for a in self.content["annotations"]
-            if not a.get("iscrowd") and any(a.get("keypoints", ())[2::3])
-        ]
-
-
-def read_boxes(path: Path) -> list[dict[str, Any]]:
-    """Read a detector's boxes from a JSON list.
-
-    Args:
-        path: File whose entries have ``image_id`` and ``bbox`` (xywh), and may have ``score`` and ``category_id``, both
-            1 by default.
-
-    Raises:
-        InputError: It is not such a list.
-    """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        boxes = [{"category_id": 1, "score": 1.0, **box} for box in found]
-        for box in boxes:
-            _ = box["image_id"], check_boxes([box["bbox"]])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is not a list of detections with image_id, bbox and score: {error!r}") from None
-    return boxes
+Known = Mapping[tuple[ImageId, Box], tuple[NDArray[np.float64], NDArray[np.float32]]]
 
 
 def detect(
     predict: PredictBoxes,
-    annotations: Annotations,
-    boxes: Iterable[Mapping[str, Any]],
+    detections: Sequence[Detection],
     sigmas: Sequence[float],
-    images: Collection[int] | None = None,
+    images: Collection[ImageId] | None = None,
     known: Known | None = None,
 ) -> list[dict[str, Any]]:
-    """Find the keypoints in each box and return COCO results.
+    """Find the keypoints in each box and return COCO results, with the ids of the label file.
 
     Args:
         predict: Model.
-        annotations: File that names the pictures.
-        boxes: Boxes, each with ``image_id``, ``category_id``, ``bbox`` (xywh) and ``score``.
+        detections: Boxes, see quant.scoring.detections.
         sigmas: OKS constants ``(K,)``.
         images: Image ids to include. None includes all.
         known: Predictions that were made before. The model is not run for their boxes.
 
     Raises:
-        InputError: A box is on a picture that the annotations do not name.
+        InputError: The model returned NaN or infinity.
     """
-    pictures = annotations.pictures
-    by_picture: defaultdict[int, list[Mapping[str, Any]]] = defaultdict(list)
-    for box in boxes:
-        if box["image_id"] not in pictures:
-            raise InputError(f"{annotations.path} has no picture {box['image_id']}, but there is a box on it")
-        by_picture[box["image_id"]].append(box)
+    by_picture: defaultdict[Picture, list[Detection]] = defaultdict(list)
+    for detection in detections:
+        if images is None or detection.picture.id in images:
+            by_picture[detection.picture].append(detection)
     results: list[dict[str, Any]] = []
-    for image_id in sorted(by_picture):
-        if images is None or image_id in images:
-            found = _predict(predict, pictures[image_id], by_picture[image_id], known or {})
-            results += _results(by_picture[image_id], *found, sigmas)
+    for picture, found in by_picture.items():
+        results += _results(found, *_predict(predict, picture, found, known or {}), sigmas)
     return results
 
 
 def _predict(
-    predict: PredictBoxes, path: Path, boxes: Sequence[Mapping[str, Any]], known: Known
+    predict: PredictBoxes, picture: Picture, detections: Sequence[Detection], known: Known
 ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
     """Return xy ``(N, K, 2)`` and confidence ``(N, K)`` for N boxes on one picture."""
-    found = [known.get((box["image_id"], tuple(box["bbox"]))) for box in boxes]
-    missing = [box["bbox"] for box, answer in zip(boxes, found, strict=True) if answer is None]
+    found = [known.get((picture.id, detection.box)) for detection in detections]
+    missing = [detection.box for detection, answer in zip(detections, found, strict=True) if answer is None]
     if missing:
-        fresh = zip(*predict(read_image(path), np.array(missing, np.float64)), strict=True)
+        fresh = zip(*predict(read_image(picture.path), np.array(missing, np.float64)), strict=True)
         found = [next(fresh) if answer is None else answer for answer in found]
     pairs = [answer for answer in found if answer is not None]
-    return np.stack([xy for xy, _ in pairs]), np.stack([conf for _, conf in pairs])
+    xy, conf = np.stack([xy for xy, _ in pairs]), np.stack([conf for _, conf in pairs])
+    if not (np.isfinite(xy).all() and np.isfinite(conf).all()):
+        # pycocotools takes a pose with NaN for a perfect one.
+        raise InputError(f"the model returned NaN or infinity on {picture.path}; only finite points can be scored")
+    return xy, conf
 
 
 def _results(
-    boxes: Sequence[Mapping[str, Any]],
+    detections: Sequence[Detection],
     xy: NDArray[np.float64],
     conf: NDArray[np.float32],
     sigmas: Sequence[float],
 ) -> Iterator[dict[str, Any]]:
     """Yield the COCO results of one picture, best first, without those that a better one suppresses."""
-    scores = np.array([rescore(float(box["score"]), row) for box, row in zip(boxes, conf, strict=True)])
-    areas = np.array([box["bbox"] for box in boxes], np.float64)[:, 2:].prod(axis=1) * MARGIN**2
+    scores = np.array([rescore(box.score, row) for box, row in zip(detections, conf, strict=True)])
+    areas = np.array([box.box for box in detections], np.float64)[:, 2:].prod(axis=1) * MARGIN**2
     for n in oks_nms(xy, conf, scores, areas, sigmas):
         yield {
-            "image_id": boxes[n]["image_id"],
-            "category_id": boxes[n]["category_id"],
+            "image_id": detections[n].picture.id,
+            "category_id": detections[n].category_id,
             "keypoints": np.c_[xy[n], conf[n]].round(4).ravel().tolist(),
             "score": round(float(scores[n]), 6),
         }
 
 
 def coco_scores(
-    content: Mapping[str, Any],
+    annotations: Annotations,
     results: Sequence[Mapping[str, Any]],
     sigmas: Sequence[float],
-    images: Collection[int] | None = None,
+    images: Collection[ImageId] | None = None,
 ) -> dict[str, float]:
     """Return the ten numbers of pycocotools, named as in `NAMES`, each 0..1. NaN means that nothing was counted.
 
     Args:
-        content: Content of a COCO file.
-        results: Detections with ``image_id``, ``category_id``, ``keypoints`` and ``score``.
+        annotations: Labels.
+        results: Detections with ``image_id`` and ``category_id`` of the label file, ``keypoints`` and ``score``.
         sigmas: OKS constants ``(K,)``.
         images: Image ids that count. None counts all.
 
     Raises:
         MissingExtraError: pycocotools is not installed.
     """
+    numbers = {picture: number for number, picture in enumerate(annotations.pictures, start=1)}
+    by_id = {key: numbers[picture] for key, picture in annotations.by_id().items()}
+    categories = {key: number for number, (key, _) in annotations.categories.items()}
+    found = [
+        {
+            "image_id": by_id[result["image_id"]],
+            "category_id": categories[result["category_id"]],
+            "keypoints": result["keypoints"],
+            "score": result["score"],
+        }
+        for result in results
+    ]
+    chosen = None if images is None else [by_id[key] for key in images]
+    return pycocotools_scores(coco_content(annotations), found, sigmas, chosen)
+
+
+def coco_content(annotations: Annotations) -> dict[str, Any]:
+    """Return labels as the content of a COCO file in which nothing is missing and all ids count from 1.
+
+    pycocotools takes an annotation id of 0 for "not matched", and loses annotations whose ids repeat.
+    """
+    numbers = {picture: number for number, picture in enumerate(annotations.pictures, start=1)}
+    return {
+        "images": [{"id": number} for number in numbers.values()],
+        "categories": [{"id": number} for number in annotations.categories],
+        "annotations": [
+            {
+                "id": number,
+                "image_id": numbers[instance.picture],
+                "category_id": instance.category,
+                "iscrowd": int(instance.crowd),
+                "num_keypoints": int(instance.labeled.sum()),
+                "keypoints": np.c_[instance.points, instance.visibility].ravel().tolist(),
+                "bbox": list(instance.box or (0.0, 0.0, 0.0, 0.0)),
+                "area": float(instance.area or 0.0),
+            }
+            for number, instance in enumerate(annotations.instances, start=1)
+        ],
+    }
+
+
+def pycocotools_scores(
+    content: Mapping[str, Any],
+    found: Sequence[Mapping[str, Any]],
+    sigmas: Sequence[float],
+    images: Collection[int] | None = None,
+) -> dict[str, float]:
+    """Return the ten numbers of pycocotools for content and results whose ids agree. See `coco_scores`."""
     coco, evaluator = load_pycocotools()
-    kept = ("image_id", "category_id", "keypoints", "score")
-    found = [{key: result[key] for key in kept} for result in results]
     if not content["annotations"] or not found:  # pycocotools fails on empty lists
         return dict.fromkeys(NAMES, 0.0 if content["annotations"] else float("nan"))
     with contextlib.redirect_stdout(io.StringIO()):
         true = coco()
-        true.dataset = {**content, "annotations": [dict(item) for item in content["annotations"]]}
+        true.dataset = {**content, "annotations": [dict(entry) for entry in content["annotations"]]}
         true.createIndex()
-        run = evaluator(true, true.loadRes(found), "keypoints")
+        run = evaluator(true, true.loadRes([dict(result) for result in found]), "keypoints")
         run.params.kpt_oks_sigmas = np.array(sigmas, np.float64)
         if images is not None:
             run.params.imgIds = sorted(images)

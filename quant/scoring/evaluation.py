@@ -7,6 +7,7 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from edgehrnet.errors import InputError, nearest
+from quant.data.annotations import ImageId
 from quant.data.examples import Box, DataSet, Example
-from quant.scoring.average_precision import coco_scores
+from quant.scoring.average_precision import pycocotools_scores
 from quant.scoring.metrics import (
     Score,
     auroc,
@@ -34,9 +36,10 @@ Prediction = tuple[NDArray[np.float64], NDArray[np.float32]]
 Predict = Callable[..., Prediction]
 
 RADII = (2.0, 5.0, 10.0)  # picture pixels
-DEFAULT_SIGMA = 0.05  # OKS constant of keypoints without a measured one: between COCO's ears and its wrists
+DEFAULT_SIGMA = 0.05  # OKS constant for telling duplicates apart where none is measured: between COCO's ears and wrists
 CORRECT = 1.0  # percent of the diagonal: a keypoint with a smaller error is correct
 CATEGORY = 1
+PER_PICTURE = ("conditions", "image_ids", "paths")  # fields of an Evaluation that are tuples
 
 
 @dataclass(frozen=True)
@@ -66,9 +69,11 @@ class Evaluation:
     sigmas: tuple[float, ...] = ()
     """COCO's OKS constants of the keypoints, if the data set has them."""
     boxes: NDArray[np.float64] | None = None
-    """Boxes ``(N, 4)`` xywh, if the data has one for each instance. Their AP is computed by `average_precision`."""
-    image_ids: NDArray[np.int64] | None = None
-    """COCO image ids ``(N,)``, if the data has them."""
+    """Boxes ``(N, 4)`` xywh, if the model runs on crops. Their AP is computed by `average_precision`."""
+    image_ids: tuple[ImageId | None, ...] = ()
+    """Ids of the N pictures in the label file. None for synthetic ones."""
+    paths: tuple[Path | None, ...] = ()
+    """Files of the N pictures. None for synthetic ones."""
 
     @property
     def percent(self) -> NDArray[np.float64]:
@@ -87,7 +92,7 @@ class Evaluation:
 
     @property
     def oks_sigmas(self) -> tuple[float, ...]:
-        """OKS constants of all keypoints: the data set's, or `DEFAULT_SIGMA` for each."""
+        """OKS constants for telling duplicates apart: the data set's, or `DEFAULT_SIGMA` for each keypoint."""
         return self.sigmas or (DEFAULT_SIGMA,) * self.errors.shape[1]
 
     def part(self, chosen: NDArray[np.bool_]) -> Evaluation:
@@ -95,15 +100,16 @@ class Evaluation:
         arrays: dict[str, Any] = {
             name: value[chosen] for name, value in vars(self).items() if isinstance(value, np.ndarray)
         }
-        conditions = tuple(itertools.compress(self.conditions, chosen))
-        return dataclasses.replace(self, conditions=conditions, **arrays)
+        lists: dict[str, Any] = {name: tuple(itertools.compress(getattr(self, name), chosen)) for name in PER_PICTURE}
+        return dataclasses.replace(self, **lists, **arrays)
 
-    def by_box(self) -> dict[tuple[int, Box], Prediction]:
-        """Return the predictions by COCO image id and box xywh. Empty for data without boxes."""
-        if self.boxes is None or self.image_ids is None:
+    def by_box(self) -> dict[tuple[ImageId, Box], Prediction]:
+        """Return the predictions by image id and box xywh. Empty for models that run on whole pictures."""
+        if self.boxes is None:
             return {}
-        places = zip(self.image_ids.tolist(), map(tuple, self.boxes.tolist()), strict=True)
-        return {place: (xy, conf) for place, xy, conf in zip(places, self.xy, self.conf, strict=True)}
+        places = zip(self.image_ids, map(tuple, self.boxes.tolist()), strict=True)
+        found = zip(places, self.xy, self.conf, strict=True)
+        return {(key, box): (xy, conf) for (key, box), xy, conf in found if key is not None}
 
     def score(self) -> Score:
         """Summarize the errors in percent of the diagonal. Needs no extra package."""
@@ -162,21 +168,21 @@ class Evaluation:
         return nme(part.xy, part.truth, part.visible, pair=(first, second)) if len(part.xy) else float("nan")
 
     def oks_ap(self) -> tuple[float, float, float]:
-        """Return COCO's AP over OKS 0.50 to 0.95, AP50 and AP75, each 0..1, or NaN for data with boxes.
+        """Return COCO's AP over OKS 0.50 to 0.95, AP50 and AP75, each 0..1.
 
         Each picture holds one instance, or none if it is empty, and yields one detection, scored with its mean
-        confidence. Pictures whose instance has no area or no visible keypoint are left out. Where the data set has no
-        sigmas, `DEFAULT_SIGMA` is used for each keypoint. Such an AP only compares models on the same data set.
+        confidence. Pictures whose instance has no area or no visible keypoint are left out. All three are NaN for
+        models that run on crops, and where the data set states no sigmas.
 
         Raises:
             MissingExtraError: pycocotools is not installed.
         """
-        if self.boxes is not None:
+        if self.boxes is not None or not self.sigmas:
             return float("nan"), float("nan"), float("nan")
         counted = self.empty | ((self.areas > 0) & self.visible.any(axis=1))
         truths = [self._coco_truth(i) for i in np.flatnonzero(counted & ~self.empty).tolist()]
         detections = [self._coco_detection(i) for i in np.flatnonzero(counted).tolist()]
-        return coco_ap(truths, detections, self.oks_sigmas)
+        return coco_ap(truths, detections, self.sigmas)
 
     def _coco_truth(self, index: int) -> dict[str, Any]:
         """Return the label of one picture as a COCO annotation."""
@@ -202,40 +208,50 @@ class Evaluation:
 
 
 def evaluate(
-    name: str, predict: Predict, data: DataSet, count: int | None = None, *, progress: bool = False
+    name: str,
+    predict: Predict,
+    data: DataSet,
+    count: int | None = None,
+    *,
+    crops: bool | None = None,
+    progress: bool = False,
 ) -> Evaluation:
     """Run a model on the validation set and compare its predictions with the labels.
 
     Args:
         name: Name of the model.
-        predict: Maps a picture ``(H, W, 3)`` u8 RGB, and a box xywh if the data has boxes, to xy ``(K, 2)`` in picture
-            pixels and confidence ``(K,)``. For cyclic data the best cyclic shift is scored.
+        predict: Maps a picture ``(H, W, 3)`` u8 RGB, and a box xywh if the model runs on crops, to xy ``(K, 2)`` in
+            picture pixels and confidence ``(K,)``. For cyclic data the best cyclic shift is scored.
         data: Data set.
         count: Number of pictures, the first ones. None scores all, or the default number of an endless data set.
+        crops: Whether the model runs on crops of boxes. None takes it from the spec of the data.
         progress: Show a progress bar.
 
     Raises:
         InputError: There is no picture, or a prediction does not fit the data.
     """
     examples = tqdm(data.validation(count), total=count, disable=not progress, desc="scoring", unit="picture")
-    rows = [_compare(predict, example, data.spec.cyclic) for example in examples]
+    crops = data.spec.crop is not None if crops is None else crops
+    rows = [_compare(predict, example, crops, data.spec.cyclic) for example in examples]
     if not rows:
         raise InputError(f"the validation set of {data.spec.name} has no picture to score (count={count})")
     columns = {field: [row[field] for row in rows] for field in rows[0]}
-    conditions, boxes, ids = (columns.pop(field) for field in ("conditions", "boxes", "image_ids"))
+    boxes = columns.pop("boxes")
+    lists: dict[str, Any] = {field: tuple(columns.pop(field)) for field in PER_PICTURE}
+    arrays: dict[str, Any] = {field: np.array(values) for field, values in columns.items()}
     return Evaluation(
         name=name,
-        conditions=tuple(conditions),
         sigmas=data.spec.oks_sigmas,
         boxes=None if None in boxes else np.array(boxes, np.float64),
-        image_ids=None if None in ids else np.array(ids, np.int64),
-        **{field: np.array(values) for field, values in columns.items()},
+        **lists,
+        **arrays,
     )
 
 
-def _compare(predict: Predict, example: Example, cyclic: bool) -> dict[str, Any]:
+def _compare(predict: Predict, example: Example, crops: bool, cyclic: bool) -> dict[str, Any]:
     """Return one picture's row of each field of an Evaluation."""
-    xy, conf = predict(example.image) if example.box is None else predict(example.image, example.box)
+    box = example.box if crops else None
+    xy, conf = predict(example.image) if box is None else predict(example.image, box)
     if xy.shape != example.points.shape or conf.shape != example.visible.shape:
         raise InputError(f"the model finds {len(xy)} keypoints, the data has {len(example.points)}; they must agree")
     if not (np.isfinite(xy).all() and np.isfinite(conf).all()):
@@ -253,8 +269,9 @@ def _compare(predict: Predict, example: Example, cyclic: bool) -> dict[str, Any]
         "truth": example.points,
         "visible": example.visible,
         "conditions": example.conditions,
-        "boxes": example.box,
+        "boxes": box,
         "image_ids": example.image_id,
+        "paths": example.path,
     }
 
 
@@ -276,7 +293,7 @@ def coco_ap(
         "categories": [{"id": number} for number in {item["category_id"] for item in truths}],
         "annotations": list(truths),
     }
-    found = coco_scores(content, detections, sigmas)
+    found = pycocotools_scores(content, detections, sigmas)
     return found["AP"], found["AP50"], found["AP75"]
 
 

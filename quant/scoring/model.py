@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +19,8 @@ from quant.data.examples import Box, DataSet
 from quant.scoring.average_precision import PredictBoxes
 from quant.scoring.evaluation import Evaluation, Prediction, evaluate
 
+COUNTED = re.compile(r"(keypoint|kp|point|landmark|joint)? ?\d+")
+"""A keypoint name that only counts."""
 # xy (K, 2) float64 in picture pixels, confidence (K,) float32 in 0..1, and heatmaps (K, h, w) float32 in 0..1.
 Observation = tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float32]]
 
@@ -56,7 +60,7 @@ def open_model(
     with Predictor(name, device=device, input_size=input_size, flip_test=flip_test) as predictor:
 
         def observe(image: NDArray[np.uint8], box: Box | None = None) -> Observation:
-            found = predictor.predict(image, boxes=None if box is None else [box])
+            found = predictor.predict(image, boxes=None if box is None or predictor.spec.crop is None else [box])
             return found.keypoints.xy[0], found.keypoints.conf[0], found.heatmaps[0]
 
         def instances(
@@ -82,13 +86,66 @@ def compare(
     Raises:
         InputError: A model does not fit the data. This is checked before any model runs.
     """
-    expected = len(data.spec.keypoints)
     for model in models:
-        found = len(model.spec.keypoints)
-        if found != expected:
-            raise InputError(f"{model.name} finds {found} keypoints, {data.spec.name} has {expected}; they must agree")
         if model.spec.crop is None and data.spec.crop is not None:
             raise InputError(
-                f"{model.name} takes whole pictures, but {data.spec.name} has boxes; use a model for crops"
+                f"{model.name} takes whole pictures and finds one object in each, but pictures of {data.spec.name} "
+                "have several; use a model for crops of boxes"
             )
-    return [evaluate(model.name, model.predict, data, count, progress=progress) for model in models]
+    ordered = [in_order_of(model, data.spec) for model in models]
+    return [
+        evaluate(model.name, model.predict, data, count, crops=model.spec.crop is not None, progress=progress)
+        for model in ordered
+    ]
+
+
+def in_order_of(model: OpenModel, spec: ModelSpec) -> OpenModel:
+    """Return a model that gives its keypoints in the order of the data.
+
+    Args:
+        model: Model.
+        spec: Spec of the data set.
+
+    Raises:
+        InputError: The data has other keypoints. The message lists both.
+    """
+    order = keypoint_order(model.spec.keypoints, spec.keypoints)
+    if order is None:
+        raise InputError(
+            f"{model.name} and {spec.name} have different keypoints, and must have the same, in any order. "
+            f"Model ({len(model.spec.keypoints)}): {', '.join(model.spec.keypoints)}. "
+            f"Labels ({len(spec.keypoints)}): {', '.join(spec.keypoints)}"
+        )
+    if order == list(range(len(order))):
+        return model
+
+    def observe(image: NDArray[np.uint8], box: Box | None = None) -> Observation:
+        xy, conf, heatmaps = model.observe(image, box)
+        return xy[order], conf[order], heatmaps[order]
+
+    def instances(
+        image: NDArray[np.uint8], boxes: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+        xy, conf = model.instances(image, boxes)
+        return xy[:, order], conf[:, order]
+
+    return dataclasses.replace(model, observe=observe, instances=instances)
+
+
+def keypoint_order(model: Sequence[str], data: Sequence[str]) -> list[int] | None:
+    """Return the indices that bring a model's keypoints into the order of the data, or None if their names differ.
+
+    Names that count keypoints, such as ``keypoint-3``, say nothing: the order is kept if one side has only such names.
+    Otherwise letter case and separators do not matter.
+
+    >>> keypoint_order(["nose", "left_ear"], ["Left ear", "Nose"])
+    [1, 0]
+    """
+    if len(model) != len(data):
+        return None
+    ours, theirs = ([re.sub(r"[\W_]+", " ", name).strip().casefold() for name in names] for names in (model, data))
+    if ours == theirs or any(all(COUNTED.fullmatch(name) for name in names) for names in (ours, theirs)):
+        return list(range(len(model)))
+    if set(ours) != set(theirs) or len(set(ours)) < len(ours):
+        return None
+    return [ours.index(name) for name in theirs]

@@ -93,4 +93,4 @@ def validate(network: nn.Module, data: DataSet, count: int, spec: ModelSpec, dev
     def predict(image: NDArray[np.uint8], box: Box | None = None) -> Prediction:
         return predict_torch(network, image, spec, device, box)[:2]
 
-    return evaluate(spec.name, predict, data, count).score()
+    return evaluate(spec.name, predict, data, count, crops=spec.crop is not None).score()

@@ -14,7 +14,6 @@ from edgehrnet.models.variants import find_variant
 from edgehrnet.spec import ModelSpec
 from quant.data.codecs import with_codec
 from quant.data.examples import DataSet
-from quant.data.labeled import Labeled
 from quant.data.opening import open_data
 from quant.training.settings import TrainSettings
 
@@ -50,10 +49,7 @@ def float_parts(settings: TrainSettings) -> Parts:
 
 def open_training_data(settings: TrainSettings) -> DataSet:
     """Open the data set, and check that its pictures exist before hours of training."""
-    data = open_data(settings.data, settings.fold, augmented=settings.augment)
-    if isinstance(data, Labeled):
-        data.check_files()
-    return data
+    return open_data(settings.data, settings.fold, augmented=settings.augment)
 
 
 def new_network(settings: TrainSettings, keypoints: int) -> KeypointNetwork:

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgehrnet.errors import InputError, MissingImageError
+from edgehrnet.errors import InputError
 from edgehrnet.keypoint_sets import COCO_PERSON
 from quant.data import labeled
-from quant.data.coco import read_coco
 from quant.data.examples import Example
-from quant.data.labeled import Labeled, read_table
+from quant.data.labeled import Labeled
+from quant.data.opening import open_data
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 HEAD = "scorer,me,me,me,me\nbodyparts,nose,nose,tail,tail\ncoords,x,y,x,y\n"
@@ -65,6 +65,18 @@ def write_coco(folder: Path, annotations: Sequence[dict[str, Any]], **category: 
     return path
 
 
+def read_table(folder: Path, fold: tuple[int, int] | None = None) -> Labeled:
+    data = open_data(str(folder), fold)
+    assert isinstance(data, Labeled)
+    return data
+
+
+def read_coco(path: Path, fold: tuple[int, int] | None = None, **options: Any) -> Labeled:
+    data = open_data(str(path), fold, **{"crop": "hrnet", **options})
+    assert isinstance(data, Labeled)
+    return data
+
+
 def blues(examples: Iterable[Example]) -> list[int]:
     """The indices of the pictures."""
     return [int(example.image[0, 0, 2]) for example in examples]
@@ -94,16 +106,16 @@ def test_a_table_with_empty_cells_is_read(tmp_path: Path) -> None:
     assert data.spec.keypoints == ("nose", "tail")
     assert data.spec.name == tmp_path.name
     assert not data.spec.cyclic
-    first, second = data.validation()
+    (first,) = data.validation()
     assert first.points.tolist() == [[1.5, 2.25], [11.5, 22.25]]
     assert first.visible.tolist() == [True, True]
-    assert first.area == 200
+    assert first.area == pytest.approx(14 * 24)  # the box of 10 x 20 px, a tenth of 20 px wider on each side
     assert first.image.shape == (HEIGHT, WIDTH, 3)
     assert not first.empty
-    assert second.visible.tolist() == [False, False]  # x without y is not a point
-    assert np.isfinite(second.points).all()
-    assert second.area == 0
-    assert (first.outlined, second.outlined) == (True, False)
+    assert first.outlined
+    unlabeled = data.annotations.instances
+    assert len(unlabeled) == 1  # x without y is not a point, and the row has no other
+    assert [picture.path.name for picture in data.annotations.pictures] == ["a.png", "b.png"]
 
 
 def test_a_keypoint_outside_the_picture_is_not_visible(tmp_path: Path) -> None:
@@ -155,11 +167,10 @@ def test_a_table_that_is_not_text_is_refused(tmp_path: Path) -> None:
         read_table(tmp_path)
 
 
-def test_a_missing_picture_is_named_when_it_is_opened(tmp_path: Path) -> None:
+def test_a_missing_picture_is_named_before_any_is_used(tmp_path: Path) -> None:
     (tmp_path / "CollectedData.csv").write_text(HEAD + "gone.png,1,2,3,4\n")
-    data = read_table(tmp_path)
-    with pytest.raises(MissingImageError, match=r"gone\.png"):
-        list(data.validation())
+    with pytest.raises(InputError, match=r"gone\.png"):
+        read_table(tmp_path)
 
 
 @pytest.mark.usefixtures("not_augmented")
@@ -232,7 +243,7 @@ def test_an_example_is_the_whole_picture_and_the_box_of_an_instance(tmp_path: Pa
     data = read_coco(write_coco(tmp_path, [annotation(1, 7)]))
     (example,) = data.validation()
     assert example.image.shape == (HEIGHT, WIDTH, 3)
-    assert example.box == (24.0, 16.0, 40.0, 32.0)
+    assert example.box == (24.0, 16.0, 39.0, 31.0)  # one pixel smaller, as in HRNet's training
     assert example.points[:2].tolist() == [[30.5, 20.25], [50, 40]]
     assert example.visible.tolist() == [True, True, False]
     assert (example.area, example.image_id) == (640, 7)
@@ -247,8 +258,8 @@ def test_a_missing_area_is_that_of_the_box(tmp_path: Path) -> None:
 
 def test_a_calibration_picture_is_cut_to_its_box(tmp_path: Path) -> None:
     (picture,) = read_coco(write_coco(tmp_path, [annotation(1, 7)])).calibration(1)
-    # The box 24..64 x 16..48, an eighth more on each side: 19..69 x 12..52.
-    assert picture.shape == (40, 50, 3)
+    # The box 24..63 x 16..47, an eighth more on each side: 19.125..67.875 x 12.125..50.875.
+    assert picture.shape == (39, 49, 3)
     assert picture[0, 0].tolist() == [19, 12, 7]
 
 
@@ -258,10 +269,12 @@ def test_a_box_at_the_border_is_cut_to_the_picture(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("box", [[24, 16, 0, 0], [500, 16, 20, 20], [24, 16, -9, 10]])
-def test_a_box_without_pixels_is_refused(tmp_path: Path, box: list[int]) -> None:
+def test_a_box_without_pixels_is_replaced_by_that_of_the_points(tmp_path: Path, box: list[int]) -> None:
     data = read_coco(write_coco(tmp_path, [annotation(1, 7, bbox=box)]))
-    with pytest.raises(InputError, match=r"7\.png: .*100x60"):
-        list(data.calibration(1))
+    (example,) = data.validation()
+    # The points are 19.5 x 19.75 px apart. The box is a tenth of the longer side wider on each side.
+    assert example.box == pytest.approx((30.5 - 1.975, 20.25 - 1.975, 19.5 + 3.95, 19.75 + 3.95))
+    assert any("annotation 1" in remark.text() for remark in data.annotations.remarks.of("derived"))
 
 
 def test_persons_are_augmented_unless_switched_off(tmp_path: Path) -> None:
@@ -335,33 +348,35 @@ def test_other_json_is_refused(tmp_path: Path, text: str) -> None:
 
 def test_an_annotation_with_too_few_numbers_is_refused(tmp_path: Path) -> None:
     path = write_coco(tmp_path, [annotation(5, 7, keypoints=[30, 20, 2])])
-    with pytest.raises(InputError, match=r"annotation 5 .*3.*9"):
+    with pytest.raises(InputError, match=r"9 .*annotation 5 .*3"):
         read_coco(path)
 
 
 @pytest.mark.parametrize(
     ("change", "value"),
-    [({"image_id": 999}, "annotation 5 .*999"), ({}, "annotation 5 .*bbox")],
+    [
+        ({"image_id": 999}, "annotation 5 .*999"),
+        ({"bbox": [1, 2, 3]}, r"annotation 5 .*\[1, 2, 3\]"),
+        ({"bbox": [float("nan"), 2, 3, 4]}, "annotation 5 .*nan"),
+        ({"keypoints": ["30", "20", "2"] * 3}, "annotation 5 .*9"),
+        ({"category_id": 4, "image_id": [7]}, r"annotation 5 .*\[7\]"),
+    ],
 )
-def test_a_missing_field_or_picture_of_an_annotation_is_named(tmp_path: Path, change: Any, value: str) -> None:
+def test_a_wrong_field_of_an_annotation_is_named(tmp_path: Path, change: Any, value: str) -> None:
     path = write_coco(tmp_path, [annotation(5, 7)])
     content = json.loads(path.read_text())
-    fields = {**content["annotations"][0], **change}
-    if value.endswith("bbox"):
-        del fields["bbox"]
-    content["annotations"] = [fields]
+    content["annotations"][0] |= change
     path.write_text(json.dumps(content))
     with pytest.raises(InputError, match=value):
         read_coco(path)
 
 
 def test_missing_pictures_are_listed(tmp_path: Path) -> None:
-    data = read_table(write_table(tmp_path, 9), (0, 3))
-    data.check_files()
+    write_table(tmp_path, 9)
     for index in range(1, 8):
         (tmp_path / f"{index}.png").unlink()
-    with pytest.raises(MissingImageError, match=r"7 of its 9 .*1\.png.*2 more"):
-        data.check_files()
+    with pytest.raises(InputError, match=r"1\.png.*3\.png and 4 more"):
+        read_table(tmp_path)
 
 
 def test_pictures_may_be_in_a_folder_called_images(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from edgehrnet.errors import InputError
 from edgehrnet.keypoint_sets import COCO_PERSON
 from edgehrnet.spec import ModelSpec
 from quant.data.examples import Example
-from quant.scoring.evaluation import DEFAULT_SIGMA, coco_ap, evaluate
+from quant.scoring.evaluation import coco_ap, evaluate
 from quant.scoring.metrics import best_cyclic_shift, paired_bootstrap
 from runtimes.errors import MissingExtraError
 
@@ -22,6 +22,7 @@ SQUARE = np.array([[10.0, 10], [70, 10], [70, 50], [10, 50]])
 ALL = np.ones(4, bool)
 SIZE = (60, 80)  # height, width: the diagonal is 100 px, so that px equal percent
 AREA = 2400.0
+SIGMAS = (0.05,) * 4
 
 
 class Fixed:
@@ -29,7 +30,7 @@ class Fixed:
 
     def __init__(self, examples: list[Example], **spec: Any) -> None:
         self.examples = examples
-        self.spec = ModelSpec("fixed", ("a", "b", "c", "d"), **spec)
+        self.spec = ModelSpec("fixed", ("a", "b", "c", "d"), **{"oks_sigmas": SIGMAS, **spec})
 
     def training(self, seed: int, number: int) -> Example:
         raise AssertionError("nothing is trained here")
@@ -187,10 +188,16 @@ def test_scores_of_nothing_are_none():
     assert [nothing[key] for key in ("mean_px", "p95_px", "pck@2px", "pck1", "mean_percent")] == [None] * 5
 
 
-@pytest.mark.parametrize("sigmas", [(), (0.1, 0.1, 0.1, 0.1)])
+def test_without_stated_sigmas_there_is_no_ap():
+    found = evaluate("exact", model({0: (SQUARE, 0.9)}), Fixed([example(0)], oks_sigmas=()))
+    assert np.isnan(found.oks_ap()).all()
+    assert found.summary()["oks_ap"] is None
+
+
+@pytest.mark.parametrize("sigmas", [SIGMAS, (0.1, 0.1, 0.1, 0.1)])
 def test_oks_follows_the_formula_of_coco(sigmas):
     # exp(-d^2 / (2 area (2 sigma)^2)) of one picture. AP is the share of the thresholds 0.50, 0.55 .. 0.95 it reaches.
-    away, sigma = 4.0, sigmas[0] if sigmas else DEFAULT_SIGMA
+    away, sigma = 4.0, sigmas[0]
     oks = np.exp(-(away**2) / (2 * AREA * (2 * sigma) ** 2))
     reached = np.mean(np.linspace(0.5, 0.95, 10) <= oks)
     assert 0 < reached < 1
@@ -293,10 +300,9 @@ def test_data_with_boxes_keeps_predictions_by_image_and_box():
     data = Fixed([example(0, box=box, image_id=7) for box in boxes], crop="hrnet")
     found = evaluate("crops", lambda image, box: (SQUARE + box[0], np.full(4, 0.5, np.float32)), data)
     part = found.part(np.array([False, True]))
-    assert found.image_ids is not None
     assert found.boxes is not None
     assert part.boxes is not None
-    assert found.image_ids.tolist() == [7, 7]
+    assert found.image_ids == (7, 7)
     assert found.boxes.tolist() == [list(box) for box in boxes]
     by_box = found.by_box()
     assert list(by_box) == [(7, box) for box in boxes]
@@ -307,4 +313,4 @@ def test_data_with_boxes_keeps_predictions_by_image_and_box():
 
 def test_data_without_boxes_has_no_predictions_by_box(three):
     assert three.by_box() == {}
-    assert (three.boxes, three.image_ids) == (None, None)
+    assert three.boxes is None

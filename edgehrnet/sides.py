@@ -1,0 +1,72 @@
+"""Recognize left and right in keypoint names."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_]+|\d+")
+"""A word of a name: capitals, a capital with lower-case letters, or digits. "LShoulder" is L and Shoulder."""
+SIDE = re.compile(r"(?:left|lt|l)|(?:right|rt|r)", re.IGNORECASE)
+LIMB = re.compile(r"[LR][FHB]|[FHB][LR]")
+"""Side with front, hind or back, as in the names of paws: LF, HR."""
+
+
+def side_of(name: str) -> tuple[str, int] | None:
+    """Return the part of the body and its side, 0 for left and 1 for right. None if no word of the name is a side.
+
+    >>> side_of("L_Eye"), side_of("lShoulder"), side_of("ear_l"), side_of("paw1LH"), side_of("nose")
+    (('eye', 0), ('shoulder', 0), ('ear', 0), ('paw 1 h', 0), None)
+    """
+    words = WORD.findall(name)
+    places = [index for index, word in enumerate(words) if SIDE.fullmatch(word)]
+    # "left" wins over "l", as in "left_eye_l1".
+    places = [index for index in places if len(words[index]) > 2] or places
+    if len(places) == 1 and len(words) > 1:
+        rest, side = [*words[: places[0]], *words[places[0] + 1 :]], words[places[0]]
+    else:
+        limbs = [index for index, word in enumerate(words) if LIMB.fullmatch(word)]
+        if places or len(limbs) != 1 or len(words) == 1:
+            return None
+        limb = words[limbs[0]]
+        side = limb[0] if limb[0] in "LR" else limb[1]
+        rest = [limb.replace(side, "", 1) if word is limb else word for word in words]
+    return " ".join(rest).lower(), int(side[0].lower() == "r")
+
+
+def pair_sides(names: Sequence[str]) -> tuple[tuple[tuple[int, int], ...], tuple[str, ...]]:
+    """Pair the keypoints that lie left and right, however their sides are spelled.
+
+    Args:
+        names: keypoint names.
+
+    Returns:
+        Pairs of indices (left, right), and the names with a side that have no partner.
+
+    >>> pair_sides(["nose", "L_Eye", "R_Eye", "ear_l", "lhand", "rhand"])
+    (((1, 2), (4, 5)), ('ear_l',))
+    """
+    parts: defaultdict[str, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
+    for index, name in enumerate(names):
+        found = side_of(name)
+        if found is not None:
+            parts[found[0]][found[1]].append(index)
+    pairs = [(left[0], right[0]) for left, right in parts.values() if len(left) == len(right) == 1]
+    left_over = [index for index in range(len(names)) if not any(index in pair for pair in pairs)]
+    by_name = {names[index].lower(): index for index in left_over}
+    for index in left_over:
+        partners = {by_name[other] for other in _right_names(names[index]) if other in by_name}
+        if len(partners) == 1 and not any(partners & {*pair} for pair in pairs):
+            pairs.append((index, partners.pop()))
+    alone = [name for index, name in enumerate(names) if side_of(name) and not any(index in pair for pair in pairs)]
+    return tuple(sorted(pairs)), tuple(alone)
+
+
+def _right_names(name: str) -> Iterator[str]:
+    """Yield what the partner on the right may be called where the side is part of a word, as in lefteye and lhand."""
+    for found in re.finditer("left", name, re.IGNORECASE):
+        yield f"{name[: found.start()]}right{name[found.end() :]}".lower()
+    for found in WORD.finditer(name):
+        if found.group()[0] in "lL":
+            yield f"{name[: found.start()]}r{name[found.start() + 1 :]}".lower()

@@ -1,0 +1,1 @@
+"""Readers of label formats. Each returns the same `Annotations`."""

@@ -1,0 +1,255 @@
+"""Read COCO keypoint annotations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgehrnet.errors import InputError
+from edgehrnet.keypoint_sets import COCO_PERSON
+from edgehrnet.sides import pair_sides
+from quant.data.annotations import Annotations, ImageId, Instance, Picture
+from quant.data.formats.values import LARGEST, box_of, entries, number, numbers, read_json, shortened, size_of
+from quant.data.picture_files import PictureFinder
+from quant.data.remarks import Remarks
+
+WHAT = "a COCO keypoint file"
+
+
+def read_coco(path: Path, images: Path | None = None) -> Annotations:
+    """Read a COCO keypoint JSON file.
+
+    Args:
+        path: JSON file.
+        images: folder of the pictures. None looks for them, see `PictureFinder`.
+
+    Raises:
+        InputError: the file cannot be read, is not COCO keypoints, or has categories with different keypoints.
+    """
+    content = read_json(path, WHAT)
+    lists = {name: entries(content, name, path) for name in ("images", "annotations", "categories")}
+    remarks = Remarks()
+    categories = _Categories.read(lists["categories"], lists["annotations"], path)
+    pictures = _pictures(lists["images"], path, PictureFinder(path, images), remarks)
+    reader = _Reader(path, categories, pictures, remarks)
+    instances = [found for entry in enumerate(lists["annotations"]) if (found := reader.instance(*entry)) is not None]
+    names = categories.keypoints
+    return Annotations(
+        name=path.stem,
+        source=path,
+        keypoints=names,
+        pictures=list(dict.fromkeys(pictures.values())),
+        instances=instances,
+        skeleton=_skeleton(categories.skeletons, names, path, remarks),
+        flip_pairs=pair_sides(names)[0],
+        sigmas=_sigmas(categories, names),
+        categories={n: (key, name) for n, (key, name) in enumerate(categories.names.items(), start=1)},
+        aliases=pictures,
+        remarks=remarks,
+    )
+
+
+def image_key(value: Any) -> ImageId | None:
+    """Return an id such that 7, 7.0 and "7" are the same, or None if it is not an id.
+
+    >>> image_key("007"), image_key(7.0), image_key("7"), image_key("a7")
+    ('007', 7, 7, 'a7')
+    """
+    if isinstance(value, str):
+        return int(value) if value.isdecimal() and value.isascii() and str(int(value[:20])) == value else value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if type(value) is int else None
+
+
+@dataclass(frozen=True)
+class _Categories:
+    """Categories that have keypoints, by their ids, and the ids of others."""
+
+    keypoints: tuple[str, ...]
+    names: dict[ImageId, str]
+    others: frozenset[ImageId]
+    skeletons: list[Any]
+    sigmas: list[Any]
+
+    @classmethod
+    def read(
+        cls, listed: Sequence[Mapping[str, Any]], annotations: Sequence[Mapping[str, Any]], path: Path
+    ) -> _Categories:
+        used = [c for c in listed if c.get("keypoints")]
+        lists = [_keypoint_names(c["keypoints"], path) for c in used]
+        if len(set(lists)) > 1:
+            shown = "; ".join(f"{c.get('name')}: {', '.join(names)}" for c, names in zip(used, lists, strict=True))
+            raise InputError(f"{path}: its categories have {len(set(lists))} different lists of keypoints, and must "
+                             f"have one ({shown})")  # fmt: skip
+        if not used:
+            lengths = {len(a["keypoints"]) for a in annotations if isinstance(a.get("keypoints"), list)}
+            if len(lengths) != 1 or not lengths <= {3 * k for k in range(1, 10_000)}:
+                raise InputError(f"{path} has no category with 'keypoints', the list of their names")
+            used, lists = list(listed), [tuple(f"keypoint-{k}" for k in range(lengths.pop() // 3))]
+        names = {key: str(c.get("name", key)) for c in used if (key := image_key(c.get("id", 1))) is not None}
+        fields = ([c.get(field) for c in used] for field in ("skeleton", "sigmas"))
+        others = frozenset(key for c in listed if (key := image_key(c.get("id"))) is not None and key not in names)
+        return cls(lists[0], names or {1: "object"}, others, *fields)
+
+
+def _keypoint_names(values: Any, path: Path) -> tuple[str, ...]:
+    if not isinstance(values, list) or not all(isinstance(name, str) for name in values):
+        raise InputError(f"{path}: a category's 'keypoints' is {shortened(values)}, and must be a list of names")
+    if len(set(values)) < len(values):
+        twice = next(name for name in values if values.count(name) > 1)
+        raise InputError(f"{path}: a category names the keypoint {twice!r} twice")
+    return tuple(values)
+
+
+def _pictures(
+    listed: Sequence[Mapping[str, Any]], path: Path, finder: PictureFinder, remarks: Remarks
+) -> dict[ImageId, Picture]:
+    pictures: dict[ImageId, Picture] = {}
+    by_name: dict[str, Picture] = {}
+    for index, image in enumerate(listed):
+        key, name = image_key(image.get("id")), image.get("file_name")
+        place = f"{path.name}, images[{index}]"
+        if key is None or not isinstance(name, str) or not name:
+            field = "file_name" if key is not None else "id"
+            remarks.add("error", f"pictures without a usable {field!r}", f"{place} has {shortened(image.get(field))}")
+            continue
+        try:
+            found = finder.find(name)
+        except InputError as error:
+            remarks.add("error", "pictures outside the folders of the data set", f"{place}: {error}")
+            continue
+        size = size_of(image.get("height"), image.get("width"))
+        picture = Picture(found, key, f"{path.name}, image {key}", size)
+        if name in by_name:
+            remarks.add("warning", "pictures that are listed twice", f"{place}: {name}")
+        if key in pictures and pictures[key].path != found:
+            remarks.add("error", "ids that several pictures have", f"{place}: id {key} of {name} and "
+                        f"{pictures[key].path.name}")  # fmt: skip
+        # The same file is the same picture, whatever ids it has.
+        pictures[key] = by_name.setdefault(name, picture)
+    return pictures
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Turns entries of ``annotations`` into instances."""
+
+    path: Path
+    categories: _Categories
+    pictures: Mapping[ImageId, Picture]
+    remarks: Remarks
+
+    def instance(self, index: int, entry: Mapping[str, Any]) -> Instance | None:
+        """Return one instance, or None for an annotation of another kind or one with an error."""
+        key = image_key(entry.get("id"))
+        place = f"{self.path.name}, annotation {index if key is None else key}"
+        category = self._category(entry, place)
+        if category is None:
+            return None
+        picture_id = image_key(entry.get("image_id"))
+        picture = None if picture_id is None else self.pictures.get(picture_id)
+        if picture is None:
+            self.remarks.add("error", "annotations of pictures that 'images' does not list",
+                             f"{place} has image_id {shortened(entry.get('image_id'))}")  # fmt: skip
+            return None
+        values = self._keypoints(entry, place)
+        if values is None:
+            return None
+        area = number(entry.get("area"), LARGEST**2)
+        return Instance(
+            picture=picture,
+            points=values[:, :2],
+            visibility=values[:, 2].astype(np.uint8),
+            source=place,
+            box=self._box(entry, place),
+            area=area if area is not None and area > 0 else None,
+            crowd=bool(entry.get("iscrowd")),
+            category=category,
+        )
+
+    def _category(self, entry: Mapping[str, Any], place: str) -> int | None:
+        """Return the number of the category, or None if it has no keypoints."""
+        keys, has_points = list(self.categories.names), "keypoints" in entry
+        key = image_key(entry.get("category_id"))
+        if key in keys:
+            return keys.index(key) + 1
+        if not has_points or not entry["keypoints"]:
+            return None
+        if key in self.categories.others:
+            self.remarks.add("dropped", "annotations with keypoints of a category without them", place)
+            return None
+        if len(keys) > 1:
+            self.remarks.add("error", f"annotations of unknown categories; those with keypoints are {keys}",
+                             f"{place} has category_id {shortened(entry.get('category_id'))}")  # fmt: skip
+            return None
+        self.remarks.add("derived", "category_id taken from the only category with keypoints", place)
+        return 1
+
+    def _keypoints(self, entry: Mapping[str, Any], place: str) -> NDArray[np.float64] | None:
+        """Return ``(K, 3)`` x, y and visibility. Points that are null or not finite are not labeled."""
+        count, given = len(self.categories.keypoints), entry.get("keypoints")
+        if not given:  # a crowd, or a box alone
+            return np.zeros((count, 3))
+        values = numbers(given)
+        if values is None or len(values) != 3 * count:
+            size = f"{len(given)} values" if isinstance(given, list) else shortened(given)
+            self.remarks.add("error", f"keypoints that are not {3 * count} numbers (x, y and visibility of {count})",
+                             f"{place} has {size}")  # fmt: skip
+            return None
+        found = np.array(values).reshape(count, 3)
+        labeled = ~(found[:, 2] <= 0)
+        bad = labeled & ~np.isfinite(found).all(axis=1)
+        if bad.any():
+            self.remarks.add("dropped", "points without finite coordinates count as not labeled", place)
+        if (labeled & ~bad & ~np.isin(found[:, 2], (1, 2))).any():
+            self.remarks.add("warning", "visibilities other than 0, 1 and 2, taken as visible", place)
+        visibility = np.where(labeled & ~bad, np.where(found[:, 2] == 1, 1, 2), 0)
+        points: NDArray[np.float64] = np.c_[np.where(visibility[:, None] > 0, found[:, :2], 0.0), visibility]
+        return points
+
+    def _box(self, entry: Mapping[str, Any], place: str) -> tuple[float, float, float, float] | None:
+        given = entry.get("bbox")
+        if given is None or given == []:
+            return None
+        box = box_of(given)
+        if box is None:
+            self.remarks.add("error", "boxes that are not four finite numbers (left, top, width, height)",
+                             f"{place} has {shortened(given)}")  # fmt: skip
+        return box
+
+
+def _skeleton(
+    skeletons: Sequence[Any], names: Sequence[str], path: Path, remarks: Remarks
+) -> tuple[tuple[int, int], ...]:
+    """Return pairs of indices from 0. Lines are only drawn, so pairs that are not understood are left out."""
+    pairs = [pair for skeleton in skeletons if isinstance(skeleton, list) for pair in skeleton]
+    found: list[tuple[int, int]] = []
+    # COCO counts from 1. Where a pair has a 0, all of them count from 0.
+    start = 0 if any(isinstance(pair, list) and 0 in pair for pair in pairs) else 1
+    if start == 0:
+        remarks.add("derived", "skeleton counted from 0 instead of 1", path.name)
+    for pair in pairs:
+        ends = pair if isinstance(pair, list) else []
+        indices = [names.index(end) if isinstance(end, str) and end in names else
+                   end - start if type(end) is int else -1 for end in ends]  # fmt: skip
+        if len(indices) == 2 and all(0 <= index < len(names) for index in indices):
+            found.append((indices[0], indices[1]))
+        else:
+            remarks.add("warning", "lines of the skeleton without two keypoints", f"{path.name}: {shortened(pair)}")
+    return tuple(dict.fromkeys(found))
+
+
+def _sigmas(categories: _Categories, names: tuple[str, ...]) -> tuple[float, ...]:
+    """Return the OKS constants that the file states, or COCO's for COCO's keypoints, in any order."""
+    for given in categories.sigmas:
+        values = numbers(given) if given else None
+        if values is not None and len(values) == len(names) and all(value > 0 for value in values):
+            return tuple(values)
+    known = dict(zip(COCO_PERSON.names, COCO_PERSON.sigmas, strict=True))
+    return tuple(known[name] for name in names) if set(names) == set(known) else ()

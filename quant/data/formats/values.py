@@ -1,0 +1,93 @@
+"""Read numbers out of label files. Whatever is not a finite number is told apart from one."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgehrnet.errors import InputError
+from quant.data.examples import Box
+
+LARGEST = 1e7
+"""Largest coordinate in pixels. A larger one is not a place in a picture."""
+
+
+def read_json(path: Path, what: str) -> Any:
+    """Return the content of a JSON file.
+
+    Raises:
+        InputError: the file cannot be read. The message says ``what`` was expected.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not {what}: {type(error).__name__}: {error}") from None
+
+
+def entries(content: Any, name: str, path: Path) -> list[Mapping[str, Any]]:
+    """Return a list of objects in a JSON object.
+
+    Raises:
+        InputError: there is no such list, or an entry of it is not an object.
+    """
+    found = content.get(name) if isinstance(content, Mapping) else None
+    if not isinstance(found, list):
+        raise InputError(f"{path} has no list {name!r}")
+    for index, entry in enumerate(found):
+        if not isinstance(entry, Mapping):
+            raise InputError(f"{path}: {name}[{index}] is {shortened(entry)}, and must be an object")
+    return found
+
+
+def number(value: Any, largest: float = LARGEST) -> float | None:
+    """Return a number, NaN for null and numbers that are not finite, and None for anything that is not a number.
+
+    Numbers beyond ``largest`` count as not finite.
+
+    >>> number(3), number(None), number("3")
+    (3.0, nan, None)
+    """
+    if value is None:
+        return math.nan
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        result = float(value)
+    except OverflowError:  # an integer of hundreds of digits
+        return math.nan
+    return result if abs(result) <= largest else math.nan
+
+
+def numbers(values: Any) -> list[float] | None:
+    """Return a list of numbers as `number` does. None if it is not a list, or an entry is not a number."""
+    if not isinstance(values, Sequence) or isinstance(values, str):
+        return None
+    found = [number(value) for value in values]
+    return None if any(value is None for value in found) else found  # type: ignore[return-value]
+
+
+def size_of(height: Any, width: Any) -> tuple[int, int] | None:
+    """Return a size (height, width), or None unless both are whole numbers from 1. -1 and 0 stand for unknown."""
+    sides = [number(side) for side in (height, width)]
+    if any(side is None or not side >= 1 or side != int(side) for side in sides):
+        return None
+    return int(sides[0] or 0), int(sides[1] or 0)
+
+
+def box_of(values: Any) -> Box | None:
+    """Return a box of four finite numbers, or None for anything else. Its sides may be 0 or negative."""
+    found = numbers(values)
+    if found is None or len(found) != 4 or not all(math.isfinite(value) for value in found):
+        return None
+    return found[0], found[1], found[2], found[3]
+
+
+def shortened(value: Any) -> str:
+    """Return a value for an error message, cut to 60 characters."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,132 @@
+"""Find the pictures that a label file names, and compare their headers with what the labels say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path, PureWindowsPath
+
+from PIL import Image
+
+from edgehrnet.errors import InputError
+from quant.data.annotations import Picture
+from quant.data.remarks import Remarks
+
+ORIENTATION = 0x0112
+"""EXIF tag of the orientation. From 5 on, width and height of the stored picture are exchanged."""
+MISSING = (
+    "pictures that do not exist beside the labels, in images/ or data/ there, or in the same places one folder up; "
+    "pass their folder with --images DIR"
+)
+EXIF = (
+    "sizes (width x height) that differ by the EXIF orientation; if the labels were made on the turned picture, "
+    "exchange width and height in the labels, and otherwise remove the orientation from the picture"
+)
+SPLIT = re.compile(r"(?:train|val|test)\w*$")
+"""Name of a part of a data set at the end of a label file's name, as in ``person_keypoints_val2017``."""
+
+
+class PictureFinder:
+    """Finds picture files by the names in a label file.
+
+    Without a folder of the user's, the pictures may lie in the label file's folder, in ``images``, ``data`` or
+    ``<part>`` beside it, or in ``images``, ``<part>`` or ``images/<part>`` beside its folder. The part is as in COCO's
+    files: ``val2017`` for ``person_keypoints_val2017.json``.
+    """
+
+    def __init__(self, labels: Path, images: Path | None = None) -> None:
+        """Choose the folders to look in.
+
+        Args:
+            labels: label file.
+            images: the user's folder. Nothing else is looked at.
+
+        Raises:
+            InputError: ``images`` is not a folder.
+        """
+        if images is not None and not images.is_dir():
+            raise InputError(f"--images {images} is not a folder; pass the folder that holds the pictures")
+        beside, above = labels.parent, labels.parent.parent
+        part = SPLIT.search(labels.stem)
+        parts = [part.group()] if part else []
+        self.folders = [images] if images is not None else [
+            beside, beside / "images", beside / "data", *(beside / p for p in parts), above, above / "images",
+            *(above / p for p in parts), *(above / "images" / p for p in parts),
+        ]  # fmt: skip
+        self._roots = [folder.resolve() for folder in ([images] if images is not None else [beside, above])]
+
+    def find(self, name: str) -> Path:
+        """Return the file of a picture, or where it would be in the first folder if there is none.
+
+        A name may have backslashes. A path of another machine is found by its last part.
+
+        Raises:
+            InputError: the file lies outside the folders to look in.
+        """
+        names = dict.fromkeys((name, name.replace("\\", "/")))
+        for candidate in (*names, PureWindowsPath(name).name):
+            for folder in self.folders:
+                path = folder / candidate
+                if _is_file(path):
+                    if not any(path.resolve().is_relative_to(root) for root in self._roots):
+                        raise InputError(f"{name!r} lies outside {self.folders[0]}; pass its folder with --images")
+                    return path
+        return self.folders[0] / name.replace("\\", "/")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
+def header(path: Path) -> tuple[int, int, int]:
+    """Return height and width in pixels of the stored picture, and its EXIF orientation, 1 if it has none.
+
+    Raises:
+        OSError: Pillow cannot open the file.
+    """
+    with Image.open(path) as picture:
+        width, height = picture.size
+        orientation = picture.getexif().get(ORIENTATION, 1)
+    return height, width, orientation if orientation in range(1, 9) else 1
+
+
+def check_pictures(pictures: Iterable[Picture], remarks: Remarks) -> dict[Picture, tuple[int, int]]:
+    """Open the header of every picture and note what does not fit the labels.
+
+    Returns:
+        Size (height, width) in pixels of each picture that can be read, with its EXIF orientation applied.
+    """
+    sizes = {}
+    for picture in pictures:
+        if not _is_file(picture.path):
+            remarks.add("error", MISSING, str(picture.path))
+            continue
+        try:
+            height, width, orientation = header(picture.path)
+        except Exception as error:  # Pillow's readers raise a dozen types of error on damaged data
+            remarks.add("error", "pictures that Pillow cannot read", f"{picture.path} ({error})")
+            continue
+        sizes[picture] = (width, height) if orientation >= 5 else (height, width)
+        _check_size(picture, (height, width), orientation, remarks)
+    return sizes
+
+
+def _check_size(picture: Picture, stored: tuple[int, int], orientation: int, remarks: Remarks) -> None:
+    """Compare the size (height, width) that the labels state with that of the stored picture, turned as it is shown."""
+    shown = stored[::-1] if orientation >= 5 else stored
+    if picture.size is None or picture.size == shown:
+        # Where turning changes no stated size, nothing tells whether the labels were made before or after it.
+        if orientation != 1 and (picture.size is None or shown == stored):
+            kind = "pictures turned by their EXIF orientation; labels are taken as those of the turned picture"
+            remarks.add("warning", kind, f"{picture.path} (orientation {orientation})")
+        return
+    stated, actual = (f"{width}x{height}" for height, width in (picture.size, shown))
+    place = f"{picture.source} says {stated}, {picture.path.name} is {actual}"
+    if picture.size == stored:
+        remarks.add("error", EXIF, f"{place} with EXIF orientation {orientation}")
+    else:
+        remarks.add("error", "sizes (width x height) that are not those of the pictures; were these resized after "
+                    "labeling?", place)  # fmt: skip

@@ -1,0 +1,95 @@
+"""Read the boxes in which keypoints are looked for: those of the labels, or those of a detector."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgehrnet.errors import InputError
+from quant.data.annotations import Annotations, ImageId, Picture
+from quant.data.examples import Box
+from quant.data.formats.coco import image_key
+from quant.data.formats.values import box_of, number, read_json, shortened
+
+WHAT = "a list of detections with image_id, bbox and score"
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One box in which to look for keypoints."""
+
+    picture: Picture
+    """Picture that shows the box."""
+    category_id: ImageId
+    """Id of the category in the label file."""
+    box: Box
+    """Box ``xywh`` in picture pixels."""
+    score: float
+    """Score of the box, 0..1."""
+
+
+def true_boxes(annotations: Annotations) -> list[Detection]:
+    """Return the boxes of the labeled instances, each with score 1."""
+    return [
+        Detection(instance.picture, annotations.categories[instance.category][0], instance.box, 1.0)
+        for instance in annotations.trained()
+        if instance.box is not None
+    ]
+
+
+def read_boxes(path: Path, annotations: Annotations) -> list[Detection]:
+    """Read a detector's boxes from a JSON list.
+
+    Args:
+        path: File whose entries have ``image_id`` and ``bbox`` (xywh), and may have ``score``, 1 by default, and
+            ``category_id``. Without a category they belong to the only one of the labels.
+        annotations: Labels of the pictures.
+
+    Returns:
+        The boxes that have an area.
+
+    Raises:
+        InputError: It is not such a list, or an entry is of a picture or a category that the labels do not have. The
+            message names the entry.
+    """
+    content = read_json(path, WHAT)
+    if not isinstance(content, list):
+        raise InputError(f"{path} is not {WHAT}; it is {shortened(content)}")
+    pictures = annotations.by_id()
+    found = [_detection(f"{path}, entry {index}", entry, pictures, annotations) for index, entry in enumerate(content)]
+    _check_categories(path, found, annotations)
+    return [detection for detection in found if min(detection.box[2:]) > 0]
+
+
+def _detection(place: str, entry: Any, pictures: Mapping[ImageId, Picture], annotations: Annotations) -> Detection:
+    if not isinstance(entry, Mapping):
+        raise InputError(f"{place} is {shortened(entry)}, and must be an object with image_id, bbox and score")
+    box, score = box_of(entry.get("bbox")), number(entry.get("score", 1.0))
+    if box is None:
+        raise InputError(f"{place}: bbox is {shortened(entry.get('bbox'))}, and must be four finite numbers "
+                         "(left, top, width, height)")  # fmt: skip
+    if score is None or not math.isfinite(score):
+        raise InputError(f"{place}: score is {shortened(entry.get('score'))}, and must be a finite number")
+    key = image_key(entry.get("image_id"))
+    if key is None or key not in pictures:
+        raise InputError(f"{place}: the labels have no picture with the id {shortened(entry.get('image_id'))}")
+    category = image_key(entry.get("category_id"))
+    if category is None:
+        if len(annotations.categories) > 1:
+            raise InputError(f"{place} has no usable category_id, and the labels have several categories")
+        ((category, _),) = annotations.categories.values()
+    return Detection(pictures[key], category, box, score)
+
+
+def _check_categories(path: Path, found: list[Detection], annotations: Annotations) -> None:
+    """Raise InputError if boxes have a category that the labels do not have."""
+    known = dict(annotations.categories.values())
+    strange = Counter(detection.category_id for detection in found if detection.category_id not in known)
+    if strange:
+        shown = ", ".join(f"{count} boxes of category {key!r}" for key, count in strange.items())
+        names = ", ".join(f"{key!r} ({name})" for key, name in known.items())
+        raise InputError(f"{path} has {shown}; the labels have {names}. Change category_id, or leave it out")
