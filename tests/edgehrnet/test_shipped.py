@@ -92,7 +92,7 @@ def test_the_page_has_the_proportions_of_its_true_corners(result):
     width, height = result.rectify().size
     true_width, true_height = sheet_size(truth.corners, result.keypoints.size[::-1])
     # A pixel at a corner, across this sheet's perspective, makes up to 1.5 % (0.012 of 0.81); corners are off by up to
-    # 5 px, each its own way. A page without its perspective would be off by 9 %.
+    # 5 px, each in its own direction. A page without its perspective would be off by 9 %.
     assert width / height == pytest.approx(true_width / true_height, rel=0.05)
 
 
