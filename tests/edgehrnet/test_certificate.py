@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import re
 
 import pytest
 
@@ -81,7 +82,7 @@ def test_missing_part_is_named(model):
 )
 def test_garbage_is_refused(model, content):
     certificate_path(model).write_bytes(content)
-    with pytest.raises(ModelFileError, match="certificate"):
+    with pytest.raises(ModelFileError, match=re.escape(str(certificate_path(model)))):
         read_certificate(model)
 
 
@@ -107,24 +108,24 @@ def test_optional_field_of_a_newer_release_is_kept(model):
 @pytest.mark.parametrize("optional", [None, [], ["color"]])
 def test_required_field_of_a_newer_release_is_refused(model, optional):
     rewrite(model, watts=3, optional=optional)
-    with pytest.raises(ModelFileError, match=r"'watts'.*update edgehrnet"):
+    with pytest.raises(ModelFileError, match="'watts'"):
         read_certificate(model)
 
 
 @pytest.mark.parametrize("version", [None, 0, "1", False])
 def test_missing_or_wrong_format_is_refused(model, version):
     rewrite(model, format=version)
-    with pytest.raises(ModelFileError, match="format"):
+    with pytest.raises(ModelFileError, match=f"format {version!r}"):
         read_certificate(model)
 
 
 def test_missing_field_is_refused(model):
     rewrite(model, parity=None)  # removes the key
-    with pytest.raises(ModelFileError, match="parity"):
+    with pytest.raises(ModelFileError, match="'parity'"):
         read_certificate(model)
 
 
 def test_value_of_another_type_is_refused(model):
     rewrite(model, macs="many")
-    with pytest.raises(ModelFileError, match="macs"):
+    with pytest.raises(ModelFileError, match="macs='many'"):
         read_certificate(model)

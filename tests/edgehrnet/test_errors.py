@@ -29,22 +29,22 @@ def test_every_error_belongs_to_the_tree():
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
-def test_errors_can_be_caught_as_what_python_would_raise(name):
+def test_errors_can_be_caught_as_built_in_errors(name):
     assert issubclass(getattr(errors, name), BUILT_IN[name])
 
 
-def test_a_misspelt_keyword_names_the_nearest_and_the_call():
+def test_error_of_a_misspelled_keyword_names_the_call_and_the_nearest_keyword():
     @check_keywords
     def run(image, *, color="rgb", device=None):
         return image, color, device
 
     assert run(1, color="bgr", device="cpu") == (1, "bgr", "cpu")
     assert run(image=2) == (2, "rgb", None)
-    with pytest.raises(UnknownKeywordError, match=r"run\(\) has no keyword 'devise'; did you mean 'device'"):
+    with pytest.raises(UnknownKeywordError, match=r"run\(\).*'devise'.*'device'"):
         run(1, devise="cpu")
     with pytest.raises(TypeError):
         run()
 
 
-def test_nothing_near_still_lists_what_is_accepted():
+def test_without_a_near_name_the_accepted_ones_are_listed():
     assert nearest("qqq", {"b", "a"}) == "accepted: a, b"

@@ -1,4 +1,4 @@
-"""Rows of data: consistent with themselves and with ModelSpec."""
+"""Keypoint sets are consistent, and ModelSpec accepts them."""
 
 import pytest
 
@@ -9,7 +9,7 @@ SETS = {"coco": COCO_PERSON, "mpii": MPII_PERSON}
 
 
 @pytest.mark.parametrize("found", SETS.values(), ids=SETS)
-def test_left_and_right_are_pairs_and_nothing_else_is(found):
+def test_flip_pairs_are_the_left_and_right_keypoints(found):
     swapped = {name: name.replace("left", "right") for name in found.names if "left" in name}
     assert {frozenset((found.names[a], found.names[b])) for a, b in found.flip_pairs} == {
         frozenset(pair) for pair in swapped.items()
@@ -18,7 +18,7 @@ def test_left_and_right_are_pairs_and_nothing_else_is(found):
 
 
 @pytest.mark.parametrize("found", SETS.values(), ids=SETS)
-def test_the_skeleton_is_its_own_mirror_image_and_touches_every_keypoint(found):
+def test_the_skeleton_is_symmetric_and_has_every_keypoint(found):
     other = dict(found.flip_pairs) | {b: a for a, b in found.flip_pairs}
     bones = {frozenset(bone) for bone in found.skeleton}
     assert {frozenset(other.get(i, i) for i in bone) for bone in bones} == bones
@@ -26,7 +26,7 @@ def test_the_skeleton_is_its_own_mirror_image_and_touches_every_keypoint(found):
     assert {i for bone in bones for i in bone} == set(range(len(found.names)))
 
 
-def test_counts_and_the_spec_accepts_them():
+def test_sets_are_found_by_count_and_accepted_by_the_spec():
     assert {count: found.names[0] for count, found in BY_COUNT.items()} == {17: "nose", 16: "right_ankle"}
     for found in SETS.values():
         ModelSpec("x", found.names, found.skeleton, found.flip_pairs, found.sigmas)

@@ -1,6 +1,7 @@
 import gc
 import json
 import pickle
+import re
 import sys
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -60,7 +61,7 @@ class TestPredict:
     def test_empty_list(self, predictor):
         assert predictor.predict([]) == []
 
-    def test_call_is_predict(self, predictor, null_model):
+    def test_calling_equals_predict(self, predictor, null_model):
         called, predicted = predictor(null_model.picture), predictor.predict(null_model.picture)
         np.testing.assert_array_equal(called.keypoints.xy, predicted.keypoints.xy)
         assert len(predictor([null_model.picture])) == 1
@@ -73,14 +74,14 @@ class TestPredict:
         np.testing.assert_array_equal(predictor(null_model.picture[..., ::-1], color="bgr").image, null_model.picture)
 
     def test_bad_picture(self, predictor):
-        with pytest.raises(ImageError, match="cannot read a picture from tuple"):
+        with pytest.raises(ImageError, match="tuple"):
             predictor.predict((1, 2))
-        with pytest.raises(MissingImageError, match="does not exist"):
+        with pytest.raises(MissingImageError, match=r"none\.png"):
             predictor.predict([np.zeros((20, 20), np.uint8), "none.png"])
 
     def test_unknown_keyword_names_the_nearest(self, predictor, null_model):
         for call in (predictor.predict, predictor, predictor.stream):
-            with pytest.raises(UnknownKeywordError, match=r"no keyword 'colour'; did you mean 'color'\?") as caught:
+            with pytest.raises(UnknownKeywordError, match=r"'colour'.*'color'") as caught:
                 call(null_model.picture, colour="bgr")
             assert isinstance(caught.value, TypeError)
 
@@ -128,17 +129,17 @@ class TestResultFields:
         frame[:] = 0
         np.testing.assert_array_equal(result.image, null_model.picture)
 
-    def test_unpacks(self, predictor, null_model):
+    def test_result_unpacks_into_xy_and_conf(self, predictor, null_model):
         xy, conf = result = predictor(null_model.picture)
         assert xy is result.keypoints.xy
         assert conf is result.keypoints.conf
 
-    def test_normalized(self, predictor, null_model):
+    def test_normalized_keypoints(self, predictor, null_model):
         keypoints = predictor(null_model.picture).keypoints
         np.testing.assert_allclose(keypoints.xyn * (192, 128), keypoints.xy)
         assert len(keypoints) == 1
 
-    def test_frozen(self, predictor, null_model):
+    def test_fields_cannot_be_set(self, predictor, null_model):
         result = predictor(null_model.picture)
         with pytest.raises(AttributeError):
             result.hf = None
@@ -162,7 +163,7 @@ class TestResultFields:
         assert set(rows) <= set(range(6, 10))
 
     @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e38])
-    def test_keypoints_are_finite_whatever_the_engine_says(self, null_model, tmp_path, bad):
+    def test_keypoints_are_finite_for_every_output(self, null_model, tmp_path, bad):
         outputs = {name: np.full_like(array, bad) for name, array in null_model.outputs.items()}
         with Predictor(write_null(tmp_path / "bad.null", null_model.spec, outputs)) as predictor:
             result = predictor(null_model.picture)
@@ -188,48 +189,48 @@ class TestResultFields:
 
 class TestOpening:
     def test_unknown_suffix(self, tmp_path):
-        with pytest.raises(UnknownSuffixError, match="no runtime for"):
+        with pytest.raises(UnknownSuffixError, match=r"model\.tflite"):
             Predictor(tmp_path / "model.tflite")
 
     def test_missing_file_is_not_downloaded(self, tmp_path):
-        with pytest.raises(MissingFileError, match="nothing is downloaded") as caught:
+        with pytest.raises(MissingFileError, match=r"model\.xml") as caught:
             Predictor(tmp_path / "model.xml")
         assert isinstance(caught.value, FileNotFoundError)
-        with pytest.raises(MissingFileError, match="nothing is downloaded"):
+        with pytest.raises(MissingFileError, match=r"example\.org"):
             Predictor("https://example.org/model.xml")
 
     def test_unknown_keyword_names_the_nearest(self, null_model):
-        with pytest.raises(UnknownKeywordError, match=r"Predictor\(\) has no keyword 'devise'; did you mean 'device'"):
+        with pytest.raises(UnknownKeywordError, match=r"'devise'.*'device'"):
             Predictor(null_model.path, devise="cpu")
 
     @pytest.mark.parametrize(
-        ("argument", "value", "text"),
+        ("argument", "value", "shown"),
         [
             ("threads", 0, "threads=0"),
             ("threads", -2, "threads=-2"),
             ("threads", 1.5, "threads=1.5"),
             ("threads", "2", "threads='2'"),
             ("threads", True, "threads=True"),
-            ("decode", "offsets", "did you mean 'offset'"),
-            ("decode", "", "accepted: argmax, dark, offset, quarter, quarter-mmpose, softargmax, udp, udp-offset"),
-            ("decode", 5, "accepted: argmax"),
-            ("input_size", (60, 96), "the nearest are 32x96 and 64x96"),
-            ("input_size", (0, 96), "multiples of 32"),
-            ("input_size", (-64, 96), "multiples of 32"),
-            ("input_size", 64, "input_size"),
-            ("input_size", (64,), "input_size"),
-            ("input_size", (64, 96, 4), "input_size"),
-            ("input_size", (64.0, 96.0), "input_size"),
-            ("input_size", "64x96", "input_size"),
+            ("decode", "offsets", "'offsets'.*'offset'"),
+            ("decode", "", "decode=''"),
+            ("decode", 5, "decode=5"),
+            ("input_size", (60, 96), "60x96.*32x96.*64x96"),
+            ("input_size", (0, 96), " 0x96"),
+            ("input_size", (-64, 96), "-64x96"),
+            ("input_size", 64, "input_size=64"),
+            ("input_size", (64,), r"input_size=\(64,\)"),
+            ("input_size", (64, 96, 4), r"input_size=\(64, 96, 4\)"),
+            ("input_size", (64.0, 96.0), r"input_size=\(64\.0, 96\.0\)"),
+            ("input_size", "64x96", "input_size='64x96'"),
         ],
     )
-    def test_bad_values(self, null_model, argument, value, text):
-        with pytest.raises(InputError, match=text) as caught:
+    def test_bad_values(self, null_model, argument, value, shown):
+        with pytest.raises(InputError, match=shown) as caught:
             Predictor(null_model.path, **{argument: value})
         assert isinstance(caught.value, ValueError)
 
     def test_bad_device(self, null_model):
-        with pytest.raises(DeviceError, match="no device but 'cpu'"):
+        with pytest.raises(DeviceError, match="'gpu'"):
             Predictor(null_model.path, device="gpu")
 
     @pytest.mark.parametrize("module", ["openvino", "onnxruntime"])
@@ -237,7 +238,7 @@ class TestOpening:
         extra = module.removesuffix("runtime")
         path = request.getfixturevalue(f"{extra}_model").path
         monkeypatch.setitem(sys.modules, module, None)
-        with pytest.raises(MissingExtraError, match=rf"type: pip install 'edgehrnet\[{extra}\]'") as caught:
+        with pytest.raises(MissingExtraError, match=rf"edgehrnet\[{extra}\]") as caught:
             Predictor(path)
         assert isinstance(caught.value, ImportError)
 
@@ -245,12 +246,12 @@ class TestOpening:
 class TestSpec:
     def test_file_without_spec(self, null_model, tmp_path):
         path = write_null(tmp_path / "bare.null", None, null_model.outputs)
-        with pytest.raises(MissingSpecError, match="spec="):
+        with pytest.raises(MissingSpecError, match=re.escape(str(path))):
             Predictor(path)
         with Predictor(path, spec=null_model.spec) as predictor:
             np.testing.assert_allclose(predictor(null_model.picture).keypoints.xy[0], null_model.corners, atol=EXACT)
 
-    def test_given_spec_replaces_the_files(self, null_model):
+    def test_given_spec_replaces_that_of_the_file(self, null_model):
         spec = null_model.spec.replace(keypoints=("a", "b", "c", "d"), cyclic=False, golden=None)
         with Predictor(null_model.path, spec=spec) as predictor:
             assert predictor(null_model.picture).keypoints.names == ("a", "b", "c", "d")
@@ -272,29 +273,26 @@ class TestSpec:
 
     def test_damaged_spec(self, null_model, tmp_path):
         runtimes.null.build(tmp_path / "a.null", "{", (64, 96), null_model.outputs)
-        with pytest.raises(SpecError, match="JSON"):
+        with pytest.raises(SpecError, match="line 1 column 2"):
             Predictor(tmp_path / "a.null")
 
     @pytest.mark.parametrize(
-        ("changes", "text"),
-        [
-            ({"keypoints": ("a", "b"), "skeleton": ()}, "for 2 keypoints at stride 4, the file gives"),
-            ({"stride": 8}, r"must be \(1, 4, 8, 12\)"),
-        ],
+        ("changes", "shape"),
+        [({"keypoints": ("a", "b"), "skeleton": ()}, (1, 2, 16, 24)), ({"stride": 8}, (1, 4, 8, 12))],
     )
-    def test_spec_of_another_file(self, null_model, changes, text):
-        with pytest.raises(SpecError, match=text):
+    def test_spec_of_another_file(self, null_model, changes, shape):
+        with pytest.raises(SpecError, match=rf"{re.escape(str(shape))}.*\(1, 4, 16, 24\)"):
             Predictor(null_model.path, spec=null_model.spec.replace(**changes))
 
     def test_file_without_heatmaps(self, null_model, tmp_path):
         path = write_null(tmp_path / "a.null", null_model.spec, {"offsets": null_model.outputs["offsets"]})
-        with pytest.raises(SpecError, match=r"heatmaps must be .*the file gives only \['offsets'\]"):
+        with pytest.raises(SpecError, match=r"heatmaps .*\['offsets'\]"):
             Predictor(path)
 
     def test_a_signed_distance_of_another_shape(self, null_model, tmp_path):
         outputs = {**null_model.outputs, "sdf": np.zeros((1, 1, 8, 12), np.float32)}
         path = write_null(tmp_path / "a.null", null_model.spec, outputs)
-        with pytest.raises(SpecError, match=r"sdf must be \(1, 1, 16, 24\)"):
+        with pytest.raises(SpecError, match=r"sdf .*\(1, 1, 16, 24\).*\(1, 1, 8, 12\)"):
             Predictor(path)
 
     def test_decode(self, null_model):
@@ -399,7 +397,7 @@ class TestSelfcheck:
     def test_file_without_a_golden_pair(self, null_model):
         with (
             Predictor(null_model.path, spec=null_model.spec.replace(golden=None)) as predictor,
-            pytest.raises(MissingSpecError, match="golden pair"),
+            pytest.raises(MissingSpecError, match=re.escape(str(null_model.path))),
         ):
             predictor.selfcheck()
 
@@ -419,7 +417,7 @@ class TestLife:
         predictor.close()
         predictor.close()
         for use in (lambda: predictor(null_model.picture), predictor.warmup, predictor.info, predictor.selfcheck):
-            with pytest.raises(ClosedError, match=r"Predictor .* is closed") as caught:
+            with pytest.raises(ClosedError, match=re.escape(str(null_model.path))) as caught:
                 use()
             assert isinstance(caught.value, EdgeHRNetError)
 
@@ -429,7 +427,7 @@ class TestLife:
         with pytest.raises(ClosedError):
             predictor.warmup()
 
-    def test_with_lets_errors_through(self, null_model):
+    def test_with_statement_does_not_hide_errors(self, null_model):
         with pytest.raises(KeyError), Predictor(null_model.path) as predictor:
             raise KeyError("the caller's own")
         with pytest.raises(ClosedError):
@@ -442,7 +440,7 @@ class TestLife:
             assert copy.spec == spec
             ours, theirs = predictor(null_model.picture), copy(null_model.picture)
         np.testing.assert_array_equal(ours.keypoints.xy, theirs.keypoints.xy)
-        # The copy is one of its own: closing the first leaves it open.
+        # The copy is independent: closing the first leaves it open.
         assert len(copy.predict([null_model.picture])) == 1
 
     def test_threads_agree(self, predictor):
@@ -481,7 +479,7 @@ class TestLife:
 
 
 class TestStream:
-    def test_takes_one_at_a_time(self, predictor, null_model):
+    def test_pictures_are_taken_one_at_a_time(self, predictor, null_model):
         taken = []
 
         def camera():
@@ -495,7 +493,7 @@ class TestStream:
         assert taken == [0]
         assert len(list(stream)) == 2
 
-    def test_keeps_nothing(self, predictor, null_model):
+    def test_results_are_not_kept(self, predictor, null_model):
         stream = predictor.stream(null_model.picture for _ in range(3))
         first = weakref.ref(next(stream))
         next(stream)
@@ -508,11 +506,11 @@ class TestStream:
         assert [result.keypoints.size[1] for result in predictor.stream(tmp_path)] == [60, 50]
         assert len(list(predictor.stream(str(tmp_path / "*.png")))) == 2
 
-    def test_nothing_to_read(self, predictor, tmp_path):
+    def test_folder_without_pictures(self, predictor, tmp_path):
         with pytest.raises(MissingImageError, match=tmp_path.name):
             list(predictor.stream(tmp_path))
 
-    def test_bad_picture_names_itself(self, predictor, tmp_path):
+    def test_error_names_the_bad_picture(self, predictor, tmp_path):
         (tmp_path / "a.png").touch()
         with pytest.raises(ImageError, match=r"a\.png"):
             list(predictor.stream(tmp_path))
@@ -526,8 +524,8 @@ class TestStream:
             next(stream)
 
 
-def test_reshaping_a_file_that_cannot_be(null_model):
-    with pytest.raises(ModelFileError, match="64x96 only"):
+def test_other_input_size_for_a_file_with_a_fixed_one(null_model):
+    with pytest.raises(ModelFileError, match="64x96"):
         Predictor(null_model.path, input_size=(96, 96))
 
 
@@ -571,7 +569,7 @@ class TestEveryEngine:
     def test_selfcheck(self, path):
         with Predictor(path) as predictor:
             if path.suffix == ".pt":
-                with pytest.raises(MissingSpecError, match="golden pair"):
+                with pytest.raises(MissingSpecError, match=re.escape(str(path))):
                     predictor.selfcheck()
             else:
                 assert predictor.selfcheck().passed
@@ -594,7 +592,7 @@ class TestTarget:
             Predictor(openvino_model.path, target="onnx")
 
     def test_target_without_ranges(self, checkpoint_model):
-        with pytest.raises(InputError, match=r"no INT8 ranges for 'tensorflow' \(it has: openvino, onnx, tensorrt\)"):
+        with pytest.raises(InputError, match=r"'tensorflow'.* openvino, onnx, tensorrt"):
             Predictor(checkpoint_model.path, target="tensorflow")
 
     def test_certificate_beside_a_checkpoint_is_of_another_file(self, checkpoint_model, tmp_path):
@@ -606,7 +604,7 @@ class TestTarget:
 
     def test_torch_that_is_not_installed(self, checkpoint_model, monkeypatch):
         monkeypatch.setitem(sys.modules, "torch", None)
-        with pytest.raises(MissingExtraError, match=r"type: pip install 'edgehrnet\[train\]'"):
+        with pytest.raises(MissingExtraError, match=r"edgehrnet\[train\]"):
             Predictor(checkpoint_model.path)
 
 
@@ -618,11 +616,11 @@ class TestDeviceIsChecked:
         described = NullRuntime.describe
         monkeypatch.setattr(NullRuntime, "describe", lambda self: replace(described(self), device="GPU.0"))
 
-    def test_a_right_answer_passes(self, on_gpu, null_model):
+    def test_a_correct_output_passes(self, on_gpu, null_model):
         with Predictor(null_model.path) as predictor:
             assert predictor.predict(null_model.picture).keypoints.xy.shape == (1, 4, 2)
 
-    def test_a_wrong_answer_raises_and_closes(self, on_gpu, null_model, tmp_path, monkeypatch):
+    def test_a_wrong_output_raises_and_closes_the_file(self, on_gpu, null_model, tmp_path, monkeypatch):
         closed = []
         monkeypatch.setattr(NullRuntime, "close", lambda self: closed.append(self))
         outputs = {**null_model.outputs, "heatmaps": np.roll(null_model.outputs["heatmaps"], 5, axis=3)}

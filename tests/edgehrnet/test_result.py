@@ -1,4 +1,5 @@
 import json
+import re
 import sys
 from types import SimpleNamespace
 
@@ -56,9 +57,9 @@ class TestExport:
         assert entry["score"] == pytest.approx(float(result.score[0]), abs=5e-6)
 
     @pytest.mark.parametrize(("method", "package"), [("to_df", "pandas"), ("to_supervision", "supervision")])
-    def test_missing_package_says_what_to_type(self, result, monkeypatch, method, package):
+    def test_missing_package_is_named(self, result, monkeypatch, method, package):
         monkeypatch.setitem(sys.modules, package, None)
-        with pytest.raises(MissingExtraError, match=f"needs {package}; type: pip install {package}") as caught:
+        with pytest.raises(MissingExtraError, match=package) as caught:
             getattr(result, method)()
         assert isinstance(caught.value, ImportError)
 
@@ -112,8 +113,8 @@ def test_features_are_hf(result):
     assert result.features is result.hf is not None
 
 
-def test_misspelt_keyword_lists_the_accepted(result):
-    with pytest.raises(UnknownKeywordError, match="'width'; accepted: size"):
+def test_unknown_keyword_lists_the_accepted_ones(result):
+    with pytest.raises(UnknownKeywordError, match=r"'width'.* size$"):
         result.rectify(width=800)
 
 
@@ -152,14 +153,14 @@ class TestPlot:
         xy = np.stack([np.stack([np.full(k, 40.0 + 60 * n), 20 + step * np.arange(k)], axis=1) for n in range(count)])
         return np.array(draw_keypoints(Image.new("RGB", size), xy, np.full((count, k), conf), names, skeleton), int)
 
-    def test_names_while_there_are_few(self):
+    def test_names_are_drawn_for_at_most_eight_keypoints(self):
         names = ["nose", "left_eye", "right_eye", "left_ear"]
         beside = slice(0, None), slice(110, 140)  # right of the second instance's marks, where its names end
         assert self.draw(2, names)[beside].any()
         assert not self.draw(3, names)[:, 52:88].any()  # between the first instance and the next
         assert not self.draw(2, names, conf=0.1).any()
 
-    def test_several_have_their_colors_and_left_is_lighter(self):
+    def test_several_instances_have_different_colors_and_left_is_lighter(self):
         names = ["left_a", "left_b", "right_a", "right_b", "nose"]
         drawn = self.draw(2, names, skeleton=[(0, 1), (2, 3), (1, 2)])
         colors = {(n, k): drawn[20 + 24 * k, 40 + 60 * n] for n in range(2) for k in range(5)}
@@ -170,18 +171,18 @@ class TestPlot:
         lines = drawn[[32, 56, 80], 40]  # on the left, across, on the right
         assert [line.tolist() for line in lines] == [colors[0, k].tolist() for k in (0, 4, 2)]
 
-    def test_the_only_one_has_a_color_for_each_side(self):
+    def test_a_single_instance_has_a_color_for_each_side(self):
         drawn = self.draw(1, ["left_a", "right_a", "nose"])
         assert [drawn[20 + 24 * k, 40].tolist() for k in range(3)] == [list(PALETTE[1]), list(PALETTE[0]), [255] * 3]
 
-    def test_marks_without_names_are_as_large_as_suits_their_instance(self):
+    def test_marks_without_names_are_smaller_for_a_smaller_instance(self):
         names = [f"left_{k}" for k in range(9)]
         small, large = (self.draw(1, names, step=step, size=(960, 600)).any(axis=2) for step in (10, 40))
         widths = small.any(axis=0).sum(), large.any(axis=0).sum()
         assert widths[0] < 0.5 * widths[1]
         assert widths[1] <= 2 * 4.0 * 960 / 320 + 1
 
-    def test_what_is_not_certain_is_not_drawn(self, result):
+    def test_keypoints_with_a_low_confidence_are_not_drawn(self, result):
         unsure = Keypoints(result.keypoints.xy, np.full((1, 4), 0.1, np.float32), (128, 192), result.keypoints.names)
         np.testing.assert_array_equal(np.array(changed(result, keypoints=unsure).plot()), result.image)
 
@@ -190,7 +191,7 @@ class TestPlot:
         with_maps, without = np.array(dark.plot(heatmaps=True)), np.array(dark.plot())
         assert with_maps.shape == without.shape
         difference = np.abs(with_maps.astype(int) - without).sum(axis=2)
-        # A peak is 1.5 cells of 8 px wide: ten px right of the mark it still glows, the far corner does not.
+        # A peak is 1.5 cells of 8 px wide: 10 px right of the mark it is visible, in the far corner it is not.
         x, y = null_model.corners[2].astype(int)
         assert difference[y, x + 10] > 50
         assert difference[127, 0] < 10
@@ -224,12 +225,12 @@ class TestSave:
 
     @pytest.mark.parametrize("name", ["a.xyz", "a"])
     def test_bad_suffix(self, result, tmp_path, name):
-        with pytest.raises(InputError, match=r"cannot save .*; use \.png or \.jpg"):
+        with pytest.raises(InputError, match=rf"{re.escape(str(tmp_path / name))}'.* \.png .*\.jpg"):
             result.save(tmp_path / name)
         assert list(tmp_path.iterdir()) == []
 
     def test_folder_that_does_not_exist(self, result, tmp_path):
-        with pytest.raises(InputError, match=r"cannot save .*No such file"):
+        with pytest.raises(InputError, match=re.escape(str(tmp_path / "none" / "a.png"))):
             result.save(tmp_path / "none" / "a.png")
 
 
@@ -283,7 +284,7 @@ class TestRectify:
 
     @pytest.mark.parametrize("factor", [2, 3, 5])
     def test_shrinking_keeps_positions(self, factor):
-        # A ramp is its own average: whatever the filter, each pixel must show the place that it stands for.
+        # A ramp is its own average. With every filter, each pixel must have the value of its own position.
         width, height = 40, 20
         ramp = np.broadcast_to(np.arange(width * factor, dtype=np.float64), (height * factor, width * factor))
         picture = Image.fromarray(np.repeat(np.rint(ramp)[..., None], 3, axis=2).astype(np.uint8))
@@ -309,19 +310,19 @@ class TestRectify:
                          (128, 192), ("a",) * 4)  # fmt: skip
         assert changed(result, keypoints=page).rectify().size == (60, 90)
 
-    def test_a_page_far_larger_than_the_picture_is_cut_to_what_can_be_drawn(self, result):
+    def test_the_sides_of_a_page_are_limited(self, result):
         page = Keypoints(np.array([[[0.0, 0.0], [9e5, 0.0], [9e5, 30.0], [0.0, 30.0]]]), np.ones((1, 4)),
                          (128, 192), ("a",) * 4)  # fmt: skip
         assert max(changed(result, keypoints=page).rectify().size) <= 16384
 
-    def test_other_models_have_no_outline(self, result):
+    def test_rectifying_without_an_outline_raises(self, result):
         loose = changed(result, spec=result.spec.replace(cyclic=False, golden=None))
         with pytest.raises(UnsupportedError, match="'corners'"):
             loose.rectify((10, 20))
 
     @pytest.mark.parametrize("size", [(0, 10), (10, -1), (10,), 10, (10.5, 10), "ab", (10**6, 10)])
     def test_bad_size(self, result, size):
-        with pytest.raises(InputError, match="size="):
+        with pytest.raises(InputError, match=re.escape(f"size={size!r}")):
             result.rectify(size)
 
 

@@ -40,7 +40,7 @@ def result():
         return predictor.predict(sample_picture())
 
 
-def test_a_shipped_name_opens_its_file_and_a_misspelt_one_names_it():
+def test_a_shipped_name_opens_its_file_and_a_misspelled_one_raises():
     with Predictor("document-corners-fp16") as predictor:
         assert predictor.path == shipped_model("document-corners-fp16")
     with pytest.raises(InputError, match=r"'document-corner'.*'document-corners'"):
@@ -79,7 +79,7 @@ def test_confidences_were_measured_for_every_shipped_file():
 
 
 def test_a_table_top_without_a_document_scores_low():
-    # Empty pictures of the validation set; not each of them, lest the test ask for more than the card promises.
+    # Empty pictures of the validation set. Only their median: a test of each would ask for more than the card promises.
     empty = [scene for scene in map(validation_scene, range(60)) if "empty" in scene.conditions]
     with Predictor(shipped_model("document-corners")) as predictor:
         scores = [float(predictor.predict(scene.image).score[0]) for scene in empty]
@@ -87,17 +87,17 @@ def test_a_table_top_without_a_document_scores_low():
     assert np.median(scores) < 0.5
 
 
-def test_the_page_has_the_proportions_that_its_true_corners_tell(result):
+def test_the_page_has_the_proportions_of_its_true_corners(result):
     truth = sample_scene()
     width, height = result.rectify().size
     true_width, true_height = sheet_size(truth.corners, result.keypoints.size[::-1])
     # A pixel at a corner, across this sheet's perspective, makes up to 1.5 % (0.012 of 0.81); corners are off by up to
-    # 5 px, each its own way. A page without its perspective would be off by 9 %.
+    # 5 px, each in its own direction. A page without its perspective would be off by 9 %.
     assert width / height == pytest.approx(true_width / true_height, rel=0.05)
 
 
-def test_the_page_comes_out_flat():
-    # Beside the receipt cut out along its true corners; an error of 2 % of the diagonal would blur them apart.
+def test_the_page_is_rectified():
+    # Compared with the receipt cut out along its true corners. An error of 2 % of the diagonal would make them differ.
     picture, size = sample_picture("receipt"), (100, 200)
     truth = flatten_quadrilateral(Image.open(picture), sample_scene("receipt").corners, size)
     with Predictor(shipped_model("document-corners")) as predictor:
@@ -110,7 +110,7 @@ def test_the_page_comes_out_flat():
 
 # The golden heatmaps are the float network's: float16 weights move them by half a percent, INT8 is at 29 dB.
 @pytest.mark.parametrize("name", FILES)
-def test_each_shipped_file_passes_its_own_check(name):
+def test_each_shipped_file_passes_its_selfcheck(name):
     correlation = 0.999 if name.endswith("fp16") else 0.99
     with Predictor(shipped_model(name)) as predictor:
         report = predictor.selfcheck()
@@ -119,7 +119,7 @@ def test_each_shipped_file_passes_its_own_check(name):
     assert report.correlation > correlation
 
 
-def test_the_plain_name_is_the_integer_file_and_runs_on_integers_here():
+def test_document_corners_is_an_int8_file_and_runs_in_int8():
     with Predictor(shipped_model("document-corners")) as predictor:
         info = predictor.info()
     assert info["spec"]["precision"] == "int8"
@@ -141,8 +141,8 @@ def test_the_shipped_checkpoint_rebuilds_the_shipped_file_without_pictures(tmp_p
     assert (tmp_path / "again.bin").read_bytes() == shipped.read_bytes()
 
 
-def test_an_unknown_name_lists_the_known():
-    with pytest.raises(InputError, match="did you mean 'document-corners'"):
+def test_an_unknown_name_suggests_the_nearest():
+    with pytest.raises(InputError, match=r"'documents-corners'.*'document-corners'"):
         shipped_model("documents-corners")
     with pytest.raises(InputError, match=r"'reciept'.*'receipt'"):
         sample_picture("reciept")

@@ -1,5 +1,6 @@
 import base64
 import json
+import re
 import zlib
 
 import numpy as np
@@ -91,25 +92,25 @@ def test_plain_heatmap_network_has_no_offsets():
 
 class TestRefused:
     def test_no_keypoints(self):
-        refuses("keypoints=", keypoints=[])
+        refuses(r"keypoints=\(\)", keypoints=[])
 
     def test_keypoints_as_one_word(self):
         refuses("keypoints='ab'", keypoints="ab")
 
     def test_unknown_decode_names_the_nearest(self):
-        refuses("'offset'", decode="offsets")
+        refuses("'offsets'.*'offset'", decode="offsets")
 
     @pytest.mark.parametrize("field", ["skeleton", "flip_pairs"])
     @pytest.mark.parametrize("pair", [(0, 2), (-1, 0)])
     def test_index_out_of_range(self, field, pair):
-        refuses(r"outside 0\.\.1", **{field: [pair]})
+        refuses(rf"{re.escape(str(pair))} .*0\.\.1", **{field: [pair]})
 
     @pytest.mark.parametrize("pair", [(0,), (0, 1, 1), ("a", "b"), (0.0, 1.0)])
     def test_wrong_pair_of_indices(self, pair):
-        refuses("skeleton=", skeleton=[pair])
+        refuses(re.escape(f"skeleton={(pair,)}"), skeleton=[pair])
 
     def test_sigma_count(self):
-        refuses("3 OKS", oks_sigmas=[0.1, 0.2, 0.3])
+        refuses(r"\b3 .*\b2 ", oks_sigmas=[0.1, 0.2, 0.3])
 
     def test_letterbox_version(self):
         refuses("letterbox=99", letterbox=99)
@@ -117,7 +118,7 @@ class TestRefused:
 
     @pytest.mark.parametrize("size", [(60, 96), (0, 96), (-32, 96)])
     def test_input_size(self, size):
-        refuses(f"{size[0]}", input_size=size)
+        refuses(f" {size[0]}x{size[1]} ", input_size=size)
 
     @pytest.mark.parametrize(
         ("field", "value"),
@@ -148,34 +149,34 @@ class TestRefused:
     def test_stride_and_std_have_their_own_messages(self):
         with pytest.raises(SpecError, match="stride=0") as stride:
             SPEC.replace(stride=0)
-        with pytest.raises(SpecError, match="std=") as std:
+        with pytest.raises(SpecError, match=r"std=\(1\.0, 0\.0, 1\.0\)") as std:
             SPEC.replace(std=(1.0, 0.0, 1.0))
         assert "std" not in str(stride.value)
         assert "stride" not in str(std.value)
 
     @pytest.mark.parametrize("field", ["mean", "std"])
     def test_mean_and_std_in_0_to_255(self, field):
-        refuses("divide by 255", **{field: (123.7, 116.3, 103.5)})
+        refuses(rf"{field}=\(123\.7, 116\.3, 103\.5\)", **{field: (123.7, 116.3, 103.5)})
 
     @pytest.mark.parametrize("make", [lambda **fields: ModelSpec("a", ("b",), **fields), SPEC.replace])
-    def test_misspelt_field_names_the_nearest(self, make):
+    def test_misspelled_field_names_the_nearest(self, make):
         with pytest.raises(UnknownKeywordError, match=r"'sceleton'.*'skeleton'"):
             make(sceleton=())
 
     @pytest.mark.parametrize("value", [float("nan"), float("inf")])
     def test_numbers_that_are_not_finite(self, value):
-        refuses("cell_offset=", cell_offset=value)
+        refuses(f"cell_offset={value}", cell_offset=value)
 
 
 class TestJson:
     @pytest.mark.parametrize("text", ["", "{", "<xml/>", "[" * 100_000], ids=["empty", "cut", "xml", "deep"])
     def test_text_that_is_not_json(self, text):
-        with pytest.raises(SpecError, match="JSON"):
+        with pytest.raises(SpecError):
             ModelSpec.from_json(text)
 
-    @pytest.mark.parametrize("text", ["null", "5", '"a"', "[]"])
-    def test_json_that_is_not_an_object(self, text):
-        with pytest.raises(SpecError, match="JSON object"):
+    @pytest.mark.parametrize(("text", "kind"), [("null", "NoneType"), ("5", "int"), ('"a"', "str"), ("[]", "list")])
+    def test_json_that_is_not_an_object(self, text, kind):
+        with pytest.raises(SpecError, match=rf"\b{kind}\b"):
             ModelSpec.from_json(text)
 
     @pytest.mark.parametrize("version", [None, 0, FORMAT - 1, str(FORMAT), True])
@@ -183,7 +184,7 @@ class TestJson:
         with pytest.raises(SpecError, match=f"format {version!r}"):
             ModelSpec.from_dict({**SPEC.to_dict(), "format": version})
 
-    def test_format_that_is_not_there(self):
+    def test_absent_format(self):
         values = SPEC.to_dict()
         del values["format"]
         with pytest.raises(SpecError, match="format None"):
@@ -204,12 +205,12 @@ class TestJson:
 
     @pytest.mark.parametrize("optional", [{}, {"optional": []}, {"optional": ["other"]}])
     def test_required_field_of_a_newer_release_is_refused_by_name(self, optional):
-        with pytest.raises(SpecError, match=r"'depth'.*update edgehrnet"):
+        with pytest.raises(SpecError, match="'depth'"):
             ModelSpec.from_dict({**SPEC.to_dict(), "format": FORMAT + 1, "depth": 1, **optional})
 
     @pytest.mark.parametrize("optional", ["depth", 3, [3], None])
     def test_optional_that_is_not_a_list_of_names(self, optional):
-        with pytest.raises(SpecError, match="optional="):
+        with pytest.raises(SpecError, match=re.escape(f"optional={optional!r}")):
             ModelSpec.from_dict({**SPEC.to_dict(), "depth": 1, "optional": optional})
 
     def test_unknown_field_names_the_nearest(self):
@@ -257,7 +258,7 @@ class TestGolden:
     def test_damaged_picture(self, png):
         pair, _ = golden()
         damaged = Golden(png, pair.xy, pair.conf, pair.heatmaps, pair.shape)
-        with pytest.raises(SpecError, match="picture"):
+        with pytest.raises(SpecError):
             damaged.image()
 
     @pytest.mark.parametrize("packed", [b"", b"no zlib", zlib.compress(b"too short"), zlib.compress(bytes(1536))[:-9]])

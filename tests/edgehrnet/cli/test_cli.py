@@ -80,7 +80,7 @@ class TestPredict:
         with Image.open(written) as overlay:
             assert overlay.format == kind
 
-    def test_a_model_for_crops_says_once_that_it_has_no_boxes(self, capsys, pictures, tmp_path, null_model):
+    def test_a_model_for_crops_mentions_missing_boxes_once(self, capsys, pictures, tmp_path, null_model):
         spec = null_model.spec.replace(crop="udp", golden=None, cyclic=False)
         runtimes.null.build(tmp_path / "person.null", spec.to_json(), (64, 96), null_model.outputs)
         assert main(["predict", str(tmp_path / "person.null"), str(pictures)]) == 0
@@ -131,7 +131,7 @@ class TestInfo:
         assert main(["info", model, "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["engine"] == "null"
 
-    def test_shows_what_the_engine_was_given(self, capsys):
+    def test_shows_size_device_and_number_type(self, capsys):
         assert main(["info", "document-corners", "--size", "96x160", "--threads", "1"]) == 0
         printed = capsys.readouterr().out
         assert "1x96x160x4" in printed
@@ -215,7 +215,7 @@ class TestErrors:
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"]])
-def test_alone_it_lists_its_commands(capsys, arguments):
+def test_the_commands_are_listed_without_arguments_and_in_the_help(capsys, arguments):
     if arguments:
         with pytest.raises(SystemExit) as caught:
             main(arguments)
@@ -228,7 +228,7 @@ def test_alone_it_lists_its_commands(capsys, arguments):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_help_says_what_an_option_defaults_to(capsys, name):
+def test_help_shows_the_default_of_each_option(capsys, name):
     with pytest.raises(SystemExit):
         main([name, "--help"])
     # One entry of the list of options each, from its name at the start of a line to the next one.
@@ -238,8 +238,8 @@ def test_help_says_what_an_option_defaults_to(capsys, name):
         assert option in ("-h", "--features", "--picture") or "(default:" in " ".join(entry.split()), entry
 
 
-def test_a_reader_that_closes_the_output_is_not_an_error(pictures, model):
-    # `edgehrnet predict ... | head -1`, with a reader that has gone before the first line.
+def test_output_that_its_reader_closes_is_not_an_error(pictures, model):
+    # Like `edgehrnet predict ... | head -1`, but the reader ends before the first line.
     program = "import sys; from edgehrnet.cli import main; sys.exit(main(sys.argv[1:]))"
     reading, writing = os.pipe()
     os.close(reading)
@@ -258,7 +258,7 @@ def test_a_broken_pipe_elsewhere_is_an_error(capsys):
     assert "of a worker" in capsys.readouterr().err
 
 
-def test_characters_that_the_terminal_lacks_are_escaped(null_model, tmp_path):
+def test_characters_that_the_terminal_cannot_show_are_escaped(null_model, tmp_path):
     Image.fromarray(null_model.picture).save(tmp_path / "\u00e4.png")
     command = [sys.executable, "-m", "edgehrnet", "predict", str(null_model.path), str(tmp_path)]
     done = subprocess.run(
@@ -275,7 +275,7 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"edgehrnet {__version__}\n"
 
 
-def test_module_is_the_command():
+def test_python_m_edgehrnet_runs_the_command():
     command = [sys.executable, "-W", "error", "-m", "edgehrnet", "info", "none.null"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 2
@@ -330,7 +330,7 @@ class TestInfoWithoutAModel:
         assert json.loads(capsys.readouterr().out)[0]["settings"] == {"INFERENCE_PRECISION_HINT": "f32"}
 
 
-def test_files_for_tests_are_not_among_the_accepted_ones(capsys):
+def test_suffix_of_files_for_tests_is_not_listed_as_accepted(capsys):
     line = fails(capsys, "info", "model.tflite")
     assert ".onnx" in line
     assert ".null" not in line

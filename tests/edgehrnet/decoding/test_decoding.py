@@ -216,9 +216,9 @@ def test_a_nan_cell_does_not_hide_a_peak():
 
 def test_missing_offsets_and_unknown_methods_raise():
     heat = np.zeros((1, 1, 4, 4), np.float32)
-    with pytest.raises(UnsupportedError, match="offset"):
+    with pytest.raises(UnsupportedError, match="decode='offset'"):
         decode(heat)
-    with pytest.raises(UnsupportedError, match="darc"):
+    with pytest.raises(UnsupportedError, match="'darc'"):
         decode(heat, method="darc")
     with pytest.raises(InputError, match="kernel=10"):
         decode(heat, method="dark", kernel=10)

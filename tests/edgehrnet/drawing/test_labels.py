@@ -1,4 +1,4 @@
-"""Names beside keypoints: inside the picture, over no mark and over no other name."""
+"""Names are drawn next to keypoints, inside the picture, and overlap neither marks nor other names."""
 
 import itertools
 
@@ -52,7 +52,7 @@ def test_a_name_without_room_is_left_out():
     assert place_labels([label(15, 15)], [SIZE], (30, 30), 1.0) == [None]
 
 
-def test_where_one_full_name_does_not_fit_all_are_short():
+def test_all_names_are_short_if_one_full_name_does_not_fit():
     def drawn(width, *texts):
         canvas = Image.new("RGB", (width, 80))
         draw_labels(canvas, [Label(25, 20 + 40 * k, pair, above=True) for k, pair in enumerate(texts)], 1.0)

@@ -51,7 +51,7 @@ def test_unknown_option_suggests_the_nearest():
     with pytest.raises(TypeError, match=r"'gates'.*'gate'") as caught:
         create("edgehrnet18", gates="se")
     assert isinstance(caught.value, UnknownKeywordError)
-    with pytest.raises(TypeError, match="'keypoints'"):
+    with pytest.raises(TypeError, match=r"'keypoint'.*'keypoints'"):
         create("edgehrnet18", keypoint=4)
 
 

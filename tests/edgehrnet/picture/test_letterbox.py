@@ -147,7 +147,7 @@ def test_other_sizes_raise_and_the_nearest_ones_are_named(size, nearest):
 
 
 @pytest.mark.parametrize("size", [64, (64,), (64, 64, 3), (64.0, 64.0), "64x64", None])
-def test_what_is_not_two_integers_raises(size):
+def test_sizes_other_than_two_integers_raise(size):
     with pytest.raises(InputError, match=re.escape(repr(size))):
         letterbox(np.zeros((32, 32, 3), np.uint8), size)
 

@@ -54,13 +54,13 @@ class TestFilesThatAreRefused:
         "address", ["https://example.org/a.jpg", "http://example.org/a.jpg?size=1", "s3://b/a.png"]
     )
     def test_an_address(self, kind, address):
-        refuses(MissingImageError, r"\bb/a\.png|example\.org", kind(address))
-        with pytest.raises(MissingImageError, match=r"\bb/a\.png|example\.org"):
+        refuses(MissingImageError, re.escape(str(kind(address))), kind(address))
+        with pytest.raises(MissingImageError, match=re.escape(str(Path(address)))):
             [read_image(item) for item in frames(kind(address))]
 
     @pytest.mark.parametrize("name", ["", "a" * 5000, "a\0b.png"], ids=["empty", "too long", "null character"])
     def test_an_impossible_file_name(self, name):
-        refuses(MissingImageError, "picture", name)
+        refuses(MissingImageError, re.escape(repr(name)), name)
 
     def test_a_file_without_permission(self, tmp_path, monkeypatch):
         def refuse(*args, **kwargs):
@@ -107,29 +107,29 @@ class TestFilesThatAreRefused:
 
 class TestSize:
     def test_too_small(self):
-        refuses(ImageSizeError, "1x1 px", encoded(Image.new("RGB", (1, 1))))
-        refuses(ImageSizeError, "1x1 px", np.zeros((1, 1, 3), np.uint8))
-        refuses(ImageSizeError, "100x7 px", Image.new("RGB", (100, 7)))
+        refuses(ImageSizeError, "1x1", encoded(Image.new("RGB", (1, 1))))
+        refuses(ImageSizeError, "1x1", np.zeros((1, 1, 3), np.uint8))
+        refuses(ImageSizeError, "100x7", Image.new("RGB", (100, 7)))
 
     def test_an_empty_array(self):
-        refuses(ImageSizeError, "0x0 px", np.zeros((0, 0, 3), np.uint8))
+        refuses(ImageSizeError, "0x0", np.zeros((0, 0, 3), np.uint8))
 
     def test_too_wide(self):
         assert MAX_SIDE < 20_000
-        refuses(ImageSizeError, "20000x8 px", np.zeros((8, 20_000, 3), np.uint8))
-        refuses(ImageSizeError, "20000x8 px", encoded(Image.new("L", (20_000, 8))))
+        refuses(ImageSizeError, "20000x8", np.zeros((8, 20_000, 3), np.uint8))
+        refuses(ImageSizeError, "20000x8", encoded(Image.new("L", (20_000, 8))))
 
     def test_too_many_pixels_in_total(self):
         # A view of one pixel takes no memory; its copy would take 300 MB.
         wide = np.broadcast_to(np.zeros(3, np.uint8), (10_000, 10_000, 3))
         assert wide.shape[0] * wide.shape[1] > MAX_PIXELS
-        refuses(ImageSizeError, "10000x10000 px", wide)
+        refuses(ImageSizeError, "10000x10000", wide)
 
     def test_a_decompression_bomb_that_pillow_warns_of(self):
         # Pillow only warns, and the tests turn warnings into errors. Both have to give the same exception.
         assert Image.MAX_IMAGE_PIXELS is not None
         assert Image.MAX_IMAGE_PIXELS < 10_000**2 < 2 * Image.MAX_IMAGE_PIXELS
-        refuses(ImageSizeError, "100000000 pixels|10000x10000", png(10_000, 10_000))
+        refuses(ImageSizeError, "100000000|10000x10000", png(10_000, 10_000))
 
     @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
     def test_a_decompression_bomb_where_warnings_are_ignored(self):
@@ -149,11 +149,11 @@ except ImageSizeError as error:
     print(error)
 """
         if not sys.platform.startswith("linux"):
-            refuses(ImageSizeError, "900000000 pixels", png(30_000, 30_000))
+            refuses(ImageSizeError, "900000000", png(30_000, 30_000))
             return
         command = [sys.executable, "-W", "error", "-c", program]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-        assert "900000000 pixels" in done.stdout, done.stderr
+        assert "900000000" in done.stdout, done.stderr
 
     def test_the_largest_side_is_accepted(self):
         assert read_image(np.zeros((8, MAX_SIDE), np.uint8)).shape == (8, MAX_SIDE, 3)
@@ -164,7 +164,7 @@ class TestArraysThatAreRefused:
     def test_shape(self, shape):
         refuses(ImageError, re.escape(str(shape)), np.zeros(shape, np.uint8))
 
-    def test_a_channels_first_array_is_not_guessed(self):
+    def test_a_channels_first_array(self):
         refuses(ImageError, r"\(3, 20, 30\)", np.zeros((3, 20, 30), np.uint8))
 
     @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -185,11 +185,11 @@ class TestArraysThatAreRefused:
 
     def test_a_gray_file_with_16_bits(self):
         data = encoded(Image.fromarray(np.full((20, 30), 40_000, np.uint16)))
-        refuses(ImageError, "mode I", data)
+        refuses(ImageError, "I;16", data)
 
     @pytest.mark.parametrize("mode", ["I", "F", "I;16"])
     def test_a_pil_image_with_more_than_8_bits(self, mode):
-        refuses(ImageError, f"mode {mode} ", Image.new(mode, (30, 20)))
+        refuses(ImageError, rf"\b{mode} ", Image.new(mode, (30, 20)))
 
     def test_a_closed_pil_image(self):
         picture = Image.new("RGB", (30, 20))

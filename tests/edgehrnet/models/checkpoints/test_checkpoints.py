@@ -1,6 +1,7 @@
 """Save and load checkpoints, and refuse damaged ones."""
 
 import pickle
+import re
 from typing import Any
 
 import pytest
@@ -126,11 +127,11 @@ def test_a_file_with_code_is_refused_without_running_it(tmp_path, write, capsys)
     [
         ({"format": "other"}, "edgehrnet-checkpoint"),
         ({"version": "two"}, "'two'"),
-        ({"version": 0}, "0"),
-        ({"spec": ...}, r"missing.*\['spec'\]"),
-        ({"spare": 1}, r"unexpected.*\['spare'\]"),
+        ({"version": 0}, r"version 0\b"),
+        ({"spec": ...}, r"\['spec'\].*\[\]"),
+        ({"spare": 1}, r"\[\].*\['spare'\]"),
         ({"keypoints": "4"}, "keypoints .* str"),
-        ({"state": {"w": 1}}, "state"),
+        ({"state": {"w": 1}}, "state .*'values'"),
     ],
 )
 def test_invalid_content_is_refused(path, changes, message):
@@ -138,9 +139,9 @@ def test_invalid_content_is_refused(path, changes, message):
         load_checkpoint(rewritten(path, **changes))
 
 
-def test_file_of_a_newer_format_asks_for_an_update(path):
+def test_file_of_a_newer_format_is_refused(path):
     # Entries that this version does not know must not hide the reason.
-    with pytest.raises(ModelFileError, match=r"net\.pt.* version 3.* versions up to 2.*update"):
+    with pytest.raises(ModelFileError, match=r"net\.pt.*\b3\b.*\b2\b"):
         load_checkpoint(rewritten(path, version=3, added=1))
 
 
@@ -172,7 +173,8 @@ def test_weights_that_do_not_fit_are_listed(net):
 
 
 def test_many_missing_weights_are_summarized():
-    with pytest.raises(ModelFileError, match=r"stem\.conv1\.conv\.weight, .* and \d+ more$"):
+    names = list(create("edgehrnet18").state_dict())
+    with pytest.raises(ModelFileError, match=rf"{re.escape(names[0])}, .*\b{len(names) - 5}\b"):
         build_model(Checkpoint("edgehrnet18", 4, {}, {}, {}, {}))
 
 

@@ -62,7 +62,7 @@ def test_arrays_become_lists_with_numpy_1_and_2(saved, module):
     ids=["object", "array of objects", "array of Python values", "text", "records", "date", "generator", "type"],
 )
 def test_other_objects_are_refused(saved, data_set, value):
-    with pytest.raises(ModelFileError, match="Python objects"):
+    with pytest.raises(ModelFileError, match=r"net-tensors\.pth"):
         load_checkpoint(saved(with_meta([data_set, value])))
 
 
@@ -76,7 +76,7 @@ def test_no_function_named_in_a_file_is_called(saved, tmp_path, wrapped):
         def __reduce__(self):
             return os.mkdir, (str(tmp_path / "ran"),)
 
-    with pytest.raises(ModelFileError, match="Python objects"):
+    with pytest.raises(ModelFileError, match=r"net-tensors\.pth"):
         load_checkpoint(saved(with_meta(wrapped(Hostile()))))
     assert not (tmp_path / "ran").exists()
 

@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import re
 from typing import Any
 
 import numpy as np
@@ -209,7 +210,7 @@ class TestSpec:
     def test_spec_with_other_input_channels_is_refused(self, saved):
         read = load_checkpoint(saved(content(SMALL, "official")))
         read.spec["channels"] = 4
-        with pytest.raises(ModelFileError, match=r"3 .* 4"):
+        with pytest.raises(ModelFileError, match=r"\b3 .*\b4$"):
             deployed_spec(read, deployable(read), "fp32", None)
 
 
@@ -232,7 +233,8 @@ class TestRefused:
     def test_long_lists_of_weights_are_shortened(self, saved):
         state = renamed(SMALL, "official")
         kept = {name: value for name, value in state.items() if not name.startswith("stage3.0.branches")}
-        with pytest.raises(ModelFileError, match=r"stage3\.0\.branches\.0\.0\.conv1\.weight, .* and \d+ more$"):
+        missing = [name for name in state if name not in kept and not name.endswith("num_batches_tracked")]
+        with pytest.raises(ModelFileError, match=rf"{re.escape(missing[0])}, .*\b{len(missing) - 5}\b"):
             load_checkpoint(saved(kept))
 
     def test_classification_network_is_refused(self, saved):
@@ -267,7 +269,7 @@ class TestRefused:
 
     def test_file_with_python_objects_is_refused_with_a_command_that_converts_it(self, saved, tmp_path, monkeypatch):
         path = saved(content(SMALL, "mmpose 0.x") | {"message_hub": argparse.Namespace(loss=1)})
-        with pytest.raises(ModelFileError, match=r"net\.pth.*Python objects") as caught:
+        with pytest.raises(ModelFileError, match=r"net-tensors\.pth") as caught:
             load_checkpoint(path)
         code = str(caught.value).split('python -c "')[1].removesuffix('"')
         monkeypatch.chdir(tmp_path)
@@ -280,7 +282,7 @@ class TestRefused:
             "meta": {"dataset_meta": data_set},
             "message_hub": argparse.Namespace(),
         }
-        with pytest.raises(ModelFileError, match="Python objects") as caught:
+        with pytest.raises(ModelFileError, match=r"net-tensors\.pth") as caught:
             load_checkpoint(saved(value))
         monkeypatch.chdir(tmp_path)
         exec(str(caught.value).split('python -c "')[1].removesuffix('"'), {})

@@ -73,7 +73,7 @@ def test_untrained_network_has_one_anomaly():
     )
 
 
-def test_one_untrained_layer_among_trained_ones_is_no_anomaly(net):
+def test_one_untrained_layer_among_trained_ones_is_not_an_anomaly(net):
     # Initial statistics are suspicious only if all layers have them.
     net.append(nn.BatchNorm2d(4))
     assert bn_anomalies(net) == []
