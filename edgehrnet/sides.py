@@ -35,17 +35,11 @@ def side_of(name: str) -> tuple[str, int] | None:
     return " ".join(rest).lower(), int(side[0].lower() == "r")
 
 
-def pair_sides(names: Sequence[str]) -> tuple[tuple[tuple[int, int], ...], tuple[str, ...]]:
-    """Pair the keypoints that lie left and right, however their sides are spelled.
-
-    Args:
-        names: keypoint names.
-
-    Returns:
-        Pairs of indices (left, right), and the names with a side that have no partner.
+def pair_sides(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    """Return pairs of indices (left, right) of keypoints, however their sides are spelled.
 
     >>> pair_sides(["nose", "L_Eye", "R_Eye", "ear_l", "lhand", "rhand"])
-    (((1, 2), (4, 5)), ('ear_l',))
+    ((1, 2), (4, 5))
     """
     parts: defaultdict[str, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
     for index, name in enumerate(names):
@@ -59,8 +53,17 @@ def pair_sides(names: Sequence[str]) -> tuple[tuple[tuple[int, int], ...], tuple
         partners = {by_name[other] for other in _right_names(names[index]) if other in by_name}
         if len(partners) == 1 and not any(partners & {*pair} for pair in pairs):
             pairs.append((index, partners.pop()))
-    alone = [name for index, name in enumerate(names) if side_of(name) and not any(index in pair for pair in pairs)]
-    return tuple(sorted(pairs)), tuple(alone)
+    return tuple(sorted(pairs))
+
+
+def unpaired(names: Sequence[str], pairs: Sequence[tuple[int, int]]) -> tuple[str, ...]:
+    """Return the names with a side that are in none of the pairs.
+
+    >>> unpaired(["nose", "L_Eye", "R_Eye", "ear_l"], [(1, 2)])
+    ('ear_l',)
+    """
+    paired = {index for pair in pairs for index in pair}
+    return tuple(name for index, name in enumerate(names) if side_of(name) and index not in paired)
 
 
 def _right_names(name: str) -> Iterator[str]:

@@ -59,7 +59,7 @@ class Instance:
 
     @property
     def trained(self) -> bool:
-        """Whether the instance is to be learned and found: not a crowd, and at least one keypoint is labeled."""
+        """Return whether the instance is to be found: it is not a crowd, and at least one keypoint is labeled."""
         return not self.crowd and bool(self.labeled.any())
 
 
@@ -81,6 +81,8 @@ class Annotations:
     """Pairs of keypoint indices to connect in drawings."""
     flip_pairs: tuple[tuple[int, int], ...] = ()
     """Pairs of keypoint indices to swap in a mirrored picture."""
+    unpaired: tuple[str, ...] = ()
+    """Names of keypoints on a side whose partner is not known. Pictures are not mirrored then."""
     sigmas: tuple[float, ...] = ()
     """OKS constants of the keypoints. Empty if the labels state none."""
     categories: dict[int, tuple[ImageId, str]] = field(default_factory=lambda: {1: (1, "object")})

@@ -87,7 +87,7 @@ class Labeled:
 
     @property
     def held_out(self) -> bool:
-        """Whether the validation part has other pictures than the training part."""
+        """Return whether the validation part has other pictures than the training part."""
         return self.separate is not None or self.fold is not None
 
     def training(self, seed: int, number: int) -> Example:
@@ -98,7 +98,11 @@ class Labeled:
         if not self.augmented:
             return example
         rng = np.random.default_rng((seed, epoch, place))
-        return augment(example, rng) if self.spec.crop is None else augment_person(example, self.spec, rng)
+        return (
+            augment(example, rng)
+            if self.spec.crop is None
+            else augment_person(example, self.spec, rng, mirror=not self.annotations.unpaired)
+        )
 
     def calibration(self, count: int, seed: int = 0) -> Iterator[NDArray[np.uint8]]:
         """See DataSet. No instance comes twice."""

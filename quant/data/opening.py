@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from edgehrnet.errors import InputError, nearest
 from edgehrnet.picture.crops import CropConvention
 from edgehrnet.picture.sources import frames, read_image
+from edgehrnet.sides import unpaired
 from quant.data.annotations import Annotations
 from quant.data.documents.corners import NAME, DocumentCorners
 from quant.data.examples import DataSet, random_subset
 from quant.data.formats.recognition import FORMATS, has_labels, read_labels
+from quant.data.keypoint_order import check_order, reordered
 from quant.data.labeled import Labeled
 from quant.data.normalization import duplicates_of, normalized, usual_crop
 
@@ -62,7 +64,9 @@ def open_data(
     annotations = open_annotations(data, images, flip_pairs)
     others = None
     if validation is not None:
-        others = in_order_of(annotations, open_annotations(validation, images))
+        others = open_annotations(validation, images)
+        order = check_order(others.keypoints, annotations.keypoints, str(others.source), str(annotations.source))
+        others = reordered(others, order)
         for ours, theirs in duplicates_of(annotations, others):
             kind = "pictures in both the training set and the validation set"
             annotations.remarks.add("warning", kind, f"{ours.path} and {theirs.path}")
@@ -79,33 +83,15 @@ def open_annotations(
         what = "has no labels of a known format" if Path(data).exists() else "does not exist"
         raise InputError(f"data set {data!r} {what}; pass {ACCEPTED}")
     annotations = normalized(read_labels(Path(data), None if images is None else Path(images)))
-    if flip_pairs is None:
-        return annotations
     names = annotations.keypoints
+    if flip_pairs is None:
+        return dataclasses.replace(annotations, unpaired=unpaired(names, annotations.flip_pairs))
     for name in (name for pair in flip_pairs for name in pair):
         if name not in names:
             raise InputError(f"--flip-pairs: no keypoint {name!r}; {nearest(name, names)}")
     return dataclasses.replace(
         annotations, flip_pairs=tuple((names.index(left), names.index(right)) for left, right in flip_pairs)
     )
-
-
-def in_order_of(ours: Annotations, others: Annotations) -> Annotations:
-    """Return the labels of ``others`` with the keypoints in the order of ``ours``.
-
-    Raises:
-        InputError: they have other keypoints. The message lists both.
-    """
-    if set(ours.keypoints) != set(others.keypoints):
-        raise InputError(f"{others.source} has other keypoints than {ours.source}: {', '.join(others.keypoints)}; "
-                         f"expected {', '.join(ours.keypoints)}")  # fmt: skip
-    order = [others.keypoints.index(name) for name in ours.keypoints]
-    instances = [dataclasses.replace(instance, points=instance.points[order], visibility=instance.visibility[order])
-                 for instance in others.instances]  # fmt: skip
-    return dataclasses.replace(
-        others, instances=instances, keypoints=ours.keypoints, skeleton=ours.skeleton, flip_pairs=ours.flip_pairs,
-        sigmas=ours.sigmas,
-    )  # fmt: skip
 
 
 def open_pictures(

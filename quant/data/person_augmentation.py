@@ -30,15 +30,19 @@ HALF_MARGIN = 1.5
 """Size of the box of half a body, relative to the extent of its keypoints."""
 
 
-def augment_person(example: Example, spec: ModelSpec, rng: np.random.Generator) -> Example:
-    """Return a copy with another box, rotation and scale, mirrored at random if the spec has flip pairs."""
+def augment_person(example: Example, spec: ModelSpec, rng: np.random.Generator, *, mirror: bool = True) -> Example:
+    """Return a copy with another box, rotation and scale, mirrored at random if the spec has flip pairs.
+
+    With ``mirror=False`` it is never mirrored.
+    """
     assert example.box is not None
     if example.visible.sum() > HALVED_FROM and rng.random() < HALVED:
         example = dataclasses.replace(example, box=half_body(example, rng))
     scale = float(np.clip(1 + SCALE * rng.standard_normal(), 1 - SCALE, 1 + SCALE))
     rotation = float(np.clip(TURN * rng.standard_normal(), -2 * TURN, 2 * TURN)) if rng.random() < TURNED else 0.0
     example = dataclasses.replace(example, scale=scale, rotation=rotation)
-    return mirrored(example, spec.flip_pairs) if spec.flip_pairs and rng.random() < MIRRORED else example
+    mirror = mirror and bool(spec.flip_pairs) and rng.random() < MIRRORED
+    return mirrored(example, spec.flip_pairs) if mirror else example
 
 
 def mirrored(example: Example, flip_pairs: tuple[tuple[int, int], ...]) -> Example:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,11 +15,10 @@ from edgehrnet import Predictor
 from edgehrnet.errors import InputError
 from edgehrnet.spec import ModelSpec
 from quant.data.examples import Box, DataSet
+from quant.data.keypoint_order import check_order
 from quant.scoring.average_precision import PredictBoxes
 from quant.scoring.evaluation import Evaluation, Prediction, evaluate
 
-COUNTED = re.compile(r"(keypoint|kp|point|landmark|joint)? ?\d+")
-"""A keypoint name that only counts."""
 # xy (K, 2) float64 in picture pixels, confidence (K,) float32 in 0..1, and heatmaps (K, h, w) float32 in 0..1.
 Observation = tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float32]]
 
@@ -109,13 +107,7 @@ def in_order_of(model: OpenModel, spec: ModelSpec) -> OpenModel:
     Raises:
         InputError: The data has other keypoints. The message lists both.
     """
-    order = keypoint_order(model.spec.keypoints, spec.keypoints)
-    if order is None:
-        raise InputError(
-            f"{model.name} and {spec.name} have different keypoints, and must have the same, in any order. "
-            f"Model ({len(model.spec.keypoints)}): {', '.join(model.spec.keypoints)}. "
-            f"Labels ({len(spec.keypoints)}): {', '.join(spec.keypoints)}"
-        )
+    order = check_order(model.spec.keypoints, spec.keypoints, model.name, spec.name)
     if order == list(range(len(order))):
         return model
 
@@ -130,22 +122,3 @@ def in_order_of(model: OpenModel, spec: ModelSpec) -> OpenModel:
         return xy[:, order], conf[:, order]
 
     return dataclasses.replace(model, observe=observe, instances=instances)
-
-
-def keypoint_order(model: Sequence[str], data: Sequence[str]) -> list[int] | None:
-    """Return the indices that bring a model's keypoints into the order of the data, or None if their names differ.
-
-    Names that count keypoints, such as ``keypoint-3``, say nothing: the order is kept if one side has only such names.
-    Otherwise letter case and separators do not matter.
-
-    >>> keypoint_order(["nose", "left_ear"], ["Left ear", "Nose"])
-    [1, 0]
-    """
-    if len(model) != len(data):
-        return None
-    ours, theirs = ([re.sub(r"[\W_]+", " ", name).strip().casefold() for name in names] for names in (model, data))
-    if ours == theirs or any(all(COUNTED.fullmatch(name) for name in names) for names in (ours, theirs)):
-        return list(range(len(model)))
-    if set(ours) != set(theirs) or len(set(ours)) < len(ours):
-        return None
-    return [ours.index(name) for name in theirs]

@@ -46,7 +46,7 @@ def read_coco(path: Path, images: Path | None = None) -> Annotations:
         pictures=list(dict.fromkeys(pictures.values())),
         instances=instances,
         skeleton=_skeleton(categories.skeletons, names, path, remarks),
-        flip_pairs=pair_sides(names)[0],
+        flip_pairs=pair_sides(names),
         sigmas=_sigmas(categories, names),
         categories={n: (key, name) for n, (key, name) in enumerate(categories.names.items(), start=1)},
         aliases=pictures,

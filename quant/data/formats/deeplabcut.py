@@ -58,7 +58,7 @@ def read_table(folder: Path, images: Path | None = None) -> Annotations:
         keypoints=names,
         pictures=pictures,
         instances=instances,
-        flip_pairs=pair_sides(names)[0],
+        flip_pairs=pair_sides(names),
     )
 
 
