@@ -9,9 +9,9 @@ import torch
 from edgehrnet.cli.status import run
 from edgehrnet.models.checkpoints import load_checkpoint
 from edgehrnet.models.networks.options import CHOICES
-from quant.commandline import add_arguments, calibration_pictures, schemes_of
+from quant.commandline import add_arguments, calibration_pictures, print_remarks, schemes_of
 from quant.files.build import save_and_build
-from quant.training.arguments import add_training_arguments, qat_settings
+from quant.training.arguments import add_training_arguments, add_validation_argument, qat_settings
 from quant.training.processes import World
 from quant.training.qat_settings import QatSettings
 from quant.training.qat_trainer import QatTrainer
@@ -23,6 +23,7 @@ def parser() -> argparse.ArgumentParser:
     default = QatSettings
     p = argparse.ArgumentParser(prog="python -m quant.qat", description=__doc__)
     add_arguments(p)
+    add_validation_argument(p)
     p.add_argument("--steps", type=int, metavar="N",
                    help=f"training steps, the recovery included (default: {default.steps})")  # fmt: skip
     p.add_argument("--epochs", type=float, metavar="N",
@@ -57,6 +58,7 @@ def _train(args: argparse.Namespace) -> None:
         if args.resume:
             trainer.resume()
         if world.rank == 0:
+            print_remarks(trainer.data)
             print(description(trainer), flush=True)
         scores = trainer.run()
         if world.rank > 0:

@@ -9,34 +9,50 @@ import torch
 
 from edgehrnet.cli.status import run
 from edgehrnet.models import available
+from edgehrnet.picture.crops import CONVENTIONS
+from quant.commandline import add_data_arguments, print_remarks
 from quant.data.codecs import CODECS
-from quant.data.opening import ACCEPTED, parse_fold
-from quant.training.arguments import add_training_arguments, option, train_settings
+from quant.training.arguments import (
+    add_training_arguments,
+    add_validation_argument,
+    option,
+    train_settings,
+    with_recipe,
+)
+from quant.training.parts import float_parts, open_training_data
 from quant.training.processes import World
+from quant.training.recipes import recipe
 from quant.training.settings import TrainSettings
-from quant.training.summary import description, next_command, score_lines
+from quant.training.summary import description, next_steps, score_lines
 from quant.training.trainer import Trainer
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line. All defaults are those of TrainSettings."""
+    """Return the parser of the command line. Defaults are those of the recipe, or else of TrainSettings."""
     default = TrainSettings
     p = argparse.ArgumentParser(prog="python -m quant.train", description=__doc__)
-    p.add_argument("--data", default=default.data, help=f"{ACCEPTED} (default: %(default)s)")
-    p.add_argument("--fold", type=parse_fold, metavar="K/N",
-                   help="validate on part K of N, counted from 0, and train on the others "
-                        "(default: train and validate on all pictures)")  # fmt: skip
-    p.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for checkpoints and log (required)")
-    p.add_argument("--model", default=default.model,
-                   help=f"network: {', '.join(available())} (default: %(default)s)")  # fmt: skip
+    add_data_arguments(
+        p, default=default.data, fold="validate on part K of N, counted from 0, and train on the others "
+        "(default: train and validate on all pictures)",
+    )  # fmt: skip
+    add_validation_argument(p)
+    p.add_argument("--out", type=Path, metavar="DIR",
+                   help="folder for checkpoints and log (default: runs/NAME of the data)")  # fmt: skip
+    p.add_argument("--crop", choices=("auto", "none", *CONVENTIONS), default="auto",
+                   help="what the network takes: none for whole pictures, else crops of boxes by this convention "
+                        "(default: auto, which is hrnet if a picture shows several instances, else none)")  # fmt: skip
+    p.add_argument("--recipe", choices=("auto", "none"), default="auto",
+                   help="auto chooses network, input size, steps and so on by the number of labels, except for those "
+                        "given here (default: %(default)s)")  # fmt: skip
+    p.add_argument("--model", help=f"network: {', '.join(available())} (default: the recipe's, or {default.model})")
     p.add_argument("--option", dest="options", type=option, action="append", default=[], metavar="NAME=VALUE",
                    help="option of the network, such as auxiliary=true; repeatable (default: none)")  # fmt: skip
     p.add_argument("--init", metavar="CHECKPOINT", help="start from these weights (default: random weights)")
-    p.add_argument("--steps", type=int, default=default.steps, metavar="N",
-                   help="training steps (default: %(default)s)")  # fmt: skip
+    p.add_argument("--steps", type=int, metavar="N",
+                   help=f"training steps (default: the recipe's, or {default.steps})")  # fmt: skip
     p.add_argument("--codec", choices=list(CODECS),
-                   help="encoding of keypoints as heatmaps (default: the network's usual)")  # fmt: skip
-    add_training_arguments(p, default, "the network's usual")
+                   help="encoding of keypoints as heatmaps (default: the recipe's, or the network's)")  # fmt: skip
+    add_training_arguments(p, default, "the recipe's, or the network's usual")
     p.add_argument("--seed", type=int, default=default.seed, help="seed of weights and pictures (default: %(default)s)")
     return p
 
@@ -50,14 +66,20 @@ def _train(args: argparse.Namespace) -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     with World.join(args.device) as world:
-        trainer = Trainer(train_settings(args), args.out, world)
+        settings = train_settings(args)
+        data = open_training_data(settings)
+        if args.recipe == "auto":
+            settings = with_recipe(settings, recipe(data, args.model), args)
+        out = args.out or Path("runs") / data.spec.name
+        trainer = Trainer(settings, out, world, float_parts(settings, data))
         if args.resume:
             trainer.resume()
         if world.rank == 0:
+            print_remarks(data)
             print(description(trainer), flush=True)
         scores = trainer.run()
         if world.rank == 0:
-            print(f"\n{score_lines(trainer, scores)}\n\nnext: {next_command(trainer)}")
+            print(f"\n{score_lines(trainer, scores)}\n\n{next_steps(trainer)}")
 
 
 if __name__ == "__main__":

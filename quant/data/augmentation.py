@@ -30,8 +30,7 @@ def augment(example: Example, rng: np.random.Generator) -> Example:
     """Return a randomly rotated, scaled, shifted and relit copy of the example.
 
     The size of the picture stays the same, and areas from outside are black before light and noise are applied. A
-    point that leaves the picture becomes invisible. Pictures are never mirrored, since the left and the right of a
-    labeled object may differ.
+    point that leaves the picture becomes invisible. Pictures are not mirrored.
     """
     height, width = example.image.shape[:2]
     matrix = _similarity(rng, width, height)

@@ -5,7 +5,7 @@ All labels are read at once. A picture is opened when it is needed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,8 @@ from edgehrnet.spec import ModelSpec
 from quant.data.annotations import Annotations, Instance
 from quant.data.augmentation import augment, inside
 from quant.data.examples import Example, random_subset
-from quant.data.person_augmentation import augment_person
+from quant.data.keypoint_order import reordered
+from quant.data.person_augmentation import MIRRORED, augment_person, mirrored
 
 WHOLE_SIZE, CROP_SIZE = (256, 256), (256, 192)
 """Usual input sizes (height, width) for whole pictures and for crops of persons."""
@@ -98,11 +99,11 @@ class Labeled:
         if not self.augmented:
             return example
         rng = np.random.default_rng((seed, epoch, place))
-        return (
-            augment(example, rng)
-            if self.spec.crop is None
-            else augment_person(example, self.spec, rng, mirror=not self.annotations.unpaired)
-        )
+        mirror = bool(self.spec.flip_pairs) and not self.annotations.unpaired
+        if self.spec.crop is not None:
+            return augment_person(example, self.spec, rng, mirror=mirror)
+        example = augment(example, rng)
+        return mirrored(example, self.spec.flip_pairs) if mirror and rng.random() < MIRRORED else example
 
     def calibration(self, count: int, seed: int = 0) -> Iterator[NDArray[np.uint8]]:
         """See DataSet. No instance comes twice."""
@@ -113,6 +114,16 @@ class Labeled:
         """See DataSet."""
         for instance in self._validation[:count]:
             yield example_of(instance)
+
+    def reordered(self, order: Sequence[int]) -> Labeled:
+        """Return the data set with its keypoints in another order, see keypoint_order.reordered."""
+        if list(order) == list(range(len(order))):
+            return self
+        others = None if self.separate is None else reordered(self.separate, order)
+        return Labeled(
+            reordered(self.annotations, order), self.fold, crop=self.spec.crop, augmented=self.augmented,
+            validation=others,
+        )  # fmt: skip
 
     def is_trained(self, path: Path) -> bool:
         """Return whether a picture is in the training part."""

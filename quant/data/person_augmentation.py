@@ -31,7 +31,7 @@ HALF_MARGIN = 1.5
 
 
 def augment_person(example: Example, spec: ModelSpec, rng: np.random.Generator, *, mirror: bool = True) -> Example:
-    """Return a copy with another box, rotation and scale, mirrored at random if the spec has flip pairs.
+    """Return a copy with another box, rotation and scale, and mirrored at random.
 
     With ``mirror=False`` it is never mirrored.
     """
@@ -41,8 +41,7 @@ def augment_person(example: Example, spec: ModelSpec, rng: np.random.Generator, 
     scale = float(np.clip(1 + SCALE * rng.standard_normal(), 1 - SCALE, 1 + SCALE))
     rotation = float(np.clip(TURN * rng.standard_normal(), -2 * TURN, 2 * TURN)) if rng.random() < TURNED else 0.0
     example = dataclasses.replace(example, scale=scale, rotation=rotation)
-    mirror = mirror and bool(spec.flip_pairs) and rng.random() < MIRRORED
-    return mirrored(example, spec.flip_pairs) if mirror else example
+    return mirrored(example, spec.flip_pairs) if mirror and rng.random() < MIRRORED else example
 
 
 def mirrored(example: Example, flip_pairs: tuple[tuple[int, int], ...]) -> Example:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import math
 from collections.abc import Sequence
@@ -29,23 +30,25 @@ def add_training_arguments(p: argparse.ArgumentParser, default: type[TrainSettin
         default: settings with the default values.
         usual: default of options that depend on the network, such as "the network's usual".
     """
+    shown = _defaults(default)
     terms = ", ".join(f"{name}={value:g}" for name, value in vars(Weights()).items())
     if default is not TrainSettings:
         terms = f"{usual}, or else {terms}"
     p.add_argument("--sizes", type=parse_size, nargs="+", default=[], metavar="HEIGHTxWIDTH",
                    help=f"input sizes, used in turn by the batches (default: {usual})")  # fmt: skip
-    p.add_argument("--batch", type=int, default=default.batch, metavar="N",
-                   help="pictures in a batch of one process (default: %(default)s)")  # fmt: skip
-    p.add_argument("--learning-rate", type=float, default=default.learning_rate, metavar="RATE",
-                   help="largest learning rate, falling to a hundredth at the end (default: %(default)s)")  # fmt: skip
+    p.add_argument("--batch", type=int, default=_fixed(default, "batch"), metavar="N",
+                   help=f"pictures in a batch of one process (default: {shown['batch']})")  # fmt: skip
+    p.add_argument("--learning-rate", type=float, default=_fixed(default, "learning_rate"), metavar="RATE",
+                   help="largest learning rate, falling to a hundredth at the end "
+                        f"(default: {shown['learning_rate']})")  # fmt: skip
     p.add_argument("--weight-decay", type=float, default=default.weight_decay, metavar="FACTOR",
                    help="weight decay of the convolutions (default: %(default)s)")  # fmt: skip
     p.add_argument("--warmup", type=float, default=default.warmup, metavar="SHARE",
                    help="share of the steps in which the learning rate rises (default: %(default)s)")  # fmt: skip
     p.add_argument("--canonical", type=float, default=default.canonical, metavar="SHARE",
                    help="share of the steps with a fixed order of cyclic keypoints (default: %(default)s)")  # fmt: skip
-    p.add_argument("--ema", type=float, default=default.ema, metavar="DECAY",
-                   help="decay of the averaged weights, which are the result (default: %(default)s)")  # fmt: skip
+    p.add_argument("--ema", type=float, default=_fixed(default, "ema"), metavar="DECAY",
+                   help=f"decay of the averaged weights, the result (default: {shown['ema']})")  # fmt: skip
     p.add_argument("--weight", dest="weights", type=option, action="append", default=[], metavar="NAME=VALUE",
                    help=f"factor of a term of the loss; repeatable (default: {terms})")  # fmt: skip
     p.add_argument("--loss", choices=list(POSE_LOSSES), help=f"loss of linear heatmaps (default: {usual})")
@@ -54,15 +57,35 @@ def add_training_arguments(p: argparse.ArgumentParser, default: type[TrainSettin
     _add_process_arguments(p, default)
 
 
+def add_validation_argument(p: argparse.ArgumentParser) -> None:
+    """Add ``--val``."""
+    p.add_argument("--val", dest="validation", metavar="DATA",
+                   help="labels of the validation set (default: taken from --data, see --fold)")  # fmt: skip
+
+
+def _fixed(default: type[TrainSettings], name: str) -> Any:
+    """Return the default of an option. Float training leaves it to the recipe."""
+    return None if default is TrainSettings else getattr(default, name)
+
+
+def _defaults(default: type[TrainSettings]) -> dict[str, str]:
+    """Return the defaults of the options that a recipe may choose, for their help texts."""
+    names = ("batch", "learning_rate", "ema", "validate_every")
+    start = "the recipe's, or " if default is TrainSettings else ""
+    return {name: f"{start}{getattr(default, name)}" for name in names}
+
+
 def _add_process_arguments(p: argparse.ArgumentParser, default: type[TrainSettings]) -> None:
     """Add the options that say how and where a run computes."""
+    shown = _defaults(default)
     p.add_argument("--amp", choices=AMP_TYPES, default=default.amp, help="mixed precision (default: %(default)s)")
     p.add_argument("--device", default=default.device,
                    help="torch device, such as cpu, cuda or cuda:1 (default: %(default)s)")  # fmt: skip
     p.add_argument("--workers", type=int, default=default.workers, metavar="N",
                    help="processes that prepare pictures; 0: the training process (default: %(default)s)")  # fmt: skip
-    p.add_argument("--validate-every", type=int, default=default.validate_every, metavar="STEPS",
-                   help="steps between validations and saved checkpoints (default: %(default)s)")  # fmt: skip
+    p.add_argument("--validate-every", type=int, default=_fixed(default, "validate_every"), metavar="STEPS",
+                   help="steps between validations and saved checkpoints "
+                        f"(default: {shown['validate_every']})")  # fmt: skip
     p.add_argument("--validate-count", type=int, default=default.validate_count, metavar="N",
                    help="largest number of examples to validate on (default: %(default)s)")  # fmt: skip
     p.add_argument("--resume", action="store_true",
@@ -72,15 +95,24 @@ def _add_process_arguments(p: argparse.ArgumentParser, default: type[TrainSettin
 
 def train_settings(args: argparse.Namespace) -> TrainSettings:
     """Return the settings of a float training run. Every field is named here, so that none is lost."""
-    return TrainSettings(
-        model=args.model,
-        options=dict(args.options),
-        init=args.init,
-        steps=args.steps,
-        codec=args.codec,
-        loss=args.loss,
-        weights=loss_weights(args.weights),
+    given = {
+        "model": args.model,
+        "options": dict(args.options),
+        "init": args.init,
+        "steps": args.steps,
+        "codec": args.codec,
+        "loss": args.loss,
+        "weights": loss_weights(args.weights),
+        "crop": None if args.crop == "none" else args.crop,
         **_shared(args),
+    }
+    return TrainSettings(**{name: value for name, value in given.items() if value is not None or name == "crop"})
+
+
+def with_recipe(settings: TrainSettings, chosen: dict[str, Any], args: argparse.Namespace) -> TrainSettings:
+    """Return the settings with the values of a recipe, except for those that the arguments give."""
+    return dataclasses.replace(
+        settings, **{name: value for name, value in chosen.items() if getattr(args, name) in (None, [])}
     )
 
 
@@ -96,7 +128,8 @@ def qat_settings(args: argparse.Namespace, checkpoint: Checkpoint, processes: in
         raise InputError("--steps and --epochs cannot be combined; use one of them")
     steps = QatSettings.steps if args.steps is None else args.steps
     if args.epochs is not None:
-        steps = steps_of(args.epochs, open_data(args.data, args.fold), args.batch * processes)
+        data = open_data(args.data, args.fold, images=args.images, crop=checkpoint.spec.get("crop"))
+        steps = steps_of(args.epochs, data, args.batch * processes)
     options = dict(checkpoint.options)
     before = {**VARIANTS[checkpoint.variant].options, **options}.get("activation", Options.activation)
     if args.activation is not None:
@@ -129,6 +162,9 @@ def _shared(args: argparse.Namespace) -> dict[str, Any]:
     return {
         "data": args.data,
         "fold": args.fold,
+        "validation": args.validation,
+        "images": args.images,
+        "flip_pairs": None if args.flip_pairs is None else tuple(args.flip_pairs),
         "sizes": tuple(args.sizes),
         "batch": args.batch,
         "learning_rate": args.learning_rate,

@@ -12,7 +12,7 @@ from edgehrnet.models import KeypointNetwork, create
 from edgehrnet.models.checkpoints import Checkpoint, load_checkpoint
 from edgehrnet.models.variants import find_variant
 from edgehrnet.spec import ModelSpec
-from quant.data.codecs import with_codec
+from quant.data.codecs import CODECS, with_codec
 from quant.data.examples import DataSet
 from quant.data.opening import open_data
 from quant.training.settings import TrainSettings
@@ -33,13 +33,17 @@ class Parts:
     """Network to train, on the CPU."""
 
 
-def float_parts(settings: TrainSettings) -> Parts:
+def float_parts(settings: TrainSettings, data: DataSet | None = None) -> Parts:
     """Build the parts of a float training run, and read the checkpoint to start from, if any.
+
+    Args:
+        settings: settings of the run.
+        data: data set of the settings. None opens it.
 
     Raises:
         InputError: settings and data do not fit together, or pictures are missing.
     """
-    data = open_training_data(settings)
+    data = data or open_training_data(settings)
     spec = _spec(settings, data)
     network = new_network(settings, len(spec.keypoints))
     if settings.init is not None:
@@ -48,8 +52,19 @@ def float_parts(settings: TrainSettings) -> Parts:
 
 
 def open_training_data(settings: TrainSettings) -> DataSet:
-    """Open the data set, and check that its pictures exist before hours of training."""
-    return open_data(settings.data, settings.fold, augmented=settings.augment)
+    """Open the data set, and check its labels and pictures before hours of training."""
+    crop = settings.crop
+    if crop == "auto" and settings.codec is not None and CODECS[settings.codec].crop == "udp":
+        crop = "udp"  # encodings that are for these crops only
+    return open_data(
+        settings.data,
+        settings.fold,
+        augmented=settings.augment,
+        crop=crop,
+        images=settings.images,
+        flip_pairs=settings.flip_pairs,
+        validation=settings.validation,
+    )
 
 
 def new_network(settings: TrainSettings, keypoints: int) -> KeypointNetwork:

@@ -27,6 +27,8 @@ from edgehrnet.models.checkpoints import Checkpoint, build_model, load_checkpoin
 from edgehrnet.models.checkpoints.ranges import RangeTable
 from edgehrnet.models.deploy.frozen import plain_state
 from edgehrnet.spec import ModelSpec
+from quant.data.keypoint_order import check_order
+from quant.data.labeled import Labeled
 from quant.int8.calibration import network_inputs, observe, range_table
 from quant.int8.fake_quantize import copy_quantizers, insert, learned_table, set_ranges, stop_observers
 from quant.int8.pipeline import calibrate
@@ -125,17 +127,15 @@ class QatTrainer(Trainer):
 def _parts(settings: QatSettings, checkpoint: Checkpoint) -> Parts:
     """Build data set, spec and float network, with the checkpoint's weights."""
     assert settings.init is not None
-    data = open_training_data(settings)
     spec = ModelSpec.from_dict(checkpoint.spec)
+    data = open_training_data(dataclasses.replace(settings, crop=spec.crop))
     if settings.sizes:
         spec = spec.replace(input_size=settings.largest_size)
-    if checkpoint.keypoints != len(data.spec.keypoints):
-        raise InputError(
-            f"{settings.init} has {checkpoint.keypoints} keypoints, and {settings.data} has {len(data.spec.keypoints)}"
-        )
-    if (spec.crop is None) != (data.spec.crop is None):
-        takes = "whole pictures" if spec.crop is None else "crops of boxes"
-        raise InputError(f"{settings.init} takes {takes}, which {settings.data} has no labels for")
+    if spec.crop != data.spec.crop:
+        raise InputError(f"{settings.init} takes crops of boxes ({spec.crop}), and {settings.data} has no boxes")
+    order = check_order(data.spec.keypoints, spec.keypoints, settings.data, settings.init)
+    if isinstance(data, Labeled):
+        data = data.reordered(order)
     network = new_network(settings, checkpoint.keypoints)
     start_from(network, checkpoint, settings.init)
     return Parts(data, spec, network)

@@ -9,6 +9,7 @@ from typing import Any
 from edgehrnet.errors import InputError, nearest
 from edgehrnet.picture.letterbox import check_input_size
 from quant.data.codecs import CODECS
+from quant.data.opening import CropChoice
 from quant.training.losses import Weights
 from quant.training.pose_losses import POSE_LOSSES
 
@@ -27,6 +28,14 @@ class TrainSettings:
     """Data set, see quant.data.opening.open_data."""
     fold: tuple[int, int] | None = None
     """(k, n) uses every n-th labeled picture for validation, beginning with the k-th, counted from 0."""
+    validation: str | None = None
+    """Labels of the validation set. None takes it from ``data``."""
+    images: str | None = None
+    """Folder of the pictures. None looks for them beside the labels."""
+    flip_pairs: tuple[tuple[str, str], ...] | None = None
+    """Names of keypoints to swap in a mirrored picture. None recognizes left and right in the names."""
+    crop: CropChoice = "auto"
+    """Crops of boxes (hrnet or udp), None for whole pictures, or ``auto`` for what the labels suggest."""
     model: str = "edgehrnet18"
     """Name of the network, see edgehrnet.models.available."""
     options: dict[str, Any] = field(default_factory=dict)

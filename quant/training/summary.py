@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import shlex
+import time
 from collections.abc import Mapping
 
+import torch
+
 from edgehrnet.cli.tables import table
+from quant.data.codecs import usual_codec
 from quant.data.labeled import Labeled
 from quant.training.trainer import Trainer
 
@@ -32,16 +37,57 @@ def description(trainer: Trainer) -> str:
     rows = {
         "data": f"{settings.data}: {_counts(trainer)}, {len(spec.keypoints)} keypoints",
         "validation": validation_set(trainer),
+        "left, right": _sides(trainer),
         "network": f"{settings.model}, {millions:.1f} M parameters"
         + ("" if settings.init is None else f", starting from {settings.init}"),
         "input": f"{sizes} (height x width), {kind}",
         "device": f"{trainer.device}{processes}",
         "steps": f"{settings.steps}, each with {settings.batch * trainer.world.size} pictures"
         + (f", continuing at {trainer.step}" if trainer.step else ""),
+        "settings": f"--codec {settings.codec or usual_codec(spec)} --learning-rate {settings.learning_rate:g} "
+        f"--ema {settings.ema:g} --validate-every {settings.validate_every}",
+        "time": f"about {_duration(step_seconds(trainer) * (settings.steps - trainer.step))}",
         "output": f"{trainer.out}",
     }
     width = max(map(len, rows))
     return "\n".join(f"{name.ljust(width)}  {text}" for name, text in rows.items())
+
+
+def step_seconds(trainer: Trainer) -> float:
+    """Return about how long a training step takes, from the second step of a copy of the network on black pictures."""
+    settings = trainer.settings
+    network = copy.deepcopy(trainer.network).train()
+    with torch.random.fork_rng():
+        for size in (settings.largest_size,) * 2:
+            started = time.perf_counter()
+            pixels = torch.zeros(settings.batch, trainer.spec.channels, *size, device=trainer.device)
+            network(pixels).heatmaps.float().mean().backward()
+            if trainer.device.type == "cuda":
+                torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+def _duration(seconds: float) -> str:
+    """Return a duration in words.
+
+    >>> _duration(80), _duration(4000), _duration(300_000)
+    ('1 min 20 s', '1 h 7 min', '83 h')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours >= 24:
+        return f"{hours} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _sides(trainer: Trainer) -> str:
+    """Say which keypoints a mirrored picture exchanges, or why pictures are not mirrored."""
+    spec, names = trainer.spec, trainer.spec.keypoints
+    if isinstance(trainer.data, Labeled) and trainer.data.annotations.unpaired:
+        alone = ", ".join(trainer.data.annotations.unpaired)
+        return f"pictures are not mirrored: no partner is known for {alone}; pass --flip-pairs LEFT=RIGHT ..."
+    pairs = ", ".join(f"{names[a]}={names[b]}" for a, b in spec.flip_pairs)
+    return f"pairs {pairs}" if pairs else "no keypoint has a side in its name"
 
 
 def validation_set(trainer: Trainer) -> str:
@@ -51,8 +97,11 @@ def validation_set(trainer: Trainer) -> str:
         return f"{most} synthetic pictures that are never trained on"
     _, _, count = data.counts()
     some = f"{count} instances" if count <= most else f"the first {most} of {count} instances"
-    if settings.fold is None:
-        return f"none held out: scores are of training pictures ({some})"
+    if not data.held_out:
+        return f"NONE HELD OUT: scores are of training pictures ({some}); pass --fold 0/5 or --val DATA"
+    if settings.validation is not None:
+        return f"{settings.validation}: {some}"
+    assert settings.fold is not None
     return f"fold {settings.fold[0]}/{settings.fold[1]}: {some}"
 
 
@@ -71,13 +120,21 @@ def score_lines(trainer: Trainer, scores: Mapping[str, float | None]) -> str:
     )
 
 
-def next_command(trainer: Trainer) -> str:
-    """Return the command that quantizes the network of a run."""
+def next_steps(trainer: Trainer) -> str:
+    """Return the files of a run, and the commands that draw its curve and quantize its network."""
     settings = trainer.settings
-    command = ["python", "-m", "quant.ptq", str(trainer.out / "ema.pt"), "--data", settings.data]
+    quantize = ["python", "-m", "quant.ptq", str(trainer.out / "ema.pt"), "--data", settings.data]
     if settings.fold is not None:
-        command += ["--fold", f"{settings.fold[0]}/{settings.fold[1]}"]
-    return shlex.join([*command, "--out", str(trainer.out)])
+        quantize += ["--fold", f"{settings.fold[0]}/{settings.fold[1]}"]
+    if settings.images is not None:
+        quantize += ["--images", settings.images]
+    rows = {
+        "network": f"{trainer.out / 'ema.pt'}",
+        "log": f"{trainer.out / 'log.jsonl'}",
+        "curve": shlex.join(["python", "-m", "quant.curve", str(trainer.out)]),
+        "next": shlex.join([*quantize, "--out", str(trainer.out)]),
+    }
+    return "\n".join(f"{name.ljust(10)}  {text}" for name, text in rows.items())
 
 
 def _counts(trainer: Trainer) -> str:

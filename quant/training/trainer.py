@@ -41,8 +41,8 @@ from quant.training.settings import TrainSettings
 
 AVERAGED = 50
 """Steps over which the logged loss is averaged."""
-LOG_LINES = 50
-"""Least number of lines in the log of a run with as many steps."""
+LOG_EVERY = 20
+"""Steps between lines of the log."""
 REDUCED = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -133,7 +133,6 @@ class Trainer:
             self.out.mkdir(parents=True, exist_ok=True)
             (self.out / "settings.json").write_text(self._settings_json() + "\n")
         recent: deque[dict[str, float]] = deque(maxlen=AVERAGED)
-        every = max(1, settings.steps // LOG_LINES)
         started = time.perf_counter()
         hidden = not progress or self.world.rank > 0
         with tqdm(total=settings.steps, initial=self.step, disable=hidden, unit="step") as bar:
@@ -148,7 +147,7 @@ class Trainer:
                     scores = self._validate()
                     self._log({**line, **scores})
                     self._save(scores)
-                elif self.step % every == 0:
+                elif self.step % LOG_EVERY == 0:
                     self._log(line)
         return scores
 

@@ -1,0 +1,73 @@
+"""Choose the settings of a training run from the number and the shape of the labels."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from edgehrnet.models.variants import find_variant
+from quant.data.examples import DataSet
+from quant.data.labeled import Labeled
+from quant.data.picture_files import header
+
+MODEL = "hrnet_w18_small_v1"
+"""Small HRNet that learns fast from few labels, and runs fastest in INT8."""
+STEPS, LABELS = 300, 48
+"""Training steps for this number of labels. More labels get more steps, by the square root."""
+BATCH = 8
+SIDES = ((0, 128), (500, 192), (5000, 256))
+"""Least number of labels for an input as large as a square of this side. More labels are worth more time."""
+STRIDE = 32
+"""Sides of an input are multiples of this."""
+PICTURES = 200
+"""Most pictures whose shape is looked at."""
+
+
+def recipe(data: DataSet, model: str | None = None) -> dict[str, Any]:
+    """Return settings for a data set by the field names of TrainSettings. Empty for synthetic pictures.
+
+    Args:
+        data: data set to train on.
+        model: network that was chosen. None chooses one.
+
+    >>> from quant.data.opening import open_data
+    >>> recipe(open_data("synthetic:document-corners"))
+    {}
+    """
+    if not isinstance(data, Labeled):
+        return {}
+    labels = len(data)
+    steps = 10 * round(STEPS * max(1.0, math.sqrt(labels / LABELS)) / 10)
+    chosen: dict[str, Any] = {
+        "model": model or MODEL,
+        "sizes": (input_size(data, max(side for least, side in SIDES if labels >= least)),),
+        "steps": steps,
+        "batch": BATCH,
+        "learning_rate": 2e-3,
+        "ema": round(1 - min(0.1, 4.8 / steps), 5),
+        "validate_every": max(50, steps // 4),
+    }
+    if find_variant(chosen["model"]).family != "edgehrnet":
+        chosen["codec"] = "udp" if data.spec.crop == "udp" else "dark"
+    return chosen
+
+
+def input_size(data: Labeled, side: int) -> tuple[int, int]:
+    """Return an input size (height, width) with the usual shape of the boxes, or of the pictures if there are no crops.
+
+    Args:
+        data: data set.
+        side: side of a square with about as many pixels.
+    """
+    instances = list(data.annotations.trained())[:PICTURES]
+    if data.spec.crop is not None:
+        shapes = [instance.box[2:][::-1] for instance in instances if instance.box is not None]
+    else:
+        stored = (header(instance.picture.path) for instance in instances)
+        shapes = [(w, h) if orientation >= 5 else (h, w) for h, w, orientation in stored]
+    aspect = math.exp(float(np.median([math.log(height / width) for height, width in shapes])))
+    aspect = min(max(aspect, 0.5), 2.0)
+    height, width = (STRIDE * max(2, round(side * factor / STRIDE)) for factor in (aspect**0.5, aspect**-0.5))
+    return height, width
