@@ -244,7 +244,7 @@ class TestOptions:
         (["--keep-float", "stem.conv9"], "did you mean 'stem.conv"),
         (["--weight-bits", "9"], "weight_bits=9"),
         (["--calibration", "0"], "no picture"),
-        (["--data", "nowhere"], "no data set 'nowhere'"),
+        (["--data", "nowhere"], "'nowhere'"),
         (["--fold", "9/10"], "fold 9/10 needs some in both parts"),
     ],
 )
