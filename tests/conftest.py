@@ -19,7 +19,7 @@ from edgehrnet.picture.letterbox import Letterbox
 from edgehrnet.spec import Golden, ModelSpec
 
 if TYPE_CHECKING:
-    from edgehrnet.models import EdgeHRNet
+    from edgehrnet.models import KeypointNetwork
 
 # Without torch, as on an edge device, the tests of the edge part remain; `make edge` runs them.
 if find_spec("torch") is None:
@@ -88,7 +88,7 @@ class EngineModel:
 
     path: Path
     spec: ModelSpec
-    network: "EdgeHRNet"
+    network: "KeypointNetwork"
 
 
 @pytest.fixture(autouse=True)
@@ -182,7 +182,9 @@ def onnx_model(openvino_model, tmp_path_factory):
     pytest.importorskip("onnxruntime")
     from quant.files.onnx_file import write_onnx
 
-    spec = ModelSpec.from_json(runtimes.load(openvino_model.path).describe().metadata)
+    metadata = runtimes.load(openvino_model.path).describe().metadata
+    assert metadata is not None
+    spec = ModelSpec.from_json(metadata)
     folder = tmp_path_factory.mktemp("onnx")
     write_onnx(openvino_model.network, spec, folder / "exported.onnx")
     runtimes.onnx.build(folder / "exported.onnx", folder / "corners.onnx", spec.to_json())

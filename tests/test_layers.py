@@ -85,7 +85,8 @@ def test_no_import_cycles():
         for name, path in known.items()
     }
     # A package's __init__ may gather its own modules; what must not exist is a way back to where one started.
-    done, path = set(), []
+    done: set[str] = set()
+    path: list[str] = []
 
     def visit(name):
         if name in path:

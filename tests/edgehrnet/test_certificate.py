@@ -4,13 +4,14 @@ import dataclasses
 import hashlib
 import json
 import re
+from typing import Any
 
 import pytest
 
 from edgehrnet.certificate import Certificate, certificate_path, digest, parts, read_certificate
 from edgehrnet.errors import MissingFileError, ModelFileError
 
-VALUES = {
+VALUES: dict[str, Any] = {
     "str": "openvino 2026.1",
     "int": 126,
     "float": 0.125,
@@ -22,7 +23,7 @@ VALUES = {
 
 
 def certificate(model, **changes):
-    values = {field.name: VALUES[field.type] for field in dataclasses.fields(Certificate)}
+    values = {field.name: VALUES[str(field.type)] for field in dataclasses.fields(Certificate)}
     return Certificate(**(values | {"file": model.name, "digest": digest(model)} | changes))
 
 
@@ -97,6 +98,7 @@ def rewrite(model, **changes):
 def test_optional_field_of_a_newer_release_is_kept(model):
     path = rewrite(model, format=2, watts=[1.5, {"idle": 2}], optional=["watts"])
     found = read_certificate(model)
+    assert found is not None
     assert found.macs == VALUES["int"]
     assert found.extra == {"watts": [1.5, {"idle": 2}]}
     found.save(model)

@@ -41,9 +41,9 @@ def test_error_of_a_misspelled_keyword_names_the_call_and_the_nearest_keyword():
     assert run(1, color="bgr", device="cpu") == (1, "bgr", "cpu")
     assert run(image=2) == (2, "rgb", None)
     with pytest.raises(UnknownKeywordError, match=r"run\(\).*'devise'.*'device'"):
-        run(1, devise="cpu")
+        run(1, devise="cpu")  # type: ignore[call-arg] # misspelled on purpose
     with pytest.raises(TypeError):
-        run()
+        run()  # type: ignore[call-arg] # without a picture, on purpose
 
 
 def test_without_a_near_name_the_accepted_ones_are_listed():

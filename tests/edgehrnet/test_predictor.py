@@ -201,7 +201,7 @@ class TestOpening:
 
     def test_unknown_keyword_names_the_nearest(self, null_model):
         with pytest.raises(UnknownKeywordError, match=r"'devise'.*'device'"):
-            Predictor(null_model.path, devise="cpu")
+            Predictor(null_model.path, devise="cpu")  # type: ignore[call-arg] # misspelled on purpose
 
     @pytest.mark.parametrize(
         ("argument", "value", "shown"),
@@ -269,7 +269,7 @@ class TestSpec:
             Predictor(null_model.path, spec=tmp_path / "none.json")
         for given in (5, {"name": "a"}, tmp_path):
             with pytest.raises(SpecError):
-                Predictor(null_model.path, spec=given)
+                Predictor(null_model.path, spec=given)  # type: ignore[arg-type] # no spec, on purpose
 
     def test_damaged_spec(self, null_model, tmp_path):
         runtimes.null.build(tmp_path / "a.null", "{", (64, 96), null_model.outputs)
@@ -632,9 +632,16 @@ class TestDeviceIsChecked:
     @pytest.mark.parametrize("arguments", [{}, {"decode": "argmax"}, {"flip_test": True}, {"input_size": (64, 96)}])
     def test_opening_compiles_once_and_runs_the_golden_picture_once(self, on_gpu, null_model, monkeypatch, arguments):
         calls = []
-        load, run = runtimes.load, NullRuntime.run
-        monkeypatch.setattr(runtimes, "load", lambda *args, **more: calls.append("load") or load(*args, **more))
-        monkeypatch.setattr(NullRuntime, "run", lambda self, inputs: calls.append("run") or run(self, inputs))
+
+        def noted(name, function):
+            def call(*args, **more):
+                calls.append(name)
+                return function(*args, **more)
+
+            return call
+
+        monkeypatch.setattr(runtimes, "load", noted("load", runtimes.load))
+        monkeypatch.setattr(NullRuntime, "run", noted("run", NullRuntime.run))
         Predictor(null_model.path, **arguments).close()
         assert calls == ["load", "run"]
 

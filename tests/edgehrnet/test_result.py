@@ -74,16 +74,14 @@ class TestExport:
 
     @pytest.mark.parametrize("name", ["confidence", "keypoint_confidence"])
     def test_supervision_gets_float32_under_the_name_of_its_release(self, result, monkeypatch, name):
-        if name == "confidence":  # before 0.29
+        def before_0_29(xy, confidence=None):
+            return {"xy": xy, "confidence": confidence}
 
-            def key_points(xy, confidence=None):
-                return {"xy": xy, "confidence": confidence}
-        else:
+        def since_0_29(xy, confidence=None, keypoint_confidence=None):
+            assert confidence is None, "deprecated"
+            return {"xy": xy, "keypoint_confidence": keypoint_confidence}
 
-            def key_points(xy, confidence=None, keypoint_confidence=None):
-                assert confidence is None, "deprecated"
-                return {"xy": xy, "keypoint_confidence": keypoint_confidence}
-
+        key_points = before_0_29 if name == "confidence" else since_0_29
         monkeypatch.setitem(sys.modules, "supervision", SimpleNamespace(KeyPoints=key_points))
         points = result.to_supervision()
         assert points["xy"].shape == (1, 4, 2)
@@ -249,6 +247,11 @@ def page(corners, size):
     return picture
 
 
+def outline(*corners):
+    """Return certain corners of one page in a picture of 192x128 pixels."""
+    return Keypoints(np.array([corners]), np.ones((1, 4), np.float32), (128, 192), ("a",) * 4)
+
+
 class TestRectify:
     @pytest.mark.parametrize("scale", [1, 4])
     def test_page_is_flat_and_upright(self, result, null_model, scale):
@@ -300,19 +303,15 @@ class TestRectify:
         )
 
     def test_corners_on_a_line_give_a_picture(self, result):
-        line = Keypoints(
-            np.array([[[5.0, 5.0], [9.0, 9.0], [20.0, 20.0], [5.0, 5.0]]]), np.ones((1, 4)), (128, 192), ("a",) * 4
-        )
+        line = outline([5.0, 5.0], [9.0, 9.0], [20.0, 20.0], [5.0, 5.0])
         assert changed(result, keypoints=line).rectify((10, 20)).size == (20, 10)
 
     def test_without_a_size_the_page_keeps_its_proportions(self, result):
-        page = Keypoints(np.array([[[20.0, 20.0], [80.0, 20.0], [80.0, 110.0], [20.0, 110.0]]]), np.ones((1, 4)),
-                         (128, 192), ("a",) * 4)  # fmt: skip
+        page = outline([20.0, 20.0], [80.0, 20.0], [80.0, 110.0], [20.0, 110.0])
         assert changed(result, keypoints=page).rectify().size == (60, 90)
 
     def test_the_sides_of_a_page_are_limited(self, result):
-        page = Keypoints(np.array([[[0.0, 0.0], [9e5, 0.0], [9e5, 30.0], [0.0, 30.0]]]), np.ones((1, 4)),
-                         (128, 192), ("a",) * 4)  # fmt: skip
+        page = outline([0.0, 0.0], [9e5, 0.0], [9e5, 30.0], [0.0, 30.0])
         assert max(changed(result, keypoints=page).rectify().size) <= 16384
 
     def test_rectifying_without_an_outline_raises(self, result):

@@ -68,7 +68,7 @@ def test_json_is_one_line():
 
 
 def test_lists_become_tuples():
-    spec = ModelSpec("test", ["a", "b"], skeleton=[[0, 1]], input_size=[64, 96])
+    spec = ModelSpec("test", ["a", "b"], skeleton=[[0, 1]], input_size=[64, 96])  # type: ignore[arg-type] # on purpose
     assert spec == ModelSpec("test", ("a", "b"), skeleton=((0, 1),), input_size=(64, 96))
     assert hash(spec) == hash(ModelSpec.from_json(spec.to_json()))
 
@@ -83,11 +83,11 @@ def test_layout():
 
 
 def test_plain_heatmap_network_has_no_offsets():
-    spec = ModelSpec.heatmaps("pose", ["a", "b"], input_size=(256, 192), decode="quarter")
+    spec = ModelSpec.heatmaps("pose", ("a", "b"), input_size=(256, 192), decode="quarter")
     assert spec.outputs == (("heatmaps", "NCHW"),)
     assert (spec.channels, spec.heatmap_values, spec.decode) == (3, "linear", "quarter")
     with pytest.raises(UnknownKeywordError, match=r"'channel'.*'channels'"):
-        ModelSpec.heatmaps("pose", ["a"], channel=3)
+        ModelSpec.heatmaps("pose", ("a",), channel=3)
 
 
 class TestRefused:
@@ -241,6 +241,7 @@ class TestGolden:
         image = np.random.default_rng(1).integers(0, 256, (20, 30, 3), dtype=np.uint8)
         pair, heat = golden(image)
         back = ModelSpec.from_json(SPEC.replace(golden=pair).to_json()).golden
+        assert back is not None
         np.testing.assert_array_equal(back.image(), image)
         assert back.xy == ((1.5, 2.0), (3.0, 4.0))
         assert back.conf == (0.5, 1.0)

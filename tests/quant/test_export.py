@@ -163,7 +163,12 @@ class TestPictures:
     def builds(self, monkeypatch):
         """Orders of the command. No file is built."""
         found = []
-        monkeypatch.setattr(export, "build_files", lambda _, options: found.append(options) or [])
+
+        def build_files(_, options):
+            found.append(options)
+            return []
+
+        monkeypatch.setattr(export, "build_files", build_files)
         return found
 
     def test_another_model_needs_data(self, checkpoint_model, tmp_path, capsys):

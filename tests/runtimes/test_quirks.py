@@ -47,13 +47,11 @@ def test_a_gpu_runs_int8_files_in_accuracy_mode(openvino_model, tmp_path, monkey
         path = tmp_path / "q.xml"
     passed = {}
 
-    class Core(openvino.Core):
-        available_devices = ("CPU", "GPU")
+    def compile_model(core, model, name, config):
+        passed.update(config)
+        return FakeCompiled()
 
-        def compile_model(self, model, name, config):
-            passed.update(config)
-            return FakeCompiled()
-
-    monkeypatch.setattr(openvino, "Core", Core)
+    monkeypatch.setattr(openvino.Core, "available_devices", ("CPU", "GPU"))
+    monkeypatch.setattr(openvino.Core, "compile_model", compile_model)
     runtimes.load(path, "gpu")
     assert passed.get("EXECUTION_MODE_HINT") == expected

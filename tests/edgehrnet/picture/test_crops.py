@@ -204,7 +204,7 @@ def test_a_clipped_box_outside_the_picture_raises():
 
 def test_wrong_convention_margin_and_size_raise():
     with pytest.raises(InputError, match="'udpp'"):
-        Crop.fit(BOX, PICTURE, SIZE, "udpp")
+        Crop.fit(BOX, PICTURE, SIZE, "udpp")  # type: ignore[arg-type] # there is no "udpp"
     with pytest.raises(InputError, match="margin=0"):
         Crop.fit(BOX, PICTURE, SIZE, "udp", margin=0)
     with pytest.raises(InputError, match="250x192"):

@@ -62,7 +62,8 @@ def rounded(x, scale, zero, scheme):
 
 
 def squared_error(x, ends, scheme):
-    return float(((rounded(x, *quantization(*ends, scheme), scheme) - x) ** 2).mean())
+    low, high = ends
+    return float(((rounded(x, *quantization(low, high, scheme), scheme) - x) ** 2).mean())
 
 
 def silu_of_normals(rng, count=40_000):

@@ -28,8 +28,8 @@ def scatter(network):
     torch.manual_seed(0)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.running_mean, -0.2, 0.2)
-            nn.init.uniform_(module.running_var, 0.5, 2.0)
+            nn.init.uniform_(module.get_buffer("running_mean"), -0.2, 0.2)
+            nn.init.uniform_(module.get_buffer("running_var"), 0.5, 2.0)
             module.weight.data = torch.exp(torch.randn(len(module.weight)))
             nn.init.uniform_(module.bias, -0.5, 0.5)
     return network.eval()
@@ -151,7 +151,7 @@ def mean_error(network, quantized, images, name):
     """By channel: how far the mean of a convolution's result is from that of the float network."""
     totals = []
     for net in (quantized, fold_batchnorm(network)):
-        seen = []
+        seen: list[torch.Tensor] = []
         act = net.get_submodule(f"{name}.act")
         handle = act.register_forward_pre_hook(lambda _, x, seen=seen: seen.append(x[0].clone()))
         with torch.no_grad():
@@ -187,11 +187,12 @@ class TestBiasCorrection:
 
     def test_exact_network_is_not_corrected(self, images):
         """One convolution with weights on the grid, reading bytes: rounding has nothing to do."""
-        network = nn.Sequential(ConvBNAct(4, 8, 3, STYLE.linear)).eval()
+        unit = ConvBNAct(4, 8, 3, STYLE.linear)
+        network = nn.Sequential(unit).eval()
         weight = torch.randint(-126, 127, (8, 4, 3, 3)).float()
         weight[:, 0, 0, 0] = 127
-        network[0].conv.weight.data = weight / 128
-        network[0].bn.eps = 0.0  # so that folding divides by 1
+        unit.conv.weight.data = weight / 128
+        unit.bn.eps = 0.0  # so that folding divides by 1
         table = RangeTable("openvino", "uint8", 8, "identity", {"0.input": (1 / 255, 0)}, ("0",))
         shifts = correct_biases(network, table, images, SPEC)
         # Bytes come back with a rounding of float32 each, sums of 36 products of up to 1.
@@ -209,13 +210,14 @@ class TestBiasCorrection:
 
     def test_every_bias_has_a_shift(self, images):
         """A prediction has a bias of its own, a blur has none: what is returned is what was done."""
-        network = nn.Sequential(ConvBNAct(4, 8, 3, STYLE), Blur(8), Prediction(8, 2)).eval()
-        nn.init.normal_(network[2].weight)
+        prediction = Prediction(8, 2)
+        network = nn.Sequential(ConvBNAct(4, 8, 3, STYLE), Blur(8), prediction).eval()
+        nn.init.normal_(prediction.weight)
         table = calibrated(network, images)
         assert set(table.convolutions) == {"0", "1", "2"}
         shifts = correct_biases(network, table, images, SPEC)
         assert set(shifts) == {"0", "2"}
-        torch.testing.assert_close(network[2].bias.detach(), -shifts["2"])
+        torch.testing.assert_close(prediction.bias.detach(), -shifts["2"])
 
     def test_correction_is_deterministic(self, images):
         networks = [scatter(Net()) for _ in range(2)]

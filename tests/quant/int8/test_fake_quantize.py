@@ -69,8 +69,8 @@ def network():
     initialize_convolutions(network)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.running_mean, -0.2, 0.2)
-            nn.init.uniform_(module.running_var, 0.5, 2.0)
+            nn.init.uniform_(module.get_buffer("running_mean"), -0.2, 0.2)
+            nn.init.uniform_(module.get_buffer("running_var"), 0.5, 2.0)
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.uniform_(module.bias, -0.5, 0.5)
     return network.eval()
@@ -204,16 +204,17 @@ class TestSwitches:
 def unit_with(weight_bits=8):
     """One convolution with a weight quantizer that is on, activations in float."""
     torch.manual_seed(0)
-    unit = nn.Sequential(ConvBNAct(4, 6, 3, STYLE.linear))
-    nn.init.uniform_(unit[0].bn.weight, -1.5, 1.5)
-    nn.init.uniform_(unit[0].bn.running_var, 0.1, 4.0)
-    nn.init.uniform_(unit[0].bn.running_mean, -1, 1)
-    scheme = UNSIGNED.replace(weight_bits=weight_bits)
-    insert(unit, place(unit, scheme), scheme)
-    quantizer = unit[0].quantize_weight
+    unit = ConvBNAct(4, 6, 3, STYLE.linear)
+    nn.init.uniform_(unit.bn.get_parameter("weight"), -1.5, 1.5)
+    nn.init.uniform_(unit.bn.get_buffer("running_var"), 0.1, 4.0)
+    nn.init.uniform_(unit.bn.get_buffer("running_mean"), -1, 1)
+    scheme, network = UNSIGNED.replace(weight_bits=weight_bits), nn.Sequential(unit)
+    insert(network, place(network, scheme), scheme)
+    quantizer = unit.quantize_weight
+    assert isinstance(quantizer, FakeQuantize)
     quantizer.enable_fake_quant()
     quantizer.enable_observer()
-    return unit[0]
+    return unit
 
 
 def on_grid(weight, bits=8):
@@ -328,6 +329,7 @@ class TestLearnedQuantizer:
         assert float(quantizer.scale.grad) == pytest.approx(float((own * weight.numpy()).sum()) * factor, rel=1e-5)
         # The zero point moves what is clipped, by a step the other way.
         assert float(quantizer.zero_point.grad) == pytest.approx(-0.5 * (1 + 7) * factor, rel=1e-5)
+        assert x.grad is not None
         assert x.grad.tolist() == [0, 2, 3, 5, 0]
 
     def test_symmetric_scheme_trains_no_zero_point(self):
@@ -375,7 +377,9 @@ class TestLearnedQuantizer:
         again = learned_table(quantized, table)
         assert again.sites.keys() == table.sites.keys()
         for site, (scale, zero) in table.sites.items():
-            assert again.sites[site] == (pytest.approx(scale), zero)
+            found_scale, found_zero = again.sites[site]
+            assert found_scale == pytest.approx(scale)
+            assert found_zero == zero
         quantized.block.expand.quantize_output.scale.data.fill_(-0.25)
         quantized.block.expand.quantize_output.zero_point.data.fill_(-7.0)
         moved = learned_table(quantized, table)
@@ -389,7 +393,9 @@ class TestLearnedQuantizer:
         y = quantizer(x)
         assert torch.equal(y, x)
         y.sum().backward()
-        assert (float(quantizer.scale.grad), float(quantizer.zero_point.grad)) == (0, 0)
+        assert quantizer.scale.grad == 0
+        assert quantizer.zero_point.grad == 0
+        assert x.grad is not None
         assert x.grad.tolist() == [1] * 5
 
 
@@ -407,12 +413,12 @@ class TestAverage:
         theirs, own = quantizers(quantized), quantizers(ema.network)
         assert theirs.keys() == own.keys()
         for name, module in own.items():
-            assert torch.equal(module.scale, theirs[name].scale), name
-            assert torch.equal(module.zero_point, theirs[name].zero_point), name
-        before = {name: module.scale.clone() for name, module in own.items()}
+            for part in ("scale", "zero_point"):
+                assert torch.equal(module.state_dict()[part], theirs[name].state_dict()[part]), (name, part)
+        before = {name: module.state_dict()["scale"].clone() for name, module in own.items()}
         with torch.no_grad():
             ema.network(100 * x)
-        assert all(torch.equal(module.scale, before[name]) for name, module in own.items())
+        assert all(torch.equal(module.state_dict()["scale"], before[name]) for name, module in own.items())
         watching = [module for module in theirs.values() if isinstance(module, FakeQuantize)]
         assert all(bool(module.observer_enabled) for module in watching)  # the trained network's own go on
         # It rounds, too.
@@ -446,8 +452,9 @@ def test_autocast_and_rounding_agree(network, images, x, kind):
 
 
 def test_prediction_layers_can_be_quantized():
-    network = nn.Sequential(ConvBNAct(4, 8, 3, STYLE), Prediction(8, 2)).eval()
-    nn.init.normal_(network[1].weight)
+    prediction = Prediction(8, 2)
+    network = nn.Sequential(ConvBNAct(4, 8, 3, STYLE), prediction).eval()
+    nn.init.normal_(prediction.weight)
     placement, table = calibrated(network, [torch.zeros(1, 8, 8, 4, dtype=torch.uint8)])
     assert set(placement.convolutions) == {"0", "1"}
     quantized = copy.deepcopy(network)

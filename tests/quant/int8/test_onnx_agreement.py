@@ -33,7 +33,7 @@ def cut(path):
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     shapes = {v.name: [dim.dim_value for dim in v.type.tensor_type.shape.dim] for v in graph.value_info}
     quantizers = {node.output[0]: node for node in graph.node if node.op_type == "QuantizeLinear"}
-    scales = []
+    scales: list[float] = []
     for place, node in enumerate(graph.node):
         if node.op_type != "DequantizeLinear" or node.input[0] not in quantizers:
             continue

@@ -372,7 +372,8 @@ class Headed(Net):
 
     def forward(self, x):
         hf = self.second(self.first(x))
-        return Output(hf, *self.heads(hf).values(), {})
+        maps = self.heads(hf)
+        return Output(hf, maps["heatmaps"], maps["offsets"], {})
 
 
 class TwoInputs(KeypointNetwork):
@@ -496,7 +497,7 @@ def test_rules_hold_in_the_exported_graph(options, scheme, tmp_path):
     write_onnx(freeze(network, table), spec, tmp_path / "network.onnx")
     graph = onnx.load(tmp_path / "network.onnx").graph
     made_by = {name: node for node in graph.node for name in node.output}
-    readers = {}
+    readers: dict[str, list[onnx.NodeProto]] = {}
     for node in graph.node:
         for name in node.input:
             readers.setdefault(name, []).append(node)

@@ -147,7 +147,9 @@ def test_ptq_builds_files_from_a_function(tmp_path, monkeypatch, capsys):
     with Predictor(tmp_path / "other-int8.xml") as predictor:
         assert predictor.spec.keypoints == ("a", "b", "c")
         assert predictor.info()["input"]["channels"] == 3
-        assert predictor(np.zeros((40, 60, 3), np.uint8)).hf.shape == (1, 8, 16, 16)
+        hf = predictor(np.zeros((40, 60, 3), np.uint8)).hf
+        assert hf is not None
+        assert hf.shape == (1, 8, 16, 16)
 
 
 @pytest.mark.parametrize(

@@ -130,8 +130,9 @@ def test_boxes_without_an_area_are_left_out(annotations, tmp_path):
 
 
 def test_a_model_that_returns_nan_is_refused(annotations):
+    xy, conf = np.full((2, 2, 2), np.nan), np.ones((2, 2), np.float32)
     with pytest.raises(InputError, match=r"3\.png"):
-        detect(lambda image, boxes: (np.full((2, 2, 2), np.nan), np.ones((2, 2))), true_boxes(annotations), SIGMAS)
+        detect(lambda image, boxes: (xy, conf), true_boxes(annotations), SIGMAS)
 
 
 def test_known_predictions_are_not_computed_again(annotations):
@@ -188,7 +189,8 @@ def ap_of(content, results, folder):
 
 def test_scores_equal_those_worked_out_by_hand(clean, tmp_path):
     """OKS of 4 px at area 800 and sigma 0.1 is exp(-16 / (2 * 800 * 0.04)) = 0.7788: found at 6 of 10 thresholds."""
-    scores = ap_of(*clean, tmp_path)
+    content, results = clean
+    scores = ap_of(content, results, tmp_path)
     # Two of three persons are found at thresholds up to 0.75. Recall points 0..0.66 are 67 of 101, and at the others
     # one of three is found: 34 of 101.
     assert scores["AR"] == pytest.approx((6 * 2 / 3 + 4 * 1 / 3) / 10)
