@@ -275,7 +275,7 @@ class ModelSpec:
             raise SpecError(f"{len(self.oks_sigmas)} OKS sigmas for {count} keypoints; give one per keypoint")
 
 
-# The generated constructor would raise a bare TypeError for a misspelt field.
+# The generated constructor would raise a bare TypeError for a misspelled field.
 ModelSpec.__init__ = check_keywords(ModelSpec.__init__)  # type: ignore[method-assign]
 
 
