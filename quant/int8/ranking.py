@@ -1,4 +1,7 @@
-"""Rank quantizers by how far each one moves the keypoints, and choose which to leave in float."""
+"""Rank quantizers by how far each one moves the keypoints, and choose which to leave in float.
+
+The site of a quantizer is its place in the network, see `deploy.frozen`.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,7 @@ class Degradation:
 
 @dataclass(frozen=True)
 class Ranked:
-    """The degradation that one quantizer causes when it alone is on."""
+    """The degradation that one quantizer causes when all others are off."""
 
     quantizer: str
     """Site of an activation quantizer, or name of the convolution whose weights are quantized."""
