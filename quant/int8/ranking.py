@@ -29,7 +29,7 @@ from quant.int8.scheme import SCHEMES
 from quant.scoring.torch_model import decode_outputs, prepare_input, run_network
 
 PICTURES = 16  # pictures to measure drift on; calibration uses more
-WITHIN = 1.0  # px: a keypoint that moved at most this far counts as unchanged
+WITHIN = 1.0  # input pixels; a keypoint that moved at most this far counts as unchanged
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class Degradation:
     """Degradation by quantization, measured on the keypoints that the float network is confident of."""
 
     drift_px: float
-    """Mean distance in picture pixels that keypoints move."""
+    """Mean distance in pixels of the network input that keypoints move."""
 
     p95_px: float
-    """95th percentile of the distance in picture pixels that keypoints move."""
+    """95th percentile of that distance, in pixels of the network input."""
 
     pck: float
     """Percentage of keypoints that move at most `WITHIN`."""
@@ -160,7 +160,7 @@ def solve(
         table: The ranges to quantize with.
         ranked: The quantizers, worst first, as `rank` returns them.
         readers: The convolutions that read each site, as in `Placement.sites`.
-        budget: Largest mean drift in picture pixels.
+        budget: Largest mean drift in pixels of the network input.
 
     Raises:
         InputError: The drift exceeds the budget even with every site in float.
@@ -192,7 +192,7 @@ def choose_float(
         checkpoint: A checkpoint with a range table for ``target``.
         pictures: u8 RGB pictures ``(H, W, 3)``. The first `PICTURES` are used.
         target: The engine, a key of `SCHEMES`.
-        budget: Largest mean keypoint drift in picture pixels.
+        budget: Largest mean keypoint drift in pixels of the network input.
         progress: Show a progress bar.
     """
     network, table = build_model(checkpoint), checkpoint.table(target)
