@@ -60,7 +60,7 @@ def export_file(
 
     Raises:
         InputError: There are no pictures, or an argument is not accepted.
-        CertificateError: The engine does not run what was asked for. Nothing is written.
+        CertificateError: The engine does not run the file as requested. Nothing is written.
     """
     for name, value, known in (("precision", precision, PRECISIONS), ("target", target, TARGETS)):
         if value not in known:

@@ -111,7 +111,7 @@ def certify(
     in_float = [layer.name for layer in convolutions if layer not in integer]
     problems = list(_problems(certificate, in_float, limit, requires_int8=reference.requires_int8))
     if problems:
-        raise CertificateError(f"{file.name} is not what was asked for: {'; '.join(problems)}")
+        raise CertificateError(f"{file.name} does not run as requested: {'; '.join(problems)}")
     return certificate
 
 
