@@ -32,8 +32,8 @@ from runtimes.base import Runtime
 class Predictor:
     """A loaded model file.
 
-    Several threads may share a Predictor. Their inferences take turns. Pickling stores the arguments and opens the
-    file again. ``close()`` or ``with`` releases the engine.
+    Several threads may share a Predictor. Their inferences take turns. Pickling stores the arguments, and unpickling
+    opens the file again. ``close()`` or ``with`` releases the engine.
 
     Args:
         path: The file, or the name of a model that ships with the package, such as ``document-corners``.

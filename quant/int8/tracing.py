@@ -237,7 +237,7 @@ def _is_left(module: nn.Module) -> bool:
 
 def _reason(module: nn.Module) -> str:
     if isinstance(module, nn.Conv2d):
-        return _obstacle(module) or "is not called alone"
+        return _obstacle(module) or "is not called as a module"
     if isinstance(module, nn.BatchNorm2d):
         return "does not follow a convolution, or follows one whose output has other readers"
     return "is not a convolution"
