@@ -88,7 +88,7 @@ class Certificate:
 
 
 def certificate_path(model: Path) -> Path:
-    """Return the path of a model file's certificate: ``a.certificate.json`` for ``a.xml``, ``.onnx`` keeps its suffix.
+    """Return the path of a model file's certificate. The suffix ``.xml`` is left out, all others are kept.
 
     >>> [certificate_path(Path(name)).name for name in ("a.xml", "a.onnx")]
     ['a.certificate.json', 'a.onnx.certificate.json']

@@ -32,14 +32,15 @@ from runtimes.base import Runtime
 class Predictor:
     """A loaded model file.
 
-    Several threads may share a Predictor. Their inferences take turns. Pickling stores the arguments and opens the
-    file again. ``close()`` or ``with`` releases the engine.
+    Several threads may share a Predictor. Their inferences take turns. Pickling stores the arguments, and unpickling
+    opens the file again. ``close()`` or ``with`` releases the engine.
 
     Args:
         path: The file, or the name of a model that ships with the package, such as ``document-corners``.
         device: Where to run. None is the first device listed below. A device that is absent raises DeviceError.
             On any device except a CPU, opening runs the file's golden picture and compares the output with that of
-            the float network, unless ``input_size`` differs from the file's.
+            the float network, and raises DeviceError if they differ. This is skipped if ``input_size`` differs from
+            the file's.
         input_size: Network input (height, width) in pixels, multiples of 32. None is the file's size. Only ``.xml``
             and ``.pt`` files accept another size.
         threads: Number of CPU threads.
@@ -88,7 +89,7 @@ class Predictor:
         }
         self._open(model_path(path), arguments)
         golden = self.spec.golden
-        # Another input size has other heatmaps, which the golden pair cannot be compared with.
+        # With another input size, the heatmaps have another size than those of the golden pair.
         comparable = golden is not None and (input_size is None or has_size_of(golden, self.spec))
         if comparable and self._runtime.describe().device.upper() != "CPU":
             self._check_device()
@@ -181,7 +182,7 @@ class Predictor:
         Raises ModelFileError if the certificate beside the file belongs to another file.
         """
         described = self._runtime.describe()
-        # A certificate with the name of a checkpoint belongs to a file made from it.
+        # Only built files have certificates.
         certificate = None if self._is_checkpoint else read_certificate(self.path)
         return {
             "file": str(self.path),

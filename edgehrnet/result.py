@@ -72,17 +72,18 @@ class Result:
 
     Keypoint k, ``heatmaps[:, k]`` and ``peaks[k]`` belong together. In an outline (``spec.cyclic``) the first keypoint
     is the one with the smallest x/W + y/H if all are confident. Otherwise only their cyclic order is known. With
-    ``sdf`` among the outputs the keypoints are chosen jointly (see `outline`), which may pass over the highest peak.
+    ``sdf`` among the outputs (a signed distance field), the keypoints are chosen together, and need not be at the
+    highest peaks of their heatmaps. See `outline`.
     """
 
     keypoints: Keypoints
     """Keypoints of all instances."""
     heatmaps: Array
-    """``(N, K, h, w)`` float32 peak values: probabilities, or the values of a linear layer."""
+    """``(N, K, h, w)`` float32. Values are in 0..1 for logits, and not limited to 1 for linear heatmaps."""
     offsets: Array | None
     """``(N, 2K, h, w)`` float32 offsets in cells. None if the file has no such output."""
     hf: Array | None
-    """``(N, C, h, w)`` float32 features, also readable as ``features``. None if the file has no such output."""
+    """``(N, C, h, w)`` float32 high-resolution features, the same array as ``features``. None if the file has none."""
     outputs: Mapping[str, Array]
     """Further outputs of the network: ``boundary`` logits, ``sdf`` in cells (negative inside), pyramid features."""
     transforms: tuple[Transform, ...]

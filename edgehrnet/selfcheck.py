@@ -44,8 +44,8 @@ def compare(golden: Golden, result: Result, device: str) -> SelfCheck:
     expected, heatmaps = np.array(golden.xy), golden.heatmap_array()
     if heatmaps.shape != result.heatmaps[0].shape or expected.shape != result.keypoints.xy[0].shape:
         raise SpecError(f"the golden pair has heatmaps {heatmaps.shape}, the file gives {result.heatmaps[0].shape}")
-    # Two corners may tie for the first place in an outline, so try every rotation. Skip absent keypoints, whose
-    # positions depend on rounding.
+    # Which corner is the first may depend on rounding, so try every cyclic shift. Skip absent keypoints, because their
+    # positions depend on rounding, too.
     sure = np.array(golden.conf) >= CONFIDENCE_THRESHOLD
     shifts = range(len(expected) if result.spec.cyclic else 1)
     moved = [(np.roll(result.keypoints.xy[0], s, axis=0) - expected) * result.transform.scale for s in shifts]

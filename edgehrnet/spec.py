@@ -134,7 +134,7 @@ class ModelSpec:
     cell_offset: float = 1.5
     """Input pixel of the first cell's center: pixel = stride * cell + cell_offset."""
     heatmap_values: Literal["logits", "linear"] = "logits"
-    """``logits`` pass a sigmoid before decoding. ``linear`` values are peak values already."""
+    """``logits`` are converted by a sigmoid before decoding. ``linear`` values are decoded without one."""
     decode: DecodeMethod = "offset"
     """Decoding method."""
     kernel: int = 11
@@ -142,7 +142,7 @@ class ModelSpec:
     cyclic: bool = False
     """The keypoints are a closed outline, clockwise. The first is the one with the smallest x/W + y/H."""
     outputs: tuple[tuple[str, str], ...] = (("heatmaps", "NCHW"), ("offsets", "NCHW"), ("hf", "NHWC"))
-    """Pairs of output name and layout."""
+    """Pairs of output name and layout. The output ``hf`` is the high-resolution features."""
     precision: Precision = "fp32"
     """Precision of the file: ``fp32``, ``fp16`` or ``int8``."""
     confidence: tuple[float, float, float] | None = None
@@ -275,7 +275,7 @@ class ModelSpec:
             raise SpecError(f"{len(self.oks_sigmas)} OKS sigmas for {count} keypoints; give one per keypoint")
 
 
-# The generated constructor would raise a bare TypeError for a misspelt field.
+# The generated constructor would raise a bare TypeError for a misspelled field.
 ModelSpec.__init__ = check_keywords(ModelSpec.__init__)  # type: ignore[method-assign]
 
 

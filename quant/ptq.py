@@ -53,15 +53,19 @@ def main(arguments: list[str] | None = None) -> int:
     p.add_argument("--spec", type=Path, metavar="JSON",
                    help="ModelSpec of PACKAGE.MODULE:FUNCTION (default: the checkpoint's)")  # fmt: skip
     p.add_argument("--adds", choices=get_args(Adds),
-                   help="summands to quantize for OpenVINO, all is a little faster (default: identity)")  # fmt: skip
+                   help="inputs of additions to quantize for OpenVINO: identity for those that a convolution also "
+                        "reads, all is slightly faster (default: identity)")  # fmt: skip
     p.add_argument("--bias-correction", action="store_true",
                    help="subtract the mean rounding error from each bias (default: off)")  # fmt: skip
     p.add_argument("--equalize", action="store_true",
-                   help="equalize channels between linear convolutions (default: off)")  # fmt: skip
+                   help="balance weights of consecutive convolutions with no activation between "
+                        "(default: off)")  # fmt: skip
     p.add_argument("--keep-float", nargs="+", default=[], metavar="SITE",
-                   help="sites to leave in float, or auto for as few as --budget allows (default: none)")  # fmt: skip
+                   help="quantizers to leave out, by the names that quant.sensitivity lists, or auto for as few as "
+                        "--budget allows (default: none)")  # fmt: skip
     p.add_argument("--budget", type=float, default=0.25, metavar="PX",
-                   help="largest mean keypoint drift for auto, in px of the input (default: %(default)s)")  # fmt: skip
+                   help="largest mean keypoint drift for auto, in pixels of the network input "
+                        "(default: %(default)s)")  # fmt: skip
     return run(p, _quantize, arguments)
 
 

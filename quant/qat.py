@@ -25,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
     add_arguments(p)
     add_validation_argument(p)
     p.add_argument("--steps", type=int, metavar="N",
-                   help=f"training steps, the recovery included (default: {default.steps})")  # fmt: skip
+                   help=f"training steps, including those of --recovery (default: {default.steps})")  # fmt: skip
     p.add_argument("--epochs", type=float, metavar="N",
                    help="how often to use each labeled picture, instead of --steps (default: see --steps)")  # fmt: skip
     p.add_argument("--observers", type=float, default=default.observers, metavar="SHARE",
@@ -37,9 +37,10 @@ def parser() -> argparse.ArgumentParser:
                    help="weight of the distance to the float network's heatmaps (default: %(default)s)")  # fmt: skip
     p.add_argument("--lsq", action="store_true", help="train the ranges too (default: they follow the network)")
     p.add_argument("--activation", choices=CHOICES["activation"],
-                   help="exchange the activation, and recover in float first (default: the checkpoint's)")  # fmt: skip
+                   help="replace the activation, and first train in float (default: the checkpoint's)")  # fmt: skip
     p.add_argument("--recovery", type=int, metavar="STEPS",
-                   help="steps in float before quantizing (default: half with another activation, else 0)")  # fmt: skip
+                   help="steps in float before quantizing "
+                        "(default: half of all steps with another activation, else 0)")  # fmt: skip
     add_training_arguments(p, default, "the checkpoint's")
     return p
 

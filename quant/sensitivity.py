@@ -1,7 +1,8 @@
 """Measure how far each quantizer alone moves the keypoints, and find which tensors to leave in float.
 
-A quantizer belongs to a tensor (named by its site) or to the weights of a convolution (named by the convolution). The
-drift is measured at keypoints that the float network is confident about, in pixels of the network input.
+A quantizer rounds a tensor or the weights of a convolution. That of a tensor is named by its site, which is the layer
+whose output it rounds, such as stem.conv1, or whose input, such as stem.conv1.input. That of weights is named by the
+convolution. The drift is measured on keypoints that the float network is confident of, in pixels of the network input.
 """
 
 from __future__ import annotations

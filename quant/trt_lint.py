@@ -1,7 +1,7 @@
 """Check an ONNX file against TensorRT's rules of explicit quantization.
 
-The rules are from NVIDIA's "Working with Quantized Types". TensorRT refuses files that break some of them. Other
-broken rules make it run in float without a warning.
+The rules are from NVIDIA's "Working with Quantized Types". If a file breaks some of them, TensorRT refuses it. If it
+breaks others, TensorRT runs layers in float without a warning.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Run model files with inference engines: arrays in, arrays out.
+"""Run model files with inference engines, from arrays to arrays.
 
-This package knows nothing of pictures or keypoints. Its public names are `load`, the `Runtime` that it returns, and
+This package does not know pictures or keypoints. Its public names are `load`, the `Runtime` that it returns, and
 the errors. All other modules may change at any time.
 
 >>> load("model.tflite")

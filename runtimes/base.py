@@ -172,5 +172,5 @@ def existing_file(path: str | Path) -> Path:
     # Path.is_file raises an error for strings that cannot be file names; os.path.isfile returns False.
     if not os.path.isfile(path):  # noqa: PTH113
         problem = "is a folder" if os.path.isdir(path) else "does not exist"  # noqa: PTH112
-        raise MissingFileError(f"model file {str(path)!r} {problem}; nothing is downloaded, check the path")
+        raise MissingFileError(f"model file {str(path)!r} {problem}; check the path, because nothing is downloaded")
     return path

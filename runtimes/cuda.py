@@ -95,7 +95,7 @@ class Stream:
         # A finalizer runs exactly once, and also when nobody calls close().
         self.close = weakref.finalize(self, self._resources.close)
         self.activate()
-        # Not the default stream: work there waits for all other streams.
+        # This is not the default stream, where work waits for all other streams.
         self._stream = self._call("cudaStreamCreateWithFlags", self._cuda.cudaStreamNonBlocking)
         self._keep("cudaStreamDestroy", self._stream)
         self._graph: Any = None
@@ -136,13 +136,13 @@ class Stream:
 
     def capture(self, work: Callable[[], None]) -> None:
         """Record the operations that ``work`` queues as a graph, without running them. `replay` runs the graph."""
-        # Thread-local, because a global capture forbids other threads to allocate meanwhile.
+        # A global capture would forbid other threads to allocate memory meanwhile.
         mode = self._cuda.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
         self._call("cudaStreamBeginCapture", self._stream, mode)
         try:
             work()
         finally:
-            # Also if work() fails: the stream cannot be used until the capture has ended.
+            # If work() fails, the capture must end as well. Until then the stream cannot be used.
             ended = self._cuda.cudaStreamEndCapture(self._stream)
         graph = _checked(self._cuda, ended)
         try:
@@ -159,5 +159,5 @@ class Stream:
         return _checked(self._cuda, getattr(self._cuda, name)(*arguments))
 
     def _keep(self, release: str, resource: Any) -> None:
-        # A failed release is ignored: nothing can be done about it, and the memory goes with the CUDA context.
+        # A failed release is ignored, because the memory is freed with the CUDA context anyway.
         self._resources.callback(getattr(self._cuda, release), resource)

@@ -25,7 +25,7 @@ class ModelFileError(EdgeHRNetError):
 
 
 class MissingFileError(ModelFileError, FileNotFoundError):
-    """The model file does not exist. Nothing is downloaded instead."""
+    """The model file does not exist. EdgeHRNet does not download files."""
 
 
 class UnknownSuffixError(ModelFileError, ValueError):

@@ -50,7 +50,7 @@ class NullRuntime:
         cache_dir: str | Path | None = None,  # noqa: ARG002
     ) -> None:
         if device not in (None, "cpu"):
-            raise DeviceError(f"device {device!r}: a .null file has no device but 'cpu'")
+            raise DeviceError(f"device {device!r}: a .null file runs on cpu only")
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 self._metadata = str(archive[_METADATA]) if _METADATA in archive else None

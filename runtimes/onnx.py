@@ -29,7 +29,7 @@ _DEVICES = {
     r"openvino(?:[:.](cpu|gpu(?:\.\d+)?|npu))?": (OPENVINO, "cpu"),
 }
 _PACKAGES = {CUDA: "onnxruntime-gpu", TENSORRT: "onnxruntime-gpu", OPENVINO: "onnxruntime-openvino"}
-_FATAL = 4  # log severity: errors are raised and need not be printed on stderr as well
+_FATAL = 4  # log severity; errors are raised, so they are not printed on stderr as well
 
 
 def _onnxruntime() -> ModuleType:
@@ -53,7 +53,7 @@ def build(onnx_path: Path, out: Path, metadata: str) -> tuple[Layer, ...]:
 
     Returns:
         The operations that ONNX Runtime really runs on the CPU. A convolution has an integer precision only if ONNX
-        Runtime runs it on integers: one whose output does not go straight into a QuantizeLinear stays float.
+        Runtime runs it on integers. It stays float unless a QuantizeLinear reads its output directly.
 
     Raises:
         ModelFileError: The file breaks the ONNX standard or has operators outside it.
@@ -70,7 +70,7 @@ def executed_layers(path: Path) -> tuple[Layer, ...]:
     """List the operations that ONNX Runtime runs on the CPU, from its optimized graph."""
     ort = _onnxruntime()
     options = _session_options(ort, None)
-    # This level decides all precisions. The next one changes layouts for the CPU, and convolutions lose their names.
+    # All precisions are decided at this level. The next level changes layouts, and convolutions lose their names.
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     with tempfile.TemporaryDirectory() as folder:
         optimized = Path(folder) / "optimized.onnx"

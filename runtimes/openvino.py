@@ -105,7 +105,7 @@ class OpenVINORuntime:
         # A file of another project may have a single output without a name.
         self._names = [port.get_any_name() if port.names else "output" for port in self._compiled.outputs]
         self._shapes = {n: tuple(p.shape) for n, p in zip(self._names, self._compiled.outputs, strict=True)}
-        # A bounded pool of synchronous requests: further callers wait, and nothing runs in the background.
+        # If all requests of this pool are in use, further callers wait. Nothing runs in the background.
         self._requests = max(1, int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")))
         self._pool: queue.Queue[Any] = queue.Queue()
         for _ in range(self._requests):
@@ -116,7 +116,7 @@ class OpenVINORuntime:
     def run(self, image: Batch) -> dict[str, NDArray[np.float32]]:
         """Run a batch, one picture at a time. The outputs belong to the caller."""
         self._input.check(image)
-        # Keeps a reference until the end: a tensor does not keep the memory alive that it shares.
+        # Keep a reference until the end, because a tensor does not keep the memory that it shares alive.
         image = np.ascontiguousarray(image)
         outputs = {name: np.empty((len(image), *shape[1:]), np.float32) for name, shape in self._shapes.items()}
         request = self._take()
@@ -180,7 +180,7 @@ class OpenVINORuntime:
 
 
 def _device(core: Any, device: str | None) -> str:
-    """Map a device name to OpenVINO's name of it. Raise DeviceError if it is unknown or absent."""
+    """Return OpenVINO's name of a device. Raise DeviceError if it is unknown or absent."""
     name = "CPU" if device is None else str(device).upper()
     kind = name.partition(".")[0]
     if kind not in ("CPU", "GPU", "NPU") and name != "AUTO":

@@ -48,7 +48,7 @@ QUIRKS = (
     ),
     Quirk(
         "openvino", ("GPU",),
-        "some integrated GPUs compute INT8 files wrongly when float layers run in float16: correlation with CPU -0.08",
+        "some integrated GPUs compute INT8 files wrongly if float layers run in float16 (correlation with CPU: -0.08)",
         "INT8 files run in accuracy mode, and the file's golden pair is checked when it is loaded",
         f"{_OPENVINO}37446",
         {"EXECUTION_MODE_HINT": "ACCURACY"},
@@ -62,7 +62,7 @@ QUIRKS = (
     ),
     Quirk(
         "openvino", ("AUTO",),
-        "AUTO runs on the CPU at first and on another device later, whose results may be wrong",
+        "AUTO runs on the CPU first and later on another device, whose results may be wrong",
         "AUTO is used only if requested, and does not start on the CPU while another device compiles",
         "https://github.com/open-edge-platform/geti/issues/6417",
         {"ENABLE_STARTUP_FALLBACK": "NO"},
@@ -82,7 +82,7 @@ QUIRKS = (
     Quirk(
         "openvino", ("CPU", "GPU", "NPU", "AUTO"),
         "the queue for asynchronous requests hangs",
-        "a bounded pool of synchronous requests; further callers wait",
+        "synchronous requests are used instead; if all are in use, further callers wait",
         "https://github.com/ultralytics/ultralytics/issues/25923",
     ),
     Quirk(

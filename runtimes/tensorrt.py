@@ -141,7 +141,7 @@ class TensorRTRuntime:
         if self._context is None:
             raise cuda.CudaError(log.last())
         self._bind(trt, engine)
-        # The first run compiles. Only an engine that has run can be captured.
+        # The first run compiles the engine. Only an engine that has run can be captured.
         self._enqueue()
         self._stream.synchronize()
         self._no_graph = self._capture()

@@ -79,7 +79,7 @@ def build(
 
 def _configuration(trt: Any, builder: Any, capability: tuple[int, int]) -> Any:
     config = builder.create_builder_config()
-    # TF32 would round float32 factors to 10 bits. Files for speed are float16.
+    # TF32 would round float32 values to 10 bits. For speed there are float16 files.
     config.clear_flag(trt.BuilderFlag.TF32)
     if trt.__name__ == RTX:
         config.num_compute_capabilities = 1
@@ -159,7 +159,7 @@ def _parse(trt: Any, builder: Any, log: Any, source: bytes, path: Path) -> tuple
         raise ModelFileError(f"{path.name}: TensorRT rejects {_rejected(parser)}")
     if any("Defaulting to INT8" in message for message in log.messages):
         raise ModelFileError(
-            f"{path.name} quantizes to uint8, which TensorRT would read as int8; export it with symmetric ranges"
+            f"{path.name} quantizes to uint8, which TensorRT would take for int8; export it with symmetric ranges"
         )
     _check_ends(trt, network, path)
     return network, parser

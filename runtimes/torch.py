@@ -64,7 +64,7 @@ class TorchRuntime:
         _check_torch()
         if loader is None:
             raise ModelFileError(
-                f"{path} holds weights without a network; pass loader=, a function that builds the network"
+                f"{path} contains weights but no network; pass loader=, a function that builds the network"
             )
         self._path, self._threads = path, threads
         self._device = _device(device)

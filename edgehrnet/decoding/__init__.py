@@ -9,7 +9,7 @@ channel and refines it:
                     from the third row and column on, as the published HRNets do
 ``quarter-mmpose``  the same for each axis separately, as MMPose does
 ``dark``            the maximum of a Gaussian, from the log-heatmap's derivatives (DARK, Zhang, CVPR 2020)
-``udp``             the same with derivatives over one cell (UDP, Huang, CVPR 2020)
+``udp``             the same with derivatives from neighboring cells (UDP, Huang, CVPR 2020)
 ``udp-offset``      the network's offset at the maximum of a blurred disc (UDP and G-RMI)
 ``offset``          the network's offset at the strongest cell (G-RMI, Papandreou, CVPR 2017)
 ``softargmax``      center of mass of a window around the cell (integral regression, Sun, ECCV 2018)
@@ -34,8 +34,8 @@ from edgehrnet.spec import ModelSpec
 
 Array = NDArray[np.float32]
 
-OFFSET_METHODS = ("offset", "udp-offset")  # need an output that only some networks have
-CONFIDENCE_THRESHOLD = 0.25  # confidence from which a keypoint counts as found
+OFFSET_METHODS = ("offset", "udp-offset")  # they need offsets, which only some networks return
+CONFIDENCE_THRESHOLD = 0.25  # smallest confidence of a keypoint that counts as found
 
 
 def sigmoid(logits: Array) -> Array:
@@ -159,9 +159,9 @@ def locate(
 ) -> tuple[NDArray[np.float64], Array, NDArray[np.intp]]:
     """Decode the maps of one picture into picture coordinates.
 
-    With a signed distance field the corners of an outline are chosen together (see `outline`). A cyclic outline starts
-    at its smallest x / width + y / height once all of its peaks reach CONFIDENCE_THRESHOLD. If one does not, the order
-    of the channels is kept, because only the cyclic order is known.
+    With a signed distance field the corners of an outline are chosen together (see `outline`). The result
+    starts at the corner with the smallest x / width + y / height if all peaks of the outline reach the confidence
+    threshold. Otherwise the order of the channels is kept, because only the cyclic order is known.
 
     Args:
         heatmaps: Activations ``(K, h, w)``.

@@ -2,7 +2,7 @@
 
 A heatmap may have several peaks, for example where something covers a corner or where another sheet shows one of its
 corners, and the highest peak may belong to the wrong object. A network with a signed distance field also predicts how
-far each cell lies from the outline. This finds the wrong peaks:
+far each cell lies from the outline. This shows which peaks are wrong:
 
 - If one corner is wrong, the sides that end there leave the predicted outline.
 - If two corners are wrong, the area that the corners enclose differs from the area inside the predicted outline.

@@ -20,7 +20,7 @@ def save_and_build(
 ) -> None:
     """Write ``<name>.pt`` with its range tables and an INT8 file for each target, and print a line for each.
 
-    There is no ``.pt`` for a network of another project, which no variant builds.
+    A network of another project gets no ``.pt``, because a checkpoint does not contain its code.
 
     Args:
         checkpoint: The network with its range tables.
@@ -81,7 +81,7 @@ class BuildOptions:
 
 
 def build_files(checkpoint: Checkpoint, options: BuildOptions) -> Iterator[File]:
-    """Yield each file once it is built. A plan that cannot be built here has no certificate, but what is missing."""
+    """Yield each file once it is built. For a plan that cannot be built here, yield the reason instead."""
     options.folder.mkdir(parents=True, exist_ok=True)
     for target in options.targets:
         for precision in options.precisions:

@@ -32,7 +32,7 @@ from runtimes.onnx_metadata import read_metadata
 SUFFIX = {"openvino": ".xml", "onnx": ".onnx", "tensorrt": onnx.FOR_TENSORRT}
 TARGETS = tuple(SUFFIX)
 PROOF_PICTURES = 8
-"""Pictures that a file is compared on. With fewer, chance decides some of the certificate's numbers."""
+"""Number of pictures that a file is compared on. With fewer, some numbers of the certificate vary by chance."""
 
 
 def export_file(
@@ -50,8 +50,8 @@ def export_file(
     Args:
         checkpoint: The network, its spec, and for ``int8`` its quantization ranges.
         out: Path of the file. OpenVINO's weights are written beside its ``.xml``.
-        pictures: Pictures ``(H, W, 3)`` u8 RGB on which the file is compared with the torch network, best at least
-            `PROOF_PICTURES` of the kind that the model is made for.
+        pictures: Pictures ``(H, W, 3)`` u8 RGB on which the file is compared with the torch network. Pass at least
+            `PROOF_PICTURES` pictures of the kind that the model is made for.
         picture: Picture of the golden pair, None for the first of ``pictures``.
         target: ``openvino`` writes an ``.xml``, ``onnx`` an ``.onnx`` for ONNX Runtime. ``tensorrt`` writes an
             ``.onnx`` from which TensorRT builds plans. Its float parts are float16 unless ``precision`` is ``fp32``.
@@ -60,7 +60,7 @@ def export_file(
 
     Raises:
         InputError: There are no pictures, or an argument is not accepted.
-        CertificateError: The engine does not run what was asked for. Nothing is written.
+        CertificateError: The engine does not run the file as requested. Nothing is written.
     """
     for name, value, known in (("precision", precision, PRECISIONS), ("target", target, TARGETS)):
         if value not in known:
@@ -114,7 +114,8 @@ def _check_for_tensorrt(path: Path) -> None:
 def export_plan(source: Path, out: Path, compute_capability: tuple[int, int] | None = None) -> Certificate:
     """Build a TensorRT plan, and return its certificate.
 
-    The certificate rests on the layers that the plan lists, because a plan for another GPU does not run here.
+    The certificate counts the layers that the plan lists. Nothing is measured, because a plan for another GPU does not
+    run here.
 
     Args:
         source: File that `export_file` wrote for ``tensorrt``.

@@ -23,7 +23,7 @@ OPSET, HALF_OPSET = 18, 21  # quantizers with float16 scales need opset 19 or ab
 def write_onnx(network: nn.Module, spec: ModelSpec, path: Path, dtype: torch.dtype = torch.float32) -> None:
     """Write a network as an ONNX file with u8 NHWC input, float32 outputs, batch 1 and static shapes.
 
-    Quantizers become QuantizeLinear and DequantizeLinear, int8 weights become a DequantizeLinear alone.
+    A quantizer becomes a QuantizeLinear and a DequantizeLinear. Int8 weights are stored with a DequantizeLinear only.
 
     Args:
         network: The network, with parameters of ``dtype``.
@@ -63,9 +63,9 @@ def _quiet(logger: logging.Logger) -> Iterator[None]:
 
 
 def integer_convolutions(path: Path) -> int:
-    """Count the convolutions with int8 weights in an ONNX file, which all have to run in INT8.
+    """Count the convolutions with int8 weights in an ONNX file. All of them have to run in INT8.
 
-    The range table may list more, because the exporter merges two equal convolutions of one tensor.
+    The range table may list more, because the exporter merges equal convolutions that read the same tensor.
     """
     graph = onnx.load(path).graph
     stored = {tensor.name for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.INT8}

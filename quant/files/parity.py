@@ -82,7 +82,7 @@ class File:
     """Certificate of the file, None if it was not built."""
 
     missing: str = ""
-    """Reason why the file was not built, empty if it was."""
+    """Reason why the file was not built. Empty if it was built."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,11 @@
 """Check that an engine runs a built file in INT8 and computes the same heatmaps as torch.
 
-The error from float is measured on the logits, where every cell has the same weight. On heatmaps, a few peaks of a few
-pictures decide, and the ratio of two correct engines varies by a tenth. The distance from the fake-quantized network is
-measured on the heatmaps, which are decoded. In the logits of an empty background, rounding flips alone reach 0.6.
+A rounding flip is a value halfway between two levels that two correct engines round to different levels.
+
+The error from float is measured on the logits, where every cell has the same weight. On heatmaps, it would depend on a
+few peaks in a few pictures, and differ by a tenth between two correct engines. The distance from the fake-quantized
+network is measured on the heatmaps, which are decoded. On logits, it would reach 0.6 in an empty background by rounding
+flips alone.
 """
 
 from __future__ import annotations
@@ -29,16 +32,16 @@ from quant.scoring.torch_model import decode_outputs, prepare_input, run_network
 from runtimes.base import Layer, Runtime
 
 INTEGER = ("u8", "i8")
-PARITY = 1.05  # an engine may round differently from torch, but not worse
-# Two correct engines differ by rounding flips, which later layers multiply. Between float32 and float64 of one torch
-# network, they reach 0.4 of the quantization error. A wrong range or a missing quantizer reaches 1 and above.
+PARITY = 1.05  # an engine may round differently from torch, but its error must not be larger
+# Two correct engines differ by rounding flips, which later layers amplify. Between float32 and float64 of the same
+# torch network, they reach 0.4 of the quantization error. With a wrong range or a missing quantizer, it is 1 or more.
 DISTANCE = 0.6
 ROUNDING = 3.0  # engines also round biases and fused sums, which at least doubles the flips
 PACKAGES = ("torch", "openvino", "onnx", "onnxscript", "onnxruntime", "tensorrt-rtx-cu13", "tensorrt", "numpy")
 
 
 class CertificateError(EdgeHRNetError):
-    """A built file does not run as it was built to. The file is not kept."""
+    """A built file does not run as requested, for example not in INT8. The file is not kept."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,8 @@ class Reference:
     limits_distance: bool = True
     """Whether to limit the distance to the fake-quantized network.
 
-    False if both summands of an Add are quantized, because engines fuse them with one rounding less. False in float16,
-    whose rounding flips the next rounding to INT8 for one value in twenty.
+    False if both summands of an Add are quantized, because engines then round once where torch rounds twice. False in
+    float16, because its rounding changes the level of one value in twenty.
     """
 
     requires_int8: bool = True
@@ -108,7 +111,7 @@ def certify(
     in_float = [layer.name for layer in convolutions if layer not in integer]
     problems = list(_problems(certificate, in_float, limit, requires_int8=reference.requires_int8))
     if problems:
-        raise CertificateError(f"{file.name} is not what was asked for: {'; '.join(problems)}")
+        raise CertificateError(f"{file.name} does not run as requested: {'; '.join(problems)}")
     return certificate
 
 
@@ -137,8 +140,9 @@ def _limit(
 ) -> float:
     """Return the largest accepted distance of the file from the fake-quantized network.
 
-    Rounding flips spread. In some networks, float32 and float64 of the same fake-quantized network differ by more than
-    half the quantization error. No engine can be closer than that, so the limit is then `ROUNDING` times as far.
+    Later layers amplify rounding flips. In some networks, float32 and float64 of the same fake-quantized network differ
+    by more than half the quantization error. No engine can be expected to be closer, so the limit is then `ROUNDING`
+    times that difference.
     """
     if not reference.limits_distance:
         return math.inf

@@ -1,7 +1,7 @@
 """Check an ONNX file against TensorRT's rules of explicit quantization.
 
-The rules are from NVIDIA's "Working with Quantized Types". TensorRT refuses files that break some of them. Other
-broken rules make it run in float without a warning.
+The rules are from NVIDIA's "Working with Quantized Types". If a file breaks some of them, TensorRT refuses it. If it
+breaks others, TensorRT runs layers in float without a warning.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Severity = Literal["error", "note"]
 QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
 # Operator -> axis of the output channels in its weights, None for the last.
 WEIGHTED = {"Conv": 0, "ConvTranspose": 1, "Gemm": None, "MatMul": None}
-# Operators that only move values. The rules look through them.
+# Operators that only move values. The rules skip them.
 MOVING = ("Identity", "Flatten", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
 # Operators without weights that run in int8 if their output is int8 too.
 INT8_THROUGHOUT = ("AveragePool", "Concat", "GlobalAveragePool", "MaxPool")
@@ -40,7 +40,8 @@ class Finding:
     """A broken rule in a file."""
 
     severity: Severity
-    """``error`` if TensorRT refuses the file or loses INT8, ``note`` if a node runs in float as the file says."""
+    """``error`` if TensorRT refuses the file, or runs in float what should be INT8. ``note`` if the file itself keeps a
+    node in float."""
 
     rule: str
     """Name of the rule."""

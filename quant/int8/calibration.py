@@ -2,8 +2,8 @@
 
 A method turns the observed values of a tensor into a range:
 
-- ``histogram`` takes the range with the least squared error, rounding and clipping together.
-- ``percentile`` cuts the same share of values off at each end.
+- ``histogram`` takes the range with the smallest squared error, which is the sum of rounding and clipping errors.
+- ``percentile`` cuts off the same share of values at each end.
 - ``minmax`` takes the smallest and the largest value.
 - ``moving-average`` takes a moving average of each batch's smallest and largest value.
 """
@@ -79,7 +79,7 @@ def observe(
 
     Args:
         network: The float network.
-        sites: The places to observe, as `place` names them.
+        sites: The sites to observe, as `place` names them.
         images: Letterboxed pictures, u8 ``[1, H, W, C]``, as `network_inputs` makes them.
         spec: The model's spec, for its mean and std.
         method: One of `METHODS`, which decides what is observed.
@@ -116,9 +116,9 @@ def range_table(
 def input_range(spec: ModelSpec) -> tuple[float, float]:
     """Return the smallest and largest value of the network's input, including its mask channel if it has one.
 
-    Without mean and std the range is 0..1, so each byte maps to the integer of the same value and nothing is rounded.
-    With a mean the range is widened slightly by `WIDER`. Otherwise a mean of 0.5 would put every byte halfway between
-    two integers, and engines differ in how they round such ties.
+    Without mean and std, the range is 0..1. Each byte then maps to the integer of the same value, and nothing is
+    rounded. With a mean, the range is widened by the factor `WIDER`. Otherwise a mean of 0.5 would put every byte
+    halfway between two integers, and engines differ in how they round such ties.
 
     >>> input_range(ModelSpec("corners", ("a",)))
     (0.0, 1.0)

@@ -21,7 +21,7 @@ from edgehrnet.models.layers.blocks import ConvBNAct
 from edgehrnet.spec import ModelSpec
 from quant.int8.placement import trace
 
-MOST = 10.0  # largest factor to scale a channel by; unlimited, it would be infinite for a channel of zeros
+MOST = 10.0  # largest factor to scale a channel by; without a limit, it would be infinite for a channel of zeros
 
 
 @torch.no_grad()
@@ -29,8 +29,9 @@ def equalize(network: nn.Module) -> list[tuple[str, str]]:
     """Equalize weight ranges across pairs of convolutions, in place, and return the names of the pairs.
 
     Each channel between the two convolutions gets the same weight range in both. A pair qualifies if the first
-    convolution has no activation, which would not scale with the weights, and only the second reads its output, as for
-    the depthwise and the pointwise convolution of a `Down`. The network's output stays the same up to rounding.
+    convolution has no activation, which would not scale with the weights, and only the second reads its output. The
+    depthwise and the pointwise convolution of a `Down` are such a pair. The network's output stays the same up to
+    rounding.
     """
     modules = dict(network.named_modules())
     pairs = []

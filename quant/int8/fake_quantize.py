@@ -1,4 +1,4 @@
-"""Insert fake-quantize modules into a network for training, those of torch.ao or with learned ranges (LSQ)."""
+"""Insert fake-quantize modules into a network for training: those of torch.ao, or others that learn ranges (LSQ)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class LearnedQuantizer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Fake-quantize a tensor of any shape."""
         if not self.enabled:
-            # Use the parameters without effect, so that they have a gradient in every process of a distributed run.
+            # Add 0 times the parameters, so that they have a gradient in every process of a distributed run.
             return x + 0 * (self.scale.sum() + self.zero_point.sum())
         first, last = self.limits
         # The gradient of a scale grows with the number of values it quantizes. LSQ compensates with this factor.

@@ -1,4 +1,4 @@
-"""Calibrate, equalize and bias-correct checkpoints: the steps that PTQ and the end of QAT share."""
+"""Calibrate, equalize and bias-correct checkpoints, for post-training quantization and at the end of QAT."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
 """Decide where quantizers go, by one rule for every network, from tracing one forward pass.
 
-A tensor is quantized if a convolution that runs on integers reads it. It is quantized once, where a module returns it,
-so that every reader gets the same values. No quantizer goes between a convolution and its activation, because
-`Convolution` is one unit. A tensor that only interpolations, heads or Adds read stays float, unless the scheme
-quantizes all summands of an Add. The network's input, and a tensor that is also one of the network's outputs, are
-quantized at the input of the convolution instead.
+A quantizer rounds a tensor to 256 levels. The place of a quantizer is its site, see `deploy.frozen`. A tensor is
+quantized if a convolution that runs on integers reads it. It is quantized once, where a module returns it, so that
+every reader gets the same values. No quantizer goes between a convolution and its activation, because `Convolution` is
+one unit. A tensor that only interpolations, heads or Adds read stays in float, unless the scheme quantizes all summands
+of an Add. The network's input, and a tensor that is also one of the network's outputs, are quantized at the input of
+the convolution instead.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class Placement:
     """The tensors and convolutions to quantize."""
 
     sites: dict[str, tuple[str, ...]]
-    """Places that get a quantizer, each with the convolutions that read it. Empty if only an Add reads it."""
+    """Sites that get a quantizer, each with the convolutions that read it. Empty if only an Add reads it."""
 
     inputs: frozenset[str] = frozenset()
     """The sites that quantize the network's input, whose range follows from the model's spec."""
@@ -105,7 +106,7 @@ def trace(network: nn.Module, size: tuple[int, int] = TRACE_SIZE) -> list[Flow]:
         size: Picture size, (height, width).
 
     Raises:
-        InputError: A module without children is called twice, so that its quantizer would serve two tensors.
+        InputError: A module without children is called twice. Its quantizer would have one range for two tensors.
     """
     parameter = next(network.parameters())
     channels = network.in_channels if isinstance(network, KeypointNetwork) else RGB_AND_MASK
@@ -154,7 +155,7 @@ class _Watcher:
             return
         leaf = isinstance(module, Convolution) or next(module.children(), None) is None
         if leaf and name in self._called:
-            raise InputError(f"{name} is called twice, but a quantizer serves one tensor; give each call a module")
+            raise InputError(f"{name} is called twice, and a quantizer has one range; give each call its own module")
         self._called.add(name)
         if leaf or id(output) not in self._flow_of:
             self._add(name, output)

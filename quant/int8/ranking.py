@@ -1,4 +1,7 @@
-"""Rank quantizers by how far each one moves the keypoints, and choose which to leave in float."""
+"""Rank quantizers by how far each one moves the keypoints, and choose which to leave in float.
+
+The site of a quantizer is its place in the network, see `deploy.frozen`.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ from quant.int8.scheme import SCHEMES
 from quant.scoring.torch_model import decode_outputs, prepare_input, run_network
 
 PICTURES = 16  # pictures to measure drift on; calibration uses more
-WITHIN = 1.0  # px: a keypoint that moved at most this far counts as unchanged
+WITHIN = 1.0  # input pixels; a keypoint that moved at most this far counts as unchanged
 
 
 @dataclass(frozen=True)
@@ -34,10 +37,10 @@ class Degradation:
     """Degradation by quantization, measured on the keypoints that the float network is confident of."""
 
     drift_px: float
-    """Mean distance in picture pixels that keypoints move."""
+    """Mean distance in pixels of the network input that keypoints move."""
 
     p95_px: float
-    """95th percentile of the distance in picture pixels that keypoints move."""
+    """95th percentile of that distance, in pixels of the network input."""
 
     pck: float
     """Percentage of keypoints that move at most `WITHIN`."""
@@ -48,7 +51,7 @@ class Degradation:
 
 @dataclass(frozen=True)
 class Ranked:
-    """The degradation that one quantizer causes when it alone is on."""
+    """The degradation that one quantizer causes when all others are off."""
 
     quantizer: str
     """Site of an activation quantizer, or name of the convolution whose weights are quantized."""
@@ -157,7 +160,7 @@ def solve(
         table: The ranges to quantize with.
         ranked: The quantizers, worst first, as `rank` returns them.
         readers: The convolutions that read each site, as in `Placement.sites`.
-        budget: Largest mean drift in picture pixels.
+        budget: Largest mean drift in pixels of the network input.
 
     Raises:
         InputError: The drift exceeds the budget even with every site in float.
@@ -189,7 +192,7 @@ def choose_float(
         checkpoint: A checkpoint with a range table for ``target``.
         pictures: u8 RGB pictures ``(H, W, 3)``. The first `PICTURES` are used.
         target: The engine, a key of `SCHEMES`.
-        budget: Largest mean keypoint drift in picture pixels.
+        budget: Largest mean keypoint drift in pixels of the network input.
         progress: Show a progress bar.
     """
     network, table = build_model(checkpoint), checkpoint.table(target)

@@ -15,8 +15,8 @@ from edgehrnet.models.checkpoints.ranges import LIMITS, ActivationType, Adds
 class Int8Scheme:
     """Quantization scheme of one target.
 
-    Weights are always int8, per-channel (one scale per output channel) and symmetric, in
-    +-(2^(weight_bits - 1) - 1).
+    Weights are always int8, per-channel (one scale per output channel) and symmetric, from -(2^(weight_bits - 1) - 1)
+    to 2^(weight_bits - 1) - 1.
     """
 
     target: str
@@ -25,13 +25,13 @@ class Int8Scheme:
     activations: ActivationType
     """Either ``uint8`` with any zero point or ``int8`` with zero point 0, both with 256 levels.
 
-    OpenVINO gives different results for the range [-127, 127].
+    With the 255 levels from -127 to 127, OpenVINO would compute something else than torch.
     """
 
     adds: Adds = "identity"
     """Summands of an Add to quantize.
 
-    ``identity`` quantizes those that a convolution reads too, which is the identity side of a residual block.
+    ``identity`` quantizes the summands that a convolution also reads, such as the unchanged input in a residual block.
     ``all`` quantizes every summand.
     """
 
@@ -39,7 +39,7 @@ class Int8Scheme:
     """Bits per weight, 2 to 8. Use 7 for CPUs without VNNI, whose 16-bit sums of two 8-bit products overflow."""
 
     float_heads: bool = True
-    """Keep the heads, and therefore the tensor that feeds them, in float."""
+    """Keep the heads, and therefore the tensor that they read, in float."""
 
     def __post_init__(self) -> None:
         if not 2 <= self.weight_bits <= 8:

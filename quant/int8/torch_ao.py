@@ -1,8 +1,8 @@
 """Import the fake-quantize module and the observers of torch.ao, the only parts of it that this package uses.
 
-No other module imports torch.ao. torch.ao.quantization is deprecated in torch, and torchao keeps the same classes under
-another name, so either is accepted. ``convert``, ``convert_fx``, ``torch.quint8`` and the other quantized dtypes are
-not used, because they are removed or wrong elsewhere.
+No other module imports torch.ao. torch.ao.quantization is deprecated in torch, and torchao has the same classes under
+another name, so either of the two is used. The rest of torch.ao, such as ``convert``, ``convert_fx`` and
+``torch.quint8``, is not used.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ ACTIVATIONS: dict[Any, type[nn.Module]] = {
 }
 ACTIVATION_TYPES = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish, nn.LeakyReLU, nn.Sigmoid)
 ADDITIONS = (operator.add, operator.iadd, torch.add, "add", "add_")
-# Modules not listed as left in float: they do not change values, or engines choose their precision themselves.
+# Modules that are not listed as left in float, because they do not change values, or engines choose their precision.
 SILENT = (Add, nn.Identity, nn.Dropout, nn.Dropout2d, nn.Flatten, nn.MaxPool2d, *ACTIVATION_TYPES)
 
 
@@ -53,7 +53,7 @@ class TracedConvolution(ConvBNAct):
 class TracedNetwork(KeypointNetwork):
     """A traced network as a `KeypointNetwork`, from ``[B, C, H, W]`` float to `Output`.
 
-    The features of the output (hf) are the input of the network's last operation.
+    The high-resolution features of the output (hf) are the input of the network's last operation.
     """
 
     left: dict[str, str]
@@ -140,7 +140,7 @@ def as_checkpoint(network: TracedNetwork, spec: ModelSpec) -> Checkpoint:
 
 
 def left_float(network: TracedNetwork, placement: Placement) -> list[LeftFloat]:
-    """List the modules that run in float and the reason for each, except modules that do not change values."""
+    """List the modules that run in float, with the reason for each. Modules in `SILENT` are left out."""
     modules = dict(network.named_modules())
     found = [LeftFloat(name, type(modules[name]).__name__, why) for name, why in network.left.items()]
     for name, module in modules.items():
@@ -155,7 +155,7 @@ def left_float(network: TracedNetwork, placement: Placement) -> list[LeftFloat]:
 
 
 def _separate_modules(graph: fx.GraphModule) -> None:
-    """Give each call a separate module, because a quantizer serves one tensor."""
+    """Give each call its own module, because a quantizer has one range for one tensor."""
     seen: set[str] = set()
     for node in graph.graph.nodes:
         if node.op == "call_module":
@@ -237,7 +237,7 @@ def _is_left(module: nn.Module) -> bool:
 
 def _reason(module: nn.Module) -> str:
     if isinstance(module, nn.Conv2d):
-        return _obstacle(module) or "is not called alone"
+        return _obstacle(module) or "is not called as a module"
     if isinstance(module, nn.BatchNorm2d):
         return "does not follow a convolution, or follows one whose output has other readers"
     return "is not a convolution"

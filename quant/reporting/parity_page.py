@@ -14,21 +14,24 @@ from quant.files.parity import Difference, Parity, ParityRow
 
 HEAD = ("engine", "precision", "max px", "p99 px", "PCK", "correlation")
 RULE = (
-    "Files in fp32 and fp16 are judged against the float network, files in int8 against the fake-quantized one. A file "
-    f"agrees if its keypoints are at most {GOLDEN_PX:g} px away and its heatmaps have a correlation of at least "
-    f"{GOLDEN_CORRELATION:g}."
+    "A file in fp32 or fp16 is compared with the float network, and a file in int8 with the fake-quantized network, "
+    "which rounds as INT8 does but computes in floating point. A file agrees if its keypoints are at most "
+    f"{GOLDEN_PX:g} px away and its heatmaps have a correlation of at least {GOLDEN_CORRELATION:g}."
 )
-FILES = "INT8 MACs is the share of multiply-accumulates that the engine reports to run on integers."
+FILES = "INT8 MACs is the share of the multiply-accumulates that run on integers, as the engine reports it."
 FLOATING = (
-    "max px and p99 px are distances in pixels of the network input, for keypoints of which the reference is "
-    "confident. PCK is the change in percentage points of the keypoints within one percent of the diagonal. "
-    "correlation is that of the heatmaps."
+    "max px and p99 px are the maximum and the 99th percentile of the distance between keypoints, in pixels of the "
+    "network input, where the float network is confident. PCK is the change, in percentage points, of the share of "
+    "keypoints that lie within one percent of the picture's diagonal from their label. correlation is Pearson's "
+    "correlation of the heatmaps."
 )
 FAKEQUANT = (
-    "rms is rms(engine - fakequant) / rms(fakequant - float) of the heatmaps. A value on the border between two "
-    "quantization steps may be rounded either way, and the following layers amplify the difference. The rows of torch "
-    "show this effect alone: the fake-quantized networks, computed in float64. An engine with a similar rms rounds as "
-    "accurately as its floating-point type allows."
+    "The columns are the same, with the fake-quantized network in the place of the float network. rms is the distance "
+    "of the heatmaps relative to the quantization error: rms(engine - fakequant) / rms(fakequant - float). It is not 0 "
+    "even for a correct engine, because a value halfway between two quantization steps may be rounded either way, and "
+    "the following layers amplify the difference. The rows of torch show this effect alone: there, the fake-quantized "
+    "network is computed in float64. An engine with a similar rms rounds as accurately as its floating-point type "
+    "allows."
 )
 REASON_WIDTH = 120  # characters; the JSON file has the full text
 ARGUMENT = re.compile(r"compute_capability=\((\d+), (\d+)\)")
@@ -64,8 +67,8 @@ def markdown(parity: Parity, title: str) -> str:
         "",
         verdict(parity.rows),
         "",
-        f"Each file was run on {parity.pictures} pictures and decoded in the same way, as was the network in torch "
-        f"{parity.torch}. {RULE}",
+        f"Each file and the network in torch {parity.torch} predicted the same {parity.pictures} pictures, and the "
+        f"same decoder found the keypoints. {RULE}",
         *_section("Files", FILES, ("engine", "precision", "file", "MB", "INT8 MACs"), [_about(row) for row in known]),
         *_section(
             "Against the float network",

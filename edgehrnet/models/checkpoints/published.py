@@ -27,7 +27,7 @@ from edgehrnet.spec import ModelSpec
 
 Shapes = Mapping[str, tuple[int, ...]]
 COCO = 17  # keypoints
-# Channels per keypoint in UDP's "combined" head. No published network has 51 keypoints, so 51 channels are COCO's 17.
+# Channels per keypoint in UDP's "combined" head. No published network has 51 keypoints, so 51 channels mean 17.
 OFFSETS = 3
 # Prefixes of layers that only a classification network has.
 CLASSIFIER = ("classifier.", "incre_modules.", "downsamp_modules.")

@@ -32,7 +32,7 @@ def stated_fields(meta: object) -> dict[str, Any]:
 
 
 def _data_set(meta: Any) -> dict[str, Any]:
-    """Read the description of the data set. In mmpose, networks of these families take crops of boxes."""
+    """Read the description of the data set. In mmpose, HRNet and Lite-HRNet take crops of boxes."""
     stated: Mapping[str, Any] = meta["dataset_meta"]
     count = len(stated["keypoint_id2name"])
     names = tuple(stated["keypoint_id2name"][index] for index in range(count))

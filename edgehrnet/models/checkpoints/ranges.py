@@ -29,14 +29,14 @@ class RangeTable:
     weight_bits: int
     """Bits of a quantized weight, 2 to 8.
 
-    A weight is a whole number in +-(2^(bits - 1) - 1) times a scale per output channel.
+    A weight is a whole number from -(2^(bits - 1) - 1) to 2^(bits - 1) - 1, times the scale of its output channel.
     """
 
     adds: Adds
     """Inputs of an Add that are quantized: ``identity`` or ``all``, see `quant.int8.scheme`."""
 
     sites: Mapping[str, tuple[float, int]]
-    """Scale and zero point of each quantized tensor, by its site, see `deploy.frozen`."""
+    """Scale and zero point of each quantizer, by its site, which is its place in the network. See `deploy.frozen`."""
 
     convolutions: tuple[str, ...]
     """Module names of the convolutions that run on integers. All others stay float."""

@@ -1,1 +1,1 @@
-"""Turn a checkpoint into the network that is exported: BN folded, bytes in, named outputs, INT8 if asked for."""
+"""Turn a checkpoint into the network that is exported, in float or INT8, from uint8 pictures to named outputs."""

@@ -36,7 +36,8 @@ def network_input(image: Tensor, mean: tuple[float, ...], std: tuple[float, ...]
 class Deployed(nn.Module):
     """A network as it is exported: uint8 ``[B, H, W, C]`` -> named float32 outputs.
 
-    The outputs are ``heatmaps`` and ``offsets`` in NCHW, ``hf`` in NHWC, and the extras by name in NCHW.
+    The outputs are ``heatmaps`` and ``offsets`` in NCHW, ``hf`` (high-resolution features) in NHWC, and the extras by
+    name in NCHW.
 
     Args:
         network: The network to wrap.

@@ -1,4 +1,4 @@
-"""Fold every BN into the convolution before it."""
+"""Fold every batch normalization (BN) into the convolution before it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Attach quantizers to a network, and freeze a calibrated network to INT8.
 
-The *site* of a quantized tensor is the name of the module that returns it, such as ``stem.conv1``. For an input or an
-output of the network, it is the name of the convolution that takes the tensor, followed by ``.input``, such as
-``stem.conv1.input``.
+A quantizer rounds a tensor to 256 levels. Its *site* is its place in the network: the name of the module that returns
+the tensor, such as ``stem.conv1``. For an input or an output of the network, it is the name of the convolution that
+reads the tensor, followed by ``.input``, such as ``stem.conv1.input``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ INPUT = ".input"
 
 
 def attach(network: nn.Module, site: str, quantizer: nn.Module) -> None:
-    """Insert a quantizer at a site, so that all modules that take the tensor get the quantized one.
+    """Insert a quantizer at a site, so that all modules that read the tensor get the quantized one.
 
     Args:
         network: The network, changed in place.
@@ -86,7 +86,7 @@ class QuantizeDequantize(nn.Module):
         """Map a tensor of any shape to the same shape."""
         if not torch.onnx.is_in_onnx_export() or x.dtype == torch.float32:
             return torch.fake_quantize_per_tensor_affine(x, self.scale, self.zero_point, *LIMITS[self.kind])
-        # The exporter's form computes in float32, with a Cast on either side.
+        # In other dtypes, torch's exporter would write quantizers that compute in float32, with a Cast on either side.
         scale = torch.tensor(self.scale, dtype=x.dtype)
         pair = [scale, torch.tensor(self.zero_point, dtype=getattr(torch, self.kind))]
         q = _onnx("QuantizeLinear", [x, *pair], pair[1].dtype, x)
@@ -150,8 +150,8 @@ class Int8Convolution(nn.Module):
     def _dequantized(self) -> Tensor:
         if not torch.onnx.is_in_onnx_export():
             return self.weight * self.scale[:, None, None, None]
-        # No QuantizeLinear before it: the exporter would insert a Clip between the two, and OpenVINO would silently run
-        # the convolution in float.
+        # The weights are stored as int8. If they were float with a QuantizeLinear, the exporter would insert a Clip
+        # after it, and OpenVINO would silently run the convolution in float.
         inputs = [self.weight, self.scale, self.zero_point]
         return _onnx("DequantizeLinear", inputs, self.scale.dtype, self.weight, axis=0)
 

@@ -1,7 +1,7 @@
-"""Building blocks of the networks: convolution + BN + activation, LiteBlock, Down, Up, smooth.
+"""Provide the building blocks of the networks: convolutions with BN and activation, LiteBlock, Down, Up and smooth.
 
-Every convolution except prediction layers and gates is followed by a BN. So every BN folds into a convolution, and fake
-quantization is inserted in one place, after the activation.
+BN is batch normalization. It follows every convolution except prediction layers and gates. So every BN can be folded
+into a convolution, and fake quantization has one place, after the activation.
 """
 
 from __future__ import annotations
@@ -146,10 +146,10 @@ class ConvBNAct(Convolution):
 
 
 class Add(nn.Module):
-    """Sum of tensors of one shape, as a module so that a quantizer can be attached to it.
+    """Add tensors of one shape, as a module so that a quantizer can be attached to it.
 
-    With ``inplace`` the first tensor is overwritten. Nothing else may use it, neither in the forward nor in the
-    backward pass. That holds for outputs of BN and of interpolation, but not for the input of a block.
+    With ``inplace`` the first tensor is overwritten, so nothing else may use it, neither in the forward nor in the
+    backward pass. Outputs of BN and of interpolation can be overwritten. The input of a block cannot.
 
     >>> Add(inplace=False)(torch.ones(2), torch.ones(2), torch.ones(2))
     tensor([3., 3.])
@@ -174,8 +174,9 @@ class Add(nn.Module):
 class LiteBlock(nn.Module):
     """Inverted residual with a linear bottleneck (Sandler et al., MobileNetV2, CVPR 2018).
 
-    ``x + project(depthwise(expand(x)))``: 1x1 C -> eC with activation, depthwise 3x3 with activation, linear 1x1
-    eC -> C. The output has the shape of the input.
+    Computes ``x + project(depthwise(expand(x)))``. ``expand`` is a 1x1 convolution that multiplies the number of
+    channels by ``expansion``, ``depthwise`` is a depthwise 3x3 convolution, and both end with the activation.
+    ``project`` is a 1x1 convolution back to ``channels``, without an activation. The output has the shape of the input.
     """
 
     def __init__(self, channels: int, style: Style, expansion: int = 2) -> None:
@@ -195,8 +196,9 @@ class LiteBlock(nn.Module):
 class Blur(Convolution):
     """Fixed binomial 3x3 low-pass filter, ``[1 2 1]/4`` in each direction (Zhang, ICML 2019).
 
-    The output has the shape of the input. The filter has no parameters, and pads with zeros as every other convolution
-    of the network. Engines run it as a depthwise convolution, so it counts as one: 9 MACs per element.
+    The output has the shape of the input. The filter has no parameters, and pads with zeros like every other
+    convolution of the network. Engines run it as a depthwise convolution, so its MACs (multiply-accumulates) are
+    counted as such: 9 per element.
 
     >>> Blur(1)(torch.ones(1, 1, 3, 3))[0, 0, 1]
     tensor([0.7500, 1.0000, 0.7500])
@@ -232,9 +234,10 @@ class Prediction(Convolution):
 class Down(nn.Sequential):
     """Halve the resolution: ``[B, Ci, H, W]`` -> ``[B, Co, H/2, W/2]``.
 
-    ``style.down`` chooses the first layers. A 1x1 Ci -> Co + BN with the activation of the style follows.
+    ``style.down`` chooses the first layers. A 1x1 convolution from Ci to Co channels follows, with BN and the
+    activation of the style.
 
-    - ``dw``: depthwise 3x3 with stride 2 + BN
+    - ``dw``: depthwise 3x3 convolution with stride 2, and BN
     - ``avgpool``: mean over 2x2 cells
     - ``blur``: `Blur`, then the same as ``dw``
     """
@@ -254,8 +257,7 @@ class Down(nn.Sequential):
 def down_chain(in_channels: int, out_channels: int, steps: int, style: Style) -> nn.Sequential:
     """Chain ``steps`` `Down` blocks, as HRNet does.
 
-    All but the last keep the number of channels and end with the activation. The last one maps to ``out_channels`` and
-    is linear.
+    All but the last keep the number of channels and end with the activation. The last has no activation.
     """
     inner = [Down(in_channels, in_channels, style) for _ in range(steps - 1)]
     return nn.Sequential(*inner, Down(in_channels, out_channels, style.linear))
@@ -267,10 +269,10 @@ def upsample(factor: int, mode: str = "bilinear") -> nn.Upsample:
 
 
 class Up(nn.Sequential):
-    """Upsample ``[B, Ci, H, W]`` to ``[B, Co, fH, fW]``: 1x1 + BN, then one interpolation by f.
+    """Upsample ``[B, Ci, H, W]`` to ``[B, Co, fH, fW]``: a 1x1 convolution with BN, then one interpolation by f.
 
-    The weights of an interpolation sum to one, so both orders give the same result at inference. This order needs
-    1/f^2 of the MACs.
+    Interpolating first would give the same result at inference, because the weights of an interpolation sum to one.
+    This order needs 1/f^2 of the MACs.
     """
 
     def __init__(self, in_channels: int, out_channels: int, factor: int, style: Style, mode: str = "bilinear") -> None:
@@ -279,7 +281,7 @@ class Up(nn.Sequential):
 
 
 def smooth(channels: int, style: Style) -> ConvBNAct:
-    """Return a 3x3 C -> C + BN + activation, used after a sum of maps from several resolutions."""
+    """Return a 3x3 convolution with BN and activation, to smooth a sum of maps from several resolutions."""
     return ConvBNAct(channels, channels, 3, style)
 
 

@@ -1,4 +1,4 @@
-"""LiteFPN: one top-down pass over the four resolutions, after Lin et al., FPN, CVPR 2017, section 3."""
+"""Merge four resolutions in one top-down pass: LiteFPN, after Lin et al., FPN, CVPR 2017, section 3."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ SMOOTH_GAMMA = 0.9
 
 
 class Pyramid(NamedTuple):
-    """Outputs of `LiteFPN`."""
+    """Outputs of `LiteFPN`. The suffix ``td`` stands for top-down."""
 
     hf: Tensor
-    """Map ``[B, 128, H/4, W/4]``, which the heads take."""
+    """High-resolution features ``[B, 128, H/4, W/4]``, which the heads read."""
 
     p3_td: Tensor
     """Map ``[B, 128, H/8, W/8]`` of the top-down pass."""
@@ -32,16 +32,18 @@ class Pyramid(NamedTuple):
 
 
 class LiteFPN(nn.Module):
-    """Feature pyramid: a lateral 1x1 on each branch, then upsample, fuse and smooth from the lowest resolution up.
+    """Merge four branches into a feature pyramid, from the lowest resolution up.
 
-    With S a 3x3 convolution, Up2 an upsampling by 2, and Hr, P3, P4, P5 the lateral maps::
+    A 1x1 convolution, called lateral, first brings each branch to the same number of channels. Its outputs are Hr, P3,
+    P4 and P5. S is a 3x3 convolution and Up2 an upsampling by 2::
 
         P5s   = S5(P5)
         P4_td = S4(fuse(Up2(P5s), P4))
         P3_td = S3(fuse(Up2(P4_td), P3))
         Hf    = S2(fuse(Up2(P3_td), Hr))
 
-    Method B replaces the last fusion by a concatenation, S2 becomes a 3x3 256 -> 128, and there is no gate.
+    Method B concatenates the two maps in the last line instead of fusing them, without gates. S2 then maps 256 channels
+    to 128.
 
     Args:
         in_channels: Channels of the four branches, highest resolution first.

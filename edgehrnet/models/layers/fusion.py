@@ -61,8 +61,8 @@ class SqueezeExcitation(nn.Module):
 class CoordinateAttention(nn.Module):
     """Coordinate attention (Hou et al., CVPR 2021): one gate per row and one per column, ``x * g_h * g_w``.
 
-    The means over the columns and over the rows pass through one shared 1x1 C -> C/32 (at least 8) + BN + hardswish,
-    then through a 1x1 + sigmoid each.
+    The means over the columns and over the rows pass through one shared 1x1 convolution to C/32 channels (at least 8)
+    with BN and hardswish. Then each passes through a 1x1 convolution of its own with a sigmoid.
     """
 
     def __init__(self, channels: int, reduction: int = 32, inplace: bool = True) -> None:

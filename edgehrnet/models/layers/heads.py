@@ -1,4 +1,4 @@
-"""Prediction heads on the high-resolution features, and auxiliary heads on the lower pyramid levels."""
+"""Predict maps from the high-resolution features (hf), and with auxiliary heads from lower pyramid levels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ PREDICTION_STD = 0.001
 
 
 class Head(nn.Sequential):
-    """1x1 convolution with bias, ``[B, Ci, H, W]`` -> ``[B, Co, H, W]``, after an optional hidden 3x3 Ci -> 64."""
+    """A 1x1 convolution with bias, ``[B, Ci, H, W]`` -> ``[B, Co, H, W]``.
+
+    With ``hidden``, a 3x3 convolution to 64 channels comes before it.
+    """
 
     HIDDEN = 64
 
@@ -36,7 +39,7 @@ class Head(nn.Sequential):
 
 
 class Heads(nn.Module):
-    """Heads for heatmaps (logits), offsets (cells) and optionally boundary (logits) and signed distance field (sdf).
+    """Predict heatmaps (logits), offsets (cells) and optionally a boundary (logits) and a signed distance field (sdf).
 
     Args:
         channels: Channels of the features.

@@ -1,4 +1,4 @@
-"""Return type of every keypoint network."""
+"""Define the return type of every keypoint network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Output(NamedTuple):
     """Outputs of a network, all NCHW, in the floating dtype of the input."""
 
     hf: Tensor
-    """High-resolution features that the heads take, ``[B, C, H/4, W/4]``, with C = 128 for edgehrnet18."""
+    """High-resolution features that the heads read, ``[B, C, H/4, W/4]``, with C = 128 for edgehrnet18."""
 
     heatmaps: Tensor
     """One map per keypoint, ``[B, K, H/4, W/4]``, any real number.

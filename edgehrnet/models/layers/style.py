@@ -1,4 +1,4 @@
-"""Choices that all blocks of one network share."""
+"""Hold the choices that all blocks of one network share."""
 
 from __future__ import annotations
 

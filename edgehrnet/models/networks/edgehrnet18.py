@@ -1,7 +1,7 @@
-"""EdgeHRNet: the parallel branches of HRNet (Wang et al., TPAMI 2020) with lightweight blocks and LiteFPN.
+"""Build EdgeHRNet: the parallel branches of HRNet (Wang et al., TPAMI 2020) with lightweight blocks and LiteFPN.
 
-Image + mask -> stem -> stage 2 -> stage 3 -> stage 4 -> LiteFPN -> heads. Each stage adds a branch with half the
-resolution and twice the channels of the last one, and ends with a fusion of every branch into every other.
+Picture and mask -> stem -> stage 2 -> stage 3 -> stage 4 -> LiteFPN -> heads. Each stage adds a branch with half the
+resolution and twice the channels of the one before, and ends with a fusion of every branch into every other.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class Stem(nn.Sequential):
 class Transition(nn.Module):
     """Keep the branches, and derive a new one with half the resolution from the last.
 
-    In stage 2 the only branch passes through a 1x1 convolution. Later stages keep theirs unchanged, as HRNet does if
-    the widths match.
+    In stage 2 the only branch passes through a 1x1 convolution. Later stages keep their branches unchanged, as HRNet
+    does if the numbers of channels match.
     """
 
     def __init__(self, branches: int, style: Style) -> None:
@@ -66,11 +66,11 @@ class Transition(nn.Module):
 
 
 class CrossResolutionFusion(nn.Module):
-    """Sum all branches at the shape of each branch, then smooth the sum with a 3x3.
+    """Sum all branches at the shape of each branch, then smooth each sum with a 3x3 convolution.
 
-    Path ``A12`` upsamples branch 2 to branch 1: 1x1 + BN, then one bilinear interpolation by 2, 4 or 8. Path ``D31``
-    downsamples branch 1 to branch 3 with `down_chain`. All paths are linear at their end. The activation follows in
-    the smoothing.
+    Path ``A12`` upsamples branch 2 to the shape of branch 1: a 1x1 convolution with BN, then one bilinear interpolation
+    by 2, 4 or 8. Path ``D31`` downsamples branch 1 to the shape of branch 3 with `down_chain`. No path ends with an
+    activation, because the smoothing has one.
     """
 
     def __init__(self, channels: Sequence[int], style: Style) -> None:
@@ -203,8 +203,8 @@ class EdgeHRNet(KeypointNetwork):
 def unchanged_buffers(net: nn.Module) -> Iterator[None]:
     """Let ``net`` work on copies of its buffers within the context, and restore the originals afterwards.
 
-    Used for the recomputation of a checkpointed stage. Its first forward pass has already updated the running
-    statistics of BN, and a second update would count the batch twice.
+    Gradient checkpointing computes a stage twice. The first forward pass has already updated the running statistics of
+    BN, and a second update would count the batch twice.
     """
     kept = [(module, name, buffer) for module in net.modules() for name, buffer in module.named_buffers(recurse=False)]
     for module, name, buffer in kept:

@@ -1,10 +1,13 @@
-"""HRNet for keypoints (Wang et al., "Deep High-Resolution Representation Learning for Visual Recognition", TPAMI 2020).
+"""Build HRNet for keypoints.
 
-Image -> stem (1/4) -> 4 bottlenecks -> stage 2 -> stage 3 -> stage 4 -> 1x1 on the branch at 1/4. One branch keeps the
-resolution of the stem throughout. Each stage adds a branch with half the resolution of the last one.
+Source: Wang et al., "Deep High-Resolution Representation Learning for Visual Recognition", TPAMI 2020.
+
+Picture -> stem -> bottleneck blocks -> stage 2 -> stage 3 -> stage 4 -> 1x1 convolution. One branch keeps the
+resolution of the stem, a quarter of the input's, throughout, and the last convolution reads it. Each stage adds a
+branch with half the resolution of the one before.
 
 HRNetV2 (Sun et al., "High-Resolution Representations for Labeling Pixels and Regions", 2019) resizes all four branches
-of stage 4 to 1/4, concatenates them and mixes them with a 1x1 convolution.
+of stage 4 to a quarter of the input, concatenates them and mixes them with a 1x1 convolution.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ class HRNetPlan:
     """Hyperparameters that distinguish one HRNet from another."""
 
     width: int
-    """Channels of the branch at 1/4. Each lower branch has twice as many as the one above it."""
+    """Channels of the branch with the highest resolution. Each lower branch has twice as many as the one above it."""
 
     bottlenecks: int = 4
     """Number of bottleneck blocks before stage 2."""
@@ -72,7 +75,7 @@ HRNETS: Mapping[str, HRNetPlan] = MappingProxyType(
 
 
 class BasicBlock(nn.Module):
-    """Residual block ``relu(x + conv(conv(x)))`` with two 3x3 C -> C (He et al., CVPR 2016).
+    """Residual block ``relu(x + conv2(conv1(x)))`` with two 3x3 convolutions (He et al., CVPR 2016).
 
     The output has the shape of the input.
     """
@@ -91,9 +94,10 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """Bottleneck block (He et al., CVPR 2016): 1x1 Ci -> P, 3x3 P -> P, 1x1 P -> 4P, plus a shortcut, then ReLU.
+    """Bottleneck block (He et al., CVPR 2016): three convolutions plus a shortcut, then ReLU.
 
-    The shortcut is the identity if Ci equals 4P, otherwise a 1x1 + BN.
+    A 1x1 convolution maps Ci channels to P, a 3x3 convolution keeps P, and a 1x1 convolution maps P to 4P. P is
+    ``planes``. The shortcut is the identity if Ci equals 4P, otherwise a 1x1 convolution with BN.
     """
 
     def __init__(self, in_channels: int, planes: int, style: Style) -> None:
@@ -114,10 +118,10 @@ class Bottleneck(nn.Module):
 
 
 def strided_chain(in_channels: int, out_channels: int, steps: int, style: Style) -> nn.Sequential:
-    """Chain ``steps`` convolutions 3x3 + BN with stride 2.
+    """Chain ``steps`` 3x3 convolutions with stride 2 and BN.
 
-    All but the last keep the number of channels and end with the activation. The last one maps to ``out_channels`` and
-    is linear.
+    All but the last keep the number of channels and end with the activation. The last one changes the number of
+    channels to ``out_channels`` and has no activation.
     """
     inner = [ConvBNAct(in_channels, in_channels, 3, style, stride=2) for _ in range(steps - 1)]
     return nn.Sequential(*inner, ConvBNAct(in_channels, out_channels, 3, style.linear, stride=2))
@@ -126,8 +130,8 @@ def strided_chain(in_channels: int, out_channels: int, steps: int, style: Style)
 class Fusion(nn.Module):
     """Sum all branches at the shape of each branch, then apply ReLU.
 
-    Path ``i_j`` brings branch j to the shape of branch i: upwards with a 1x1 + BN and one interpolation, downwards with
-    a `strided_chain`.
+    Path ``i_j`` brings branch j to the shape of branch i. It upsamples with a 1x1 convolution, BN and one
+    interpolation, and downsamples with a `strided_chain`.
 
     Args:
         channels: Channels of the branches, highest resolution first.
@@ -218,7 +222,11 @@ class Stage(nn.Module):
 
 
 class Mix(nn.Module):
-    """End of HRNetV2: resize all branches to the first one's size, concatenate them, apply a 1x1 + BN + activation."""
+    """Mix all branches, at the end of HRNetV2.
+
+    All branches are resized to the size of the first one and concatenated. A 1x1 convolution with BN and activation
+    follows.
+    """
 
     def __init__(self, channels: Sequence[int], style: Style) -> None:
         super().__init__()
@@ -257,7 +265,7 @@ class HRNet(PublishedNetwork):
         self._finish(sum(channels) if plan.mixed else plan.width)
 
     def features(self, x: Tensor) -> Tensor:
-        """Map ``[B, 3, H, W]`` to ``[B, C, H/4, W/4]``. C is the width, in HRNetV2 15 times the width."""
+        """Map ``[B, 3, H, W]`` to ``[B, C, H/4, W/4]``. C is the width, or 15 times the width in HRNetV2."""
         branches: list[Tensor] = [self.layer1(self.stem(x))]
         for stage in (self.stage2, self.stage3, self.stage4):
             branches = stage(branches)

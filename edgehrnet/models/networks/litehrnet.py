@@ -1,7 +1,7 @@
-"""Lite-HRNet (Yu et al., CVPR 2021), and the naive Lite-HRNet that the paper compares it with (section 3.1).
+"""Build Lite-HRNet (Yu et al., CVPR 2021), and the naive Lite-HRNet that the paper compares it with (section 3.1).
 
-Image -> stem (1/4) -> stage 2 -> stage 3 -> stage 4 -> iterative head (1/4) -> 1x1. The structure is that of HRNet with
-lightweight blocks.
+Picture -> stem -> stage 2 -> stage 3 -> stage 4 -> iterative head -> 1x1 convolution. Stem and head return a quarter of
+the input's resolution. The structure is that of HRNet, with lightweight blocks.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class LitePlan:
     """Hyperparameters that distinguish one Lite-HRNet from another."""
 
     width: int
-    """Channels of the branch at 1/4. Each lower branch has twice as many as the one above it."""
+    """Channels of the branch with the highest resolution. Each lower branch has twice as many as the one above it."""
 
     modules: tuple[int, int, int]
     """Number of high-resolution modules in stages 2, 3 and 4."""
@@ -54,10 +54,10 @@ LITE_HRNETS: Mapping[str, LitePlan] = MappingProxyType(
 
 
 class Fusion(nn.Module):
-    """Fuse every branch into every other, in the way the published weights were trained with.
+    """Fuse every branch into every other, in the way that the published weights were trained with.
 
-    It differs from HRNet's fusion. F_ij brings branch j to the shape of branch i, upwards with a 1x1 + BN and nearest
-    interpolation, downwards with a `down_chain`::
+    It differs from HRNet's fusion. F_ij brings branch j to the shape of branch i. It upsamples with a 1x1 convolution,
+    BN and nearest-neighbor interpolation, and downsamples with a `down_chain`::
 
         y_0 = 2 x_0 + sum over j >= 1 of F_0j(x_j)
         y_i = 2 F_i0(y_0) + x_i + sum over j >= 1, j != i of F_ij(x_j)      for i >= 1
@@ -76,7 +76,7 @@ class Fusion(nn.Module):
                 elif j < i:
                     self.paths[f"{i}_{j}"] = down_chain(source, target, i - j, style)
         self.add = nn.ModuleList(Add(style.inplace) for _ in channels)
-        # The other sums use the first one before its activation, so that one is not overwritten.
+        # The other sums use the first sum before its activation, so the activation must not overwrite it.
         self.relu = nn.ModuleList(nn.ReLU(inplace=style.inplace and i > 0) for i in range(len(channels)))
 
     def forward(self, branches: Sequence[Tensor]) -> list[Tensor]:

@@ -27,9 +27,10 @@ def join(left: Tensor, right: Tensor) -> Tensor:
 
 
 class Separable(nn.Sequential):
-    """Depthwise 3x3 + BN, then 1x1 Ci -> Co + BN with the activation of the style, at the same resolution.
+    """Depthwise separable convolution at the same resolution.
 
-    `Down` is the counterpart that halves the resolution.
+    A depthwise 3x3 convolution with BN comes first, then a 1x1 convolution from Ci to Co channels with BN and the
+    activation of the style. `Down` is the counterpart that halves the resolution.
     """
 
     def __init__(self, in_channels: int, out_channels: int, style: Style) -> None:
@@ -38,9 +39,9 @@ class Separable(nn.Sequential):
 
 
 class Stem(nn.Module):
-    """Stem: a 3x3 with stride 2, then each half of the channels at half that resolution.
+    """Reduce the resolution to a quarter: a 3x3 convolution with stride 2, then a `Down` on each half of the channels.
 
-    The left half passes through a `Down`, the right half through a 1x1 to twice its channels and a `Down`.
+    In the right half, a 1x1 convolution first doubles the number of channels, and the `Down` halves it again.
     """
 
     def __init__(self, in_channels: int, channels: int, style: Style) -> None:
@@ -58,11 +59,11 @@ class Stem(nn.Module):
 
 
 class CrossResolutionWeighting(nn.Module):
-    """Weight every channel of every branch, per cell of the lowest resolution, from all branches (section 3.2).
+    """Multiply every channel of every branch by weights computed from all branches (section 3.2).
 
-    All branches are averaged to the lowest resolution and concatenated. Two 1x1 follow, to an eighth of the channels
-    with ReLU and back with sigmoid. The weights of each branch are resized to its shape (nearest) and multiplied with
-    it.
+    All branches are averaged to the lowest resolution and concatenated. Two 1x1 convolutions follow, to an eighth of
+    the channels with ReLU, and back with a sigmoid. The resulting weights have the lowest resolution. Those of each
+    branch are resized to its shape by nearest-neighbor interpolation and multiplied with it.
     """
 
     RATIO = 8
@@ -90,7 +91,10 @@ class CrossResolutionWeighting(nn.Module):
 
 
 class SpatialWeighting(nn.Module):
-    """Weight every channel by a gate from the spatial means: ``x * sigmoid(W2 relu(W1 mean(x)))``, without BN."""
+    """Multiply every channel by a gate computed from the means of all channels, without BN.
+
+    ``x * sigmoid(W2 relu(W1 mean(x)))``, where the mean is over all cells of a channel.
+    """
 
     RATIO = 4
 
@@ -110,7 +114,7 @@ class ConditionalChannelWeighting(nn.Module):
     """Block over all branches in which weights that depend on the input replace the 1x1 convolutions (section 3.2).
 
     In each branch, half of the channels pass unchanged. The others pass through `CrossResolutionWeighting`, a depthwise
-    3x3 + BN without activation, and `SpatialWeighting`.
+    3x3 convolution with BN and without activation, and `SpatialWeighting`.
     """
 
     def __init__(self, channels: Sequence[int], style: Style) -> None:
@@ -131,9 +135,10 @@ class ConditionalChannelWeighting(nn.Module):
 
 
 class ShuffleUnit(nn.Module):
-    """Shuffle unit (Ma et al., ShuffleNet V2, ECCV 2018): 1x1, depthwise 3x3, 1x1 on half of the channels.
+    """Shuffle unit (Ma et al., ShuffleNet V2, ECCV 2018).
 
-    The other half passes unchanged.
+    A 1x1 convolution, a depthwise 3x3 convolution and another 1x1 convolution process half of the channels. The other
+    half passes unchanged.
     """
 
     def __init__(self, channels: int, style: Style) -> None:

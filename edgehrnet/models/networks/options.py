@@ -1,4 +1,4 @@
-"""Options of EdgeHRNet, validated when they are given."""
+"""Define and validate the options of EdgeHRNet."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Options:
     """
 
     down: str = "dw"
-    """Downsampling: ``dw`` (depthwise stride 2), ``avgpool`` or ``blur`` (low-pass before the stride).
+    """Downsampling: ``dw`` (depthwise, with stride 2), ``avgpool`` or ``blur`` (low-pass filter, then ``dw``).
 
     An experiment.
     """
@@ -52,7 +52,7 @@ class Options:
     """``silu`` or ``hardswish``."""
 
     hidden_heads: bool = False
-    """Add a hidden 3x3 128 -> 64 to every head. An experiment."""
+    """Add a hidden 3x3 convolution from 128 to 64 channels to every head. An experiment."""
 
     boundary: bool = False
     """Add a head for the boundary, ``extras["boundary"]``."""
@@ -61,10 +61,10 @@ class Options:
     """Add a head for the signed distance field, ``extras["sdf"]``."""
 
     pyramid: bool = False
-    """Return ``p3_td``, ``p4_td`` and ``p5`` in the extras. No shipped model does."""
+    """Return the pyramid levels ``p3_td``, ``p4_td`` and ``p5`` in the extras. No shipped model does."""
 
     auxiliary: bool = False
-    """Add heatmap heads on P3_td and P4_td for training, ``extras["aux_p3"]`` and ``extras["aux_p4"]``."""
+    """Add heatmap heads on ``p3_td`` and ``p4_td`` for training, ``extras["aux_p3"]`` and ``extras["aux_p4"]``."""
 
     modules: tuple[int, int, int] = (1, 1, 1)
     """Number of high-resolution modules in stages 2, 3 and 4, at least 1 each. An experiment."""

@@ -354,6 +354,6 @@ def test_a_refused_file_is_not_kept(case, tmp_path, monkeypatch):
         lambda _network, _spec, path, _dtype: path.write_bytes(case.graph.read_bytes()),
     )
     checkpoint = dataclasses.replace(load_checkpoint(CHECKPOINT), quantization={"openvino": case.table})
-    with pytest.raises(CertificateError, match=r"^corners\.xml is not what was asked for: its error is"):
+    with pytest.raises(CertificateError, match=r"^corners\.xml .*its error is"):
         export_file(checkpoint, tmp_path / "corners.xml", precision="int8", pictures=case.pictures)
     assert list(tmp_path.iterdir()) == []
