@@ -53,6 +53,14 @@ def prepare(
     return inputs, crops
 
 
+def missing_boxes(spec: ModelSpec, remedy: str) -> str:
+    """Say that a network for crops got no boxes, and what to do: ``remedy``, such as ``boxes=``."""
+    return (
+        f"{spec.name} is a model for crops of boxes, and no boxes were given: each whole picture is used as one box, "
+        f"and keypoints may be far off; pass {remedy}"
+    )
+
+
 def fit_crop(
     image: NDArray[np.uint8], spec: ModelSpec, box: ArrayLike | None, *, rotation: float = 0.0, scale: float = 1.0
 ) -> Crop:
@@ -82,6 +90,26 @@ def as_xywh(boxes: ArrayLike | None, box_format: str) -> NDArray[np.float64] | N
         return check_boxes(np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1))
     except InputError as error:
         raise InputError(f"{error} (converted from xyxy: left, top, right, bottom)") from None
+
+
+def boxes_of_pictures(boxes: Any, count: int, box_format: str) -> list[NDArray[np.float64] | None]:
+    """Return the boxes of each of ``count`` pictures as `as_xywh` does. Raise InputError unless there are as many."""
+    if boxes is None:
+        return [as_xywh(None, box_format)] * count
+    try:
+        each = list(boxes)
+    except TypeError:
+        kind = type(boxes).__name__
+        raise InputError(f"boxes is of type {kind}; for a list, pass one (N, 4) array or None per picture") from None
+    if len(each) != count:
+        raise InputError(f"got boxes for {len(each)} pictures but {count} pictures; pass one (N, 4) array per picture")
+    found = []
+    for number, rows in enumerate(each):
+        try:
+            found.append(as_xywh(rows, box_format))
+        except InputError as error:
+            raise InputError(f"picture {number}: {error}") from None
+    return found
 
 
 def check_boxes(boxes: ArrayLike) -> NDArray[np.float64]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import warnings
 from collections import Counter
 from pathlib import Path
 
 from edgehrnet.cli.arguments import MODEL_HELP, add_model_options, open_predictor
 from edgehrnet.cli.tables import result_tables
 from edgehrnet.drawing.files import JPEG_QUALITY, JPEG_SUFFIXES, save_picture
-from edgehrnet.errors import ImageError, InputError
+from edgehrnet.errors import ImageError, InputError, NoBoxesWarning
 from edgehrnet.picture.sources import frames
 from edgehrnet.predictor import Predictor
+from edgehrnet.preparation import missing_boxes
 
 SUMMARY = "find keypoints in pictures"
 
@@ -38,8 +40,8 @@ def run(args: argparse.Namespace) -> int:
     paths = [Path(path) for source in args.source for path in frames(source)]
     overlays = [None] * len(paths) if args.out is None else _overlay_paths(paths, args.out)
     status = 0
-    with open_predictor(args) as predictor:
-        _warn_without_boxes(predictor)
+    with open_predictor(args) as predictor, warnings.catch_warnings():
+        _note_missing_boxes(predictor)
         for path, overlay in zip(paths, overlays, strict=True):
             try:
                 _predict(predictor, path, overlay, args)
@@ -78,10 +80,8 @@ def _overlay_paths(paths: list[Path], folder: Path) -> list[Path]:
     return overlays
 
 
-def _warn_without_boxes(predictor: Predictor) -> None:
+def _note_missing_boxes(predictor: Predictor) -> None:
+    """Say once that a model for crops has no boxes. The warning of predict, which names a Python argument, is off."""
     if predictor.spec.crop is not None:
-        print(
-            f"note: {predictor.spec.name} is a model for crops and has no boxes here, so each picture is used as one "
-            "box. Expect larger errors than with boxes, which Predictor.predict(picture, boxes=...) accepts.",
-            file=sys.stderr,
-        )
+        print(f"note: {missing_boxes(predictor.spec, 'boxes to Predictor.predict')}", file=sys.stderr)
+        warnings.simplefilter("ignore", NoBoxesWarning)

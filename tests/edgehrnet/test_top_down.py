@@ -7,10 +7,11 @@ from PIL import Image
 import runtimes.null
 from edgehrnet import ModelSpec, Predictor
 from edgehrnet.drawing.overlay import blend_heatmap
-from edgehrnet.errors import InputError, UnsupportedError
+from edgehrnet.errors import InputError, NoBoxesWarning, UnsupportedError
 from edgehrnet.picture.crops import Crop
 from edgehrnet.preparation import as_xywh, check_boxes, formatted, prepare
 from edgehrnet.selfcheck import correlation
+from edgehrnet.spec import Golden
 
 SIZE, CELLS = (64, 96), (16, 24)
 PEAKS = np.array([[5, 7], [18, 3]])  # x, y in cells
@@ -62,7 +63,7 @@ def test_each_box_is_an_instance(tmp_path, picture, convention):
 
 
 def test_without_boxes_the_whole_picture_is_used(tmp_path, picture):
-    with Predictor(write(tmp_path)) as predictor:
+    with Predictor(write(tmp_path)) as predictor, pytest.warns(NoBoxesWarning):
         result = predictor(picture)
     inside = result.transform.forward([[0, 0], [191, 127]])
     assert (inside > -1).all()
@@ -70,6 +71,35 @@ def test_without_boxes_the_whole_picture_is_used(tmp_path, picture):
     assert len(result.keypoints) == 1
     assert result.mask.all()
     assert result.peaks[0][0].tolist() == pytest.approx([*result.keypoints.xy[0, 0], 0.5])
+
+
+WITHOUT_BOXES = {
+    "predict": lambda predictor, picture: predictor.predict(picture),
+    "call": lambda predictor, picture: predictor(picture),
+    "list": lambda predictor, picture: predictor.predict([picture, picture], boxes=[BOXES, None]),
+    "stream": lambda predictor, picture: list(predictor.stream([picture, picture])),
+}
+
+
+@pytest.mark.parametrize("way", WITHOUT_BOXES)
+def test_without_boxes_each_predictor_warns_once_at_the_line_that_called(tmp_path, picture, way):
+    for _ in range(2):
+        with Predictor(write(tmp_path)) as predictor:
+            predictor.predict(picture, boxes=BOXES)
+            with pytest.warns(NoBoxesWarning, match="person.*boxes=") as caught:
+                WITHOUT_BOXES[way](predictor, picture)
+            assert [warning.filename for warning in caught] == [__file__]
+            WITHOUT_BOXES[way](predictor, picture)
+
+
+def test_nothing_warns_that_takes_the_whole_picture_on_purpose(tmp_path, picture):
+    with Predictor(write(tmp_path)) as predictor, pytest.warns(NoBoxesWarning):
+        result = predictor(picture)
+    golden = Golden.pack(picture, result.keypoints.xy[0], result.keypoints.conf[0], result.heatmaps[0])
+    with Predictor(write(tmp_path, SPEC.replace(golden=golden))) as predictor:
+        assert predictor.selfcheck().passed
+        assert predictor.predict([]) == []
+        assert predictor.predict(picture, boxes=[]).keypoints.xy.shape == (0, 2, 2)
 
 
 def test_empty_boxes_give_no_instances(tmp_path, picture):

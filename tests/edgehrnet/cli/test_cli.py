@@ -39,6 +39,13 @@ def fails(capsys, *arguments):
     return printed.err
 
 
+def crop_model(null_model, folder):
+    """Write a model for crops, and return its path."""
+    spec = null_model.spec.replace(crop="udp", golden=None, cyclic=False)
+    runtimes.null.build(folder / "person.null", spec.to_json(), (64, 96), null_model.outputs)
+    return str(folder / "person.null")
+
+
 class TestPredict:
     def test_prints_the_keypoints_of_a_picture(self, capsys, model, pictures):
         assert main(["predict", model, str(pictures / "a.png")]) == 0
@@ -81,9 +88,7 @@ class TestPredict:
             assert overlay.format == kind
 
     def test_a_model_for_crops_mentions_missing_boxes_once(self, capsys, pictures, tmp_path, null_model):
-        spec = null_model.spec.replace(crop="udp", golden=None, cyclic=False)
-        runtimes.null.build(tmp_path / "person.null", spec.to_json(), (64, 96), null_model.outputs)
-        assert main(["predict", str(tmp_path / "person.null"), str(pictures)]) == 0
+        assert main(["predict", crop_model(null_model, tmp_path), str(pictures)]) == 0
         printed = capsys.readouterr()
         assert printed.err.count("\n") == 1
         assert "boxes" in printed.err
@@ -126,6 +131,13 @@ class TestInfo:
         printed = capsys.readouterr().out
         for text in (model, "null 1 on cpu", "1x64x96x4", "1x4x16x24 NCHW", "1x16x24x8 NHWC", "edgehrnet selfcheck"):
             assert text in printed
+
+    def test_says_first_what_a_model_takes(self, capsys, model, null_model, tmp_path):
+        for path, words in ((model, ["whole pictures"]), (crop_model(null_model, tmp_path), ["crops of boxes", "udp"])):
+            assert main(["info", path]) == 0
+            lines = capsys.readouterr().out.splitlines()
+            assert [line.split()[0] for line in lines[:3]] == ["file", "model", "takes"]
+            assert all(word in lines[2] for word in words)
 
     def test_describes_a_file_as_json(self, capsys, model):
         assert main(["info", model, "--json"]) == 0
