@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edgehrnet.errors import InputError, UnsupportedError, nearest
+from edgehrnet.picture.boxes import BOX_FORMATS
 from edgehrnet.picture.crops import MARGIN, Crop, crop, whole_picture_box
 from edgehrnet.picture.letterbox import Letterbox, letterbox
 from edgehrnet.spec import ModelSpec
 
 Transform: TypeAlias = Letterbox | Crop
-BOX_FORMATS = ("xywh", "xyxy")
 
 
 def prepare(

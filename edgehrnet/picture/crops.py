@@ -39,6 +39,8 @@ Points = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 CropConvention = Literal["hrnet", "udp"]
 CONVENTIONS: tuple[CropConvention, ...] = get_args(CropConvention)
+BOX_LIMIT = 1e7  # px; far larger than any picture, and small enough for sums and products of floats
+MIN_BOX_SIDE = 1e-6  # px
 MARGIN = 1.25  # factor by which a box grows: boxes are tight, and the surroundings help to tell limbs apart
 
 
