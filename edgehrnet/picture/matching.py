@@ -97,7 +97,11 @@ class PictureBoxes:
         path, known = pictures[0], [repr(str(key)) for key in list(self._rows)[:3]]
         ids = " or ".join(str(key) for key in image_ids(path))
         others = "" if len(pictures) == 1 else f", and likewise for {len(pictures) - 1} more"
-        has = f"it has boxes for {len(self._rows)}, such as {', '.join(known)}" if known else "it has none, or none was kept"
+        has = (
+            f"it has boxes for {len(self._rows)}, such as {', '.join(known)}"
+            if known
+            else "it has none, or none was kept"
+        )
         return (
             f"{self.origin} has no box for any of the pictures; looked for the file name {path.name!r} and the image "
             f"id {ids}{others}; {has}"

@@ -116,11 +116,22 @@ def test_empty_boxes_give_no_instances(tmp_path, picture):
 @pytest.mark.parametrize(
     ("boxes", "shown"),
     [
-        ([1, 2, 3, 4], r"\(N, 4\).*\[\[x, y, w, h\]\]"),
-        ([[1, 2, 3]], r"\(N, 4\).*\[\[x, y, w, h\]\]"),
-        ("all", r"\(N, 4\).*\[\[x, y, w, h\]\]"),
+        ([1, 2, 3, 4], r"\(4,\).*\[\[x, y, w, h\]\]"),
+        ([[1, 2, 3]], r"\(1, 3\).*\[\[x, y, w, h\]\]"),
+        ("all", "str"),
+        (5, r"shape \(\)"),
+        ([[1j, 2, 3, 4]], "list"),
+        (10**400, r"1e\+07"),
         ([[1, 2, 3, 4], [1, 2, 0, 4]], r"boxes\[1\] = \[1\.0, 2\.0, 0\.0, 4\.0\]"),
         ([[1, 2, 3, float("nan")]], r"boxes\[0\] = \[1\.0, 2\.0, 3\.0, nan\]"),
+        ([[0, 0, float("inf"), 1]], r"boxes\[0\] = \[0\.0, 0\.0, inf, 1\.0\]"),
+        ([[1, 2, 3, 4], [10**400, 0, 1, 1]], r"boxes\[1\]"),
+        ([[1, 2, 3, 4], [1, 2, 3, 10**6000]], r"boxes\[1\]"),
+        ([[1, 2, 3, 4], [0, 0, 1e307, 1e307]], r"boxes\[1\].*1e\+307"),
+        ([[-1e308, 0, 1e308, 1]], r"boxes\[0\].*1e\+308"),
+        ([[1e50, 0, 1, 1]], r"boxes\[0\].*1e\+50"),
+        ([[0, 0, 1.01e7, 1]], r"boxes\[0\].*10100000"),
+        ([[0, 0, 1, 1e-310]], r"boxes\[0\].*1e-310"),
     ],
 )
 def test_invalid_boxes(tmp_path, picture, boxes, shown):
@@ -128,11 +139,27 @@ def test_invalid_boxes(tmp_path, picture, boxes, shown):
         check_boxes(boxes)
     with Predictor(write(tmp_path)) as predictor, pytest.raises(InputError, match=shown):
         predictor.predict(picture, boxes=boxes)
+    with Predictor(write(tmp_path)) as predictor, pytest.raises(InputError, match=r"picture 1: .*boxes"):
+        predictor.predict([picture, picture], boxes=[BOXES, boxes])
 
 
-def test_number_of_box_arrays_must_match_pictures(tmp_path, picture):
-    with Predictor(write(tmp_path)) as predictor, pytest.raises(InputError, match=r"\b1 .*\b2 "):
-        predictor.predict([picture, picture], boxes=[BOXES])
+LIMITS = [[1e7, -1e7, 1e-6, 1e-6], [-1e7, 1e7, 1e7, 1e-6], [0, 0, 1e7, 1e7], [1e7, 1e7, 1e-6, 1e7]]
+
+
+@pytest.mark.parametrize("convention", ["hrnet", "udp"])
+def test_the_largest_and_smallest_boxes_give_finite_keypoints(tmp_path, picture, convention):
+    with Predictor(write(tmp_path, SPEC.replace(crop=convention))) as predictor:
+        result = predictor.predict(picture, boxes=LIMITS)
+        result.plot(heatmaps=True)
+    for transform, xy, (x, y, width, height) in zip(result.transforms, result.keypoints.xy, LIMITS, strict=True):
+        assert (np.abs(xy - (x + width / 2, y + height / 2)) <= 2 * max(width, height) + 1e-6).all()
+        np.testing.assert_allclose(transform.inverse(transform.forward(xy)), xy, atol=1e-6)
+
+
+@pytest.mark.parametrize(("boxes", "said"), [([BOXES], r"\b1 .*\b2 "), (5, "int"), (np.array(5.0), "ndarray")])
+def test_number_of_box_arrays_must_match_pictures(tmp_path, picture, boxes, said):
+    with Predictor(write(tmp_path)) as predictor, pytest.raises(InputError, match=said):
+        predictor.predict([picture, picture], boxes=boxes)
 
 
 def test_boxes_for_a_whole_picture_network(null_model):
@@ -188,10 +215,17 @@ def test_corner_boxes_are_converted():
 
 
 @pytest.mark.parametrize(
-    ("boxes", "box_format"), [([[1, 2, 3, 4]], "cxcywh"), ([[10, 20, 5, 60]], "xyxy"), (3, "xyxy")]
+    ("boxes", "box_format", "said"),
+    [
+        ([[1, 2, 3, 4]], "cxcywh", "cxcywh"),
+        ([[1, 2, 3, 4], [10, 20, 5, 60]], "xyxy", r"boxes\[1\] = \[10\.0, 20\.0, 5\.0, 60\.0\] \(left"),
+        ([[-1e308, 0, 1e308, 1]], "xyxy", r"boxes\[0\] = \[-1e\+308, 0\.0, 1e\+308"),
+        ([[float("inf"), 0, float("inf"), 1]], "xyxy", r"boxes\[0\] = \[inf"),
+        (3, "xyxy", "one box is"),
+    ],
 )
-def test_wrong_box_format_or_corners(boxes, box_format):
-    with pytest.raises(InputError):
+def test_wrong_box_format_or_corners(boxes, box_format, said):
+    with pytest.raises(InputError, match=said):
         as_xywh(boxes, box_format)
 
 
