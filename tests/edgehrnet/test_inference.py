@@ -9,6 +9,7 @@ from edgehrnet import ModelSpec, inference
 from edgehrnet.clock import Clock
 from edgehrnet.errors import InputError
 from edgehrnet.inference import infer
+from edgehrnet.preparation import prepare
 
 SIZE = (32, 64)
 CROP_BYTES = SIZE[0] * SIZE[1] * 4
@@ -52,7 +53,7 @@ def test_outputs_are_those_of_all_boxes_at_once(monkeypatch, at_once, counts, fl
 
 
 def test_no_more_crops_are_prepared_at_once_than_fit(monkeypatch):
-    prepared, prepare = [], inference.prepare
+    prepared = []
 
     def counted(*arguments):
         inputs, places = prepare(*arguments)
