@@ -95,7 +95,7 @@ class PictureBoxes:
 
     def _no_match(self, pictures: Sequence[Path]) -> str:
         path, known = pictures[0], [repr(str(key)) for key in list(self._rows)[:3]]
-        ids = " or ".join(str(key) for key in image_ids(path))
+        ids = " or ".join(repr(key) for key in image_ids(path))
         others = "" if len(pictures) == 1 else f", and likewise for {len(pictures) - 1} more"
         has = (
             f"it has boxes for {len(self._rows)}, such as {', '.join(known)}"
