@@ -13,7 +13,7 @@ class Clock:
         self._last = time.perf_counter()
 
     def lap(self, stage: str) -> None:
-        """Record the time since the previous lap under the name of a stage."""
+        """Add the time since the previous lap to a stage."""
         now = time.perf_counter()
-        self.ms[stage] = (now - self._last) * 1000
+        self.ms[stage] = self.ms.get(stage, 0.0) + (now - self._last) * 1000
         self._last = now

@@ -1,4 +1,4 @@
-"""Define the errors of the project, and a check that refuses misspelled keywords.
+"""Define the errors and the warning of the project, and a check that refuses misspelled keywords.
 
 ::
 
@@ -13,6 +13,8 @@
     ├── SpecError              (also ValueError)  a ModelSpec is inconsistent or cannot be read
     ├── UnsupportedError       the model has no such output or task
     └── UnknownKeywordError    (also TypeError)   names the nearest keyword
+
+    NoBoxesWarning             (a UserWarning)    a model for crops got no boxes
 """
 
 from __future__ import annotations
@@ -20,7 +22,11 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
+import os
+import sys
+import warnings
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from runtimes.errors import (
@@ -50,16 +56,19 @@ __all__ = [
     "MissingImageError",
     "MissingSpecError",
     "ModelFileError",
+    "NoBoxesWarning",
     "SpecError",
     "UnknownKeywordError",
     "UnknownSuffixError",
     "UnsupportedError",
     "check_keywords",
     "nearest",
+    "warn_caller",
 ]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+PACKAGE = str(Path(__file__).parent) + os.sep
 
 
 class MissingSpecError(ModelFileError):
@@ -96,6 +105,18 @@ class UnsupportedError(EdgeHRNetError):
 
 class UnknownKeywordError(EdgeHRNetError, TypeError):
     """The keyword argument does not exist."""
+
+
+class NoBoxesWarning(UserWarning):
+    """A model for crops got no boxes and uses the whole picture as one box."""
+
+
+def warn_caller(message: str, category: type[Warning]) -> None:
+    """Warn, and show the line outside this package that the call came from."""
+    frame, level = sys._getframe(), 1
+    while frame.f_code.co_filename.startswith(PACKAGE) and frame.f_back is not None:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edgehrnet.errors import InputError, UnsupportedError, nearest
-from edgehrnet.picture.crops import MARGIN, Crop, crop, whole_picture_box
+from edgehrnet.picture.boxes import BOX_FORMATS
+from edgehrnet.picture.crops import BOX_LIMIT, MARGIN, MIN_BOX_SIDE, Crop, crop, whole_picture_box
 from edgehrnet.picture.letterbox import Letterbox, letterbox
 from edgehrnet.spec import ModelSpec
 
 Transform: TypeAlias = Letterbox | Crop
-BOX_FORMATS = ("xywh", "xyxy")
+Boxes: TypeAlias = NDArray[np.float64]  # (N, 4) xywh
+ACCEPTED_BOXES = f"x and y within {BOX_LIMIT:g} px of 0, and width and height from {MIN_BOX_SIDE:g} to {BOX_LIMIT:g} px"
 
 
 def prepare(
@@ -35,9 +38,11 @@ def prepare(
         scale: Factor by which every crop is enlarged, for augmentation.
 
     Returns:
-        ``(N, height, width, 4)`` u8 RGB + mask, and the N transforms from picture to input.
+        ``(N, height, width, 4)`` u8 RGB + mask, and the N transforms from picture to input. All inputs are in memory at
+        once.
 
     Raises:
+        InputError: A box is not accepted, see `check_boxes`.
         UnsupportedError: The network takes whole pictures and boxes were given.
     """
     if spec.crop is None:
@@ -53,6 +58,14 @@ def prepare(
     return inputs, crops
 
 
+def missing_boxes(spec: ModelSpec, remedy: str) -> str:
+    """Say that a network for crops got no boxes, and what to do: ``remedy``, such as ``boxes=``."""
+    return (
+        f"{spec.name} is a model for crops of boxes, and no boxes were given: each whole picture is used as one box, "
+        f"and keypoints may be far off; pass {remedy}"
+    )
+
+
 def fit_crop(
     image: NDArray[np.uint8], spec: ModelSpec, box: ArrayLike | None, *, rotation: float = 0.0, scale: float = 1.0
 ) -> Crop:
@@ -66,7 +79,7 @@ def fit_crop(
 
 
 def as_xywh(boxes: ArrayLike | None, box_format: str) -> NDArray[np.float64] | None:
-    """Return boxes of either format as ``(N, 4)`` xywh: left, top, width, height.
+    """Return boxes of either format as ``(N, 4)`` xywh: left, top, width, height. Raise InputError as `check_boxes`.
 
     >>> as_xywh([[10, 20, 40, 60]], "xyxy").tolist()
     [[10.0, 20.0, 30.0, 40.0]]
@@ -78,33 +91,72 @@ def as_xywh(boxes: ArrayLike | None, box_format: str) -> NDArray[np.float64] | N
     if box_format == "xywh":
         return check_boxes(boxes)
     corners = _box_array(boxes)
+    with np.errstate(over="ignore", invalid="ignore"):  # differences of huge numbers, which are refused next
+        sides = corners[:, 2:] - corners[:, :2]
+    return _bounded(np.concatenate([corners[:, :2], sides], axis=1), corners, "left, top, right, bottom")
+
+
+def boxes_of_pictures(boxes: Any, count: int, box_format: str) -> list[NDArray[np.float64] | None]:
+    """Return the boxes of each of ``count`` pictures as `as_xywh` does. Raise InputError unless there are as many."""
+    if boxes is None:
+        return [as_xywh(None, box_format)] * count
     try:
-        return check_boxes(np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1))
-    except InputError as error:
-        raise InputError(f"{error} (converted from xyxy: left, top, right, bottom)") from None
+        each = list(boxes)
+    except TypeError:
+        kind = type(boxes).__name__
+        raise InputError(f"boxes is of type {kind}; for a list, pass one (N, 4) array or None per picture") from None
+    if len(each) != count:
+        raise InputError(f"got boxes for {len(each)} pictures but {count} pictures; pass one (N, 4) array per picture")
+    found = []
+    for number, rows in enumerate(each):
+        try:
+            found.append(as_xywh(rows, box_format))
+        except InputError as error:
+            raise InputError(f"picture {number}: {error}") from None
+    return found
 
 
 def check_boxes(boxes: ArrayLike) -> NDArray[np.float64]:
-    """Return boxes xywh as ``(N, 4)``. Raise InputError unless all are finite and have an area."""
+    """Return boxes xywh as ``(N, 4)``. Raise InputError unless all are within `BOX_LIMIT` and have an area."""
     found = _box_array(boxes)
-    wrong = ~(np.isfinite(found).all(axis=1) & (found[:, 2:] > 0).all(axis=1))
+    return _bounded(found, found, "x, y, width, height")
+
+
+def _bounded(found: NDArray[np.float64], given: NDArray[np.float64], names: str) -> NDArray[np.float64]:
+    """Return boxes xywh. Raise InputError, with the numbers as they were given, unless they are accepted."""
+    # NaN is in no range.
+    wrong = ~((np.abs(found) <= BOX_LIMIT).all(axis=1) & (found[:, 2:] >= MIN_BOX_SIDE).all(axis=1))
     if wrong.any():
         first = int(wrong.argmax())
-        raise InputError(
-            f"boxes[{first}] = {found[first].tolist()}; xywh must be finite, and width and height larger than 0"
-        )
+        raise InputError(f"boxes[{first}] = {given[first].tolist()} ({names}); accepted: {ACCEPTED_BOXES}")
     return found
 
 
 def _box_array(boxes: ArrayLike) -> NDArray[np.float64]:
     try:
-        found = np.asarray(boxes, np.float64)
-    except (TypeError, ValueError):
-        found = np.full(1, np.nan)
+        with np.errstate(over="ignore"):
+            found = np.asarray(boxes, np.float64)
+    except OverflowError:
+        raise InputError(
+            f"boxes{_too_large(boxes)} has a number too large for a float; accepted: {ACCEPTED_BOXES}"
+        ) from None
+    except (TypeError, ValueError, RecursionError):
+        kind = type(boxes).__name__
+        raise InputError(f"boxes of type {kind} are not (N, 4) numbers; one box is [[x, y, w, h]]") from None
     found = found.reshape(0, 4) if found.size == 0 else found
     if found.ndim != 2 or found.shape[1] != 4:
-        raise InputError("boxes must be (N, 4) numbers in pixels of the picture; one box is [[x, y, w, h]]")
+        raise InputError(f"boxes must be (N, 4) numbers, not of shape {found.shape}; one box is [[x, y, w, h]]")
     return found
+
+
+def _too_large(boxes: Any) -> str:
+    """Return the index of the first row that holds an integer too large for a float, such as ``[2]``."""
+    for number, row in enumerate(boxes if isinstance(boxes, Iterable) else ()):
+        try:
+            np.asarray(row, np.float64)
+        except OverflowError:
+            return f"[{number}]"
+    return ""
 
 
 def formatted(inputs: NDArray[np.uint8], spec: ModelSpec) -> NDArray[Any]:

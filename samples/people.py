@@ -3,37 +3,37 @@
 Install:  pip install "edgehrnet[openvino]"
 Run:      python samples/people.py MODEL PICTURES [DETECTIONS.json]
           MODEL is a network for people, such as a published HRNet exported with python -m quant.export. DETECTIONS.json
-          is a COCO results file: [{"image_id": 785, "bbox": [x, y, width, height], "score": 0.98}, ...], where image
-          785 is 000000000785.jpg and boxes are xywh in pixels. Without it, each picture is taken as one person.
+          is a COCO results file: [{"image_id": 785, "bbox": [x, y, width, height], "score": 0.98}, ...], where the last
+          digits of a file name are the image id, 785 for COCO_val2014_000000000785.jpg, and boxes are xywh in pixels.
+          Without it, each picture is taken as one person.
 Prints:   one line per picture: its overlay in the folder people, the number of people, and milliseconds.
 """
 
-import json
 import sys
-from collections import defaultdict
+import warnings
 from pathlib import Path
 
 from edgehrnet import Predictor
-from edgehrnet.errors import EdgeHRNetError, ImageError
+from edgehrnet.errors import EdgeHRNetError, ImageError, NoBoxesWarning
+from edgehrnet.picture.boxes import read_boxes
 from edgehrnet.picture.sources import frames
 
 BOX_THRESHOLD = 0.5  # score; boxes below it are rarely people
 PERSON = 1  # category id of COCO
 
 model, folder, *detections = map(Path, sys.argv[1:])
-boxes = defaultdict(list)
-for found in json.loads(detections[0].read_text()) if detections else []:
-    if found["score"] >= BOX_THRESHOLD and found.get("category_id", PERSON) == PERSON:
-        boxes[found["image_id"]].append(found["bbox"])
-
+warnings.simplefilter("ignore", NoBoxesWarning)  # without detections each picture is one person
 out = Path("people")
 out.mkdir(exist_ok=True)
 try:
+    pictures = list(frames(folder))
+    boxes = None
+    if detections:  # raises InputError if no picture has a box
+        boxes = read_boxes(detections[0], min_score=BOX_THRESHOLD, category=PERSON).of_each(pictures)
     with Predictor(model) as predictor:
-        for path in frames(folder):
-            image_id = int(path.stem) if path.stem.isdecimal() else path.stem
+        for number, path in enumerate(pictures):
             try:
-                result = predictor.predict(path, boxes=boxes[image_id] if detections else None)
+                result = predictor.predict(path, boxes=boxes and boxes[number])
             except ImageError as error:
                 print(f"skipped: {error}")
                 continue

@@ -126,6 +126,22 @@ def test_people_uses_the_boxes_above_the_threshold(people, tmp_path):
     assert whole.count(": 1 people") == 2
 
 
+def test_people_takes_the_last_digits_of_a_name_as_the_image_id(people, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    shutil.copy(sample_picture(), tmp_path / "pictures" / "COCO_val2014_000000000007.jpg")
+    arguments = ROOT / "samples" / "people.py", people / "person.null", "pictures", people / "detections.json"
+    assert "000000000007.png: 2 people" in run(*arguments, folder=tmp_path)
+
+
+def test_people_says_that_no_picture_has_a_box(people, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    shutil.copy(sample_picture(), tmp_path / "pictures" / "street-3.jpg")
+    arguments = ROOT / "samples" / "people.py", people / "person.null", "pictures", people / "detections.json"
+    said = fails(*arguments, folder=tmp_path)
+    assert "detections.json" in said
+    assert "street-3" in said
+
+
 def test_people_names_a_missing_model(people, tmp_path):
     assert "typo.xml" in fails(ROOT / "samples" / "people.py", "typo.xml", people / "pictures", folder=tmp_path)
 

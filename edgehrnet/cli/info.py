@@ -11,6 +11,7 @@ from typing import Any
 
 from edgehrnet.cli.arguments import MODEL_HELP, add_model_options, open_predictor
 from edgehrnet.cli.tables import rows_table, table
+from edgehrnet.picture.crops import MARGIN
 from edgehrnet.predictor import Predictor
 from runtimes.base import Input
 from runtimes.devices import devices
@@ -55,6 +56,7 @@ def print_model(predictor: Predictor, as_json: bool) -> None:
     rows: list[tuple[str, str]] = [
         ("file", info["file"]),
         ("model", spec["name"]),
+        ("takes", _takes(spec)),
         ("precision", spec["precision"]),
         ("engine", f"{info['engine']} {info['version']} on {info['device']}"),
         ("input", f"{network_input.format} {shape}, {channels}"),
@@ -125,11 +127,18 @@ def _certificate(values: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
+def _takes(spec: dict[str, Any]) -> str:
+    """Say whether the network wants boxes."""
+    if spec["crop"] is None:
+        return "whole pictures"
+    return f"crops of boxes ({spec['crop']} convention); without boxes, the whole picture"
+
+
 def _preprocessing(spec: dict[str, Any]) -> str:
     """Describe how a picture becomes the network's input."""
     if spec["crop"] is None:
         return f"letterbox version {spec['letterbox']}"
-    return f"crops ({spec['crop']} convention), one per box; without boxes, the whole picture is one box"
+    return f"boxes are enlarged by {MARGIN} and cut out, with black outside the picture"
 
 
 def _shape(name: str, shape: Sequence[int], spec: dict[str, Any]) -> str:

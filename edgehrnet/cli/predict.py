@@ -5,15 +5,19 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import warnings
 from collections import Counter
 from pathlib import Path
 
 from edgehrnet.cli.arguments import MODEL_HELP, add_model_options, open_predictor
 from edgehrnet.cli.tables import result_tables
 from edgehrnet.drawing.files import JPEG_QUALITY, JPEG_SUFFIXES, save_picture
-from edgehrnet.errors import ImageError, InputError
+from edgehrnet.errors import ImageError, InputError, NoBoxesWarning
+from edgehrnet.picture.boxes import BOX_FORMATS, read_boxes
+from edgehrnet.picture.matching import Row
 from edgehrnet.picture.sources import frames
 from edgehrnet.predictor import Predictor
+from edgehrnet.preparation import missing_boxes
 
 SUMMARY = "find keypoints in pictures"
 
@@ -29,6 +33,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write each picture here with its keypoints drawn on it: PICTURE.keypoints.jpg "
         f"(quality {JPEG_QUALITY}) for JPEG pictures, PICTURE.keypoints.png for others (default: write nothing)",
     )
+    parser.add_argument(
+        "--boxes",
+        type=Path,
+        metavar="FILE",
+        help="JSON file with boxes, for models that take crops: COCO detections or annotations, or "
+        '{"photo.jpg": [[x, y, w, h], ...]}. Pictures without a box are skipped (default: each whole picture)',
+    )
+    parser.add_argument(
+        "--box-format",
+        choices=BOX_FORMATS,
+        default="xywh",
+        help="xywh: left, top, width, height; xyxy: left, top, right, bottom (default: %(default)s)",
+    )
     parser.add_argument("--heatmaps", action="store_true", help="with --out, draw the heatmaps as well (default: no)")
     add_model_options(parser)
 
@@ -36,22 +53,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the keypoints of each picture, and return 2 if one could not be read."""
     paths = [Path(path) for source in args.source for path in frames(source)]
+    boxes = [None] * len(paths) if args.boxes is None else read_boxes(args.boxes, args.box_format).of_each(paths)
     overlays = [None] * len(paths) if args.out is None else _overlay_paths(paths, args.out)
     status = 0
-    with open_predictor(args) as predictor:
-        _warn_without_boxes(predictor)
-        for path, overlay in zip(paths, overlays, strict=True):
+    with open_predictor(args) as predictor, warnings.catch_warnings():
+        if args.boxes is None:
+            _note_missing_boxes(predictor)
+        for path, rows, overlay in zip(paths, boxes, overlays, strict=True):
+            if rows == []:
+                print(f"note: {args.boxes} has no box for {path}, which is skipped", file=sys.stderr)
+                continue
             try:
-                _predict(predictor, path, overlay, args)
+                _predict(predictor, path, rows, overlay, args)
             except ImageError as error:  # go on with the other pictures
                 print(f"error: {error}", file=sys.stderr)
                 status = 2
     return status
 
 
-def _predict(predictor: Predictor, path: Path, overlay: Path | None, args: argparse.Namespace) -> None:
+def _predict(
+    predictor: Predictor, path: Path, boxes: list[Row] | None, overlay: Path | None, args: argparse.Namespace
+) -> None:
     """Print the keypoints of one picture and write its overlay."""
-    result = predictor.predict(path)
+    result = predictor.predict(path, boxes=boxes)
     if overlay is not None:
         save_picture(result.plot(heatmaps=args.heatmaps), overlay)
     if args.json:
@@ -78,10 +102,8 @@ def _overlay_paths(paths: list[Path], folder: Path) -> list[Path]:
     return overlays
 
 
-def _warn_without_boxes(predictor: Predictor) -> None:
+def _note_missing_boxes(predictor: Predictor) -> None:
+    """Say once that a model for crops has no boxes. The warning of predict, which names a Python argument, is off."""
     if predictor.spec.crop is not None:
-        print(
-            f"note: {predictor.spec.name} is a model for crops and has no boxes here, so each picture is used as one "
-            "box. Expect larger errors than with boxes, which Predictor.predict(picture, boxes=...) accepts.",
-            file=sys.stderr,
-        )
+        print(f"note: {missing_boxes(predictor.spec, '--boxes FILE')}", file=sys.stderr)
+        warnings.simplefilter("ignore", NoBoxesWarning)

@@ -39,16 +39,18 @@ def rows_table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def result_tables(result: Result) -> str:
-    """Lay out the keypoints of a result, and the time of each stage."""
+    """Lay out the keypoints of a result, with the number of the instance if there are several, and the times."""
     points = result.keypoints
+    first = 0 if len(points) > 1 else 1  # the column to begin with
     rows = [
-        (name, f"{x:.2f}", f"{y:.2f}", f"{conf:.3f}")
+        (str(n), name, f"{x:.2f}", f"{y:.2f}", f"{conf:.3f}")[first:]
         for n in range(len(points))
         for name, (x, y), conf in zip(points.names, points.xy[n], points.conf[n], strict=True)
     ]
+    head = ("instance", "keypoint", "x", "y", "confidence")[first:]
     stages = [*result.speed.items(), ("total", sum(result.speed.values()))]
     times = table(("stage", "ms"), [(stage, f"{ms:.2f}") for stage, ms in stages])
-    return f"{table(('keypoint', 'x', 'y', 'confidence'), rows)}\n\n{times}"
+    return f"{table(head, rows)}\n\n{times}"
 
 
 def _is_number(text: str) -> bool:

@@ -39,6 +39,8 @@ Points = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 CropConvention = Literal["hrnet", "udp"]
 CONVENTIONS: tuple[CropConvention, ...] = get_args(CropConvention)
+BOX_LIMIT = 1e7  # px; far larger than any picture, and small enough for sums and products of floats
+MIN_BOX_SIDE = 1e-6  # px
 MARGIN = 1.25  # factor by which a box grows: boxes are tight, and the surroundings help to tell limbs apart
 
 
@@ -94,7 +96,7 @@ class Crop:
             scale: Second factor, for augmentation.
 
         Raises:
-            InputError: If the box has no area, if a value is not finite, or if another argument is not accepted.
+            InputError: If the box has no area, a value is beyond `BOX_LIMIT`, or another argument is not accepted.
         """
         check_input_size(input_size)
         if convention not in CONVENTIONS:
@@ -262,9 +264,13 @@ def whole_picture_box(width: int, height: int) -> tuple[float, float, float, flo
 
 
 def _checked(box: Box) -> tuple[float, float, float, float]:
-    values = [float(value) for value in box]
-    if len(values) != 4 or not all(map(math.isfinite, values)) or values[2] <= 0 or values[3] <= 0:
+    try:
+        values = [float(value) for value in box]
+    except OverflowError:
+        values = [math.inf]
+    if len(values) != 4 or not all(abs(value) <= BOX_LIMIT for value in values) or min(values[2:]) < MIN_BOX_SIDE:
         raise InputError(
-            f"box {tuple(values)} must be four finite numbers, (x, y, width, height), the last two above 0"
+            f"box {tuple(values)} must be four numbers, (x, y, width, height), within {BOX_LIMIT:g} px of 0, the last "
+            f"two at least {MIN_BOX_SIDE:g} px"
         )
     return values[0], values[1], values[2], values[3]

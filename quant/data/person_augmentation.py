@@ -41,6 +41,7 @@ def augment_person(example: Example, spec: ModelSpec, rng: np.random.Generator, 
     scale = float(np.clip(1 + SCALE * rng.standard_normal(), 1 - SCALE, 1 + SCALE))
     rotation = float(np.clip(TURN * rng.standard_normal(), -2 * TURN, 2 * TURN)) if rng.random() < TURNED else 0.0
     example = dataclasses.replace(example, scale=scale, rotation=rotation)
+    mirror = mirror and bool(spec.flip_pairs)
     return mirrored(example, spec.flip_pairs) if mirror and rng.random() < MIRRORED else example
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgehrnet import Predictor
-from edgehrnet.errors import InputError
+from edgehrnet.errors import InputError, NoBoxesWarning
 from edgehrnet.spec import ModelSpec
 from quant.data.examples import Box, DataSet
 from quant.data.keypoint_order import check_order
@@ -55,7 +56,11 @@ def open_model(
         input_size: (height, width). None selects the model's default.
         flip_test: Average the heatmaps of the picture and its mirror image, see Predictor.
     """
-    with Predictor(name, device=device, input_size=input_size, flip_test=flip_test) as predictor:
+    with (
+        Predictor(name, device=device, input_size=input_size, flip_test=flip_test) as predictor,
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore", NoBoxesWarning)  # data without boxes is scored on whole pictures on purpose
 
         def observe(image: NDArray[np.uint8], box: Box | None = None) -> Observation:
             found = predictor.predict(image, boxes=None if box is None or predictor.spec.crop is None else [box])

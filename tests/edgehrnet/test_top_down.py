@@ -7,10 +7,11 @@ from PIL import Image
 import runtimes.null
 from edgehrnet import ModelSpec, Predictor
 from edgehrnet.drawing.overlay import blend_heatmap
-from edgehrnet.errors import InputError, UnsupportedError
+from edgehrnet.errors import InputError, NoBoxesWarning, UnsupportedError
 from edgehrnet.picture.crops import Crop
 from edgehrnet.preparation import as_xywh, check_boxes, formatted, prepare
 from edgehrnet.selfcheck import correlation
+from edgehrnet.spec import Golden
 
 SIZE, CELLS = (64, 96), (16, 24)
 PEAKS = np.array([[5, 7], [18, 3]])  # x, y in cells
@@ -62,7 +63,7 @@ def test_each_box_is_an_instance(tmp_path, picture, convention):
 
 
 def test_without_boxes_the_whole_picture_is_used(tmp_path, picture):
-    with Predictor(write(tmp_path)) as predictor:
+    with Predictor(write(tmp_path)) as predictor, pytest.warns(NoBoxesWarning):
         result = predictor(picture)
     inside = result.transform.forward([[0, 0], [191, 127]])
     assert (inside > -1).all()
@@ -70,6 +71,35 @@ def test_without_boxes_the_whole_picture_is_used(tmp_path, picture):
     assert len(result.keypoints) == 1
     assert result.mask.all()
     assert result.peaks[0][0].tolist() == pytest.approx([*result.keypoints.xy[0, 0], 0.5])
+
+
+WITHOUT_BOXES = {
+    "predict": lambda predictor, picture: predictor.predict(picture),
+    "call": lambda predictor, picture: predictor(picture),
+    "list": lambda predictor, picture: predictor.predict([picture, picture], boxes=[BOXES, None]),
+    "stream": lambda predictor, picture: list(predictor.stream([picture, picture])),
+}
+
+
+@pytest.mark.parametrize("way", WITHOUT_BOXES)
+def test_without_boxes_each_predictor_warns_once_at_the_line_that_called(tmp_path, picture, way):
+    for _ in range(2):
+        with Predictor(write(tmp_path)) as predictor:
+            predictor.predict(picture, boxes=BOXES)
+            with pytest.warns(NoBoxesWarning, match="person.*boxes=") as caught:
+                WITHOUT_BOXES[way](predictor, picture)
+            assert [warning.filename for warning in caught] == [__file__]
+            WITHOUT_BOXES[way](predictor, picture)
+
+
+def test_nothing_warns_that_takes_the_whole_picture_on_purpose(tmp_path, picture):
+    with Predictor(write(tmp_path)) as predictor, pytest.warns(NoBoxesWarning):
+        result = predictor(picture)
+    golden = Golden.pack(picture, result.keypoints.xy[0], result.keypoints.conf[0], result.heatmaps[0])
+    with Predictor(write(tmp_path, SPEC.replace(golden=golden))) as predictor:
+        assert predictor.selfcheck().passed
+        assert predictor.predict([]) == []
+        assert predictor.predict(picture, boxes=[]).keypoints.xy.shape == (0, 2, 2)
 
 
 def test_empty_boxes_give_no_instances(tmp_path, picture):
@@ -86,11 +116,22 @@ def test_empty_boxes_give_no_instances(tmp_path, picture):
 @pytest.mark.parametrize(
     ("boxes", "shown"),
     [
-        ([1, 2, 3, 4], r"\(N, 4\).*\[\[x, y, w, h\]\]"),
-        ([[1, 2, 3]], r"\(N, 4\).*\[\[x, y, w, h\]\]"),
-        ("all", r"\(N, 4\).*\[\[x, y, w, h\]\]"),
+        ([1, 2, 3, 4], r"\(4,\).*\[\[x, y, w, h\]\]"),
+        ([[1, 2, 3]], r"\(1, 3\).*\[\[x, y, w, h\]\]"),
+        ("all", "str"),
+        (5, r"shape \(\)"),
+        ([[1j, 2, 3, 4]], "list"),
+        (10**400, r"1e\+07"),
         ([[1, 2, 3, 4], [1, 2, 0, 4]], r"boxes\[1\] = \[1\.0, 2\.0, 0\.0, 4\.0\]"),
         ([[1, 2, 3, float("nan")]], r"boxes\[0\] = \[1\.0, 2\.0, 3\.0, nan\]"),
+        ([[0, 0, float("inf"), 1]], r"boxes\[0\] = \[0\.0, 0\.0, inf, 1\.0\]"),
+        ([[1, 2, 3, 4], [10**400, 0, 1, 1]], r"boxes\[1\]"),
+        ([[1, 2, 3, 4], [1, 2, 3, 10**6000]], r"boxes\[1\]"),
+        ([[1, 2, 3, 4], [0, 0, 1e307, 1e307]], r"boxes\[1\].*1e\+307"),
+        ([[-1e308, 0, 1e308, 1]], r"boxes\[0\].*1e\+308"),
+        ([[1e50, 0, 1, 1]], r"boxes\[0\].*1e\+50"),
+        ([[0, 0, 1.01e7, 1]], r"boxes\[0\].*10100000"),
+        ([[0, 0, 1, 1e-310]], r"boxes\[0\].*1e-310"),
     ],
 )
 def test_invalid_boxes(tmp_path, picture, boxes, shown):
@@ -98,11 +139,27 @@ def test_invalid_boxes(tmp_path, picture, boxes, shown):
         check_boxes(boxes)
     with Predictor(write(tmp_path)) as predictor, pytest.raises(InputError, match=shown):
         predictor.predict(picture, boxes=boxes)
+    with Predictor(write(tmp_path)) as predictor, pytest.raises(InputError, match=r"picture 1: .*boxes"):
+        predictor.predict([picture, picture], boxes=[BOXES, boxes])
 
 
-def test_number_of_box_arrays_must_match_pictures(tmp_path, picture):
-    with Predictor(write(tmp_path)) as predictor, pytest.raises(InputError, match=r"\b1 .*\b2 "):
-        predictor.predict([picture, picture], boxes=[BOXES])
+LIMITS = [[1e7, -1e7, 1e-6, 1e-6], [-1e7, 1e7, 1e7, 1e-6], [0, 0, 1e7, 1e7], [1e7, 1e7, 1e-6, 1e7]]
+
+
+@pytest.mark.parametrize("convention", ["hrnet", "udp"])
+def test_the_largest_and_smallest_boxes_give_finite_keypoints(tmp_path, picture, convention):
+    with Predictor(write(tmp_path, SPEC.replace(crop=convention))) as predictor:
+        result = predictor.predict(picture, boxes=LIMITS)
+        result.plot(heatmaps=True)
+    for transform, xy, (x, y, width, height) in zip(result.transforms, result.keypoints.xy, LIMITS, strict=True):
+        assert (np.abs(xy - (x + width / 2, y + height / 2)) <= 2 * max(width, height) + 1e-6).all()
+        np.testing.assert_allclose(transform.inverse(transform.forward(xy)), xy, atol=1e-6)
+
+
+@pytest.mark.parametrize(("boxes", "said"), [([BOXES], r"\b1 .*\b2 "), (5, "int"), (np.array(5.0), "ndarray")])
+def test_number_of_box_arrays_must_match_pictures(tmp_path, picture, boxes, said):
+    with Predictor(write(tmp_path)) as predictor, pytest.raises(InputError, match=said):
+        predictor.predict([picture, picture], boxes=boxes)
 
 
 def test_boxes_for_a_whole_picture_network(null_model):
@@ -162,10 +219,17 @@ def test_corner_boxes_are_converted():
 
 
 @pytest.mark.parametrize(
-    ("boxes", "box_format"), [([[1, 2, 3, 4]], "cxcywh"), ([[10, 20, 5, 60]], "xyxy"), (3, "xyxy")]
+    ("boxes", "box_format", "said"),
+    [
+        ([[1, 2, 3, 4]], "cxcywh", "cxcywh"),
+        ([[1, 2, 3, 4], [10, 20, 5, 60]], "xyxy", r"boxes\[1\] = \[10\.0, 20\.0, 5\.0, 60\.0\] \(left"),
+        ([[-1e308, 0, 1e308, 1]], "xyxy", r"boxes\[0\] = \[-1e\+308, 0\.0, 1e\+308"),
+        ([[float("inf"), 0, float("inf"), 1]], "xyxy", r"boxes\[0\] = \[inf"),
+        (3, "xyxy", "one box is"),
+    ],
 )
-def test_wrong_box_format_or_corners(boxes, box_format):
-    with pytest.raises(InputError):
+def test_wrong_box_format_or_corners(boxes, box_format, said):
+    with pytest.raises(InputError, match=said):
         as_xywh(boxes, box_format)
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import runtimes.null
-from edgehrnet import __version__
+from edgehrnet import Predictor, __version__
 from edgehrnet.cli import COMMANDS, main
 from edgehrnet.cli.status import exit_status
 from edgehrnet.cli.tables import rows_table, table
@@ -37,6 +37,13 @@ def fails(capsys, *arguments):
     assert printed.err.count("\n") == 1
     assert "Traceback" not in printed.err
     return printed.err
+
+
+def crop_model(null_model, folder):
+    """Write a model for crops, and return its path."""
+    spec = null_model.spec.replace(crop="udp", golden=None, cyclic=False)
+    runtimes.null.build(folder / "person.null", spec.to_json(), (64, 96), null_model.outputs)
+    return str(folder / "person.null")
 
 
 class TestPredict:
@@ -81,13 +88,55 @@ class TestPredict:
             assert overlay.format == kind
 
     def test_a_model_for_crops_mentions_missing_boxes_once(self, capsys, pictures, tmp_path, null_model):
-        spec = null_model.spec.replace(crop="udp", golden=None, cyclic=False)
-        runtimes.null.build(tmp_path / "person.null", spec.to_json(), (64, 96), null_model.outputs)
-        assert main(["predict", str(tmp_path / "person.null"), str(pictures)]) == 0
+        assert main(["predict", crop_model(null_model, tmp_path), str(pictures)]) == 0
         printed = capsys.readouterr()
         assert printed.err.count("\n") == 1
         assert "boxes" in printed.err
         assert len([line for line in printed.out.splitlines() if line.endswith(".png")]) == 2
+
+    def test_boxes_of_a_file_are_used_and_a_picture_without_one_is_skipped(
+        self, capsys, pictures, tmp_path, null_model
+    ):
+        model, boxes = crop_model(null_model, tmp_path), tmp_path / "boxes.json"
+        boxes.write_text(json.dumps({"b.png": [[20, 30, 60, 40], [90, 10, 45, 80]]}))
+        assert main(["predict", model, str(pictures), "--boxes", str(boxes), "--json"]) == 0
+        printed = capsys.readouterr()
+        (row,) = map(json.loads, printed.out.splitlines())
+        assert row["source"] == str(pictures / "b.png")
+        with Predictor(model) as predictor:
+            expected = predictor.predict(pictures / "b.png", boxes=[[20, 30, 60, 40], [90, 10, 45, 80]])
+        assert row["instances"] == expected.to_dict()["instances"]
+        assert printed.err.count("\n") == 1
+        assert str(pictures / "a.png") in printed.err
+
+    def test_corner_boxes_give_the_same_keypoints_and_each_instance_a_number(
+        self, capsys, pictures, tmp_path, null_model
+    ):
+        model, boxes, printed = crop_model(null_model, tmp_path), tmp_path / "boxes.json", []
+        for box_format, rows in (
+            ("xywh", [[20, 30, 60, 40], [90, 10, 45, 80]]),
+            ("xyxy", [[20, 30, 80, 70], [90, 10, 135, 90]]),
+        ):
+            boxes.write_text(json.dumps({"a.png": rows}))
+            arguments = ["predict", model, str(pictures / "a.png"), "--boxes", str(boxes), "--box-format", box_format]
+            assert main(arguments) == 0
+            printed.append(capsys.readouterr().out.partition("stage")[0])
+        assert printed[0] == printed[1]
+        lines = printed[0].splitlines()
+        assert lines[2].split() == ["instance", "keypoint", "x", "y", "confidence"]
+        assert [line.split()[0] for line in lines[3:11]] == ["0"] * 4 + ["1"] * 4
+
+    def test_no_picture_with_a_box_is_an_error(self, capsys, pictures, tmp_path, null_model):
+        (tmp_path / "boxes.json").write_text(json.dumps({"c.png": [[20, 30, 60, 40]]}))
+        model, out = crop_model(null_model, tmp_path), tmp_path / "out"
+        line = fails(capsys, "predict", model, pictures, "--boxes", tmp_path / "boxes.json", "--out", out)
+        assert "'a.png'" in line
+        assert "'c.png'" in line
+        assert not out.exists()
+
+    def test_boxes_for_a_model_that_takes_whole_pictures(self, capsys, model, pictures, tmp_path):
+        (tmp_path / "boxes.json").write_text(json.dumps({"a.png": [[20, 30, 60, 40]]}))
+        assert "whole pictures" in fails(capsys, "predict", model, pictures, "--boxes", tmp_path / "boxes.json")
 
     def test_heatmaps_change_the_overlay(self, model, pictures, tmp_path):
         for folder, options in (("plain", []), ("warm", ["--heatmaps"])):
@@ -126,6 +175,13 @@ class TestInfo:
         printed = capsys.readouterr().out
         for text in (model, "null 1 on cpu", "1x64x96x4", "1x4x16x24 NCHW", "1x16x24x8 NHWC", "edgehrnet selfcheck"):
             assert text in printed
+
+    def test_says_first_what_a_model_takes(self, capsys, model, null_model, tmp_path):
+        for path, words in ((model, ["whole pictures"]), (crop_model(null_model, tmp_path), ["crops of boxes", "udp"])):
+            assert main(["info", path]) == 0
+            lines = capsys.readouterr().out.splitlines()
+            assert [line.split()[0] for line in lines[:3]] == ["file", "model", "takes"]
+            assert all(word in lines[2] for word in words)
 
     def test_describes_a_file_as_json(self, capsys, model):
         assert main(["info", model, "--json"]) == 0

@@ -190,11 +190,26 @@ def test_the_box_of_a_whole_picture():
 
 @pytest.mark.parametrize(
     "box",
-    [(0, 0, 0, 10), (0, 0, 10, -1), (0, np.nan, 10, 10), (0, 0, np.inf, 10), (0, 0, 10), (639, 0, 0, 8)],
+    [
+        (0, 0, 0, 10),
+        (0, 0, 10, -1),
+        (0, np.nan, 10, 10),
+        (0, 0, np.inf, 10),
+        (0, 0, 10),
+        (639, 0, 0, 8),
+        (0, -1e50, 8, 8),
+        (0, 0, 1e8, 8),
+        (0, 0, 8, 1e-310),
+    ],
 )
-def test_boxes_without_an_area_raise(box):
+def test_boxes_without_an_area_or_beyond_the_limits_raise(box):
     with pytest.raises(InputError, match=re.escape(str(tuple(map(float, box))))):
         Crop.fit(box, PICTURE, SIZE, "hrnet")
+
+
+def test_a_number_too_large_for_a_float_raises():
+    with pytest.raises(InputError, match="inf"):
+        Crop.fit((10**400, 0, 8, 8), PICTURE, SIZE, "hrnet")
 
 
 def test_a_clipped_box_outside_the_picture_raises():
