@@ -31,8 +31,13 @@ def add_data_arguments(
     """
     p.add_argument("--data", required=required and default is None, default=default,
                    help=data if default is None else f"{data} (default: %(default)s)")  # fmt: skip
-    p.add_argument("--images", metavar="DIR", help="folder of the pictures (default: look beside the labels)")
+    add_label_arguments(p)
     p.add_argument("--fold", type=parse_fold, metavar="K/N", help=fold)
+
+
+def add_label_arguments(p: argparse.ArgumentParser) -> None:
+    """Add the arguments that say how labels are read."""
+    p.add_argument("--images", metavar="DIR", help="folder of the pictures (default: look beside the labels)")
     p.add_argument("--flip-pairs", type=parse_flip_pair, nargs="+", metavar="LEFT=RIGHT",
                    help="keypoints that a mirrored picture exchanges (default: by their names)")  # fmt: skip
 

@@ -25,11 +25,11 @@ def keypoint_order(have: Sequence[str], want: Sequence[str]) -> list[int] | None
     if len(have) != len(want):
         return None
     ours, theirs = ([re.sub(r"[\W_]+", " ", name).strip().casefold() for name in names] for names in (have, want))
+    if set(ours) == set(theirs) and len(set(ours)) == len(ours):
+        return [ours.index(name) for name in theirs]
     if ours == theirs or any(all(COUNTED.fullmatch(name) for name in names) for names in (ours, theirs)):
         return list(range(len(have)))
-    if set(ours) != set(theirs) or len(set(ours)) < len(ours):
-        return None
-    return [ours.index(name) for name in theirs]
+    return None
 
 
 def check_order(have: Sequence[str], want: Sequence[str], name: str, other: str) -> list[int]:

@@ -43,7 +43,7 @@ class Labeled:
         """Split the labels.
 
         Args:
-            annotations: complete labels, see `normalized`.
+            annotations: complete labels, see `completed`.
             fold: (k, n) uses every n-th picture for validation, beginning with the k-th, counted from 0. With None,
                 every picture is in both parts.
             crop: convention of the crops for a network that takes one box at a time. None for whole pictures.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgehrnet.picture.crops import CropConvention, clip_box
-from quant.data.annotations import Annotations, Instance, Picture
+from quant.data.annotations import Annotations, Instance
 from quant.data.augmentation import inside
 from quant.data.examples import Box
 from quant.data.picture_files import check_pictures
@@ -22,14 +23,12 @@ RELATIVE = 1.5
 """Points of a whole data set that are all below this look like shares of the picture's sides, in 0..1."""
 
 
-def normalized(annotations: Annotations) -> Annotations:
+def completed(annotations: Annotations) -> Annotations:
     """Open the header of every picture, and return labels that are complete.
 
     Each instance gets a box and an area. Points outside the picture stay as they are, and count as
-    not visible when an example is made. What is derived, dropped or looks wrong is added to the remarks.
-
-    Raises:
-        InputError: the labels have an error. The message lists the first places.
+    not visible when an example is made. What is derived, dropped or looks wrong is added to the remarks. Instances
+    with an error are left out.
     """
     remarks = annotations.remarks
     sizes = check_pictures(annotations.pictures, remarks)
@@ -37,7 +36,6 @@ def normalized(annotations: Annotations) -> Annotations:
                  and (found := _complete(instance, sizes[instance.picture], remarks)) is not None]  # fmt: skip
     _check_relative(instances, remarks)
     _check_duplicates(instances, remarks)
-    remarks.raise_errors(str(annotations.source))
     complete = dataclasses.replace(annotations, instances=instances)
     _check_sides(complete)
     return complete
@@ -134,26 +132,19 @@ def _check_sides(annotations: Annotations) -> None:
                                         f"{instance.source}: {left} and {right}")  # fmt: skip
 
 
-def by_picture(instances: Iterable[Instance]) -> dict[Picture, list[Instance]]:
-    """Group instances by their picture."""
-    groups: defaultdict[Picture, list[Instance]] = defaultdict(list)
-    for instance in instances:
-        groups[instance.picture].append(instance)
-    return dict(groups)
-
-
 def usual_crop(annotations: Annotations) -> CropConvention | None:
     """Return the kind of model that fits the labels: crops if a picture has several instances, else whole pictures."""
     counts = Counter(instance.picture.path for instance in annotations.trained())
     return "hrnet" if max(counts.values(), default=0) > 1 else None
 
 
-def duplicates_of(ours: Annotations, others: Annotations) -> Iterator[tuple[Picture, Picture]]:
-    """Yield pairs of pictures of two data sets that are the same file or have the same bytes."""
-    by_size: defaultdict[int, list[Picture]] = defaultdict(list)
-    for picture in ours.pictures:
-        by_size[picture.path.stat().st_size].append(picture)
-    for other in others.pictures:
-        for picture in by_size.get(other.path.stat().st_size, ()):
-            if picture.path.samefile(other.path) or picture.path.read_bytes() == other.path.read_bytes():
-                yield picture, other
+def note_duplicates(ours: Annotations, others: Annotations) -> None:
+    """Note in the remarks of ``ours`` which pictures are also in the validation set ``others``, under any name."""
+    by_size: defaultdict[int, list[Path]] = defaultdict(list)
+    for path in {picture.path for picture in ours.pictures if picture.path.is_file()}:
+        by_size[path.stat().st_size].append(path)
+    for other in sorted({picture.path for picture in others.pictures if picture.path.is_file()}):
+        for path in by_size.get(other.stat().st_size, ()):
+            if path.samefile(other) or path.read_bytes() == other.read_bytes():
+                kind = "pictures in both the training set and the validation set"
+                ours.remarks.add("warning", kind, f"{path} and {other}")

@@ -21,7 +21,7 @@ from quant.data.examples import DataSet, random_subset
 from quant.data.formats.recognition import FORMATS, has_labels, read_labels
 from quant.data.keypoint_order import check_order, reordered
 from quant.data.labeled import Labeled
-from quant.data.normalization import duplicates_of, normalized, usual_crop
+from quant.data.normalization import completed, note_duplicates, usual_crop
 
 ACCEPTED = f"{NAME!r}, {FORMATS}"
 CropChoice: TypeAlias = CropConvention | Literal["auto"] | None
@@ -67,9 +67,7 @@ def open_data(
         others = open_annotations(validation, images)
         order = check_order(others.keypoints, annotations.keypoints, str(others.source), str(annotations.source))
         others = reordered(others, order)
-        for ours, theirs in duplicates_of(annotations, others):
-            kind = "pictures in both the training set and the validation set"
-            annotations.remarks.add("warning", kind, f"{ours.path} and {theirs.path}")
+        note_duplicates(annotations, others)
         annotations.remarks.extend(others.remarks)
     chosen = usual_crop(annotations) if crop == "auto" else crop
     return Labeled(annotations, fold, crop=chosen, augmented=augmented, validation=others)
@@ -79,13 +77,26 @@ def open_annotations(
     data: str, images: str | None = None, flip_pairs: Sequence[tuple[str, str]] | None = None
 ) -> Annotations:
     """Read labels and complete and check them. For arguments and errors, see `open_data`."""
+    annotations = read_annotations(data, images, flip_pairs)
+    annotations.remarks.raise_errors(str(annotations.source))
+    return annotations
+
+
+def read_annotations(
+    data: str, images: str | None = None, flip_pairs: Sequence[tuple[str, str]] | None = None
+) -> Annotations:
+    """Read labels and complete them. Errors of single annotations are among the remarks, see `open_annotations`."""
     if not has_labels(Path(data)):
         what = "has no labels of a known format" if Path(data).exists() else "does not exist"
         raise InputError(f"data set {data!r} {what}; pass {ACCEPTED}")
-    annotations = normalized(read_labels(Path(data), None if images is None else Path(images)))
+    annotations = completed(read_labels(Path(data), None if images is None else Path(images)))
     names = annotations.keypoints
     if flip_pairs is None:
-        return dataclasses.replace(annotations, unpaired=unpaired(names, annotations.flip_pairs))
+        alone = unpaired(names, annotations.flip_pairs)
+        for name in alone:
+            kind = "keypoints with a side but no partner, so that pictures are not mirrored; pass --flip-pairs"
+            annotations.remarks.add("warning", kind, name)
+        return dataclasses.replace(annotations, unpaired=alone)
     for name in (name for pair in flip_pairs for name in pair):
         if name not in names:
             raise InputError(f"--flip-pairs: no keypoint {name!r}; {nearest(name, names)}")

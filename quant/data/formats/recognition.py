@@ -18,7 +18,7 @@ def has_labels(path: Path) -> bool:
 
 
 def read_labels(path: Path, images: Path | None = None) -> Annotations:
-    """Read labels of any known format, without checking them, see `normalized`.
+    """Read labels of any known format, without checking them, see `completed`.
 
     Args:
         path: file or folder for which `has_labels` is True.
