@@ -40,7 +40,9 @@ def read_deeplabcut(path: Path, images: Path | None = None) -> Annotations:
     remarks, root = Remarks(), root_of(path)
     tables = [read_table(table, remarks) for table in chosen(tables_of(path), root, remarks)]
     names = tables[0].keypoints
-    rows = [row for table in tables for row in _rows(table, tables[0], PictureFinder(table.path, images, root), remarks)]
+    rows = [
+        row for table in tables for row in _rows(table, tables[0], PictureFinder(table.path, images, root), remarks)
+    ]
     labeled = _once(rows, remarks)
     pictures = [Picture(row.path, number, row.source) for number, row in enumerate(labeled, start=1)]
     folder = (path if path.is_dir() else path.parent).resolve()
