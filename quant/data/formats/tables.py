@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ KEY = "/df_with_missing"
 """Place of the table in DeepLabCut's HDF5 files."""
 MISSING = frozenset({"", "nan", "na", "n/a", "none", "null", "<na>"})
 """Cells of missing coordinates, in lower case."""
+UNNAMED = re.compile(r"Unnamed: \d+_level_\d+")
+"""Header cell that pandas writes for an empty one that it has read."""
 EXTRA = "type: pip install 'edgehrnet[formats]', or pass the .csv with the same content"
 Line: TypeAlias = tuple[int, Sequence[str]]
 """Number of a line, and its cells."""
@@ -130,7 +133,7 @@ class _Columns:
 
     @classmethod
     def read(cls, path: Path, lines: Sequence[Line], remarks: Remarks) -> _Columns:
-        rows = [[cell.strip() for cell in cells] for _, cells in lines[: len(HEADS[1])]]
+        rows = [["" if UNNAMED.fullmatch(cell) else cell.strip() for cell in cells] for _, cells in lines[:4]]
         head = next((head for head in HEADS if tuple(row[0] for row in rows[: len(head)]) == head), None)
         if head is None:
             found = [row[0] for row in rows]

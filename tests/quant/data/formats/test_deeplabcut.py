@@ -62,6 +62,7 @@ def pictures(root: Path, video: str, count: int = 3) -> list[str]:
 
 def save(table, path: Path) -> Path:
     """Save a table as DeepLabCut does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".h5":
         table.to_hdf(path, key="df_with_missing", mode="w")
     else:
@@ -150,6 +151,22 @@ def test_a_copied_video_folder_and_another_folder_of_pictures_are_read(project: 
     table = save(frame(xy, three_levels(names)), folder / "CollectedData_Ann.csv")
     check(opened(folder), xy)
     check(opened(table.rename(project / table.name), images=str(folder)), xy)
+
+
+def test_an_own_folder_wins_over_the_place_that_a_table_names(tmp_path: Path) -> None:
+    xy, copy = points(0, 3), tmp_path / "copy"
+    names = [str(tmp_path / "original" / name) for name in pictures(tmp_path / "original", "vid")]
+    pictures(copy, "vid")
+    path = save(frame(xy, names), tmp_path / "tables" / "CollectedData.csv")
+    check(opened(path, images=str(copy)), xy)
+    assert all(picture.path.is_relative_to(copy) for picture in opened(path, images=str(copy)).pictures)
+
+
+def test_a_picture_outside_the_folders_is_refused(tmp_path: Path) -> None:
+    names = [str(tmp_path / "original" / name) for name in pictures(tmp_path / "original", "vid")]
+    path = save(frame(points(0, 3), names), tmp_path / "far" / "away" / "CollectedData.csv")
+    with pytest.raises(InputError, match=r"away/CollectedData\.csv, line 4: .*img000\.png"):
+        open_data(str(path))
 
 
 def test_tables_of_several_views_are_read_together_and_one_alone(tmp_path: Path) -> None:
@@ -247,6 +264,20 @@ def test_names_of_the_index_columns_are_not_a_picture(tmp_path: Path) -> None:
     table = frame(xy, pandas.Index(names, name="image"))
     path = save(table, tmp_path / "CollectedData.csv")
     assert "\nimage," in path.read_text()
+    check(opened(path), xy)
+
+
+def test_a_table_that_pandas_has_read_and_written_again_is_read(tmp_path: Path) -> None:
+    names, xy, path = pictures(tmp_path, "vid"), points(1, 3), tmp_path / "CollectedData.csv"
+    save(frame(xy, three_levels(names)), path)
+    save(pandas.read_csv(path, header=[0, 1, 2], index_col=0), path)
+    assert "Unnamed: 2_level_2" in path.read_text()
+    check(opened(path), xy)
+
+
+def test_hdf5_in_the_format_of_older_versions_is_read(tmp_path: Path) -> None:
+    names, xy, path = pictures(tmp_path, "vid"), points(1, 3), tmp_path / "CollectedData_Ann.h5"
+    frame(xy, names).to_hdf(path, key="df_with_missing", format="table", mode="w")
     check(opened(path), xy)
 
 
