@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from edgehrnet.errors import InputError
 from edgehrnet.sides import pair_sides
 from quant.data.annotations import Annotations, Instance, Picture
 from quant.data.formats.projects import VIDEOS, chosen, root_of, skeleton_of, tables_of
-from quant.data.formats.tables import Table, read_table
+from quant.data.formats.tables import Table, label, read_table
 from quant.data.picture_files import PictureFinder
 from quant.data.remarks import Remarks
 
@@ -40,10 +41,9 @@ def read_deeplabcut(path: Path, images: Path | None = None) -> Annotations:
     remarks, root = Remarks(), root_of(path)
     tables = [read_table(table, remarks) for table in chosen(tables_of(path), root, remarks)]
     names = tables[0].keypoints
-    rows = [
-        row for table in tables for row in _rows(table, tables[0], PictureFinder(table.path, images, root), remarks)
-    ]
-    labeled = _once(rows, remarks)
+    finders = [PictureFinder(table.path, images, root) for table in tables]
+    rows = [_rows(table, tables[0], finder, remarks) for table, finder in zip(tables, finders, strict=True)]
+    labeled = _once(chain.from_iterable(rows), remarks)
     pictures = [Picture(row.path, number, row.source) for number, row in enumerate(labeled, start=1)]
     folder = (path if path.is_dir() else path.parent).resolve()
     return Annotations(
@@ -64,6 +64,7 @@ class _Row:
 
     path: Path
     source: str
+    individuals: Sequence[str]
     points: NDArray[np.float64]
 
 
@@ -74,10 +75,9 @@ def _rows(table: Table, first: Table, finder: PictureFinder, remarks: Remarks) -
                          f"{', '.join(first.keypoints)}; pass one of the tables")  # fmt: skip
     order = [table.keypoints.index(name) for name in first.keypoints]
     for row in table.rows:
-        # Tables of several videos often have the same name.
-        source = f"{table.path.parent.name}/{table.path.name}, {row.place}"
+        source = f"{label(table.path)}, {row.place}"
         try:
-            yield _Row(finder.find(row.picture), source, row.points[:, order])
+            yield _Row(finder.find(row.picture), source, table.individuals, row.points[:, order])
         except InputError as error:
             remarks.add("error", "pictures outside the folders of the data set", f"{source}: {error}")
 
@@ -105,9 +105,10 @@ def _once(rows: Iterable[_Row], remarks: Remarks) -> list[_Row]:
 def _instances(row: _Row, picture: Picture) -> Sequence[Instance]:
     """Return the individuals with labels."""
     found = []
-    for points in row.points:
+    for individual, points in zip(row.individuals, row.points, strict=True):
         labeled = np.isfinite(points).all(axis=1)
         if labeled.any():
             visibility = np.where(labeled, 2, 0).astype(np.uint8)
-            found.append(Instance(picture, np.where(labeled[:, None], points, 0.0), visibility, row.source))
+            source = f"{row.source}, {individual}" if individual else row.source
+            found.append(Instance(picture, np.where(labeled[:, None], points, 0.0), visibility, source))
     return found

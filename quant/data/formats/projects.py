@@ -65,15 +65,18 @@ def chosen(tables: Sequence[Path], root: Path | None, remarks: Remarks) -> list[
     Of several in one folder, these are the one of the project's scorer, or else all but Lightning Pose's for tests.
     """
     scorer, result = scorer_of(root), []
+    mine = f"{PREFIX}_{scorer}"
     for table in tables:
         others = {other.stem for other in tables if other.parent == table.parent}
-        mine = f"{PREFIX}_{scorer}"
-        if scorer is not None and mine in others and table.stem != mine:
-            remarks.add("dropped", f"tables of others than the project's scorer {scorer!r}", str(table))
-        elif table.stem.endswith(NEW) and table.stem.removesuffix(NEW) in others:
-            remarks.add("dropped", f"tables *{NEW} for tests, which can be passed with --val", str(table))
+        if scorer is not None and mine in others:
+            kind = None if table.stem == mine else f"tables of others than the project's scorer {scorer!r}"
         else:
+            new = table.stem.endswith(NEW) and table.stem.removesuffix(NEW) in others
+            kind = f"tables *{NEW} for tests, which can be passed with --val" if new else None
+        if kind is None:
             result.append(table)
+        else:
+            remarks.add("dropped", kind, str(table))
     return result
 
 

@@ -50,6 +50,8 @@ class Table:
 
     path: Path
     """File."""
+    individuals: tuple[str, ...]
+    """Names of the individuals. The only one has no name in a table without individuals."""
     keypoints: tuple[str, ...]
     """Keypoint names in the order of the columns."""
     rows: Sequence[Row]
@@ -72,10 +74,14 @@ def read_table(path: Path, remarks: Remarks) -> Table:
         MissingExtraError: an ``.h5`` is read without pandas and tables.
     """
     word, lines = ("row", _hdf_lines(path)) if path.suffix.lower() == ".h5" else ("line", _csv_lines(path))
-    columns, labels = _Columns.read(path, lines, remarks), lines
-    reader = _Reader(path, word, columns, remarks)
-    rows = list(reader.rows(labels[columns.head :]))
-    return Table(path, columns.keypoints, rows)
+    columns = _Columns.read(path, lines, remarks)
+    rows = list(_Reader(path, word, columns, remarks).rows(lines[columns.head :]))
+    return Table(path, columns.individuals, columns.keypoints, rows)
+
+
+def label(path: Path) -> str:
+    """Return a table's folder and name for remarks, as the tables of several videos often have the same name."""
+    return "/".join(path.absolute().parts[-2:])
 
 
 def _csv_lines(path: Path) -> list[Line]:
@@ -89,7 +95,10 @@ def _csv_lines(path: Path) -> list[Line]:
 
 
 def _hdf_lines(path: Path) -> list[Line]:
-    """Return a table in HDF5 as the lines that it has in CSV."""
+    """Return a table in HDF5 as the lines that it has in CSV.
+
+    HDF5 files of pandas can hold pickled objects, which run code when they are read.
+    """
     try:
         import pandas
         import tables  # noqa: F401  # pandas opens HDF5 with it
@@ -127,6 +136,7 @@ class _Columns:
     """Number of index columns."""
     width: int
     """Number of all columns."""
+    individuals: tuple[str, ...]
     keypoints: tuple[str, ...]
     places: NDArray[np.intp]
     """``(I, K, 2)`` columns of x and y. -1 where an individual does not have the keypoint."""
@@ -154,8 +164,8 @@ class _Columns:
         others = dict.fromkeys(named["coords"][column] for column in used if named["coords"][column] not in ("x", "y"))
         if others:
             kind = "columns besides x and y are not used; points count as labeled however low their likelihood is"
-            remarks.add("warning", kind, f"{path.name}: {', '.join(others)}")
-        return cls(len(head), used[0], width, keypoints, np.array(table))
+            remarks.add("warning", kind, f"{label(path)}: {', '.join(others)}")
+        return cls(len(head), used[0], width, tuple(places), keypoints, np.array(table))
 
 
 def _individuals(
@@ -188,7 +198,7 @@ def _animals(
     if not animals or not unique:
         return individuals
     remarks.add("dropped", f"keypoints of the individual {UNIQUE!r}, which the animals do not have",
-                f"{path.name}: {', '.join(unique)}")  # fmt: skip
+                f"{label(path)}: {', '.join(unique)}")  # fmt: skip
     return animals
 
 
@@ -231,7 +241,7 @@ class _Reader:
             if column >= 0:
                 values[column] = self._number(cells[column], where, int(column))
         points = values[self.columns.places]
-        source = f"{self.path.name}, {place}"
+        source = f"{label(self.path)}, {place}"
         if (np.abs(points) > LARGEST).any():
             self.remarks.add("dropped", "points without finite coordinates count as not labeled", source)
         labeled = np.abs(points) <= LARGEST  # False for NaN too

@@ -208,6 +208,14 @@ def test_the_table_of_the_projects_scorer_is_chosen(project: Path) -> None:
         open_data(str(project))
 
 
+def test_a_scorer_called_new_has_no_table_for_tests(project: Path) -> None:
+    (project / "config.yaml").write_text("scorer: 'new'\n")
+    names, xy = pictures(project, "vid"), points(0, 3)
+    save(frame(xy, names), project / "labeled-data" / "vid" / "CollectedData_new.csv")
+    save(frame(xy + 1, names), project / "labeled-data" / "vid" / "CollectedData.csv")
+    check(opened(project), xy)
+
+
 def test_other_keypoints_in_a_further_table_are_refused_with_both_lists(project: Path) -> None:
     for video, parts in (("a", PARTS), ("b", ("snout", "ear", "r_ear", "base"))):
         table = frame(points(0, 3), pictures(project, video), columns(parts))
@@ -236,6 +244,7 @@ def test_each_individual_is_an_instance(project: Path, suffix: str, unique: Sequ
     found = opened(project)
     check(found, xy)
     assert [instance.picture.path.name for instance in found.instances] == ["img000.png", "img000.png", "img007.png"]
+    assert [instance.source.split(", ")[-1] for instance in found.instances] == ["m1", "m2", "m2"]
     assert len(found.pictures) == 3
     dropped = [remark.text() for remark in found.remarks.of("dropped") if "single" in remark.text()]
     assert len(dropped) == bool(unique)
