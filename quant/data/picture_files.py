@@ -66,18 +66,27 @@ class PictureFinder:
         Raises:
             InputError: the file lies outside the folders to look in.
         """
-        parts, outside = PureWindowsPath(name).parts, False
-        names = dict.fromkeys([name, name.replace("\\", "/"), *("/".join(parts[i:]) for i in range(1, len(parts)))])
-        for candidate in names:
+        slashes, parts = name.replace("\\", "/"), PureWindowsPath(name).parts
+        names = (name, slashes, *("/".join(parts[start:]) for start in range(1, len(parts))))
+        return self.first(names) or self.folders[0] / slashes
+
+    def first(self, names: Iterable[str]) -> Path | None:
+        """Return the first file that has one of several names in one of the folders, or None if there is none.
+
+        Raises:
+            InputError: the only such files lie outside the folders to look in.
+        """
+        outside = None
+        for name in dict.fromkeys(names):
             for folder in self.folders:
-                path = folder / candidate
+                path = folder / name
                 if _is_file(path):
                     if any(path.resolve().is_relative_to(root) for root in self._roots):
                         return path
-                    outside = True
-        if outside:
-            raise InputError(f"{name!r} lies outside {self.folders[0]}; pass its folder with --images")
-        return self.folders[0] / name.replace("\\", "/")
+                    outside = outside or name
+        if outside is not None:
+            raise InputError(f"{outside!r} lies outside {self.folders[0]}; pass its folder with --images")
+        return None
 
 
 def _is_file(path: Path) -> bool:
