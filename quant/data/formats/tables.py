@@ -233,7 +233,7 @@ class _Reader:
             raise InputError(f"{where} has {len(cells) - index} cells besides the picture, expected {width - index} "
                              "numbers or empty cells")  # fmt: skip
         picture = "/".join(cell.strip() for cell in cells[:index] if cell.strip())
-        if picture.isdecimal() or not picture:
+        if picture.isdecimal() or not picture or "\0" in picture:
             raise InputError(f"{where} begins with {picture!r}, expected the path of a picture; numbers of a video's "
                              "frames are not accepted, save these as pictures")  # fmt: skip
         values = np.full(width + 1, math.nan)  # the last is that of column -1
