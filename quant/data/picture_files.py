@@ -15,8 +15,8 @@ from quant.data.remarks import Remarks
 ORIENTATION = 0x0112
 """EXIF tag of the orientation. From 5 on, width and height of the stored picture are exchanged."""
 MISSING = (
-    "pictures that do not exist beside the labels, in images/ or data/ there, or in the same places one folder up; "
-    "pass their folder with --images DIR"
+    "pictures that do not exist in their project, beside the labels, in images/ or data/ there, or in the same places "
+    "one folder up; pass their folder with --images DIR"
 )
 EXIF = (
     "sizes (width x height) that differ by the EXIF orientation; if the labels were made on the turned picture, "
@@ -29,17 +29,18 @@ SPLIT = re.compile(r"(?:train|val|test)\w*$")
 class PictureFinder:
     """Finds picture files by the names in a label file.
 
-    Without a folder of the user's, the pictures may lie in the label file's folder, in ``images``, ``data`` or
-    ``<part>`` beside it, or in ``images``, ``<part>`` or ``images/<part>`` beside its folder. The part is as in COCO's
-    files: ``val2017`` for ``person_keypoints_val2017.json``.
+    Without a folder of the user's, the pictures may lie in the project's folder, in the label file's folder, in
+    ``images``, ``data`` or ``<part>`` beside it, or in ``images``, ``<part>`` or ``images/<part>`` beside its folder.
+    The part is as in COCO's files: ``val2017`` for ``person_keypoints_val2017.json``.
     """
 
-    def __init__(self, labels: Path, images: Path | None = None) -> None:
+    def __init__(self, labels: Path, images: Path | None = None, root: Path | None = None) -> None:
         """Choose the folders to look in.
 
         Args:
             labels: label file.
             images: the user's folder. Nothing else is looked at.
+            root: folder of the project, to which the names in the label file are relative. None if there is none.
 
         Raises:
             InputError: ``images`` is not a folder.
@@ -49,29 +50,43 @@ class PictureFinder:
         beside, above = labels.parent, labels.parent.parent
         part = SPLIT.search(labels.stem)
         parts = [part.group()] if part else []
+        project = [] if root is None else [root]
         self.folders = [images] if images is not None else [
-            beside, beside / "images", beside / "data", *(beside / p for p in parts), above, above / "images",
+            *project, beside, beside / "images", beside / "data", *(beside / p for p in parts), above, above / "images",
             *(above / p for p in parts), *(above / "images" / p for p in parts),
         ]  # fmt: skip
-        self._roots = [folder.resolve() for folder in ([images] if images is not None else [beside, above])]
+        roots = [images] if images is not None else [*project, beside, above]
+        self._roots = [folder.resolve() for folder in roots]
 
     def find(self, name: str) -> Path:
         """Return the file of a picture, or where it would be in the first folder if there is none.
 
-        A name may have backslashes. A path of another machine is found by its last part.
+        A name may have backslashes. A path of another machine is found by its last parts, as many as possible.
 
         Raises:
             InputError: the file lies outside the folders to look in.
         """
-        names = dict.fromkeys((name, name.replace("\\", "/")))
-        for candidate in (*names, PureWindowsPath(name).name):
+        slashes, parts = name.replace("\\", "/"), PureWindowsPath(name).parts
+        names = (name, slashes, *("/".join(parts[start:]) for start in range(1, len(parts))))
+        return self.first(names) or self.folders[0] / slashes
+
+    def first(self, names: Iterable[str]) -> Path | None:
+        """Return the first file that has one of several names in one of the folders, or None if there is none.
+
+        Raises:
+            InputError: the only such files lie outside the folders to look in.
+        """
+        outside = None
+        for name in dict.fromkeys(names):
             for folder in self.folders:
-                path = folder / candidate
+                path = folder / name
                 if _is_file(path):
-                    if not any(path.resolve().is_relative_to(root) for root in self._roots):
-                        raise InputError(f"{name!r} lies outside {self.folders[0]}; pass its folder with --images")
-                    return path
-        return self.folders[0] / name.replace("\\", "/")
+                    if any(path.resolve().is_relative_to(root) for root in self._roots):
+                        return path
+                    outside = outside or name
+        if outside is not None:
+            raise InputError(f"{outside!r} lies outside {self.folders[0]}; pass its folder with --images")
+        return None
 
 
 def _is_file(path: Path) -> bool:

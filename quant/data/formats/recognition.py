@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+from edgehrnet.errors import InputError
 from quant.data.annotations import Annotations
 from quant.data.formats.coco import read_coco
-from quant.data.formats.deeplabcut import TABLE, read_table
+from quant.data.formats.deeplabcut import has_tables, read_deeplabcut
 
-FORMATS = f"a folder with a {TABLE}, or a COCO keypoint .json"
+Recognizes = Callable[[Path], bool]
+Reads = Callable[[Path, Path | None], Annotations]
+
+FORMATS = (
+    "a project, a folder or a table of DeepLabCut or Lightning Pose (CollectedData*.csv or .h5), or a COCO keypoint "
+    ".json"
+)
 """Label formats, for help texts and error messages."""
+
+
+def _is_coco(path: Path) -> bool:
+    return path.is_file() and path.suffix == ".json"
+
+
+READERS: tuple[tuple[Recognizes, Reads], ...] = (
+    (has_tables, read_deeplabcut),
+    (_is_coco, read_coco),
+)
+"""Functions that recognize a format and read it. The first that recognizes a path reads it."""
 
 
 def has_labels(path: Path) -> bool:
     """Return whether a path looks like labels of a known format."""
-    return (path.is_dir() and (path / TABLE).is_file()) or (path.is_file() and path.suffix == ".json")
+    return any(recognizes(path) for recognizes, _ in READERS)
 
 
 def read_labels(path: Path, images: Path | None = None) -> Annotations:
@@ -27,6 +46,7 @@ def read_labels(path: Path, images: Path | None = None) -> Annotations:
     Raises:
         InputError: the labels cannot be read.
     """
-    if path.is_dir():
-        return read_table(path, images)
-    return read_coco(path, images)
+    for recognizes, reads in READERS:
+        if recognizes(path):
+            return reads(path, images)
+    raise InputError(f"{path} has no labels of a known format; pass {FORMATS}")

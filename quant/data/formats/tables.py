@@ -1,0 +1,262 @@
+"""Read one table of keypoints of DeepLabCut or Lightning Pose, as CSV or HDF5."""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgehrnet.errors import InputError, MissingExtraError
+from quant.data.formats.values import LARGEST, shortened
+from quant.data.remarks import Remarks
+
+HEADS = (("scorer", "bodyparts", "coords"), ("scorer", "individuals", "bodyparts", "coords"))
+"""First cells of the header rows, without and with several individuals."""
+UNIQUE = "single"
+"""Individual to which DeepLabCut gives the keypoints that are no animal's, such as the corners of a cage."""
+KEY = "/df_with_missing"
+"""Place of the table in DeepLabCut's HDF5 files."""
+MISSING = frozenset({"", "nan", "na", "n/a", "none", "null", "<na>"})
+"""Cells of missing coordinates, in lower case."""
+UNNAMED = re.compile(r"Unnamed: \d+_level_\d+")
+"""Header cell that pandas writes for an empty one that it has read."""
+EXTRA = "type: pip install 'edgehrnet[formats]', or pass the .csv with the same content"
+Line: TypeAlias = tuple[int, Sequence[str]]
+"""Number of a line, and its cells."""
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """The labels of one picture."""
+
+    picture: str
+    """Path of the picture as the table has it, with its parts joined by slashes."""
+    place: str
+    """Line or row, for error messages."""
+    points: NDArray[np.float64]
+    """``(I, K, 2)`` x, y of each individual's keypoints. NaN where not labeled."""
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Content of a table."""
+
+    path: Path
+    """File."""
+    individuals: tuple[str, ...]
+    """Names of the individuals. The only one has no name in a table without individuals."""
+    keypoints: tuple[str, ...]
+    """Keypoint names in the order of the columns."""
+    rows: Sequence[Row]
+    """All rows."""
+
+
+def read_table(path: Path, remarks: Remarks) -> Table:
+    """Read a ``.csv`` or ``.h5`` with the header rows scorer, individuals if there are several, bodyparts and coords.
+
+    Each further row has a picture in one or several index columns, such as folder, video and file, and x, y of each
+    keypoint. A keypoint without both is not labeled. Other columns, such as likelihood, are not used. Where
+    DeepLabCut's individual "single" has other keypoints than the animals, these are left out.
+
+    Args:
+        path: file.
+        remarks: collects what was left out.
+
+    Raises:
+        InputError: the table cannot be read or has another layout. The message names file, line and cell.
+        MissingExtraError: an ``.h5`` is read without pandas and tables.
+    """
+    word, lines = ("row", _hdf_lines(path)) if path.suffix.lower() == ".h5" else ("line", _csv_lines(path))
+    columns = _Columns.read(path, lines, remarks)
+    rows = list(_Reader(path, word, columns, remarks).rows(lines[columns.head :]))
+    return Table(path, columns.individuals, columns.keypoints, rows)
+
+
+def label(path: Path) -> str:
+    """Return a table's folder and name for remarks, as the tables of several videos often have the same name."""
+    return "/".join(path.absolute().parts[-2:])
+
+
+def _csv_lines(path: Path) -> list[Line]:
+    """Return the lines of a CSV file that are not blank."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file)
+            return [(reader.line_num, row) for row in reader if any(row)]
+    except (OSError, ValueError, csv.Error) as error:
+        raise InputError(f"cannot read {path}: {error}") from None
+
+
+def _hdf_lines(path: Path) -> list[Line]:
+    """Return a table in HDF5 as the lines that it has in CSV.
+
+    HDF5 files of pandas can hold pickled objects, which run code when they are read.
+    """
+    try:
+        import pandas
+        import tables  # noqa: F401  # pandas opens HDF5 with it
+    except ImportError as error:
+        raise MissingExtraError(f"{path} needs pandas and tables ({error}); {EXTRA}") from None
+    try:
+        with pandas.HDFStore(str(path), mode="r") as store:
+            keys = store.keys()
+            frame = store[KEY if KEY in keys else keys[0]] if keys else None
+    except Exception as error:  # pandas and PyTables raise a dozen types of error on damaged data
+        raise InputError(f"cannot read {path}: {type(error).__name__}: {error}") from None
+    if not isinstance(frame, pandas.DataFrame):
+        raise InputError(f"{path} is not a table of keypoints: it has no pandas table")
+    return list(_frame_lines(frame))
+
+
+def _frame_lines(frame: Any) -> Iterator[Line]:
+    """Yield the header rows of a pandas table, all numbered 0, and its rows from 1."""
+    count, head = frame.columns.nlevels, {len(head): head for head in HEADS}
+    for level in range(count):
+        name = frame.columns.names[level] or head.get(count, ("",) * count)[level]
+        cells = frame.columns.get_level_values(level)
+        yield 0, [str(name), *[""] * (frame.index.nlevels - 1), *map(str, cells)]
+    for number, (index, values) in enumerate(zip(frame.index, frame.to_numpy(), strict=True), start=1):
+        yield number, [*map(str, index if isinstance(index, tuple) else [index]), *map(str, values)]
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Where the columns of a table are."""
+
+    head: int
+    """Number of header rows."""
+    index: int
+    """Number of index columns."""
+    width: int
+    """Number of all columns."""
+    individuals: tuple[str, ...]
+    keypoints: tuple[str, ...]
+    places: NDArray[np.intp]
+    """``(I, K, 2)`` columns of x and y. -1 where an individual does not have the keypoint."""
+
+    @classmethod
+    def read(cls, path: Path, lines: Sequence[Line], remarks: Remarks) -> _Columns:
+        rows = [["" if UNNAMED.fullmatch(cell) else cell.strip() for cell in cells] for _, cells in lines[:4]]
+        head = next((head for head in HEADS if tuple(row[0] for row in rows[: len(head)]) == head), None)
+        if head is None:
+            found = [row[0] for row in rows]
+            raise InputError(f"{path} is not a table of keypoints: its first cells are {shortened(found)}, expected "
+                             f"{', '.join(HEADS[0])}, or {', '.join(HEADS[1])}")  # fmt: skip
+        named = dict(zip(head, rows, strict=False))
+        used = [column for column, cell in enumerate(named["coords"]) if cell and column]
+        if not used:
+            raise InputError(f"{path} is not a table of keypoints: its header has no columns of coordinates")
+        width = used[-1] + 1
+        for name, row in named.items():
+            if len(row) < width or (name != "scorer" and not all(row[used[0] : width])):
+                raise InputError(f"{path}: the header row {name!r} has columns without a name")
+        individuals = _individuals(path, named, used)
+        places = _animals(path, individuals, remarks)
+        keypoints = tuple(dict.fromkeys(name for parts in places.values() for name in parts))
+        table = [[places[animal].get(name, (-1, -1)) for name in keypoints] for animal in places]
+        others = dict.fromkeys(named["coords"][column] for column in used if named["coords"][column] not in ("x", "y"))
+        if others:
+            kind = "columns besides x and y are not used; points count as labeled however low their likelihood is"
+            remarks.add("warning", kind, f"{label(path)}: {', '.join(others)}")
+        return cls(len(head), used[0], width, tuple(places), keypoints, np.array(table))
+
+
+def _individuals(
+    path: Path, head: Mapping[str, Sequence[str]], used: Sequence[int]
+) -> dict[str, dict[str, tuple[int, int]]]:
+    """Return the columns of x and y by individual and keypoint. Without individuals, there is one without a name."""
+    names = head.get("individuals")
+    found: dict[tuple[str, str], dict[str, int]] = {}
+    for column in used:
+        key = ("" if names is None else names[column], head["bodyparts"][column])
+        coords, coord = found.setdefault(key, {}), head["coords"][column]
+        if coord in coords:
+            raise InputError(f"{path} has the column {coord!r} of {' '.join(key).strip()!r} twice; keep one")
+        coords[coord] = column
+    individuals: dict[str, dict[str, tuple[int, int]]] = {}
+    for (individual, part), coords in found.items():
+        if not {"x", "y"} <= set(coords):
+            raise InputError(f"{path}: {part!r} has the columns {', '.join(coords)}, and must have x and y")
+        individuals.setdefault(individual, {})[part] = coords["x"], coords["y"]
+    return individuals
+
+
+def _animals(
+    path: Path, individuals: Mapping[str, dict[str, tuple[int, int]]], remarks: Remarks
+) -> Mapping[str, dict[str, tuple[int, int]]]:
+    """Leave out the keypoints that are no animal's."""
+    animals = {name: parts for name, parts in individuals.items() if name != UNIQUE}
+    shared = {name for parts in animals.values() for name in parts}
+    unique = [name for name in individuals.get(UNIQUE, ()) if name not in shared]
+    if not animals or not unique:
+        return individuals
+    remarks.add("dropped", f"keypoints of the individual {UNIQUE!r}, which the animals do not have",
+                f"{label(path)}: {', '.join(unique)}")  # fmt: skip
+    return animals
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Turns lines into rows."""
+
+    path: Path
+    word: str
+    columns: _Columns
+    remarks: Remarks
+
+    def rows(self, lines: Sequence[Line]) -> Iterator[Row]:
+        for place, (number, cells) in enumerate(lines):
+            if place == 0 and self._names_index(cells):
+                continue
+            yield self.row(f"{self.word} {number}", cells)
+
+    def _names_index(self, cells: Sequence[str]) -> bool:
+        """Return whether these are the names of the index columns, which pandas writes below the header."""
+        index = self.columns.index
+        return not any(cell.strip() for cell in cells[index:]) and not any("." in cell for cell in cells[:index])
+
+    def row(self, place: str, cells: Sequence[str]) -> Row:
+        """Return one row.
+
+        Raises:
+            InputError: a cell is not a number, there are too few or too many, or no picture is named.
+        """
+        where, index, width = f"{self.path}, {place}", self.columns.index, self.columns.width
+        if len(cells) < width or any(cells[width:]):
+            raise InputError(f"{where} has {len(cells) - index} cells besides the picture, expected {width - index} "
+                             "numbers or empty cells")  # fmt: skip
+        picture = "/".join(cell.strip() for cell in cells[:index] if cell.strip())
+        if picture.isdecimal() or not picture or "\0" in picture:
+            raise InputError(f"{where} begins with {picture!r}, expected the path of a picture; numbers of a video's "
+                             "frames are not accepted, save these as pictures")  # fmt: skip
+        values = np.full(width + 1, math.nan)  # the last is that of column -1
+        for column in np.unique(self.columns.places):
+            if column >= 0:
+                values[column] = self._number(cells[column], where, int(column))
+        points = values[self.columns.places]
+        source = f"{label(self.path)}, {place}"
+        if (np.abs(points) > LARGEST).any():
+            self.remarks.add("dropped", "points without finite coordinates count as not labeled", source)
+        labeled = np.abs(points) <= LARGEST  # False for NaN too
+        if (labeled.any(axis=2) != labeled.all(axis=2)).any():
+            self.remarks.add("dropped", "points with only one coordinate count as not labeled", source)
+        return Row(picture, place, np.where(labeled.all(axis=2)[..., None], points, math.nan))
+
+    def _number(self, cell: str, where: str, column: int) -> float:
+        text = cell.strip(" \t")
+        if text.lower() in MISSING:
+            return math.nan
+        try:
+            if "_" in text or not text.isascii():  # Python's own numbers: 1_000
+                raise ValueError
+            return float(text)
+        except ValueError:
+            raise InputError(f"{where}, column {column + 1} is {shortened(cell)}, expected a number or an empty "
+                             "cell") from None  # fmt: skip
