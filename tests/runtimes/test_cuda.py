@@ -89,7 +89,7 @@ class TestStream:
         def fail():
             raise cuda.CudaError("stopped")
 
-        with pytest.raises(cuda.CudaError, match="^stopped$"):
+        with pytest.raises(cuda.CudaError, match=r"^stopped$"):
             stream.capture(fail)
         assert gpu.captured is None
         stream.synchronize()
