@@ -30,7 +30,7 @@ from quant.scoring.metrics import Bin
 from quant.scoring.model import OpenModel, open_model
 
 SQUARE = np.array([[10.0, 10], [70, 10], [70, 50], [10, 50]])
-SIZE = (60, 80)  # a diagonal of 100 px, so that px are percent
+SIZE = (60, 80)  # the diagonal is 100 px, so that px equal percent
 NAMES = ("a", "b", "c", "<d>")
 VOID = {"meta", "img", "source"}
 
@@ -98,7 +98,7 @@ def indices(text):
 
 
 def evaluation(percent):
-    """An Evaluation with these errors ``(N, K)`` in px, of pictures with a diagonal of 100 px."""
+    """Return an Evaluation with errors ``(N, K)`` in px, of pictures with a diagonal of 100 px."""
     errors = np.array(percent, np.float64)
     n, k = errors.shape
     points, visible = np.zeros((n, k, 2)), np.isfinite(errors)

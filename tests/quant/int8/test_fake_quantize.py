@@ -280,7 +280,7 @@ class TestConvolutionsWhileTraining:
             (module(x) * direction).sum().backward()
         for name in ("conv.weight", "bn.weight", "bn.bias"):
             seen, expected = unit.get_parameter(name).grad, plain.get_parameter(name).grad
-            # Rounding passes gradients unchanged. They differ because 8-bit weights differ by up to half a step of 1/127.
+            # Rounding passes gradients unchanged. 8-bit weights differ by up to half a step of 1/127.
             assert rms(seen - expected) < 0.05 * rms(expected) + 1e-6, name
 
     @pytest.mark.parametrize("fixed", [False, True], ids=["batch", "fixed"])
