@@ -247,7 +247,7 @@ def test_the_presence_histogram_is_in_percent_of_each_group():
 
 
 @pytest.mark.parametrize("chart", [error_histogram, pck_curve])
-def test_charts_of_nothing_are_empty(chart):
+def test_charts_without_values_are_empty(chart):
     axes = chart(np.full((2, 4), np.nan), LIGHT).axes[0]
     assert not any(bar.get_height() for bar in axes.patches)
     assert all(np.all(line.get_ydata() == 0) for line in axes.lines)
