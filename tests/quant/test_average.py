@@ -20,7 +20,7 @@ def shipped():
     return load_checkpoint(SILU)
 
 
-def test_weights_are_interpolated_and_integers_are_the_second_s(shipped):
+def test_weights_are_interpolated_and_integers_are_those_of_the_second(shipped):
     state = {n: value.float() + 1 if value.is_floating_point() else value + 3 for n, value in shipped.state.items()}
     found = average(shipped, replace(shipped, state=state), 0.25)
     for name, value in shipped.state.items():

@@ -70,5 +70,5 @@ def test_an_unknown_suffix_is_refused(tmp_path, capsys):
 
 
 def test_a_negative_count_is_refused():
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match="count=-1"):
         contact_sheet(FLAT, -1)

@@ -183,7 +183,7 @@ def test_a_fold_out_of_range_is_refused(command, capsys):
     assert "2/2" in capsys.readouterr().err
 
 
-def test_unknown_data_names_what_is_accepted(capsys):
+def test_unknown_data_is_refused_with_the_accepted_kinds(capsys):
     text = refusal(capsys, "document-corners", "--data", "nowhere")
     assert all(name in text for name in ("nowhere", "synthetic:document-corners", "CollectedData.csv", ".json"))
 

@@ -49,7 +49,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def untrained(tmp_path_factory):
-    """Random weights, whose BNs differ from channel to channel."""
+    """Save random weights, with BNs that differ between channels."""
     torch.manual_seed(0)
     network = create("edgehrnet18", keypoints=4)
     for module in network.modules():
@@ -63,7 +63,7 @@ def untrained(tmp_path_factory):
 
 @pytest.fixture
 def built(monkeypatch):
-    """Build no engine file: what would be built is noted."""
+    """Record each build, and build no engine file."""
     asked = []
 
     def export(checkpoint, out, **settings):
@@ -88,7 +88,7 @@ def tensors(checkpoint):
 
 @pytest.fixture(scope="module")
 def made(data, tmp_path_factory):
-    """The trained network at a small input size, through the command, to a file that runs."""
+    """Run the command on the trained network at a small input size."""
     folder = tmp_path_factory.mktemp("ptq")
     trained = load_checkpoint(CHECKPOINT)
     spec = ModelSpec.from_dict(trained.spec).replace(name="small", input_size=(64, 128))
@@ -99,7 +99,7 @@ def made(data, tmp_path_factory):
 
 
 class TestFiles:
-    def test_all_of_them_are_there(self, made):
+    def test_all_files_are_written(self, made):
         _, out = made
         names = {"small.pt", "small-int8.xml", "small-int8.bin", "small-int8.certificate.json"}
         assert {path.name for path in out.iterdir()} == names
@@ -137,7 +137,7 @@ class TestFiles:
         assert certificate.pictures >= COUNT
         assert json.loads((out / "small-int8.certificate.json").read_text())["file"] == "small-int8.xml"
 
-    def test_the_file_finds_what_the_float_network_finds(self, made):
+    def test_keypoints_of_the_file_are_close_to_those_of_the_float_network(self, made):
         _, out = made
         with Predictor(out / "small-int8.xml") as predictor:
             assert predictor.spec.precision == "int8"
@@ -146,7 +146,7 @@ class TestFiles:
         certificate = read_certificate(out / "small-int8.xml")
         assert certificate is not None
         assert certificate.drift_mean_px is not None
-        assert certificate.drift_mean_px < 1  # a quarter of a heatmap's cell, in pixels of the input
+        assert certificate.drift_mean_px < 1  # a quarter of a heatmap cell is 1 px of the input
 
 
 class TestOptions:
@@ -155,7 +155,7 @@ class TestOptions:
         assert first.quantization == second.quantization
         assert [out for _, out, _ in built] == [tmp_path / name / "corners-int8.xml" for name in ("one", "two")]
         assert [settings["precision"] for _, _, settings in built] == ["int8"] * 2
-        # The calibration pictures are those that the file is proved on, and the first is its golden pair's.
+        # The file is certified on the calibration pictures, and the first is in its golden pair.
         assert [len(settings["pictures"]) for _, _, settings in built] == [4, 4]
         assert [settings["picture"] for _, _, settings in built] == [None, None]
         text = capsys.readouterr().out
@@ -176,7 +176,7 @@ class TestOptions:
         assert ptq.main([str(argument) for argument in arguments]) == 0
         assert {path.name for path in (tmp_path / "two").iterdir()} == {"other.pt"}
         histogram = load_checkpoint(tmp_path / "two" / "other.pt").table("tensorrt").sites
-        # Symmetric scales show it plainly: a range is only ever cut.
+        # Symmetric scales are proportional to ranges, which the histogram only cuts.
         full = minmax.table("tensorrt").sites
         assert all(histogram[site][0] <= full[site][0] * 1.02 for site in full)
         assert sum(histogram[site][0] < 0.99 * full[site][0] for site in full) > len(full) / 2
@@ -196,7 +196,7 @@ class TestOptions:
         before, after = tensors(plain), tensors(corrected)
         changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
         assert changed == {f"{name}.bn.bias" for name in plain.table("openvino").convolutions}
-        assert corrected.quantization == plain.quantization  # ranges of the network before it
+        assert corrected.quantization == plain.quantization  # ranges are calibrated before the correction
         # Small shifts: of the order of a quantization step, not of an activation.
         shifts = torch.cat([after[name] - before[name] for name in changed])
         assert 0 < shifts.abs().mean() < 0.1
@@ -221,12 +221,12 @@ class TestOptions:
         assert (one - other).abs().max() <= torch.finfo(torch.float32).eps * 2304**0.5 * 60 * one.abs().max()
         assert equal.table("openvino").sites != plain.table("openvino").sites
 
-    def test_both_at_once(self, untrained, data, built, tmp_path):
+    def test_equalization_and_bias_correction_can_be_combined(self, untrained, data, built, tmp_path):
         both = run(untrained, data, tmp_path, "--equalize", "--bias-correction", "--weight-bits", 7)
         assert set(both.quantization) == {"openvino", "onnx", "tensorrt"}
         assert dataclasses.asdict(built[0][0].table("openvino")).keys() == dataclasses.asdict(both.table("onnx")).keys()
 
-    def test_any_folder_of_pictures_will_do(self, untrained, data, built, tmp_path):
+    def test_calibrates_on_a_folder_of_pictures_without_labels(self, untrained, data, built, tmp_path):
         folder = tmp_path / "pictures"
         folder.mkdir()
         for path in data.glob("*.png"):
@@ -239,23 +239,23 @@ class TestOptions:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "value"),
     [
-        (["--keep-float", "stem.conv9"], "did you mean 'stem.conv"),
+        (["--keep-float", "stem.conv9"], "'stem.conv9'"),
         (["--weight-bits", "9"], "weight_bits=9"),
-        (["--calibration", "0"], "no picture"),
+        (["--calibration", "0"], "pictures"),
         (["--data", "nowhere"], "'nowhere'"),
-        (["--fold", "9/10"], "fold 9/10 needs some in both parts"),
+        (["--fold", "9/10"], "fold 9/10"),
     ],
 )
-def test_bad_input_ends_with_one_line(untrained, data, tmp_path, capsys, arguments, said):
+def test_bad_input_ends_with_one_line(untrained, data, tmp_path, capsys, arguments, value):
     known = [str(untrained), "--data", str(data), "--out", str(tmp_path / "out"), "--calibration", "2"]
     with pytest.raises(SystemExit) as stop:
         ptq.main(known + arguments)
     assert stop.value.code == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("error: ")
-    assert said in error
+    assert value in error
     assert not (tmp_path / "out").exists()
 
 
@@ -263,4 +263,6 @@ def test_a_missing_checkpoint_ends_with_one_line(data, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         ptq.main([str(tmp_path / "none.pt"), "--data", str(data), "--out", str(tmp_path)])
     assert stop.value.code == 2
-    assert capsys.readouterr().err.startswith("error: no such checkpoint")
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith("error: ")
+    assert str(tmp_path / "none.pt") in line

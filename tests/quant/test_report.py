@@ -30,7 +30,7 @@ from quant.scoring.metrics import Bin
 from quant.scoring.model import OpenModel, open_model
 
 SQUARE = np.array([[10.0, 10], [70, 10], [70, 50], [10, 50]])
-SIZE = (60, 80)  # a diagonal of 100 px, so that px are percent
+SIZE = (60, 80)  # the diagonal is 100 px, so that px equal percent
 NAMES = ("a", "b", "c", "<d>")
 VOID = {"meta", "img", "source"}
 
@@ -98,7 +98,7 @@ def indices(text):
 
 
 def evaluation(percent):
-    """An Evaluation with these errors ``(N, K)`` in px, of pictures with a diagonal of 100 px."""
+    """Return an Evaluation with errors ``(N, K)`` in px, of pictures with a diagonal of 100 px."""
     errors = np.array(percent, np.float64)
     n, k = errors.shape
     points, visible = np.zeros((n, k, 2)), np.isfinite(errors)
@@ -247,7 +247,7 @@ def test_the_presence_histogram_is_in_percent_of_each_group():
 
 
 @pytest.mark.parametrize("chart", [error_histogram, pck_curve])
-def test_charts_of_nothing_are_empty(chart):
+def test_charts_without_values_are_empty(chart):
     axes = chart(np.full((2, 4), np.nan), LIGHT).axes[0]
     assert not any(bar.get_height() for bar in axes.patches)
     assert all(np.all(line.get_ydata() == 0) for line in axes.lines)

@@ -39,7 +39,7 @@ def persons(tmp_path_factory):
     return str(folder / "persons.json")
 
 
-def test_a_run_says_what_it_does_and_what_comes_next(tmp_path, capsys):
+def test_a_run_prints_its_settings_and_the_next_command(tmp_path, capsys):
     arguments = ["--out", str(tmp_path / "run"), *SHORT, "--option", "fuse=weighted"]
     assert train.main(arguments) == 0
     text = capsys.readouterr().out
@@ -54,7 +54,7 @@ def test_a_run_says_what_it_does_and_what_comes_next(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("fold", "said"), [(["--fold", "1/4"], "fold 1/4: 1 instances"), ([], "none held out: scores are of training")]
 )
-def test_a_run_says_what_it_is_validated_on(persons, tmp_path, capsys, fold, said):
+def test_a_run_prints_its_validation_set(persons, tmp_path, capsys, fold, said):
     arguments = ["--data", persons, "--out", str(tmp_path), "--model", "hrnet_w18_small_v1", *SHORT, *fold]
     assert train.main(arguments) == 0
     begin, _, end = capsys.readouterr().out.partition("scored")

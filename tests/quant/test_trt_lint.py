@@ -107,7 +107,7 @@ class TestType:
             ("error", "type", "dq"),
         ]
 
-    def test_without_a_zero_point_but_told(self):
+    def test_output_dtype_replaces_a_zero_point(self):
         net = Net()
         scale = net.constant(np.float32(0.1))
         q = net.node("QuantizeLinear", "x", scale, output_dtype=TensorProto.INT8)
@@ -195,7 +195,7 @@ class TestWeights:
         assert net.findings(net.conv(net.qdq("x"), weights)) == [("error", "weights", "DequantizeLineart0")]
 
     @pytest.mark.parametrize(("low", "legal"), [(-1.27, True), (-1.28, False)])
-    def test_that_round_to_minus_128(self, low, legal):
+    def test_rounded_to_minus_128(self, low, legal):
         net = Net()
         values = net.constant(np.full((8, 4, 3, 3), low, np.float32))
         found = net.findings(net.conv(net.qdq("x"), net.qdq(values, [0.01] * 8, axis=0)))
@@ -223,7 +223,7 @@ class TestPairs:
         output = net.node("ConvInteger", q, net.constant(np.ones((8, 4, 1, 1), np.int8)), name="c")
         assert net.findings(output) == [("error", "operator", "c")]
 
-    def test_moving_values_between_is_legal(self):
+    def test_transpose_between_is_legal(self):
         net = Net()
         scale, zero = net.constant(np.float32(0.1)), net.constant(np.int8(0))
         q = net.node("Transpose", net.node("QuantizeLinear", "x", scale, zero), perm=[0, 1, 3, 2])
@@ -231,11 +231,11 @@ class TestPairs:
 
 
 class TestWeighted:
-    def test_weights_alone(self):
+    def test_only_weights_are_quantized(self):
         net = Net()
         assert net.findings(net.conv("x")) == [("error", "weighted", "conv")]
 
-    def test_activations_alone(self):
+    def test_only_activations_are_quantized(self):
         net = Net()
         output = net.conv(net.qdq("x"), net.constant(np.ones((8, 4, 3, 3), np.float32)))
         assert net.findings(output) == [("error", "weighted", "conv")]
@@ -304,7 +304,7 @@ class TestInt8Throughout:
 
 
 class TestUint8:
-    def test_read_by_something_else_than_a_cast(self):
+    def test_without_a_cast(self):
         net = Net(kind=np.uint8)
         output = net.node("Transpose", "x", name="nchw", perm=[0, 3, 1, 2])
         assert net.findings(output) == [("error", "uint8", "nchw")]
@@ -346,18 +346,18 @@ class TestShipped:
 
 
 class TestFiles:
-    def test_missing(self, tmp_path):
+    def test_missing_file(self, tmp_path):
         with pytest.raises(MissingFileError, match=r"a\.onnx"):
             trt_lint(tmp_path / "a.onnx")
 
     @pytest.mark.parametrize("content", [b"", b"hello", b"\0\1\2\xff" * 99])
-    def test_garbage(self, tmp_path, content):
+    def test_other_content(self, tmp_path, content):
         (tmp_path / "a.onnx").write_bytes(content)
-        with pytest.raises(ModelFileError):
+        with pytest.raises(ModelFileError, match=r"a\.onnx"):
             trt_lint(tmp_path / "a.onnx")
 
     def test_status_of_the_command(self, tmp_path, capsys):
         with pytest.raises(SystemExit) as caught:
             main([str(tmp_path / "a.onnx")])
         assert caught.value.code == 2
-        assert "does not exist" in capsys.readouterr().err
+        assert str(tmp_path / "a.onnx") in capsys.readouterr().err

@@ -87,9 +87,9 @@ class TestStream:
 
     def test_failing_work_ends_the_capture(self, stream, gpu):
         def fail():
-            raise cuda.CudaError("no")
+            raise cuda.CudaError("stopped")
 
-        with pytest.raises(cuda.CudaError, match="no"):
+        with pytest.raises(cuda.CudaError, match=r"^stopped$"):
             stream.capture(fail)
         assert gpu.captured is None
         stream.synchronize()

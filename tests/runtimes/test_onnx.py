@@ -222,7 +222,7 @@ class TestDevice:
 
     def test_failing_provider_is_a_device_error(self, onnx_model, gpu_build):
         gpu_build.started = RuntimeError("CUDA failure 101: invalid device ordinal\nand more")
-        with pytest.raises(DeviceError, match=r"'cuda:7'.*: CUDA failure 101: invalid device ordinal$"):
+        with pytest.raises(DeviceError, match=r"'cuda:7'.*CUDA failure 101: invalid device ordinal$"):
             runtimes.load(onnx_model.path, "cuda:7")
 
     def test_a_damaged_file_is_not_a_device_error(self, onnx_model, gpu_build):
@@ -280,15 +280,15 @@ class TestFiles:
     @pytest.mark.parametrize(
         ("changes", "text"),
         [
-            ({"given": TensorProto.FLOAT}, r"found f32 \[1, 64, 96, 4\]"),
-            ({"given": TensorProto.INT32}, r"found tensor\(int32\)"),
-            ({"shape": (1, 64, 96, 2)}, r"found u8 \[1, 64, 96, 2\]"),
-            ({"shape": (2, 64, 96, 4)}, r"found u8 \[2, 64, 96, 4\]"),
-            ({"shape": (1, "height", "width", 4)}, r"found u8 \[1, 'height', 'width', 4\]"),
-            ({"shape": (None, 64, 96, 4)}, r"found u8 \[.*, 64, 96, 4\]"),
-            ({"shape": (1, 64, 96)}, r"found u8 \[1, 64, 96\]"),
-            ({"inputs": 2}, r"found 2"),
-            ({"gives": TensorProto.FLOAT16}, "heatmaps: tensor"),
+            ({"given": TensorProto.FLOAT}, r"f32 \[1, 64, 96, 4\]"),
+            ({"given": TensorProto.INT32}, r"tensor\(int32\)"),
+            ({"shape": (1, 64, 96, 2)}, r"u8 \[1, 64, 96, 2\]"),
+            ({"shape": (2, 64, 96, 4)}, r"u8 \[2, 64, 96, 4\]"),
+            ({"shape": (1, "height", "width", 4)}, r"u8 \[1, 'height', 'width', 4\]"),
+            ({"shape": (None, 64, 96, 4)}, r"u8 \[[^,]*, 64, 96, 4\]"),
+            ({"shape": (1, 64, 96)}, r"u8 \[1, 64, 96\]"),
+            ({"inputs": 2}, r"\b2$"),
+            ({"gives": TensorProto.FLOAT16}, r"heatmaps.*tensor\(float16\)"),
         ],
     )
     def test_refuses_unsupported_inputs_and_outputs(self, tmp_path, changes, text):
@@ -304,7 +304,7 @@ class TestFiles:
         model = onnx.load(path)
         model.graph.output[0].CopyFrom(helper.make_tensor_value_info("heatmaps", TensorProto.FLOAT, (4, None)))
         onnx.save_model(model, path)
-        with pytest.raises(ModelFileError, match=r"heatmaps: .*\[4, "):
+        with pytest.raises(ModelFileError, match=r"heatmaps.*\[4, "):
             runtimes.load(path)
 
     def test_engine_failure_raises_our_error(self, onnx_model, monkeypatch):

@@ -158,10 +158,10 @@ class TestFiles:
     @pytest.mark.parametrize(
         ("shape", "given", "text"),
         [
-            ([1, 64, 96, 3], np.float32, r"found f32 \[1, 64, 96, 3\]"),
-            ([1, 64, 96, 2], np.uint8, r"found u8 \[1, 64, 96, 2\]"),
-            ([1, -1, -1, 4], np.uint8, r"found u8 \[1, None, None, 4\]"),
-            ([1, 64, 96], np.uint8, r"found u8 \[1, 64, 96\]"),
+            ([1, 64, 96, 3], np.float32, r"f32 \[1, 64, 96, 3\]"),
+            ([1, 64, 96, 2], np.uint8, r"u8 \[1, 64, 96, 2\]"),
+            ([1, -1, -1, 4], np.uint8, r"u8 \[1, None, None, 4\]"),
+            ([1, 64, 96], np.uint8, r"u8 \[1, 64, 96\]"),
         ],
     )
     def test_refuses_unsupported_inputs(self, tmp_path, shape, given, text):

@@ -110,7 +110,7 @@ class TestRun:
 
     def test_failure_of_the_gpu_raises_our_error(self, gpu, runtime):
         gpu.fail = {"cudaStreamSynchronize"}
-        with pytest.raises(ModelFileError, match="cuda:0: cudaErrorMemoryAllocation"):
+        with pytest.raises(ModelFileError, match=r"cuda:0.*cudaErrorMemoryAllocation"):
             runtime.run(batch())
         gpu.fail = set()
         np.testing.assert_array_equal(runtime.run(batch())["hf"], batch() / 2)
@@ -162,8 +162,8 @@ class TestClose:
     @pytest.mark.parametrize("failing", ["cudaMalloc", "cudaMallocHost", "cudaStreamSynchronize", "read", "run"])
     def test_failing_load_releases_everything(self, gpu, tensorrt, plan, failing):
         gpu.fail, tensorrt.readable, tensorrt.able = {failing}, failing != "read", failing != "run"
-        text = {"read": "the plan is damaged", "run": "no kernel"}
-        with pytest.raises(ModelFileError, match=text.get(failing, "out of memory")):
+        reason = {"read": "the plan is damaged", "run": "no kernel"}  # as the fake engine logs it
+        with pytest.raises(ModelFileError, match=reason.get(failing, "cudaErrorMemoryAllocation")):
             TensorRTRuntime(plan)
         assert gpu.alive == {}
 
@@ -389,7 +389,9 @@ class TestFiles:
         )
 
     def test_refuses_a_zero_point_other_than_zero(self, tmp_path):
-        self.check_refused(self.quantized(tmp_path / "a.onnx", np.int8(3)), "QuantizeLinear 'round': .*zero point")
+        self.check_refused(self.quantized(tmp_path / "a.onnx", np.int8(3)), "QuantizeLinear 'round'")
+        path = self.quantized(tmp_path / "b.onnx", np.int8(0))
+        build(path, path.with_suffix(".engine"), "{}", compute_capability=(8, 6))
 
     def test_refuses_uint8_even_with_a_zero_point_of_zero(self, tmp_path):
         # TensorRT would read it as int8 and only warn.
@@ -409,9 +411,9 @@ class TestFiles:
         ("kind", "shape", "text"),
         [
             (TensorProto.FLOAT, (1, 8, 12, 4), "FLOAT"),
-            (TensorProto.UINT8, (1, 8, 12, 2), r"found u8 \[1, 8, 12, 2\]"),
-            (TensorProto.UINT8, (2, 8, 12, 4), r"found u8 \[2, 8, 12, 4\]"),
-            (TensorProto.UINT8, (1, "h", 12, 4), "static"),
+            (TensorProto.UINT8, (1, 8, 12, 2), r"u8 \[1, 8, 12, 2\]"),
+            (TensorProto.UINT8, (2, 8, 12, 4), r"u8 \[2, 8, 12, 4\]"),
+            (TensorProto.UINT8, (1, "h", 12, 4), r"a\.onnx"),
         ],
     )
     def test_refuses_unsupported_inputs(self, tmp_path, kind, shape, text):
@@ -424,7 +426,7 @@ class TestFiles:
             helper.make_node("Cast", ["x"], ["y"], to=TensorProto.INT32),
             gives=TensorProto.INT32,
         )
-        self.check_refused(path, "float32 or float16")
+        self.check_refused(path, "float32.*float16")
 
     def test_refuses_a_timing_cache(self, tmp_path):
         self.check_refused(tiny(tmp_path / "a.onnx", cast()), "timing_cache", timing_cache=tmp_path / "t")

@@ -1,4 +1,4 @@
-"""Do the numbers of the parity report say what they should? On answers made up, and on a small network's files."""
+"""The parity report: its numbers for made-up answers, and for the files of small networks."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,7 @@ def answers(seed=0, heatmaps=None, pck1=90.0):
 
 
 class TestDifference:
-    def test_nothing(self):
+    def test_equal_answers_do_not_differ(self):
         same = answers()
         found = difference(same, same, cyclic=True)
         assert (found.keypoints, found.max_px, found.p99_px, found.pck1_points) == (N * K, 0.0, 0.0, 0.0)
@@ -45,7 +45,7 @@ class TestDifference:
         assert found.p99_px == pytest.approx(0.89 * 5)
         assert found.pck1_points == -0.5
 
-    def test_what_the_reference_is_not_certain_of_does_not_count(self):
+    def test_uncertain_keypoints_of_the_reference_do_not_count(self):
         heatmaps = np.full((N, K, *SHAPE), 0.1, np.float32)
         heatmaps[0, 0, 1, 1] = 0.9
         reference = answers(heatmaps=heatmaps)
@@ -54,7 +54,7 @@ class TestDifference:
         found = difference(moved, reference, cyclic=False)
         assert (found.keypoints, found.max_px) == (1, 1.0)
 
-    def test_with_nothing_certain_there_is_no_distance(self):
+    def test_uncertain_answers_have_no_distance(self):
         faint = answers(heatmaps=np.full((N, K, *SHAPE), 0.1, np.float32))
         found = difference(faint, faint, cyclic=True)
         assert (found.keypoints, found.max_px, found.p99_px, found.correlation) == (0, None, None, 0.0)
@@ -94,7 +94,7 @@ def test_answers_are_in_pixels_of_the_network_input():
         np.testing.assert_allclose(xy, shrunk, rtol=0.5 / 36, atol=1e-6)
 
 
-def test_labels_of_other_keypoints_are_left_aside():
+def test_labels_of_other_keypoints_give_no_pck():
     examples = list(DocumentCorners().validation(2))
     conf, maps = np.ones(2, np.float32), np.zeros((2, 4, 4), np.float32)
     found = answer(lambda _: (np.zeros((2, 2)), conf, maps), examples, SPEC)
@@ -107,11 +107,11 @@ def built(small_checkpoint, noise_pictures, tmp_path_factory):
     return list(build.build_files(small_checkpoint, build.BuildOptions(folder, "m", noise_pictures, ("onnx",))))
 
 
-class TestWhatDoesNotRun:
-    """Why it does not is told apart: not here, or here and wrong."""
+class TestFilesThatDoNotRun:
+    """The report says whether a device or package is missing, or the file fails on a present device."""
 
     @pytest.mark.parametrize(
-        ("error", "told"),
+        ("error", "reason"),
         [
             (AbsentDeviceError("device 'cuda' is not present"), "needs onnxruntime-gpu and an NVIDIA GPU"),
             (MissingExtraError("pip install"), "needs onnxruntime-gpu and an NVIDIA GPU"),
@@ -119,7 +119,7 @@ class TestWhatDoesNotRun:
             (ModelFileError("it is for compute capability (8, 6)"), "it is for compute capability (8, 6)"),
         ],
     )
-    def test_the_reason(self, small_checkpoint, built, monkeypatch, error, told):
+    def test_the_row_gives_the_reason(self, small_checkpoint, built, monkeypatch, error, reason):
         opened = open_model_file
 
         def open_model(name, device):
@@ -129,15 +129,15 @@ class TestWhatDoesNotRun:
 
         monkeypatch.setattr(parity, "open_model", open_model)
         found = agreement(small_checkpoint, built, list(DocumentCorners().validation(1)))
-        assert [row.not_run for row in found.rows] == ["", told]
+        assert [row.not_run for row in found.rows] == ["", reason]
 
-    def test_no_picture(self, small_checkpoint, built):
+    def test_refuses_to_compare_without_pictures(self, small_checkpoint, built):
         with pytest.raises(InputError):
             agreement(small_checkpoint, built, [])
 
 
 class TestPlans:
-    """What becomes of TensorRT's plans, with a stand-in for the one who builds them."""
+    """Plans for TensorRT, with a replacement for the engine that builds them."""
 
     @pytest.fixture
     def options(self, tmp_path, monkeypatch):
@@ -145,7 +145,7 @@ class TestPlans:
         given = [(7, 5), (8, 6)]
         return build.BuildOptions(tmp_path, "m", (), ("tensorrt",), ("fp16", "int8"), compute_capability=given)
 
-    def test_one_for_each_gpu_but_int8_on_turing(self, small_checkpoint, options, monkeypatch):
+    def test_every_gpu_gets_a_plan_except_int8_on_turing(self, small_checkpoint, options, monkeypatch):
         monkeypatch.setattr(build, "export_plan", lambda source, path, capability: (source.name, capability))
         # Any: certificates are stand-ins, too.
         files: list[Any] = list(build.build_files(small_checkpoint, options))
@@ -160,47 +160,49 @@ class TestPlans:
         )
 
     @pytest.mark.parametrize("error", [AbsentDeviceError("no GPU here"), MissingExtraError("pip install it")])
-    def test_what_is_missing_is_told(self, small_checkpoint, options, monkeypatch, error):
+    def test_a_missing_gpu_or_package_is_reported(self, small_checkpoint, options, monkeypatch, error):
         def fail(*_):
             raise error
 
         monkeypatch.setattr(build, "export_plan", fail)
         assert [file.missing for file in build.build_files(small_checkpoint, options)][1] == str(error)
 
-    def test_what_no_engine_builds_for_is_an_error(self, small_checkpoint, options, monkeypatch):
+    def test_an_unsupported_gpu_raises(self, small_checkpoint, options, monkeypatch):
         def fail(*_):
             raise DeviceError("builds for (8, 6), not for (9, 9)")
 
         monkeypatch.setattr(build, "export_plan", fail)
-        with pytest.raises(DeviceError, match="not for"):
+        with pytest.raises(DeviceError, match=r"\(9, 9\)"):
             list(build.build_files(small_checkpoint, options))
 
 
 class TestCommand:
     @pytest.mark.parametrize(
-        ("arguments", "message"),
+        ("arguments", "named"),
         [
-            (["--compute-capability", "8.6"], "add tensorrt to --targets"),
-            (["--parity-pictures", "-1"], "at least 1, or 0"),
+            (["--compute-capability", "8.6"], "--compute-capability"),
+            (["--parity-pictures", "-1"], "--parity-pictures -1"),
             (["--data", "nowhere"], "nowhere"),
         ],
     )
     def test_bad_arguments_are_refused_before_anything_is_built(
-        self, checkpoint_model, tmp_path, capsys, arguments, message
+        self, checkpoint_model, tmp_path, capsys, arguments, named
     ):
         with pytest.raises(SystemExit) as stop:
             export.main([str(checkpoint_model.path), "--out", str(tmp_path / "out"), *arguments])
         assert stop.value.code == 2
-        assert message in capsys.readouterr().err
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("error: ")
+        assert named in line
         assert not (tmp_path / "out").exists()
 
-    def test_an_output_that_is_a_file(self, checkpoint_model, tmp_path, capsys):
+    def test_refuses_a_file_as_output_folder(self, checkpoint_model, tmp_path, capsys):
         (tmp_path / "out").write_text("")
         with pytest.raises(SystemExit) as stop:
             export.main([str(checkpoint_model.path), "--out", str(tmp_path / "out"), *DOCUMENTS])
         assert stop.value.code == 2
 
-    def test_no_compute_capability(self, capsys):
+    def test_refuses_a_malformed_compute_capability(self, capsys):
         with pytest.raises(SystemExit):
             export.main(["a.pt", "--out", "b", "--compute-capability", "ada"])
         assert "ada" in capsys.readouterr().err
@@ -208,7 +210,7 @@ class TestCommand:
 
 @pytest.fixture(scope="module")
 def exported(checkpoint_model, tmp_path_factory):
-    """The command, on a small network with random weights."""
+    """Run the command on a small network with random weights."""
     out = tmp_path_factory.mktemp("parity")
     arguments = ["--targets", "openvino", "onnx", "tensorrt", "--precision", "fp32", "fp16", "int8"]
     command = [
@@ -228,7 +230,7 @@ def exported(checkpoint_model, tmp_path_factory):
     return out, {(row["engine"], row["file"]): row for row in found["rows"]}
 
 
-def test_every_file_has_a_row_and_what_cannot_run_says_what_it_takes(exported):
+def test_every_file_has_a_row_and_a_missing_engine_is_named(exported):
     out, rows = exported
     names = {f"m-{precision}{suffix}" for precision in ("fp32", "fp16", "int8")
              for suffix in (".xml", ".onnx", ".tensorrt.onnx")}  # fmt: skip
@@ -260,20 +262,20 @@ def test_int8_files_are_nearer_to_the_fake_quantized_network_than_to_float(expor
 def test_onnx_runtime_agrees_with_the_fake_quantized_network(exported):
     _, rows = exported
     ours = rows["ONNX Runtime, CPU", "m-int8.onnx"]["distance"]
-    # Both round in float32, float64 hardly: independent flips of two make 1.4 times those of one. A wrong range or a
-    # quantizer too few is at 1 and above.
+    # Both round in float32, and torch in float64 hardly rounds: two engines with independent flips are 1.4 times as far
+    # apart as one is from float64. A wrong range or a missing quantizer reaches 1 and above.
     assert ours < 1.6 * rows["torch in float64, ranges for onnx", ""]["distance"]
     assert ours < 0.6
 
 
-def test_the_share_of_int8_is_the_engines_own(exported):
+def test_each_engine_reports_its_own_share_of_int8(exported):
     _, rows = exported
     assert rows["OpenVINO, CPU", "m-int8.xml"]["int8_macs"] > 0.9
     assert rows["OpenVINO, CPU", "m-fp32.xml"]["int8_macs"] == 0.0
     assert 0 < rows["ONNX Runtime, CPU", "m-int8.onnx"]["int8_macs"] < 0.5
 
 
-def test_files_of_another_size(checkpoint_model, noise_pictures, tmp_path):
+def test_files_of_another_size_agree_with_torch(checkpoint_model, noise_pictures, tmp_path):
     checkpoint = load_checkpoint(checkpoint_model.path)
     files = list(
         build.build_files(checkpoint, build.BuildOptions(tmp_path, "m", noise_pictures, ("onnx",), input_size=(96, 64)))
@@ -286,7 +288,7 @@ def test_files_of_another_size(checkpoint_model, noise_pictures, tmp_path):
 
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory):
-    """The shipped network's files, small: what the numbers are of a network that finds something."""
+    """Compare files of the shipped network, which finds keypoints, at a small size."""
     checkpoint = load_checkpoint(CHECKPOINT)
     pictures = [example.image for example in examples_found(4)]
     folder = tmp_path_factory.mktemp("shipped")
@@ -295,11 +297,11 @@ def shipped(tmp_path_factory):
 
 
 def examples_found(count):
-    """The first pictures that have a document."""
+    """Return the first pictures that show a document."""
     return [example for example in DocumentCorners().validation(2 * count) if not example.empty][:count]
 
 
-def test_distances_of_a_network_that_finds_something(shipped):
+def test_int8_moves_keypoints_of_the_shipped_network_by_a_few_pixels(shipped):
     ran = {row.engine: row for row in shipped.rows if row.file and not row.not_run}
     assert {"OpenVINO, CPU", "ONNX Runtime, CPU"} <= set(ran)
     for row in ran.values():

@@ -24,7 +24,7 @@ SPEC = ModelSpec("corners", ("a", "b"), input_size=(64, 64))
 
 
 def scatter(network):
-    """BN as after training, with channels of very different ranges."""
+    """Set BN as after training, with channels of very different ranges."""
     torch.manual_seed(0)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -36,7 +36,7 @@ def scatter(network):
 
 
 def ranges(network, first, second):
-    """The largest weight of each channel between two convolutions, in the one and in the other."""
+    """Return the largest weight of each channel between two convolutions, in both of them."""
     into = network.get_submodule(second).folded()[0].detach().abs().amax(dim=(0, 2, 3))
     return network.get_submodule(first).folded()[0].detach().abs().amax(dim=(1, 2, 3)), into
 
@@ -81,7 +81,7 @@ class TestEqualize:
         free = (moved < MOST) & (moved > 1 / MOST)
         assert free.any()
         torch.testing.assert_close(after[0][free], after[1][free])
-        # The product of both is what it was, and so neither is made small for the other.
+        # The product of both ranges is unchanged.
         torch.testing.assert_close(after[0] * after[1], before[0] * before[1])
         assert not torch.equal(weights, network.down.pointwise.conv.weight)
         assert equalize(network) == [name]
@@ -100,16 +100,16 @@ class TestEqualize:
         modules = dict(network.named_modules())
         pairs = equalize(network)
         downs = {name for name, module in modules.items() if isinstance(module, Down)}
-        # p5 is the one other tensor that is linear and that a convolution alone reads.
+        # p5 is the only other linear tensor that only a convolution reads.
         assert set(pairs) == {
             *((f"{name}.depthwise", f"{name}.pointwise") for name in downs),
             ("fpn.lateral5", "fpn.smooth5"),
         }
         assert all(isinstance(modules[first].act, nn.Identity) for first, _ in pairs)
-        # As an output, it is the network's business.
+        # As an output, it must not change.
         pairs = equalize(create("edgehrnet18", keypoints=2, pyramid=True))
         assert ("fpn.lateral5", "fpn.smooth5") not in pairs
-        # A blur has no weights to give to.
+        # A blur has no weights that could be scaled.
         blurred = equalize(create("edgehrnet18", keypoints=2, down="blur"))
         assert not any("blur" in name for pair in blurred for name in pair)
         assert len(blurred) == len(downs) + 1
@@ -148,7 +148,7 @@ def calibrated(network, images, scheme=OPENVINO):
 
 
 def mean_error(network, quantized, images, name):
-    """By channel: how far the mean of a convolution's result is from that of the float network."""
+    """Return how far the mean of a convolution's result is from that of the float network, for each channel."""
     totals = []
     for net in (quantized, fold_batchnorm(network)):
         seen: list[torch.Tensor] = []
@@ -170,23 +170,23 @@ class TestBiasCorrection:
         if kind == "folded":
             network = fold_batchnorm(network)
         table = calibrated(network, images)
-        # Weights in 3 bits: means are off by far more than 8 bits would make them.
+        # Weights of 3 bits shift means by far more than weights of 8 bits.
         table = RangeTable(table.target, table.activations, 3, table.adds, table.sites, table.convolutions)
         before = {name: mean_error(network, freeze(network, table), images, name) for name in table.convolutions}
         float_network = fold_batchnorm(network)
         shifts = correct_biases(network, table, images, SPEC)
         assert set(shifts) == set(table.convolutions)
-        # Against the float network as it was: biases are now off on purpose.
+        # Compare with the float network before its biases were changed.
         corrected = freeze(network, table)
         for name in table.convolutions:
             after = mean_error(float_network, corrected, images, name)
-            # What a picture was corrected by is not what all are corrected by, so that a rest remains.
+            # The correction of all pictures is not that of each picture, so a small error remains.
             assert after.abs().max() < 0.1 * max(before[name].abs().max(), 0.1), name
         assert max(float(error.abs().max()) for error in before.values()) > 0.1
         assert max(float(shift.abs().max()) for shift in shifts.values()) > 0.1
 
     def test_exact_network_is_not_corrected(self, images):
-        """One convolution with weights on the grid, reading bytes: rounding has nothing to do."""
+        """Correct one convolution of bytes whose weights need no rounding."""
         unit = ConvBNAct(4, 8, 3, STYLE.linear)
         network = nn.Sequential(unit).eval()
         weight = torch.randint(-126, 127, (8, 4, 3, 3)).float()
@@ -209,7 +209,7 @@ class TestBiasCorrection:
         assert not any(module._forward_pre_hooks for module in network.modules())
 
     def test_every_bias_has_a_shift(self, images):
-        """A prediction has a bias of its own, a blur has none: what is returned is what was done."""
+        """A prediction has a bias and a blur has none. Returned shifts are those that were applied."""
         prediction = Prediction(8, 2)
         network = nn.Sequential(ConvBNAct(4, 8, 3, STYLE), Blur(8), prediction).eval()
         nn.init.normal_(prediction.weight)
@@ -226,10 +226,10 @@ class TestBiasCorrection:
         first, second = (network.state_dict() for network in networks)
         assert all(torch.equal(value, second[name]) for name, value in first.items())
 
-    def test_no_pictures_and_wrong_table_are_refused(self, images):
+    def test_refuses_no_pictures_and_a_wrong_table(self, images):
         network = scatter(Net())
         table = calibrated(network, images)
-        with pytest.raises(InputError, match="no picture"):
+        with pytest.raises(InputError):
             correct_biases(network, table, [], SPEC)
         other = nn.ModuleDict({"first": network.first, "down": network.down})
         with pytest.raises((ModelFileError, AttributeError), match="last"):

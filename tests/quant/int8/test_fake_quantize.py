@@ -1,4 +1,4 @@
-"""Fake-quantize modules in training: the same numbers as the frozen network's, and gradients where they belong."""
+"""Fake-quantize modules in training compute the same as the frozen network, and have the right gradients."""
 
 import copy
 import math
@@ -113,8 +113,8 @@ class TestAgainstTheFrozenNetwork:
         close = (seen - expected).abs() < 1e-4 * exact.abs().max()
         assert close.float().mean() > 0.9
 
-    def test_a_range_that_is_off_is_seen(self, network, images, x):
-        """The comparison above is sharp: one site in another range, and it fails."""
+    def test_one_wrong_range_makes_the_networks_differ(self, network, images, x):
+        """The bound of the test above fails if one site has another range."""
         quantized, table = fake_quantized(network, images)
         stop_observers(quantized)
         quantized.block.expand.quantize_output.scale.mul_(1.1)
@@ -165,12 +165,12 @@ class TestSwitches:
             module = quantized.get_submodule(quantizer_name(site))
             assert float(module.scale) == pytest.approx(scale)
             assert int(module.zero_point) == zero
-            # And so does what the observer makes of its own state: it goes on from there.
+            # The observer continues from the same range.
             own_scale, own_zero = module.activation_post_process.calculate_qparams()
             assert float(own_scale) == pytest.approx(scale, rel=1e-5)
             assert int(own_zero) == zero
 
-    def test_ranges_follow_until_they_are_stopped(self, network, images, x):
+    def test_ranges_follow_values_until_observers_stop(self, network, images, x):
         quantized, table = fake_quantized(network, images)
         quantizer = quantized.block.expand.quantize_output
         scale = float(quantizer.scale)
@@ -178,7 +178,7 @@ class TestSwitches:
         with torch.no_grad():
             quantizer(torch.tensor([0.0, 1000.0]))
         grown = float(quantizer.scale)
-        # torch's averaging constant, 0.01, of a range that ends at 1000.
+        # The averaging constant of torch is 0.01, and the new range ends at 1000.
         assert grown == pytest.approx(0.99 * scale + 0.01 * 1000 / 255, rel=0.02)
         stop_observers(quantized)
         weights = quantized.block.expand.quantize_weight
@@ -242,7 +242,7 @@ class TestConvolutionsWhileTraining:
         torch.testing.assert_close(unit.bn.running_var, plain.bn.running_var)
 
     @pytest.mark.parametrize("bits", [8, 4])
-    def test_bn_follows_the_batch_over_weights_that_are_rounded_as_folded(self, bits):
+    def test_bn_uses_the_batch_statistics_of_rounded_folded_weights(self, bits):
         unit = unit_with(bits).train()
         x = torch.randn(3, 4, 8, 8)
         scale = unit.bn.weight / torch.sqrt(unit.bn.running_var + unit.bn.eps)
@@ -251,11 +251,11 @@ class TestConvolutionsWhileTraining:
         mean, var = unit.bn.running_mean.clone(), unit.bn.running_var.clone()
         expected = F.batch_norm(convolved, mean, var, unit.bn.weight, unit.bn.bias, True, 0.1, unit.bn.eps)
         torch.testing.assert_close(unit(x), expected, rtol=1e-4, atol=1e-5)
-        # Statistics are those of the convolution, not of the folded one.
+        # Running statistics are those of the convolution before folding.
         torch.testing.assert_close(unit.bn.running_mean, mean, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(unit.bn.running_var, var, rtol=1e-4, atol=1e-5)
 
-    def test_with_fixed_statistics_it_is_the_folded_convolution(self):
+    def test_fixed_statistics_give_the_folded_convolution(self):
         unit = unit_with().train()
         unit.bn.eval()
         mean = unit.bn.running_mean.clone()
@@ -264,7 +264,7 @@ class TestConvolutionsWhileTraining:
         expected = F.conv2d(x, on_grid(weight), bias, 1, 1)
         torch.testing.assert_close(unit(x), expected, rtol=1e-4, atol=1e-5)
         assert torch.equal(unit.bn.running_mean, mean)
-        # As frozen: nothing in this differs from what is deployed.
+        # The deployed network computes the same.
         table = calibrated_unit(unit)
         frozen = freeze(nn.Sequential(without_quantizers(unit)), table)
         torch.testing.assert_close(unit(x), frozen(x), rtol=1e-4, atol=1e-4)
@@ -280,7 +280,7 @@ class TestConvolutionsWhileTraining:
             (module(x) * direction).sum().backward()
         for name in ("conv.weight", "bn.weight", "bn.bias"):
             seen, expected = unit.get_parameter(name).grad, plain.get_parameter(name).grad
-            # Straight through: what is left is that 8-bit weights differ by up to half a step of 1/127.
+            # Rounding passes gradients unchanged. 8-bit weights differ by up to half a step of 1/127.
             assert rms(seen - expected) < 0.05 * rms(expected) + 1e-6, name
 
     @pytest.mark.parametrize("fixed", [False, True], ids=["batch", "fixed"])
@@ -327,7 +327,7 @@ class TestLearnedQuantizer:
         inside = np.array([0.35, 2.0, -0.1]) / 0.5
         own = np.r_[0 - 10, np.rint(inside) - inside, 255 - 10]
         assert float(quantizer.scale.grad) == pytest.approx(float((own * weight.numpy()).sum()) * factor, rel=1e-5)
-        # The zero point moves what is clipped, by a step the other way.
+        # A larger zero point moves clipped values by one step down.
         assert float(quantizer.zero_point.grad) == pytest.approx(-0.5 * (1 + 7) * factor, rel=1e-5)
         assert x.grad is not None
         assert x.grad.tolist() == [0, 2, 3, 5, 0]
@@ -405,7 +405,7 @@ class TestAverage:
         quantized, _ = fake_quantized(network, images, learned=learned)
         ema = Ema(quantized, 0.5)
         with torch.no_grad():
-            quantized.train()(2 * x)  # observers move on
+            quantized.train()(2 * x)  # its observers follow
             for parameter in quantized.parameters():
                 parameter.mul_(1.01)
         ema.update(quantized, 0)
@@ -420,15 +420,15 @@ class TestAverage:
             ema.network(100 * x)
         assert all(torch.equal(module.state_dict()["scale"], before[name]) for name, module in own.items())
         watching = [module for module in theirs.values() if isinstance(module, FakeQuantize)]
-        assert all(bool(module.observer_enabled) for module in watching)  # the trained network's own go on
-        # It rounds, too.
+        assert all(bool(module.observer_enabled) for module in watching)  # observers of the trained network continue
+        # The copy rounds too.
         with torch.no_grad():
             plain = copy.deepcopy(network)
             plain.load_state_dict(plain_state(ema.network))
             assert rms(ema.network(x) - plain.eval()(x)) > 1e-3 * rms(plain(x))
 
     def test_weight_averaging_handles_all_buffer_shapes(self, network, images):
-        """From before ranges are set to after: no buffer changes its shape on the way."""
+        """No buffer changes its shape when ranges are set."""
         quantized, table = fake_quantized(network, images, ranges=False)
         ema = Ema(quantized, 0.5)
         shapes = [value.shape for value in quantized.state_dict().values()]
@@ -441,7 +441,7 @@ class TestAverage:
 
 @pytest.mark.parametrize("kind", [torch.bfloat16, torch.float32])
 def test_autocast_and_rounding_agree(network, images, x, kind):
-    """Under autocast a convolution returns bfloat16, which a quantizer has to accept."""
+    """Under autocast, a convolution returns bfloat16, which a quantizer has to accept."""
     for learned_ranges in (False, True):
         quantized, _ = fake_quantized(network, images, learned=learned_ranges)
         with torch.autocast("cpu", kind, enabled=kind != torch.float32):
@@ -467,11 +467,11 @@ def test_prediction_layers_can_be_quantized():
 
 
 def test_folded_networks_can_be_trained(network, images, x):
-    """Without BN there is nothing to undo; what is inserted is attached to the same sites."""
+    """Networks without BN get quantizers at the same sites."""
     folded = fold_batchnorm(network)
     quantized, table = fake_quantized(folded, images)
     stop_observers(quantized)
     with torch.no_grad():
         seen, expected = quantized.train()(x), freeze(folded, table)(x)
     assert rms(seen - expected) < 0.1 * rms(expected - folded(x).detach())
-    attach(folded, "first", nn.Identity())  # the original has none yet
+    attach(folded, "first", nn.Identity())  # the original has none

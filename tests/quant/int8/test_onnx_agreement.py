@@ -27,7 +27,7 @@ SIZE = (128, 256)
 
 
 def cut(path):
-    """The file, cut behind each quantizer of activations; the quantizers' scales, in order."""
+    """Return the model, cut into an output and an input behind each quantizer of activations, and the scales."""
     model = shape_inference.infer_shapes(onnx.load(path))
     graph = model.graph
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
@@ -50,7 +50,7 @@ def cut(path):
 
 @pytest.fixture(scope="module")
 def tensors(tmp_path_factory):
-    """Of every quantizer: what it gave in torch, what it was given, and what ONNX Runtime gives from torch's inputs."""
+    """Return the output and input of every quantizer in torch, and what ONNX Runtime gives for the inputs of torch."""
     checkpoint = load_checkpoint(CHECKPOINT)
     network = deployable(checkpoint)
     spec = deployed_spec(checkpoint, network, "int8", SIZE)
@@ -72,7 +72,7 @@ def tensors(tmp_path_factory):
     pixels, _ = letterbox(validation_scene(0).image, SIZE)
     with torch.no_grad():
         output = frozen(network_input(torch.from_numpy(pixels)[None], spec.mean, spec.std))
-    # In the order in which they run, in the file as in torch.
+    # Both are in the order in which they run.
     np.testing.assert_allclose(seen, scales, rtol=1e-6)
 
     options = onnxruntime.SessionOptions()

@@ -1,4 +1,4 @@
-"""One module alone knows torch.ao, and torchao gives it the same parts."""
+"""Only one module imports torch.ao, and torchao provides the same classes."""
 
 import ast
 import json
@@ -16,7 +16,7 @@ PACKAGES = ("edgehrnet", "quant", "runtimes", "samples", "benchmarks")
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 WRAPPER = ROOT / "quant" / "int8" / "torch_ao.py"
 LEAVING = ("torch.ao", "torchao", "torch.quantization", "torch.nn.quantized", "torch.nn.intrinsic")
-# Gone from torch, going, or wrong elsewhere; see the module's own text.
+# Names that are removed or wrong in torch or torchao. See the docstring of the wrapper.
 FORBIDDEN = {
     "convert_fx",
     "convert_pt2e",
@@ -35,7 +35,7 @@ FORBIDDEN = {
 
 
 def dotted(node):
-    """``a.b.c`` of nested attributes, or an empty string."""
+    """Return ``a.b.c`` for nested attributes, or an empty string."""
     if isinstance(node, ast.Name):
         return node.id
     if isinstance(node, ast.Attribute) and (start := dotted(node.value)):
@@ -44,7 +44,7 @@ def dotted(node):
 
 
 def names_used(source):
-    """Every module, name and attribute that code mentions; comments and docstrings do not count."""
+    """Return every module, name and attribute that code uses, without comments and docstrings."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -126,7 +126,7 @@ def test_wrapper_exports_only_the_listed_classes():
     assert FakeQuantize.__module__ == "torch.ao.quantization.fake_quantize"
 
 
-# torch without torch.ao's two modules; torchao is read first, because it still reads torch.ao itself.
+# Run torch without both modules of torch.ao. torchao is imported first, because it imports torch.ao itself.
 WITHOUT = """
 import json, sys
 import torch

@@ -1,4 +1,4 @@
-"""Every setting of training can be reached from the command line, and none is dropped on the way."""
+"""Every setting of training has an option that sets it."""
 
 import dataclasses
 from typing import Any
@@ -109,7 +109,7 @@ def test_an_unknown_option_is_refused(command: Any, capsys: pytest.CaptureFixtur
     assert "--warm-up" in capsys.readouterr().err
 
 
-def test_every_option_of_training_says_what_it_does_and_its_default() -> None:
+def test_every_option_of_training_has_help_with_its_default() -> None:
     for action in train.parser()._actions:
         assert action.help, action.option_strings
         assert any(word in action.help for word in ("default", "required", "show this help")), action.option_strings
@@ -122,11 +122,11 @@ class TestQat:
         args = qat.parser().parse_args([path, "--data", data, "--out", "x", *typed])
         return qat_settings(args, checkpoint, processes)
 
-    def test_network_and_options_are_the_checkpoint_s(self, untrained: Any) -> None:
+    def test_network_and_options_come_from_the_checkpoint(self, untrained: Any) -> None:
         settings = self.settings(untrained)
         assert (settings.model, settings.init, settings.codec) == ("edgehrnet18", untrained[0], None)
 
-    def test_the_loss_is_that_of_the_training_before(self, untrained: Any) -> None:
+    def test_the_loss_comes_from_the_earlier_training(self, untrained: Any) -> None:
         trained: dict[str, Any] = {
             "settings": {"loss": "ohkm", "weights": dataclasses.asdict(Weights(peak=8, sdf=0.03))}
         }
@@ -139,7 +139,8 @@ class TestQat:
 
     def test_another_activation_recovers_for_half_of_the_steps(self, untrained: Any) -> None:
         assert self.settings(untrained, "--steps", "8", "--activation", "hardswish").recovery == 4
-        assert self.settings(untrained, "--steps", "8", "--activation", "silu").recovery == 0  # it has this one
+        # The checkpoint already has this one.
+        assert self.settings(untrained, "--steps", "8", "--activation", "silu").recovery == 0
 
     @pytest.mark.parametrize(
         ("epochs", "processes", "steps"), [("1", 1, 3), ("2", 1, 6), ("0.5", 1, 2), ("0.01", 1, 1), ("2", 3, 2)]
