@@ -12,6 +12,7 @@ from typing import Any, overload
 import runtimes
 from edgehrnet.certificate import read_certificate
 from edgehrnet.clock import Clock
+from edgehrnet.decoding.flipping import check_flip_pairs
 from edgehrnet.errors import (
     ClosedError,
     DeviceError,
@@ -121,6 +122,8 @@ class Predictor:
             self._heatmaps = heatmaps_name(described.outputs, self.spec)
             shapes = renamed(described.outputs, self._heatmaps)
             check_outputs(path, self.spec, arguments["decode"] or self.spec.decode, shapes)
+            if arguments["flip_test"]:
+                check_flip_pairs(self.spec)
         except EdgeHRNetError:
             self._engine.close()
             raise

@@ -52,8 +52,8 @@ def _check(args: argparse.Namespace) -> None:
         print(f"\n{args.out}: labels drawn on their pictures")
     found = {level: sum(remark.count for remark in labels.remarks.of(level)) for level in ("error", "warning")}
     if found["error"] or (args.strict and found["warning"]):
-        raise InputError(f"{args.data}: {found['error']} errors and {found['warning']} warnings, see above")
-    print(f"\n{args.data}: no errors, {found['warning']} warnings")
+        raise InputError(f"{args.data}: errors: {found['error']}, warnings: {found['warning']}, see above")
+    print(f"\n{args.data}: no errors, warnings: {found['warning']}")
 
 
 if __name__ == "__main__":

@@ -16,10 +16,28 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from edgehrnet.errors import InputError
+from edgehrnet.sides import unpaired
 from edgehrnet.spec import ModelSpec
 
 Array = NDArray[np.float32]
 Pairs = Iterable[tuple[int, int]]
+
+
+def check_flip_pairs(spec: ModelSpec) -> None:
+    """Check that it is known which keypoints a mirrored picture exchanges.
+
+    Raises:
+        InputError: A keypoint has a side in its name but no partner, or all names only count, so that sides are unknown.
+    """
+    alone = unpaired(spec.keypoints, spec.flip_pairs)
+    if not alone and not spec.flip_pairs and len(spec.keypoints) > 1:
+        alone = tuple(name for name in spec.keypoints if name.startswith("keypoint-"))
+    if alone:
+        raise InputError(
+            f"flip_test=True needs the partner of each keypoint with a side, and {spec.name} has none for "
+            f"{', '.join(alone)}; pass spec= with flip_pairs=, the pairs of indices (left, right), or leave out flip_test"
+        )
 
 
 def mirror(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

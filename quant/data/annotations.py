@@ -87,6 +87,8 @@ class Annotations:
     """OKS constants of the keypoints. Empty if the labels state none."""
     categories: dict[int, tuple[ImageId, str]] = field(default_factory=lambda: {1: (1, "object")})
     """Id in the label file and name of each category by its number from 1."""
+    sizes: Mapping[Picture, tuple[int, int]] = field(default_factory=dict)
+    """Size (height, width) in pixels of each picture file, as it is shown. Empty until the files are looked at."""
     aliases: Mapping[ImageId, Picture] = field(default_factory=dict)
     """Pictures by further ids, where the labels list a file several times."""
     remarks: Remarks = field(default_factory=Remarks)

@@ -36,7 +36,7 @@ def completed(annotations: Annotations) -> Annotations:
                  and (found := _complete(instance, sizes[instance.picture], remarks)) is not None]  # fmt: skip
     _check_relative(instances, remarks)
     _check_duplicates(instances, remarks)
-    complete = dataclasses.replace(annotations, instances=instances)
+    complete = dataclasses.replace(annotations, instances=instances, sizes=sizes)
     _check_sides(complete)
     return complete
 
@@ -79,7 +79,9 @@ def _check_points(instance: Instance, size: tuple[int, int], remarks: Remarks) -
 
 
 def points_box(points: NDArray[np.float64], size: tuple[int, int]) -> Box:
-    """Return a box ``xywh`` around points ``(N, 2)``, grown by `GROWTH`, or the whole picture if they have no extent.
+    """Return a box ``xywh`` around points ``(N, 2)``, grown by `GROWTH` and cut to the picture.
+
+    It is the whole picture if the points have no extent.
 
     Args:
         points: points in picture pixels.
@@ -89,8 +91,9 @@ def points_box(points: NDArray[np.float64], size: tuple[int, int]) -> Box:
     margin = GROWTH * float(extent.max())
     if not margin:
         return 0.0, 0.0, float(size[1]), float(size[0])
-    (x, y), (w, h) = low - margin, extent + 2 * margin
-    return float(x), float(y), float(w), float(h)
+    left, top = np.maximum(low - margin, 0)
+    right, bottom = np.minimum(low + extent + margin, size[::-1])
+    return float(left), float(top), float(right - left), float(bottom - top)
 
 
 def _check_relative(instances: Sequence[Instance], remarks: Remarks) -> None:

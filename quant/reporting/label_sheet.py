@@ -64,7 +64,7 @@ def _paste(
     """Draw one instance with its surroundings, scaled to fit a cell."""
     picture = Image.fromarray(read_image(instance.picture.path))
     x, y, w, h = instance.box or (0.0, 0.0, float(picture.width), float(picture.height))
-    side = max(w, h) * (1 + 2 * MARGIN)
+    side = min(max(w, h) * (1 + 2 * MARGIN), float(max(picture.size)))
     left, top = x + w / 2 - side / 2, y + h / 2 - side / 2
     scale = CELL / side
     cut = picture.transform(

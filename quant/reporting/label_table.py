@@ -51,10 +51,10 @@ def remark_lines(remarks: Remarks) -> Iterator[str]:
 
 
 def _sizes(annotations: Annotations) -> str:
-    """Return the range of the sizes that the labels state."""
-    sizes = np.array([picture.size for picture in annotations.pictures if picture.size is not None])
-    if not len(sizes):
-        return "not in the labels"
+    """Return the range of the sizes of the pictures."""
+    if not annotations.sizes:
+        return "no picture can be read"
+    sizes = np.array(list(annotations.sizes.values()))
     (low_h, low_w), (high_h, high_w) = sizes.min(axis=0), sizes.max(axis=0)
     if (low_h, low_w) == (high_h, high_w):
         return f"{low_h}x{low_w} px (height x width)"

@@ -10,7 +10,6 @@ import numpy as np
 from edgehrnet.models.variants import find_variant
 from quant.data.examples import DataSet
 from quant.data.labeled import Labeled
-from quant.data.picture_files import header
 
 MODEL = "hrnet_w18_small_v1"
 """Small HRNet that learns fast from few labels, and runs fastest in INT8."""
@@ -65,8 +64,7 @@ def input_size(data: Labeled, side: int) -> tuple[int, int]:
     if data.spec.crop is not None:
         shapes = [instance.box[2:][::-1] for instance in instances if instance.box is not None]
     else:
-        stored = (header(instance.picture.path) for instance in instances)
-        shapes = [(w, h) if orientation >= 5 else (h, w) for h, w, orientation in stored]
+        shapes = [data.annotations.sizes[instance.picture] for instance in instances]
     aspect = math.exp(float(np.median([math.log(height / width) for height, width in shapes])))
     aspect = min(max(aspect, 0.5), 2.0)
     height, width = (STRIDE * max(2, round(side * factor / STRIDE)) for factor in (aspect**0.5, aspect**-0.5))

@@ -230,14 +230,15 @@ def _skeleton(
     """Return pairs of indices from 0. Lines are only drawn, so pairs that are not understood are left out."""
     pairs = [pair for skeleton in skeletons if isinstance(skeleton, list) for pair in skeleton]
     found: list[tuple[int, int]] = []
-    # COCO counts from 1. Where a pair has a 0, all of them count from 0.
-    start = 0 if any(isinstance(pair, list) and 0 in pair for pair in pairs) else 1
+    ends = {end for pair in pairs if isinstance(pair, list) for end in pair if type(end) is int}
+    # COCO counts from 1. Where a pair has a 0, and none has the last number, all of them count from 0.
+    start = 0 if 0 in ends and len(names) not in ends else 1
     if start == 0:
         remarks.add("derived", "skeleton counted from 0 instead of 1", path.name)
     for pair in pairs:
-        ends = pair if isinstance(pair, list) else []
+        given = pair if isinstance(pair, list) else []
         indices = [names.index(end) if isinstance(end, str) and end in names else
-                   end - start if type(end) is int else -1 for end in ends]  # fmt: skip
+                   end - start if type(end) is int else -1 for end in given]  # fmt: skip
         if len(indices) == 2 and all(0 <= index < len(names) for index in indices):
             found.append((indices[0], indices[1]))
         else:
