@@ -190,7 +190,7 @@ def test_calibration_without_pictures_is_refused(trainer_of, tmp_path):
 def test_checkpoint_and_data_need_the_same_number_of_keypoints(tiny, save_untrained, tmp_path):
     path = tmp_path / "three.pt"
     three = save_untrained(path, keypoints=3)
-    with pytest.raises(InputError, match=r"three\.pt.* 3 .* 4$"):
+    with pytest.raises(InputError, match=r"(?s) 4: .*three\.pt.* 3: "):
         QatTrainer(QatSettings(**{**tiny, "init": str(path)}), tmp_path / "out", three)
 
 
