@@ -43,16 +43,16 @@ def add_label_arguments(p: argparse.ArgumentParser) -> None:
 
 
 def open_labels(args: argparse.Namespace, crop: CropChoice = "auto") -> DataSet:
-    """Open the data set of the arguments of `add_data_arguments`, and print what its labels were found to be."""
+    """Open the data set of `add_data_arguments`, and print what was dropped or looks wrong in its labels."""
     data = open_data(args.data, args.fold, crop=crop, images=args.images, flip_pairs=args.flip_pairs)
     print_remarks(data)
     return data
 
 
 def print_remarks(data: DataSet) -> None:
-    """Print what was derived, dropped or looks wrong in the labels, one line for each kind, on standard error."""
+    """Print what was dropped or looks wrong in the labels, one line for each kind, on standard error."""
     if isinstance(data, Labeled):
-        for remark in data.annotations.remarks:
+        for remark in data.annotations.remarks.of("warning", "dropped"):
             print(f"{remark.level}: {remark.text()}", file=sys.stderr)
 
 

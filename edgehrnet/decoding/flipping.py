@@ -28,7 +28,7 @@ def check_flip_pairs(spec: ModelSpec) -> None:
     """Check that it is known which keypoints a mirrored picture exchanges.
 
     Raises:
-        InputError: A keypoint has a side in its name but no partner, or all names only count, so that sides are unknown.
+        InputError: A keypoint has a side in its name but no partner, or the names say nothing about sides.
     """
     alone = unpaired(spec.keypoints, spec.flip_pairs)
     if not alone and not spec.flip_pairs and len(spec.keypoints) > 1:
@@ -36,7 +36,7 @@ def check_flip_pairs(spec: ModelSpec) -> None:
     if alone:
         raise InputError(
             f"flip_test=True needs the partner of each keypoint with a side, and {spec.name} has none for "
-            f"{', '.join(alone)}; pass spec= with flip_pairs=, the pairs of indices (left, right), or leave out flip_test"
+            f"{', '.join(alone)}; pass spec= with flip_pairs=, pairs of indices (left, right), or leave out flip_test"
         )
 
 

@@ -104,7 +104,8 @@ def header(path: Path) -> tuple[int, int, int]:
     """
     with Image.open(path) as picture:
         width, height = picture.size
-        orientation = picture.getexif().get(ORIENTATION, 1)
+        # The method of PNG pictures would decode all of the picture first.
+        orientation = Image.Image.getexif(picture).get(ORIENTATION, 1)
     return height, width, orientation if orientation in range(1, 9) else 1
 
 

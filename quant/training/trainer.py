@@ -41,8 +41,8 @@ from quant.training.settings import TrainSettings
 
 AVERAGED = 50
 """Steps over which the logged loss is averaged."""
-LOG_EVERY = 20
-"""Steps between lines of the log."""
+LOG_EVERY, LOG_LINES = 20, 50
+"""Most steps between lines of the log, and the least number of lines of a run with as many steps."""
 REDUCED = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -133,6 +133,7 @@ class Trainer:
             self.out.mkdir(parents=True, exist_ok=True)
             (self.out / "settings.json").write_text(self._settings_json() + "\n")
         recent: deque[dict[str, float]] = deque(maxlen=AVERAGED)
+        every = max(1, min(LOG_EVERY, settings.steps // LOG_LINES))
         started = time.perf_counter()
         hidden = not progress or self.world.rank > 0
         with tqdm(total=settings.steps, initial=self.step, disable=hidden, unit="step") as bar:
@@ -147,7 +148,7 @@ class Trainer:
                     scores = self._validate()
                     self._log({**line, **scores})
                     self._save(scores)
-                elif self.step % LOG_EVERY == 0:
+                elif self.step % every == 0:
                     self._log(line)
         return scores
 

@@ -45,21 +45,21 @@ def test_a_run_prints_its_settings_and_the_next_command(tmp_path, capsys):
     text = capsys.readouterr().out
     for part in ("synthetic:document-corners", "edgehrnet18", "64x64", "cpu", str(tmp_path / "run"), "PCK 1%"):
         assert part in text
-    assert f"next: python -m quant.ptq {tmp_path / 'run' / 'ema.pt'} --data synthetic:document-corners" in text
+    assert f"python -m quant.ptq {tmp_path / 'run' / 'ema.pt'} --data synthetic:document-corners" in text
     assert load_checkpoint(tmp_path / "run" / "ema.pt").options["fuse"] == "weighted"
     assert train.main([*arguments, "--resume"]) == 0
     assert "nothing left to train" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    ("fold", "said"), [(["--fold", "1/4"], "fold 1/4: 1 instances"), ([], "none held out: scores are of training")]
+    ("fold", "said"), [(["--fold", "1/4"], "fold 1/4: 1 instances"), ([], "NONE HELD OUT: scores are of training")]
 )
 def test_a_run_prints_its_validation_set(persons, tmp_path, capsys, fold, said):
     arguments = ["--data", persons, "--out", str(tmp_path), "--model", "hrnet_w18_small_v1", *SHORT, *fold]
     assert train.main(arguments) == 0
     begin, _, end = capsys.readouterr().out.partition("scored")
     assert "4 pictures, 4 instances, 2 keypoints" in begin
-    assert "hrnet crops" in begin
+    assert "whole pictures" in begin
     assert begin.count(said) == 2  # at the start, and with the scores
     assert (" --fold 1/4 " in end) == bool(fold)
 
@@ -98,4 +98,4 @@ def test_two_processes_train_one_network(persons, tmp_path):
     assert done.returncode == 0, done.stderr
     lines = (tmp_path / "log.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [1, 2]  # only process 0 writes
-    assert done.stdout.count("2 processes") == done.stdout.count("next: ") == 1
+    assert done.stdout.count("2 processes") == done.stdout.count("quant.ptq") == 1

@@ -95,7 +95,8 @@ def epoch(data: Labeled, count: int, number: int = 0, seed: int = 0) -> list[Exa
 def not_augmented(monkeypatch: pytest.MonkeyPatch) -> None:
     """Switch augmentation off, so that the indices of training pictures can be read."""
     monkeypatch.setattr(labeled, "augment", lambda example, rng: example)
-    monkeypatch.setattr(labeled, "augment_person", lambda example, spec, rng: example)
+    monkeypatch.setattr(labeled, "augment_person", lambda example, spec, rng, mirror: example)
+    monkeypatch.setattr(labeled, "mirrored", lambda example, flip_pairs: example)
 
 
 def test_a_table_with_empty_cells_is_read(tmp_path: Path) -> None:
@@ -109,7 +110,8 @@ def test_a_table_with_empty_cells_is_read(tmp_path: Path) -> None:
     (first,) = data.validation()
     assert first.points.tolist() == [[1.5, 2.25], [11.5, 22.25]]
     assert first.visible.tolist() == [True, True]
-    assert first.area == pytest.approx(14 * 24)  # the box of 10 x 20 px, a tenth of 20 px wider on each side
+    # The box of 10 x 20 px, 2 px wider on each side, but cut on the left and at the top, 1.5 and 2.25 px away.
+    assert first.area == pytest.approx((1.5 + 10 + 2) * (2 + 20 + 2))
     assert first.image.shape == (HEIGHT, WIDTH, 3)
     assert not first.empty
     assert first.outlined

@@ -16,6 +16,9 @@ from quant.training.settings import TrainSettings
 SHARED: dict[str, tuple[list[str], Any]] = {
     "data": (["--data", "other"], "other"),
     "fold": (["--fold", "1/3"], (1, 3)),
+    "validation": (["--val", "others"], "others"),
+    "images": (["--images", "pictures"], "pictures"),
+    "flip_pairs": (["--flip-pairs", "a=b", "c=d"], (("a", "b"), ("c", "d"))),
     "sizes": (["--sizes", "64x96", "96x64"], ((64, 96), (96, 64))),
     "steps": (["--steps", "7"], 7),
     "batch": (["--batch", "3"], 3),
@@ -40,6 +43,7 @@ TRAIN = {
     "options": (["--option", "sdf=true", "--option", "fuse=weighted"], {"sdf": True, "fuse": "weighted"}),
     "init": (["--init", "other.pt"], "other.pt"),
     "codec": (["--codec", "udp"], "udp"),
+    "crop": (["--crop", "none"], None),
 }
 QAT = {
     **SHARED,
@@ -55,7 +59,7 @@ QAT = {
     "method": (["--method", "minmax"], "minmax"),
 }
 # The checkpoint decides these.
-OF_THE_CHECKPOINT = {"model", "init", "codec"}
+OF_THE_CHECKPOINT = {"model", "init", "codec", "crop"}
 
 
 def names(settings: type) -> set[str]:

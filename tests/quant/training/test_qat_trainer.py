@@ -2,6 +2,7 @@
 
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -199,4 +200,26 @@ def test_checkpoint_and_data_need_the_same_kind_of_input(tiny, untrained, tmp_pa
     crops = ModelSpec.from_dict(checkpoint.spec).replace(crop="hrnet")
     checkpoint = type(checkpoint)(**{**vars(checkpoint), "spec": crops.to_dict()})
     with pytest.raises(InputError, match="crops"):
-        QatTrainer(QatSettings(**{**tiny, "init": path}), tmp_path, checkpoint)
+        QatTrainer(QatSettings(**{**tiny, "init": path, "data": "synthetic:document-corners"}), tmp_path, checkpoint)
+
+
+def test_a_checkpoint_for_crops_trains_on_crops(tiny, untrained, tmp_path):
+    path, checkpoint = untrained
+    crops = ModelSpec.from_dict(checkpoint.spec).replace(crop="hrnet")
+    checkpoint = type(checkpoint)(**{**vars(checkpoint), "spec": crops.to_dict()})
+    trainer = QatTrainer(QatSettings(**{**tiny, "init": path}), tmp_path, checkpoint)
+    assert trainer.data.spec.crop == trainer.spec.crop == "hrnet"
+
+
+def test_labels_are_brought_into_the_order_of_the_checkpoint(tiny, untrained, tmp_path):
+    path, checkpoint = untrained
+    spec = ModelSpec.from_dict(checkpoint.spec)
+    names = spec.keypoints[::-1]
+    checkpoint = type(checkpoint)(
+        **{**vars(checkpoint), "spec": spec.replace(keypoints=names, flip_pairs=()).to_dict()}
+    )
+    trainer = QatTrainer(QatSettings(**{**tiny, "init": path}), tmp_path, checkpoint)
+    plain = QatTrainer(QatSettings(**{**tiny, "init": path}), tmp_path, untrained[1])
+    assert trainer.data.spec.keypoints == names
+    ours, theirs = (next(run.data.validation()).points for run in (trainer, plain))
+    assert np.array_equal(ours, theirs[::-1])

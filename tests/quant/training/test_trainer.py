@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from edgehrnet.errors import CorruptImageError, DeviceError, InputError, MissingImageError
+from edgehrnet.errors import CorruptImageError, DeviceError, InputError
 from edgehrnet.models.checkpoints import build_model, load_checkpoint
 from quant.data.opening import open_data
 from quant.training.averaging import Ema
@@ -65,7 +65,8 @@ class TestFiles:
         assert all(line["loss"].keys() == {"heatmaps", "offsets"} for line in lines)
         assert ["mean_percent" in line for line in lines] == [False, True, False, True]
 
-    def test_log_of_a_long_run_has_fifty_lines(self, tiny, tmp_path):
+    @pytest.mark.parametrize(("steps", "every"), [(100, 2), (2000, 20)])
+    def test_log_of_a_long_run_has_a_line_every_20_steps(self, tiny, tmp_path, steps, every):
         class Counting(Trainer):
             def batches(self):
                 return iter([{}] * self.settings.steps)
@@ -74,9 +75,9 @@ class TestFiles:
                 self.step += 1
                 return {"heatmaps": 1.0}
 
-        settings = TrainSettings(**{**tiny, "steps": 100, "validate_every": 500})
+        settings = TrainSettings(**{**tiny, "steps": steps, "validate_every": 5000})
         Counting(settings, tmp_path).run(progress=False)
-        assert [line["step"] for line in log_of(tmp_path)] == list(range(2, 101, 2))
+        assert [line["step"] for line in log_of(tmp_path)] == list(range(every, steps + 1, every))
 
     def test_a_folder_with_a_run_is_not_overwritten(self, finished, tiny):
         before = (finished[0] / "ema.pt").read_bytes()
@@ -177,7 +178,13 @@ class TestStart:
     def test_missing_pictures_are_named_before_training(self, tiny, labeled, tmp_path):
         folder = shutil.copytree(labeled, tmp_path / "data")
         (folder / "3.png").unlink()
-        with pytest.raises(MissingImageError, match=r"3\.png"):
+        with pytest.raises(InputError, match=r"3\.png"):
+            Trainer(TrainSettings(**{**tiny, "data": str(folder)}), tmp_path / "out")
+
+    def test_a_picture_that_is_not_one_is_named_before_training(self, tiny, labeled, tmp_path):
+        folder = shutil.copytree(labeled, tmp_path / "data")
+        (folder / "3.png").write_bytes(b"not a picture")
+        with pytest.raises(InputError, match=r"3\.png"):
             Trainer(TrainSettings(**{**tiny, "data": str(folder)}), tmp_path / "out")
 
     def test_a_corrupt_picture_is_named_in_one_line_by_a_worker_process(self, tiny, labeled, tmp_path, monkeypatch):
@@ -185,7 +192,7 @@ class TestStart:
         monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.2)
         folder = shutil.copytree(labeled, tmp_path / "data")
         for path in folder.glob("*.png"):
-            path.write_bytes(b"not a picture")
+            path.write_bytes(path.read_bytes()[:200])  # its header is whole
         trainer = Trainer(TrainSettings(**{**tiny, "data": str(folder), "workers": 1}), tmp_path / "out")
         with pytest.raises(CorruptImageError, match=r"\.png") as error:
             next(trainer.batches())
