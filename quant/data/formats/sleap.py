@@ -200,7 +200,7 @@ class _Reader:
             raise InputError(
                 f"{self.path}: {len(self.unwritten)} labeled frames are not picture files but in {videos}. Write them "
                 f"as pictures to the folder {PICTURES} beside the labels, and try again: "
-                f"python -c \"from {__name__} import write_pictures; write_pictures({str(self.path)!r})\""
+                f'python -c "from {__name__} import write_pictures; write_pictures({str(self.path)!r})"'
             )
 
 
@@ -242,9 +242,7 @@ def _skeleton(path: Path, labels: Any, used: Sequence[Any]) -> Any:
     return next(iter(found.values()))
 
 
-def _flip_pairs(
-    path: Path, symmetries: Sequence[tuple[int, int]], names: Sequence[str]
-) -> tuple[tuple[int, int], ...]:
+def _flip_pairs(path: Path, symmetries: Sequence[tuple[int, int]], names: Sequence[str]) -> tuple[tuple[int, int], ...]:
     """Return the symmetries of the skeleton, or the pairs that the names tell if it has none."""
     pairs = left_first(((int(a), int(b)) for a, b in symmetries), names)
     indices = [index for pair in pairs for index in pair]
