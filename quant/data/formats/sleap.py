@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -175,13 +174,6 @@ class _Reader:
             return name, file
         if not 0 <= index < len(names):
             raise InputError(f"the video has {len(names)} pictures, and none for frame {index}")
-        # Of a path of another machine, the last folder counts as well: each video may have a 0001.png.
-        last = PureWindowsPath(names[index]).parts[-2:]
-        for name in (names[index], "/".join(last)):
-            with contextlib.suppress(InputError):
-                file = self.find(name)
-                if file.is_file() and file.parts[-2:] == last:
-                    return names[index], file
         return names[index], self.find(names[index])
 
     def _instance(self, instance: Any, picture: Picture, place: str) -> Instance:

@@ -14,7 +14,6 @@ from PIL import Image
 
 from edgehrnet.errors import InputError, MissingExtraError
 from quant.data.formats.sleap import read_sleap, write_pictures
-from quant.data.normalization import normalized
 from quant.data.opening import open_annotations
 
 sio = pytest.importorskip("sleap_io")
@@ -145,7 +144,7 @@ def test_pictures_of_another_machine_are_found_by_folder_and_name(tmp_path: Path
     path = save(tmp_path / "m.slp", frames)
     (tmp_path / "here").mkdir()
     (tmp_path / "there").rename(tmp_path / "here" / "pictures")
-    found = normalized(read_sleap(path, tmp_path / "here" / "pictures"))
+    found = open_annotations(str(path), str(tmp_path / "here" / "pictures"))
     assert [picture.path.parts[-2:] for picture in found.pictures] == [("day1", "0001.png"), ("day2", "0001.png")]
 
 
@@ -158,7 +157,7 @@ def test_one_picture_for_two_frames_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "there").rename(tmp_path / "gone")
     save_frames(tmp_path / "flat", 2)
     with pytest.raises(InputError, match=r"flat.0001\.png"):
-        normalized(read_sleap(path, tmp_path / "flat"))
+        open_annotations(str(path), str(tmp_path / "flat"))
 
 
 def test_the_exact_path_wins_over_a_like_named_one(tmp_path: Path) -> None:
@@ -173,9 +172,9 @@ def test_images_may_be_a_copy_of_the_pictures_outside(tmp_path: Path) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
     path = save(tmp_path / "a" / "b" / "m.slp", [frame(sio.Video.from_filename(files), 1, user(POINTS, skeleton()))])
     with pytest.raises(InputError, match=r"outside.day1.0001\.png.*--images"):
-        normalized(read_sleap(path))
+        open_annotations(str(path))
     save_frames(tmp_path / "copy" / "day1", 2)
-    (picture,) = normalized(read_sleap(path, tmp_path / "copy")).pictures
+    (picture,) = open_annotations(str(path), str(tmp_path / "copy")).pictures
     assert picture.path == tmp_path / "copy" / "day1" / "0001.png"
 
 
@@ -183,7 +182,7 @@ def test_missing_pictures_are_named(tmp_path: Path, video: Any) -> None:
     path = save(tmp_path / "m.slp", [frame(video, 1, user(POINTS, skeleton()))])
     (tmp_path / "day1" / "0001.png").unlink()
     with pytest.raises(InputError, match=r"0001\.png"):
-        normalized(read_sleap(path))
+        open_annotations(str(path))
 
 
 def test_frames_inside_the_file_have_to_be_written_first(tmp_path: Path, video: Any) -> None:
@@ -209,7 +208,7 @@ def test_frames_of_a_film_have_to_be_written_first(tmp_path: Path, video: Any) -
     with pytest.raises(InputError, match=r"film\.mp4"):
         read_sleap(path)
     (file,) = write_pictures(path, tmp_path / "frames")
-    (picture,) = normalized(read_sleap(path, tmp_path / "frames")).pictures
+    (picture,) = open_annotations(str(path), str(tmp_path / "frames")).pictures
     assert picture.path == file
     (tmp_path / "film.mp4").unlink()
     with pytest.raises(InputError, match=r"frame 2 .*film\.mp4"):

@@ -14,7 +14,6 @@ from edgehrnet.errors import InputError, MissingExtraError
 from edgehrnet.keypoint_sets import COCO_PERSON
 from quant.data.annotations import Annotations
 from quant.data.formats.ultralytics import read_ultralytics
-from quant.data.normalization import normalized
 from quant.data.opening import open_annotations, open_data
 
 yaml = pytest.importorskip("yaml")
@@ -155,7 +154,7 @@ def test_a_bad_row_is_named_by_file_and_line(tmp_path: Path, row: str, value: st
     describe(tmp_path)
     add(tmp_path, "a.png", f"{ROW}\n{row}\n")
     with pytest.raises(InputError, match=value):
-        normalized(read_ultralytics(tmp_path))
+        open_annotations(str(tmp_path))
 
 
 def test_a_label_file_that_is_not_text_is_named(tmp_path: Path) -> None:
