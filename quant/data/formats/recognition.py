@@ -17,7 +17,7 @@ Reads = Callable[[Path, Path | None], Annotations]
 
 FORMATS = (
     "a project, a folder or a table of DeepLabCut or Lightning Pose (CollectedData*.csv or .h5), a COCO keypoint "
-    ".json, a SLEAP .slp, or an Ultralytics data.yaml or a folder of labels below one"
+    ".json, a SLEAP .slp, or an Ultralytics data.yaml, its folder, or a folder of labels below it"
 )
 """Label formats, for help texts and error messages."""
 

@@ -65,6 +65,8 @@ def read_sleap(path: Path, images: Path | None = None) -> Annotations:
 def write_pictures(path: str | Path, folder: str | Path | None = None) -> list[Path]:
     """Write each frame of a SLEAP file that a user has labeled as a PNG, for `read_sleap`.
 
+    The names have the numbers of video and frame. Write the pictures again after videos were added or removed.
+
     Args:
         path: file of SLEAP, with the frames in it or beside its videos.
         folder: where to write. None takes ``images`` beside the file, where `read_sleap` looks.

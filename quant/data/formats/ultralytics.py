@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,12 +46,7 @@ def read_ultralytics(path: Path, images: Path | None = None, split: str = "train
     description = _description(path)
     content = read_yaml(description)
     described = Description.read(description, content, remarks)
-    if images is not None and not images.is_dir():
-        raise InputError(f"--images {images} is not a folder; pass the folder that holds the pictures")
-    if path.is_dir() and description.parent.absolute() != path.absolute():
-        entries = entries_of(path, images, remarks)
-    else:
-        entries = entries_in(description, content, split, images, remarks)
+    entries = _entries(path, description, content, split, images, remarks)
     _check_labels(entries, remarks)
     pictures, instances = _read(entries, described, remarks)
     return Annotations(
@@ -74,6 +70,16 @@ def _description(path: Path) -> Path:
         raise InputError(f"{path} must have one description of a data set with kpt_shape, such as data.yaml, and has "
                          f"{shown}; pass the one to read")  # fmt: skip
     return found[0]
+
+
+def _entries(
+    path: Path, description: Path, content: Mapping[str, Any], split: str, images: Path | None, remarks: Remarks
+) -> list[Entry]:
+    if images is not None and not images.is_dir():
+        raise InputError(f"--images {images} is not a folder; pass the folder that holds the pictures")
+    if path.is_dir() and description.parent.absolute() != path.absolute():
+        return entries_of(path, images, remarks)
+    return entries_in(description, content, split, images, remarks)
 
 
 def _check_labels(entries: Sequence[Entry], remarks: Remarks) -> None:
