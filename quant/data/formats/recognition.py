@@ -9,13 +9,15 @@ from edgehrnet.errors import InputError
 from quant.data.annotations import Annotations
 from quant.data.formats.coco import read_coco
 from quant.data.formats.deeplabcut import has_tables, read_deeplabcut
+from quant.data.formats.sleap import is_sleap, read_sleap
+from quant.data.formats.ultralytics import is_ultralytics, read_ultralytics
 
 Recognizes = Callable[[Path], bool]
 Reads = Callable[[Path, Path | None], Annotations]
 
 FORMATS = (
-    "a project, a folder or a table of DeepLabCut or Lightning Pose (CollectedData*.csv or .h5), or a COCO keypoint "
-    ".json"
+    "a project, a folder or a table of DeepLabCut or Lightning Pose (CollectedData*.csv or .h5), a COCO keypoint "
+    ".json, a SLEAP .slp, or an Ultralytics data.yaml, its folder, or a folder of labels below it"
 )
 """Label formats, for help texts and error messages."""
 
@@ -27,6 +29,8 @@ def _is_coco(path: Path) -> bool:
 READERS: tuple[tuple[Recognizes, Reads], ...] = (
     (has_tables, read_deeplabcut),
     (_is_coco, read_coco),
+    (is_sleap, read_sleap),
+    (is_ultralytics, read_ultralytics),
 )
 """Functions that recognize a format and read it. The first that recognizes a path reads it."""
 
