@@ -138,7 +138,14 @@ def null_model(tmp_path_factory):
     # Smooth, so that its PNG is small enough to travel in the file.
     picture = np.array(Image.fromarray(picture).reduce(16).resize(PICTURE_SIZE))
     picture.flags.writeable = False
-    spec = ModelSpec("corners", NAMES, skeleton=((0, 1), (1, 2), (2, 3), (3, 0)), input_size=SIZE, cyclic=True)
+    spec = ModelSpec(
+        "corners",
+        NAMES,
+        skeleton=((0, 1), (1, 2), (2, 3), (3, 0)),
+        flip_pairs=((0, 1), (3, 2)),
+        input_size=SIZE,
+        cyclic=True,
+    )
     probability, outputs = stored_outputs(spec)
     spec = spec.replace(golden=Golden.pack(picture, np.array(CORNERS), probability.max(axis=(1, 2)), probability))
     path = tmp_path_factory.mktemp("null") / "corners.null"
