@@ -22,8 +22,11 @@ EXIF = (
     "sizes (width x height) that differ by the EXIF orientation; if the labels were made on the turned picture, "
     "exchange width and height in the labels, and otherwise remove the orientation from the picture"
 )
-SPLIT = re.compile(r"(?:train|val|test)\w*$")
-"""Name of a part of a data set at the end of a label file's name, as in ``person_keypoints_val2017``."""
+SPLIT = re.compile(r"(?:(?<=^person_keypoints_).+|(?:train|val|test|default)\w*)$", re.IGNORECASE)
+"""Name of a part of a data set at the end of a label file's name, as in ``person_keypoints_val2017``.
+
+CVAT names its parts freely, and ``default`` if the user does not.
+"""
 
 
 class PictureFinder:

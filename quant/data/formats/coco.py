@@ -14,6 +14,7 @@ from edgehrnet.errors import InputError
 from edgehrnet.keypoint_sets import COCO_PERSON
 from edgehrnet.sides import pair_sides
 from quant.data.annotations import Annotations, ImageId, Instance, Picture
+from quant.data.formats.label_studio import refuse_coco_export
 from quant.data.formats.values import LARGEST, box_of, entries, number, numbers, read_json, shortened, size_of
 from quant.data.picture_files import PictureFinder
 from quant.data.remarks import Remarks
@@ -32,6 +33,7 @@ def read_coco(path: Path, images: Path | None = None) -> Annotations:
         InputError: the file cannot be read, is not COCO keypoints, or has categories with different keypoints.
     """
     content = read_json(path, WHAT)
+    refuse_coco_export(content, path)
     lists = {name: entries(content, name, path) for name in ("images", "annotations", "categories")}
     remarks = Remarks()
     categories = _Categories.read(lists["categories"], lists["annotations"], path)

@@ -8,7 +8,9 @@ from pathlib import Path
 from edgehrnet.errors import InputError
 from quant.data.annotations import Annotations
 from quant.data.formats.coco import read_coco
+from quant.data.formats.cvat import is_cvat, read_cvat
 from quant.data.formats.deeplabcut import has_tables, read_deeplabcut
+from quant.data.formats.label_studio import is_label_studio, read_label_studio
 from quant.data.formats.sleap import is_sleap, read_sleap
 from quant.data.formats.ultralytics import is_ultralytics, read_ultralytics
 
@@ -16,8 +18,9 @@ Recognizes = Callable[[Path], bool]
 Reads = Callable[[Path, Path | None], Annotations]
 
 FORMATS = (
-    "a project, a folder or a table of DeepLabCut or Lightning Pose (CollectedData*.csv or .h5), a COCO keypoint "
-    ".json, a SLEAP .slp, or an Ultralytics data.yaml, its folder, or a folder of labels below it"
+    "a project, a folder or a table of DeepLabCut or Lightning Pose (CollectedData*.csv or .h5), a COCO keypoint or "
+    "Label Studio .json, a SLEAP .slp, CVAT's annotations.xml or its folder, or an Ultralytics data.yaml, its folder, "
+    "or a folder of labels below it"
 )
 """Label formats, for help texts and error messages."""
 
@@ -28,6 +31,8 @@ def _is_coco(path: Path) -> bool:
 
 READERS: tuple[tuple[Recognizes, Reads], ...] = (
     (has_tables, read_deeplabcut),
+    (is_cvat, read_cvat),
+    (is_label_studio, read_label_studio),
     (_is_coco, read_coco),
     (is_sleap, read_sleap),
     (is_ultralytics, read_ultralytics),

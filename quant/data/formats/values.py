@@ -29,6 +29,15 @@ def read_json(path: Path, what: str) -> Any:
         raise InputError(f"{path} is not {what}: {type(error).__name__}: {error}") from None
 
 
+def begins_with(path: Path, text: str) -> bool:
+    """Return whether a file begins with a text, after blanks. False if it cannot be read."""
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
+            return file.read(1000).lstrip().startswith(text)
+    except OSError:
+        return False
+
+
 def entries(content: Any, name: str, path: Path) -> list[Mapping[str, Any]]:
     """Return a list of objects in a JSON object.
 

@@ -1,0 +1,271 @@
+"""Read keypoints from Label Studio's exports JSON and JSON-MIN."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgehrnet.errors import InputError
+from edgehrnet.sides import pair_sides
+from quant.data.annotations import Annotations, Instance, Picture
+from quant.data.examples import Box
+from quant.data.formats.label_studio_pictures import Addresses, picture_address
+from quant.data.formats.label_studio_tasks import ABSENT, HIDDEN, Region, Task, read_tasks
+from quant.data.formats.values import begins_with, number, shortened, size_of
+from quant.data.formats.xml_files import read_xml
+from quant.data.picture_files import PictureFinder
+from quant.data.remarks import Remarks
+
+CONFIG = "config.xml"
+"""Labeling configuration beside the export, which tells the order of the keypoints. Label Studio does not export it."""
+
+
+def is_label_studio(path: Path) -> bool:
+    """Return whether a path is a JSON file with a list."""
+    return path.suffix.lower() == ".json" and path.is_file() and begins_with(path, "[")
+
+
+def read_label_studio(path: Path, images: Path | None = None) -> Annotations:
+    """Read keypoints from an export JSON or JSON-MIN.
+
+    The keypoints inside of a rectangle in the list of regions, or related to one, are an instance with this box. In a
+    task with at most one rectangle, all keypoints are one instance. Keypoints have the order of the labels in `CONFIG`
+    beside the export, that of ``model_index`` if all labels have one. Without it, they come as they first appear.
+
+    Args:
+        path: JSON file.
+        images: folder of the pictures. None looks for them, see `PictureFinder`.
+
+    Raises:
+        InputError: the file cannot be read or is another export, or a keypoint is not in the configuration.
+    """
+    remarks = Remarks()
+    tasks = read_tasks(path, remarks)
+    reader = _Reader(Addresses(PictureFinder(path, images)), remarks)
+    objects = [one for task in tasks for one in reader.objects(task)]
+    names = _names(path, objects, remarks)
+    labels = list(dict.fromkeys(one.label for one in objects if one.points and one.label)) or ["object"]
+    instances = []
+    for one in objects:
+        if one.points or one.label in labels:
+            instances.append(one.instance(names, labels.index(one.label) + 1 if one.label else 1))
+        else:
+            remarks.add("dropped", "rectangles with a label that never has keypoints", f"{one.source}: {one.label!r}")
+    return Annotations(
+        name=path.stem,
+        source=path,
+        keypoints=names,
+        pictures=list(reader.pictures.values()),
+        instances=instances,
+        flip_pairs=pair_sides(names),
+        categories={index: (index, label) for index, label in enumerate(labels, start=1)},
+        remarks=remarks,
+    )
+
+
+def refuse_coco_export(content: Any, path: Path) -> None:
+    """Raise InputError if the content of a COCO file is keypoints that Label Studio exported."""
+    info = content.get("info") if isinstance(content, Mapping) else None
+    if not isinstance(info, Mapping) or info.get("contributor") != "Label Studio":
+        return
+    categories = content.get("categories")
+    if isinstance(categories, list) and any(isinstance(one, Mapping) and one.get("keypoints") for one in categories):
+        raise InputError(
+            f"{path} is a COCO export of Label Studio, which writes all keypoints of a picture as one object and may "
+            "give them each other's names; export JSON from Label Studio instead"
+        )
+
+
+@dataclass(frozen=True)
+class _Object:
+    """Keypoints with x, y and visibility by name, of one rectangle if there is one."""
+
+    picture: Picture
+    source: str
+    points: Mapping[str, tuple[float, float, int]]
+    label: str | None = None
+    box: Box | None = None
+
+    def instance(self, names: Sequence[str], category: int) -> Instance:
+        values = np.array([self.points.get(name, (0.0, 0.0, 0)) for name in names], float).reshape(-1, 3)
+        return Instance(self.picture, values[:, :2], values[:, 2].astype(np.uint8), self.source, self.box,
+                        category=category)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Turns tasks into pictures and objects."""
+
+    addresses: Addresses
+    remarks: Remarks
+    pictures: dict[Path, Picture] = field(default_factory=dict)
+    addressed: dict[Path, str] = field(default_factory=dict)
+    """Address of each picture."""
+
+    def objects(self, task: Task) -> list[_Object]:
+        """Return the objects of one task."""
+        regions = [region for region in task.regions if self._usable(region, task)]
+        picture = self._picture(task, regions)
+        if picture is None:
+            return []
+        groups = self._groups(task, regions)
+        found = []
+        for owner, keypoints in groups:
+            source = task.source + (f", {owner.labels[0] if owner.labels else 'region'} {owner.id}" if owner else "")
+            points = self._points(keypoints, source)
+            box = _box(owner) if owner is not None and owner.kind == "rectangle" else None
+            found.append(_Object(picture, source, points, owner.labels[0] if owner and owner.labels else None, box))
+        return found
+
+    def _usable(self, region: Region, task: Task) -> bool:
+        """Return whether the numbers of a region can be used, and note an error or what is dropped otherwise."""
+        place = f"{task.source}, region {region.id}"
+        if region.kind == "other":
+            return True
+        sides = [number(region.value.get(key)) for key in ("x", "y", "width", "height", "rotation")]
+        needed = sides[:2] if region.kind == "keypoint" else sides[:4]
+        if not all(value is not None and math.isfinite(value) for value in needed):
+            self.remarks.add("error", "regions without numbers x and y, or width and height",
+                             f"{place} has {shortened(region.value)}")  # fmt: skip
+        elif _size(region) is None:
+            self.remarks.add("error", "regions without original_width and original_height, so that their percentages "
+                             "are of an unknown size", place)  # fmt: skip
+        elif number(region.entry.get("image_rotation") or 0) != 0:
+            self.remarks.add("error", "pictures that were turned in Label Studio; turn them back there, export again",
+                             f"{place} has image_rotation {shortened(region.entry['image_rotation'])}")  # fmt: skip
+        elif region.kind == "keypoint" and len(region.labels) > 1:
+            self.remarks.add("error", "keypoints with several labels", f"{place} has {shortened(region.labels)}")
+        elif region.kind == "keypoint" and not region.labels:
+            self.remarks.add("dropped", "keypoints without a label", place)
+        else:
+            return True
+        return False
+
+    def _picture(self, task: Task, regions: Sequence[Region]) -> Picture | None:
+        controls = {
+            str(one.entry.get("to_name")) for one in regions if one.kind == "keypoint" and "to_name" in one.entry
+        }
+        if len(controls) > 1 or any(one.entry.get("item_index") for one in regions):
+            self.remarks.add("error", "tasks with keypoints in several pictures; give each picture a task of its own",
+                             task.source)  # fmt: skip
+            return None
+        address = picture_address(task.data, next(iter(controls), "image"))
+        if address is None:
+            self.remarks.add("error", "tasks whose data has no address of a picture",
+                             f"{task.source} has {shortened(dict(task.data))}")  # fmt: skip
+            return None
+        try:
+            path = self.addresses.find(address)
+        except InputError as error:
+            self.remarks.add("error", "pictures that cannot be looked for", f"{task.source}: {error}")
+            return None
+        size = next((_size(region) for region in regions if region.kind != "other"), None)
+        if path not in self.pictures:
+            self.addressed[path] = address
+            self.pictures[path] = Picture(path, task.id, task.source, size)
+        elif self.addressed[path] == address:
+            self.remarks.add("warning", "pictures that are listed twice", f"{task.source}: {address}")
+        else:
+            kind = "different pictures for which the same file is found; keep the folders, or Label Studio's names"
+            self.remarks.add("error", kind, f"{task.source}: {address} and {self.addressed[path]}")
+        return self.pictures[path]
+
+    def _groups(self, task: Task, regions: Sequence[Region]) -> list[tuple[Region | None, list[Region]]]:
+        """Return the keypoints of each rectangle, or all of them if there is none."""
+        by_id = {region.id: region for region in regions}
+        keypoints: defaultdict[str | None, list[Region]] = defaultdict(list)
+        for region in regions:
+            if region.kind == "keypoint":
+                keypoints[_owner(region, by_id, task.relations)].append(region)
+        owners = [one for one in regions if one.kind == "rectangle" or (one.kind == "other" and one.id in keypoints)]
+        alone = keypoints.pop(None, [])
+        if not owners:
+            return [(None, alone)] if alone else []
+        if alone:
+            place = f"{task.source}, keypoint {alone[0].labels[0]!r}"
+            if len(owners) > 1 or keypoints:
+                kind = "keypoints outside of a rectangle beside others; drag them into one in the list of regions"
+                self.remarks.add(
+                    "error", kind + (", and export JSON instead of JSON-MIN" if task.minimal else ""), place
+                )
+                return []
+            self.remarks.add("derived", "keypoints taken as those of the only rectangle of their task", place)
+        return [(owner, keypoints.get(owner.id, alone)) for owner in owners]
+
+    def _points(self, keypoints: Sequence[Region], source: str) -> dict[str, tuple[float, float, int]]:
+        points: dict[str, tuple[float, float, int]] = {}
+        for region in keypoints:
+            name = region.labels[0]
+            if name in points:
+                self.remarks.add("error", "keypoints that occur twice in an object; put those of each object into a "
+                                 "rectangle of its own", f"{source}: {name!r}")  # fmt: skip
+            x, y = _pixels(region, "x", "y")
+            hidden = bool(region.choices & HIDDEN)
+            points[name] = (0.0, 0.0, 0) if region.choices & ABSENT else (x, y, 1 if hidden else 2)
+        return points
+
+
+def _owner(region: Region, by_id: Mapping[str, Region], relations: Mapping[str, frozenset[str]]) -> str | None:
+    """Return the id of the region that holds a keypoint, or of the only rectangle that it is related to."""
+    seen = {region.id}
+    parent = region.parent
+    while parent is not None and parent in by_id and parent not in seen:
+        if by_id[parent].kind != "keypoint":
+            return parent
+        seen.add(parent)
+        parent = by_id[parent].parent
+    related = [one for one in relations.get(region.id, ()) if one in by_id and by_id[one].kind == "rectangle"]
+    return related[0] if len(related) == 1 else None
+
+
+def _names(path: Path, objects: Sequence[_Object], remarks: Remarks) -> tuple[str, ...]:
+    """Return the names of the keypoints in the order of the configuration, or of their first appearance."""
+    seen = tuple(dict.fromkeys(name for one in objects for name in one.points))
+    config = path.parent / CONFIG
+    listed = _configured(config) if config.is_file() else ()
+    missing = [name for name in seen if name not in listed]
+    if listed and missing:
+        raise InputError(f"{path}: its keypoint {missing[0]!r} is not in {config}, which has {', '.join(listed)}")
+    if seen and not listed:
+        remarks.add("derived", f"order of keypoints from their first appearance; the labeling configuration, saved as "
+                    f"{CONFIG} beside the export, fixes it", f"{path.name}: {', '.join(seen)}")  # fmt: skip
+    if not listed and not seen and not remarks.of("error"):
+        raise InputError(f"{path} has no keypoints of a <KeyPointLabels> in a finished annotation")
+    return listed or seen
+
+
+def _configured(config: Path) -> tuple[str, ...]:
+    """Return the keypoints of a labeling configuration. Exports have the alias of a label that has one."""
+    root = read_xml(config, "a labeling configuration of Label Studio")
+    labels = [label for group in root.iter("KeyPointLabels") for label in group.iter("Label")]
+    indices = [label.get("model_index", "") for label in labels]
+    if all(index.isdecimal() and len(index) < 10 for index in indices):
+        labels.sort(key=lambda label: int(label.get("model_index", "")))
+    found = (label.get("alias") or label.get("value") for label in labels)
+    return tuple(dict.fromkeys(name for name in found if name))
+
+
+def _size(region: Region) -> tuple[int, int] | None:
+    return size_of(region.entry.get("original_height"), region.entry.get("original_width"))
+
+
+def _pixels(region: Region, *keys: str) -> list[float]:
+    """Return numbers of a region in pixels. They are percentages, in turns of the picture's width and height."""
+    height, width = _size(region) or (0, 0)
+    return [(number(region.value.get(key)) or 0.0) * side / 100
+            for key, side in zip(keys, (width, height, width, height), strict=False)]  # fmt: skip
+
+
+def _box(region: Region) -> Box:
+    """Return the upright box around a rectangle, which is turned clockwise about its left upper corner."""
+    x, y, w, h = _pixels(region, "x", "y", "width", "height")
+    angle = math.radians(number(region.value.get("rotation")) or 0.0)
+    cos, sin = math.cos(angle), math.sin(angle)
+    across, down = (0.0, w * cos, -h * sin, w * cos - h * sin), (0.0, w * sin, h * cos, w * sin + h * cos)
+    return x + min(across), y + min(down), max(across) - min(across), max(down) - min(down)
