@@ -70,7 +70,7 @@ def step_seconds(trainer: Trainer) -> float:
 def _duration(seconds: float) -> str:
     """Return a duration in words.
 
-    >>> _duration(80), _duration(4000), _duration(300_000)
+    >>> _duration(80), _duration(4020), _duration(300_000)
     ('1 min 20 s', '1 h 7 min', '83 h')
     """
     minutes, rest = divmod(round(seconds), 60)

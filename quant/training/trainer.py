@@ -139,7 +139,7 @@ class Trainer:
         with tqdm(total=settings.steps, initial=self.step, disable=hidden, unit="step") as bar:
             for batch in self.batches():
                 recent.append(self.train_step(batch))
-                bar.set_postfix(loss=f"{sum(_means(recent).values()):.4f}", refresh=False)
+                bar.set_postfix(loss=f"{sum(_means(recent).values()):.3g}", refresh=False)
                 bar.update()
                 if self.world.rank > 0:
                     continue

@@ -278,7 +278,7 @@ class TestSpec:
 
     @pytest.mark.parametrize(
         ("changes", "shape"),
-        [({"keypoints": ("a", "b"), "skeleton": ()}, (1, 2, 16, 24)), ({"stride": 8}, (1, 4, 8, 12))],
+        [({"keypoints": ("a", "b"), "skeleton": (), "flip_pairs": ()}, (1, 2, 16, 24)), ({"stride": 8}, (1, 4, 8, 12))],
     )
     def test_spec_of_another_file(self, null_model, changes, shape):
         with pytest.raises(SpecError, match=rf"{re.escape(str(shape))}.*\(1, 4, 16, 24\)"):

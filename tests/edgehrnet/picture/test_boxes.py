@@ -95,7 +95,8 @@ def test_corners_become_width_and_height(tmp_path):
 def test_no_match_says_what_was_looked_for_and_what_is_there(tmp_path, content):
     with pytest.raises(InputError, match=r"boxes\.json.*'a7\.jpg'.* 7") as caught:
         boxes_of(tmp_path, content, "in/a7.jpg", "in/a8.jpg")
-    assert ("9" in str(caught.value)) == ("9" in json.dumps(content))
+    found = str(caught.value).replace(str(tmp_path), "")
+    assert ("9" in found) == ("9" in json.dumps(content))
 
 
 @pytest.mark.parametrize(
