@@ -11,13 +11,17 @@ from pathlib import Path
 from edgehrnet.cli.arguments import parse_size
 from edgehrnet.cli.status import run
 from edgehrnet.errors import InputError
+from edgehrnet.shipped import model_path
 from quant.commandline import add_data_arguments, open_labels
+from quant.data.examples import DataSet
 from quant.data.labeled import Labeled
-from quant.reporting.score_table import as_json, coco_table, legend, score_table
+from quant.reporting.keypoint_table import MOST, WORST, keypoint_table
+from quant.reporting.score_table import as_json, coco_table, counted, legend, score_table, trained_text
 from quant.scoring.average_precision import coco_scores, detect, load_pycocotools
 from quant.scoring.detections import read_boxes, true_boxes
 from quant.scoring.evaluation import RADII, Evaluation, check_radii
 from quant.scoring.model import OpenModel, compare, in_order_of, open_model
+from quant.scoring.trained_pictures import Trained, trained_pictures
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,6 +45,8 @@ def parser() -> argparse.ArgumentParser:
                    help="COCO data: write one model's detections as COCO results (default: none)")  # fmt: skip
     p.add_argument("--json", type=Path, metavar="FILE",
                    help="write all scores here, with the errors of each picture (default: none)")  # fmt: skip
+    p.add_argument("--per-keypoint", action="store_true",
+                   help=f"list all keypoints if there are more than {MOST} (default: the {WORST} worst)")  # fmt: skip
     return p
 
 
@@ -52,25 +58,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _evaluate(args: argparse.Namespace) -> None:
     _check(args)
     data = open_labels(args)
-    if (args.boxes is not None or args.results is not None) and not isinstance(data, Labeled):
-        raise InputError(f"--boxes and --results need labeled pictures; {args.data} has none")
+    _check_labels(args, data)
     with ExitStack() as stack:
         opened = (open_model(name, args.device, args.size, flip_test=args.flip_test) for name in args.models)
         models = [stack.enter_context(model) for model in opened]
         evaluations = compare(models, data, args.count)
         coco = _coco(models, evaluations, data, args) if isinstance(data, Labeled) else []
-    scored, fold = evaluations[0].summary(args.radii), None if args.fold is None else "{}/{}".format(*args.fold)
-    part = "" if fold is None else f", fold {fold}"
-    print(f"{args.data}{part}: {scored['pictures']} pictures, {scored['keypoints']} keypoints scored\n")
+        trained = _trained(models, evaluations, data) if isinstance(data, Labeled) else []
+    fold = None if args.fold is None else "{}/{}".format(*args.fold)
+    print(f"{args.data}{'' if fold is None else f', fold {fold}'}: {counted(evaluations[0])}\n")
     nmes = None if args.nme is None else [found.nme(args.nme, data.spec.keypoints) for found in evaluations]
     print(score_table(evaluations, args.radii, nmes))
-    if coco and evaluations[0].sigmas:
+    if coco:
         boxes = "the labels" if args.boxes is None else args.boxes.name
         print(f"\nCOCO keypoint scores with the boxes of {boxes}\n\n{coco_table(args.models, coco)}")
-    print(f"\n{legend(evaluations[0])}")
+    print(f"\n{legend(evaluations[0])}\n")
+    print(keypoint_table(evaluations, data.spec.keypoints, complete=args.per_keypoint))
+    if trained:
+        print(f"\n{trained_text(args.models, [found.text for found in trained])}")
     if args.json is not None:
-        pairs = enumerate(zip(models, evaluations, strict=True))
-        each = [as_json(model, found, args.radii, coco[i] if coco else None) for i, (model, found) in pairs]
+        names = data.spec.keypoints
+        each = [as_json(*pair, names, args.radii, coco[n] if coco else None)
+                for n, pair in enumerate(zip(models, evaluations, strict=True))]  # fmt: skip
+        for row, known in zip(each, trained, strict=False):
+            row["pictures_trained"] = None if known.paths is None else len(known.paths)
         content = {"data": args.data, "fold": fold, "radii": args.radii, "models": each}
         args.json.write_text(json.dumps(content, indent=1) + "\n")
 
@@ -88,10 +99,29 @@ def _check(args: argparse.Namespace) -> None:
     load_pycocotools()
 
 
+def _check_labels(args: argparse.Namespace, data: DataSet) -> None:
+    """Refuse options that the labels cannot serve."""
+    if args.boxes is None and args.results is None:
+        return
+    if not isinstance(data, Labeled):
+        raise InputError(f"--boxes and --results need labeled pictures; {args.data} has none")
+    if args.results is None and not data.spec.oks_sigmas:
+        raise InputError(f"--boxes {args.boxes} is for AP, and {args.data} states no OKS sigmas for its keypoints; add "
+                         '"sigmas" to the category, leave out --boxes, or add --results')  # fmt: skip
+
+
+def _trained(models: Sequence[OpenModel], evaluations: Sequence[Evaluation], data: Labeled) -> list[Trained]:
+    pairs = zip(models, evaluations, strict=True)
+    return [trained_pictures(model_path(model.name), data, found) for model, found in pairs]
+
+
 def _coco(
     models: Sequence[OpenModel], evaluations: Sequence[Evaluation], data: Labeled, args: argparse.Namespace
 ) -> list[dict[str, float]]:
-    """Return COCO's scores of models for crops. Boxes that a model has seen in its evaluation are not run again."""
+    """Return COCO's scores of models for crops, or nothing where the labels state no OKS sigmas.
+
+    Boxes that a model has seen in its evaluation are not run again.
+    """
     labels = data.annotations
     if any(model.spec.crop is None for model in models):
         if args.boxes is not None or args.results is not None:
@@ -103,8 +133,11 @@ def _coco(
         # All of the data includes pictures without people, where each detection is a false positive.
         some = args.fold is not None or args.count is not None
         images = {key for key in found.image_ids if key is not None} if some else None
+        if not found.sigmas and args.results is None:
+            continue
         results = detect(in_order_of(model, data.spec).instances, boxes, found.oks_sigmas, images, found.by_box())
-        scores.append(coco_scores(labels, results, found.oks_sigmas, images))
+        if found.sigmas:
+            scores.append(coco_scores(labels, results, found.sigmas, images))
         if args.results is not None:
             args.results.write_text(json.dumps(results) + "\n")
     return scores

@@ -1,0 +1,77 @@
+"""Tell which of the scored pictures a model was trained on, as far as its file says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgehrnet.errors import InputError
+from edgehrnet.models.checkpoints import load_checkpoint
+from quant.data.labeled import Labeled
+from quant.scoring.evaluation import Evaluation
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Which of the scored pictures were trained on."""
+
+    paths: frozenset[Path] | None
+    """Files of the scored pictures that were trained on. None if it is not known."""
+    text: str
+    """A sentence that says so."""
+
+
+def trained_pictures(file: str | Path, data: Labeled, evaluation: Evaluation) -> Trained:
+    """Compare the pictures of an evaluation with those that the training settings of a model file name.
+
+    Only checkpoints have training settings. Those of the last run count: a run that began with another checkpoint does
+    not know what that one was trained on, and the sentence names it.
+
+    Args:
+        file: Model file.
+        data: Labels of the scored pictures.
+        evaluation: Evaluation of the model on ``data``.
+    """
+    settings = training_settings(Path(file))
+    scored = frozenset(path for path in evaluation.paths if path is not None)
+    if "data" not in settings:
+        return _unknown(f"{Path(file).name} does not say")
+    training = training_part(settings, data)
+    if training is None:
+        return _unknown(f"{Path(file).name} was trained on {settings['data']}")
+    seen = frozenset(path for path in scored if path in training)
+    began = f" in the last run, which began with {settings['init']}" if settings.get("init") else ""
+    note = " Errors on new pictures are usually larger." if seen else ""
+    return Trained(seen, f"Pictures that were trained on{began}: {len(seen) or 'none'} of {len(scored)}.{note}")
+
+
+def training_settings(file: Path) -> Mapping[str, Any]:
+    """Return the training settings in a checkpoint. They are empty for other files, and where a checkpoint has none."""
+    settings = load_checkpoint(file).training.get("settings") if file.suffix.lower() == ".pt" else None
+    return settings if isinstance(settings, Mapping) else {}
+
+
+def training_part(settings: Mapping[str, Any], data: Labeled) -> frozenset[Path] | None:
+    """Return the pictures of ``data`` that training settings name, or None if the settings name other labels."""
+    fold, validation = settings.get("fold"), settings.get("val")
+    if validation is not None and _is_source(validation, data):
+        return frozenset()
+    if not _is_source(settings["data"], data):
+        return None
+    try:
+        split = Labeled(data.annotations, None if fold is None else (int(fold[0]), int(fold[1])))
+    except InputError:  # the labels have changed since
+        return None
+    return frozenset(path for picture in data.annotations.pictures if split.is_trained(path := picture.path))
+
+
+def _is_source(name: Any, data: Labeled) -> bool:
+    """Return whether a name in training settings is the file of these labels, or the folder of their table."""
+    source, path = data.annotations.source.resolve(), Path(str(name)).resolve()
+    return path == source or (path.is_dir() and path == source.parent)
+
+
+def _unknown(why: str) -> Trained:
+    return Trained(None, f"Pictures that were trained on: not known, {why}.")
