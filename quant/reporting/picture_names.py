@@ -34,7 +34,7 @@ def short_names(paths: Iterable[Path]) -> dict[Path, str]:
     """Return the shortest ends of paths that differ from each other.
 
     >>> list(short_names([Path("a/1/x.png"), Path("a/2/x.png"), Path("a/2/y.png")]).values())
-    ['1/x.png', '2/x.png', 'y.png']
+    ['y.png', '1/x.png', '2/x.png']
     """
     found: dict[Path, str] = {}
     waiting, parts = list(dict.fromkeys(paths)), 1

@@ -13,6 +13,7 @@ from quant.scoring.average_precision import NAMES
 from quant.scoring.by_keypoint import by_keypoint
 from quant.scoring.evaluation import RADII, Evaluation
 from quant.scoring.model import OpenModel
+from quant.scoring.trained_pictures import Trained
 
 NAME_WIDTH = 30  # characters of a model's name; the other columns need about 85
 
@@ -68,8 +69,9 @@ def _number(count: int, one: str, many: str | None = None) -> str:
     return f"{count} {one if count == 1 else many or one + 's'}"
 
 
-def trained_text(names: Sequence[str], texts: Sequence[str]) -> str:
+def trained_text(names: Sequence[str], trained: Sequence[Trained]) -> str:
     """Lay out what is known about the training pictures of models: one line if it is the same for all."""
+    texts = [known.text for known in trained]
     if len(set(texts)) == 1:
         return texts[0]
     return "\n".join(f"{shorten(name)}: {text}" for name, text in zip(names, texts, strict=True))
@@ -96,6 +98,7 @@ def as_json(
     names: Sequence[str],
     radii: Sequence[float],
     coco: Mapping[str, float] | None = None,
+    trained: Trained | None = None,
 ) -> dict[str, Any]:
     """Return all scores of one model as JSON values, None where nothing was scored.
 
@@ -105,6 +108,7 @@ def as_json(
         names: Names of the keypoints in the order of the data.
         radii: Distances of the PCK in picture pixels.
         coco: COCO's ten numbers, to be added as ``coco``.
+        trained: Which pictures were trained on, to be added as a number, ``pictures_trained``.
     """
     scores = by_keypoint(evaluation, names)
     columns = {name: _rounded(getattr(score, name) for score in scores) for name in ("mean_px", "median_px", "p95_px")}
@@ -120,6 +124,7 @@ def as_json(
         "picture_diagonal_px": _rounded(evaluation.diagonals),
         "picture_confidence": _rounded(evaluation.conf.mean(axis=1)),
         "picture_empty": evaluation.empty.tolist(),
+        "pictures_trained": None if trained is None or trained.paths is None else len(trained.paths),
         **({} if coco is None else {"coco": dict(zip(coco, _rounded(coco.values()), strict=True))}),
     }
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgehrnet.errors import InputError
 from edgehrnet.models.checkpoints import load_checkpoint
+from edgehrnet.shipped import model_path
+from quant.data.examples import DataSet
 from quant.data.labeled import Labeled
 from quant.scoring.evaluation import Evaluation
 
@@ -45,6 +47,13 @@ def trained_pictures(file: str | Path, data: Labeled, evaluation: Evaluation) ->
     began = f" in the last run, which began with {settings['init']}" if settings.get("init") else ""
     note = " Errors on new pictures are usually larger." if seen else ""
     return Trained(seen, f"Pictures that were trained on{began}: {len(seen) or 'none'} of {len(scored)}.{note}")
+
+
+def trained_of(models: Sequence[str], data: DataSet, evaluations: Sequence[Evaluation]) -> list[Trained]:
+    """Return `trained_pictures` of each model, by path or shipped name. Synthetic data gives an empty list."""
+    if not isinstance(data, Labeled):
+        return []
+    return [trained_pictures(model_path(name), data, found) for name, found in zip(models, evaluations, strict=True)]
 
 
 def training_settings(file: Path) -> Mapping[str, Any]:
