@@ -222,6 +222,15 @@ def test_the_errors_of_each_keypoint_are_printed_and_written(null_model, labeled
     assert found["pictures_trained"] is None
 
 
+def test_scores_have_the_names_of_the_labels_that_are_in_another_order(null_model, tmp_path):
+    names, corners = null_model.spec.keypoints[::-1], null_model.corners[::-1].copy()
+    corners[0] += RIGHT
+    data, out = write_table(tmp_path / "other", names, [(null_model.picture, corners)]), tmp_path / "scores.json"
+    assert run(null_model.path, "--data", data, "--json", out) == 0
+    found = json.loads(out.read_text())["models"][0]["keypoint_mean_px"]
+    assert found == pytest.approx({names[0]: 6, **dict.fromkeys(names[1:], 0)}, abs=0.01)
+
+
 def test_several_models_stand_side_by_side(null_model, labeled, capsys):
     other = null_model.path.with_name("other.null")
     other.write_bytes(null_model.path.read_bytes())
