@@ -18,7 +18,7 @@ from quant.scoring.model import OpenModel, in_order_of
 
 @dataclass(frozen=True)
 class BoxScores:
-    """What one model found in the boxes."""
+    """Keypoints that one model found in the boxes, and their scores."""
 
     results: list[dict[str, Any]]
     """Detections as COCO results."""

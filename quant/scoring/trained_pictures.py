@@ -11,13 +11,15 @@ from edgehrnet.errors import InputError
 from edgehrnet.models.checkpoints import load_checkpoint
 from edgehrnet.shipped import model_path
 from quant.data.examples import DataSet
+from quant.data.formats.projects import chosen, root_of, tables_of
 from quant.data.labeled import Labeled
+from quant.data.remarks import Remarks
 from quant.scoring.evaluation import Evaluation
 
 
 @dataclass(frozen=True)
 class Trained:
-    """Which of the scored pictures were trained on."""
+    """The pictures among the scored ones that were trained on."""
 
     paths: frozenset[Path] | None
     """Files of the scored pictures that were trained on. None if it is not known."""
@@ -64,11 +66,9 @@ def training_settings(file: Path) -> Mapping[str, Any]:
 
 def training_part(settings: Mapping[str, Any], data: Labeled) -> frozenset[Path] | None:
     """Return the pictures of ``data`` that training settings name, or None if the settings name other labels."""
-    fold, validation = settings.get("fold"), settings.get("val")
-    if validation is not None and _is_source(validation, data):
-        return frozenset()
+    fold, validation = settings.get("fold"), settings.get("validation")
     if not _is_source(settings["data"], data):
-        return None
+        return frozenset() if validation is not None and _is_source(validation, data) else None
     try:
         split = Labeled(data.annotations, None if fold is None else (int(fold[0]), int(fold[1])))
     except InputError:  # the labels have changed since
@@ -77,9 +77,12 @@ def training_part(settings: Mapping[str, Any], data: Labeled) -> frozenset[Path]
 
 
 def _is_source(name: Any, data: Labeled) -> bool:
-    """Return whether a name in training settings is the file of these labels, or the folder of their table."""
-    source, path = data.annotations.source.resolve(), Path(str(name)).resolve()
-    return path == source or (path.is_dir() and path == source.parent)
+    """Return whether a name in training settings is the file of these labels, or a folder with no other table."""
+    source, path = data.annotations.source.resolve(), Path(str(name))
+    if path.resolve() == source:
+        return True
+    tables = chosen(tables_of(path), root_of(path), Remarks())
+    return len(tables) == 1 and tables[0].resolve() == source
 
 
 def _unknown(why: str) -> Trained:

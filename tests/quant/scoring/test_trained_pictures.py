@@ -30,8 +30,8 @@ def numbers(paths):
         ({"data": "points/CollectedData.csv"}, [0, 1, 2]),
         ({"data": "points", "fold": [0, 3]}, [1, 2]),
         ({"data": "points", "fold": [3, 4]}, None),  # this part has no picture: the labels have changed
-        ({"data": "points", "val": "others.json"}, [0, 1, 2]),
-        ({"data": "others.json", "val": "points"}, []),
+        ({"data": "points", "validation": "others.json"}, [0, 1, 2]),
+        ({"data": "others.json", "validation": "points"}, []),
         ({"data": "others.json"}, None),
         ({"data": "synthetic:document-corners"}, None),
     ],
