@@ -13,11 +13,13 @@ from edgehrnet.cli.status import run
 from edgehrnet.errors import InputError
 from quant.commandline import add_data_arguments, open_labels
 from quant.data.labeled import Labeled
-from quant.reporting.score_table import as_json, coco_table, legend, score_table
-from quant.scoring.average_precision import coco_scores, detect, load_pycocotools
-from quant.scoring.detections import read_boxes, true_boxes
+from quant.reporting.keypoint_table import MOST, WORST, keypoint_table
+from quant.reporting.score_table import as_json, coco_table, counted, legend, score_table, trained_text
+from quant.scoring.average_precision import load_pycocotools
+from quant.scoring.box_scores import BoxScores, check_boxes_options, score_boxes
 from quant.scoring.evaluation import RADII, Evaluation, check_radii
-from quant.scoring.model import OpenModel, compare, in_order_of, open_model
+from quant.scoring.model import OpenModel, compare, open_model
+from quant.scoring.trained_pictures import trained_of
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,6 +43,8 @@ def parser() -> argparse.ArgumentParser:
                    help="COCO data: write one model's detections as COCO results (default: none)")  # fmt: skip
     p.add_argument("--json", type=Path, metavar="FILE",
                    help="write all scores here, with the errors of each picture (default: none)")  # fmt: skip
+    p.add_argument("--per-keypoint", action="store_true",
+                   help=f"list all keypoints if there are more than {MOST} (default: the {WORST} worst)")  # fmt: skip
     return p
 
 
@@ -52,25 +56,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _evaluate(args: argparse.Namespace) -> None:
     _check(args)
     data = open_labels(args)
-    if (args.boxes is not None or args.results is not None) and not isinstance(data, Labeled):
-        raise InputError(f"--boxes and --results need labeled pictures; {args.data} has none")
+    check_boxes_options(data, args.boxes, args.results)
     with ExitStack() as stack:
         opened = (open_model(name, args.device, args.size, flip_test=args.flip_test) for name in args.models)
         models = [stack.enter_context(model) for model in opened]
         evaluations = compare(models, data, args.count)
-        coco = _coco(models, evaluations, data, args) if isinstance(data, Labeled) else []
-    scored, fold = evaluations[0].summary(args.radii), None if args.fold is None else "{}/{}".format(*args.fold)
-    part = "" if fold is None else f", fold {fold}"
-    print(f"{args.data}{part}: {scored['pictures']} pictures, {scored['keypoints']} keypoints scored\n")
-    nmes = None if args.nme is None else [found.nme(args.nme, data.spec.keypoints) for found in evaluations]
-    print(score_table(evaluations, args.radii, nmes))
-    if coco and evaluations[0].sigmas:
-        boxes = "the labels" if args.boxes is None else args.boxes.name
-        print(f"\nCOCO keypoint scores with the boxes of {boxes}\n\n{coco_table(args.models, coco)}")
-    print(f"\n{legend(evaluations[0])}")
+        boxes = _boxes(models, evaluations, data, args) if isinstance(data, Labeled) else []
+    coco = [found.scores for found in boxes if found.scores is not None]
+    trained = trained_of(args.models, data, evaluations)
+    names, fold = data.spec.keypoints, None if args.fold is None else "{}/{}".format(*args.fold)
+    print(f"{args.data}{'' if fold is None else f', fold {fold}'}: {counted(evaluations[0])}\n")
+    print(score_table(evaluations, args.radii, args.nme and [found.nme(args.nme, names) for found in evaluations]))
+    if coco:
+        whose = "the labels" if args.boxes is None else args.boxes.name
+        print(f"\nCOCO keypoint scores with the boxes of {whose}\n\n{coco_table(args.models, coco)}")
+    print(f"\n{legend(evaluations[0])}\n")
+    print(keypoint_table(evaluations, names, complete=args.per_keypoint))
+    if trained:
+        print(f"\n{trained_text(args.models, trained)}")
     if args.json is not None:
         pairs = enumerate(zip(models, evaluations, strict=True))
-        each = [as_json(model, found, args.radii, coco[i] if coco else None) for i, (model, found) in pairs]
+        each = [as_json(*pair, names, args.radii, coco[n] if coco else None, trained[n] if trained else None)
+                for n, pair in pairs]  # fmt: skip
         content = {"data": args.data, "fold": fold, "radii": args.radii, "models": each}
         args.json.write_text(json.dumps(content, indent=1) + "\n")
 
@@ -88,26 +95,20 @@ def _check(args: argparse.Namespace) -> None:
     load_pycocotools()
 
 
-def _coco(
+def _boxes(
     models: Sequence[OpenModel], evaluations: Sequence[Evaluation], data: Labeled, args: argparse.Namespace
-) -> list[dict[str, float]]:
-    """Return COCO's scores of models for crops. Boxes that a model has seen in its evaluation are not run again."""
-    labels = data.annotations
+) -> list[BoxScores]:
+    """Score models for crops, if this gives AP or the results that were asked for, and write the results."""
     if any(model.spec.crop is None for model in models):
         if args.boxes is not None or args.results is not None:
             raise InputError("--boxes and --results need models for crops of boxes; one of these takes whole pictures")
         return []
-    boxes = true_boxes(labels) if args.boxes is None else read_boxes(args.boxes, labels)
-    scores = []
-    for model, found in zip(models, evaluations, strict=True):
-        # All of the data includes pictures without people, where each detection is a false positive.
-        some = args.fold is not None or args.count is not None
-        images = {key for key in found.image_ids if key is not None} if some else None
-        results = detect(in_order_of(model, data.spec).instances, boxes, found.oks_sigmas, images, found.by_box())
-        scores.append(coco_scores(labels, results, found.oks_sigmas, images))
-        if args.results is not None:
-            args.results.write_text(json.dumps(results) + "\n")
-    return scores
+    if args.results is None and not data.spec.oks_sigmas:
+        return []
+    found = score_boxes(models, evaluations, data, args.boxes, part=args.fold is not None or args.count is not None)
+    if args.results is not None:
+        args.results.write_text(json.dumps(found[0].results) + "\n")
+    return found
 
 
 if __name__ == "__main__":

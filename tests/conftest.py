@@ -41,7 +41,7 @@ SLOW_FILES = (
     *(f"quant/int8/test_{name}.py" for name in ("onnx_agreement", "placement", "torch_ao", "tracing")),
     "quant/scoring/test_torch_model.py",
     *(f"quant/test_{name}.py" for name in ("average", "evaluate", "export", "ptq", "qat", "report", "sensitivity")),
-    *(f"quant/test_{name}.py" for name in ("edge_install_commands", "train", "trt_lint")),
+    *(f"quant/test_{name}.py" for name in ("edge_install_commands", "evaluate_boxes", "train", "trt_lint")),
     "runtimes/test_contract.py",
     "runtimes/test_onnx.py",
     "runtimes/test_tensorrt.py",

@@ -69,6 +69,8 @@ def read_image(image: Any, color: str = "rgb") -> NDArray[np.uint8]:
 def frames(source: Any) -> Iterator[Any]:
     """Yield the pictures of a folder, a glob pattern or an iterable one by one, each as predict() accepts it.
 
+    Files whose names begin with a dot are left out. ``**`` in a pattern stands for folders at any depth.
+
     Args:
         source: A folder, whose pictures (.jpg .jpeg .png .webp .bmp .tif .tiff) come sorted by name, a glob pattern,
             an iterable or a single picture.
@@ -89,14 +91,15 @@ def _paths(source: str | Path) -> list[Path]:
     path = Path(source)
     if os.path.isdir(path):  # noqa: PTH112 - see _from_path
         try:
-            found = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+            # A name with a dot in front is not a picture: macOS puts such files beside copied ones.
+            found = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
         except OSError as error:
             raise MissingImageError(f"cannot read folder {str(path)!r}: {error.strerror}") from None
         if not found:
             raise MissingImageError(f"folder {str(path)!r} holds no pictures ({' '.join(SUFFIXES)})")
         return found
     if has_magic(str(source)) and not os.path.exists(path) and not _is_address(path):  # noqa: PTH110
-        found = sorted(Path(name) for name in glob(str(source)))  # noqa: PTH207 - Path.glob refuses absolute patterns
+        found = sorted(Path(name) for name in glob(str(source), recursive=True))  # noqa: PTH207 - Path.glob refuses absolute patterns
         if not found:
             raise MissingImageError(f"no file matches {str(source)!r}")
         return found

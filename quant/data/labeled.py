@@ -6,6 +6,7 @@ All labels are read at once. A picture is opened when it is needed.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -127,7 +128,11 @@ class Labeled:
 
     def is_trained(self, path: Path) -> bool:
         """Return whether a picture is in the training part."""
-        return any(instance.picture.path == path for instance in self._training)
+        return path in self._training_paths
+
+    @cached_property
+    def _training_paths(self) -> frozenset[Path]:
+        return frozenset(instance.picture.path for instance in self._training)
 
 
 def example_of(instance: Instance) -> Example:

@@ -12,11 +12,14 @@ from tqdm import tqdm
 
 from edgehrnet.certificate import parts
 from edgehrnet.drawing.overlay import blend_heatmap
+from edgehrnet.picture.letterbox import Letterbox
 from edgehrnet.preparation import prepare
 from quant.data.examples import DataSet, Example
+from quant.data.labeled import Labeled
 from quant.reporting.report_page import Shown, page
 from quant.scoring.evaluation import Evaluation
 from quant.scoring.model import OpenModel, compare
+from quant.scoring.trained_pictures import trained_pictures
 
 WORST, BEST = 12, 6  # pictures shown
 
@@ -44,10 +47,12 @@ def make_report(model: OpenModel, data: DataSet, count: int | None = None, *, pr
         desc="drawing",
         unit="picture",
     )
-    pictures = {n: Shown(n, Image.fromarray(example.image), _heat(model, example)) for n, example in examples}
+    pictures = {n: _shown(n, model, example) for n, example in examples}
     title = f"{model.spec.name} on {data.spec.name}"
-    shown = [[pictures[n] for n in indices] for indices in (worst, best)]
-    return page(title, facts(model), evaluation, data.spec, *shown)
+    worst_shown, best_shown = ([pictures[n] for n in indices] for indices in (worst, best))
+    file = model.info()["file"]
+    trained = trained_pictures(file, data, evaluation) if isinstance(data, Labeled) else None
+    return page(title, facts(model), evaluation, data.spec, worst_shown, best_shown, trained)
 
 
 def extremes(evaluation: Evaluation) -> tuple[list[int], list[int]]:
@@ -71,12 +76,18 @@ def _chosen(data: DataSet, indices: set[int]) -> Iterator[tuple[int, Example]]:
             yield index, example
 
 
-def _heat(model: OpenModel, example: Example) -> Image.Image:
-    """Return the picture blended with the maximum over its heatmaps."""
+def _shown(index: int, model: OpenModel, example: Example) -> Shown:
+    """Return a picture, or the crop of it that the network sees, and the same with the maximum over its heatmaps."""
     box = example.box_for(model.spec)
     _, _, heatmaps = model.observe(example.image, box)
-    _, (transform,) = prepare(example.image, model.spec, None if box is None else [box])
-    return blend_heatmap(Image.fromarray(example.image), heatmaps.max(axis=0), transform, model.spec.grid)
+    inputs, (transform,) = prepare(example.image, model.spec, None if box is None else [box])
+    heat, grid = heatmaps.max(axis=0), model.spec.grid
+    if model.spec.crop is None:
+        whole = Image.fromarray(example.image)
+        return Shown(index, whole, blend_heatmap(whole, heat, transform, grid))
+    crop = Image.fromarray(np.ascontiguousarray(inputs[0, ..., :3]))
+    unchanged = Letterbox.fit(crop.width, crop.height, model.spec.input_size)
+    return Shown(index, crop, blend_heatmap(crop, heat, unchanged, grid), transform)
 
 
 def facts(model: OpenModel) -> dict[str, str]:

@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 from quant.scoring.metrics import Bin, pck
 
 INCHES = (5.2, 3.1)
+KEYPOINT_WIDTH = 3.9  # inches
+KEYPOINT_ROW, KEYPOINT_AXIS = 0.22, 0.6  # inches: height of a keypoint, and of the axis below all of them
+LONGEST_NAME = 20  # characters
 SMALLEST, LARGEST = 0.01, 100.0  # percent of the diagonal; errors outside are counted in the outermost bars
 PER_DECADE = 8  # bars
 PCK_END = 5.0  # percent of the diagonal
@@ -126,9 +129,38 @@ def presence_histogram(scores: NDArray[np.floating[Any]], empty: NDArray[np.bool
     return figure
 
 
-def _chart(theme: Theme, x: str, y: str) -> tuple[Figure, Axes]:
-    """Return an empty chart with labeled axes, a grid, and a transparent background."""
-    figure = Figure(figsize=INCHES, layout="constrained")
+def keypoint_spread(errors: NDArray[np.float64], names: Sequence[str], unit: str, theme: Theme) -> Figure:
+    """Draw the middle half, the median and the range from 5 to 95 % of each keypoint's errors, one row for each.
+
+    Args:
+        errors: Errors ``(N, K)``, NaN where not scored.
+        names: Names of the K keypoints, drawn from the top.
+        unit: Label of the axis of errors.
+        theme: Colors. `Theme.warm` is for the median.
+    """
+    size = (KEYPOINT_WIDTH, KEYPOINT_AXIS + KEYPOINT_ROW * len(names))
+    figure, axes = _chart(theme, unit, "", size)
+    scored = [(row, column[np.isfinite(column)]) for row, column in enumerate(errors.T)]
+    shares = {row: np.percentile(values, [5, 25, 50, 75, 95]) for row, values in scored if values.size}
+    rows = list(shares)
+    low, first, median, third, high = np.array(list(shares.values())).reshape(-1, 5).T
+    axes.hlines(rows, low, high, color=theme.soft, linewidth=1.2, zorder=1)
+    axes.barh(rows, third - first, left=first, height=0.62, color=theme.main, zorder=2)
+    axes.vlines(median, np.array(rows) - 0.31, np.array(rows) + 0.31, color=theme.warm, linewidth=2.4, zorder=3)
+    axes.grid(visible=False, axis="y")
+    axes.set_yticks(range(len(names)), [_shortened(name) for name in names])
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.set_xlim(0, 1.03 * float(np.max(high, initial=0)) or 1)
+    return figure
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+
+
+def _chart(theme: Theme, x: str, y: str, size: tuple[float, float] = INCHES) -> tuple[Figure, Axes]:
+    """Return an empty chart of a size (width, height), with labeled axes, a grid, and a transparent background."""
+    figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
     axes.set_facecolor("none")
     axes.set_axisbelow(True)

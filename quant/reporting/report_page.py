@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,21 +12,28 @@ from typing import Any
 
 import jinja2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
+from edgehrnet.preparation import Transform
 from edgehrnet.spec import ModelSpec
+from quant.reporting.picture_names import picture_names
 from quant.reporting.report_charts import (
     DARK,
     LIGHT,
     Images,
     both,
     error_histogram,
+    keypoint_spread,
     pck_curve,
     presence_histogram,
     reliability_curve,
 )
+from quant.reporting.score_table import counted
+from quant.scoring.by_keypoint import by_keypoint, object_percent, worst_of
 from quant.scoring.evaluation import CORRECT, Evaluation
 from quant.scoring.metrics import Bin, Score, reliability
+from quant.scoring.trained_pictures import Trained
 
 TEMPLATE = "report.html.j2"
 LONG_SIDE = 440  # px of an embedded picture: sharp at twice the pixel density of a card
@@ -53,9 +60,16 @@ class Shown:
     index: int
     """Index of the picture in the evaluation."""
     picture: Image.Image
-    """The picture itself."""
+    """The picture itself, or the crop that the network sees."""
     heat: Image.Image
     """The same picture, blended with its heatmaps."""
+    transform: Transform | None = None
+    """Map from the whole picture to the crop. None for a whole picture."""
+
+    def place(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return points ``(K, 2)`` of the whole picture in coordinates of SVG, on the picture shown."""
+        # Pixel centers are integers; SVG counts from a pixel's corner.
+        return (points if self.transform is None else self.transform.forward(points)) + 0.5
 
 
 @dataclass(frozen=True)
@@ -75,6 +89,7 @@ def page(
     spec: ModelSpec,
     worst: Sequence[Shown],
     best: Sequence[Shown],
+    trained: Trained | None = None,
 ) -> str:
     """Return a report as an HTML document.
 
@@ -85,7 +100,10 @@ def page(
         spec: Specification of the data set.
         worst: Pictures with the largest errors, worst first.
         best: Pictures with the smallest errors, best first.
+        trained: Which of the pictures were trained on. None for synthetic ones.
     """
+    seen = frozenset[Path]() if trained is None or trained.paths is None else trained.paths
+    card = partial(_card, evaluation, spec, picture_names(evaluation), seen)
     bins, summary = reliability(evaluation.conf, evaluation.correct), evaluation.summary()
     shown = {key: style for key, style in SCORES.items() if summary[key] is not None}
     return _template().render(
@@ -101,9 +119,14 @@ def page(
         correct=CORRECT,
         empty=int(evaluation.empty.sum()),
         sections=[
-            ("Worst pictures", [_card(evaluation, spec, shown) for shown in worst]),
-            ("Best pictures", [_card(evaluation, spec, shown) for shown in best]),
+            ("Worst pictures", [card(shown) for shown in worst]),
+            ("Best pictures", [card(shown) for shown in best]),
         ],
+        keypoints=keypoint_rows(evaluation, spec.keypoints),
+        keypoint_chart=_keypoint_chart(evaluation, spec.keypoints),
+        crops=evaluation.boxes is not None,
+        counted=counted(evaluation),
+        trained="" if trained is None else trained.text,
         outlined=spec.cyclic,
         conditions=_conditions(evaluation),
     )
@@ -136,15 +159,40 @@ def _conditions(evaluation: Evaluation) -> list[tuple[str, Score]]:
     return [("all pictures", evaluation.score()), *((name, scores[name]) for name in hardest)] if scores else []
 
 
-def _card(evaluation: Evaluation, spec: ModelSpec, shown: Shown) -> dict[str, Any]:
+def _keypoint_chart(evaluation: Evaluation, names: Sequence[str]) -> Chart:
+    """Return the chart of the keypoints: relative to the object for crops, and to the diagonal for whole pictures."""
+    relative = object_percent(evaluation)
+    if np.isfinite(relative).any():
+        return Chart("Spread", both(partial(keypoint_spread, relative, names, "error, % of the object's size")))
+    return Chart("Spread", both(partial(keypoint_spread, evaluation.percent, names, "error, % of the diagonal")))
+
+
+def keypoint_rows(evaluation: Evaluation, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the values of each keypoint for the template, in channel order."""
+    scores, pictures = by_keypoint(evaluation, names), picture_names(evaluation)
+    worst, largest = worst_of(scores), max((s.mean_px for s in scores if s.scored), default=0.0)
+    return [
+        {
+            "score": score,
+            "share": 100 * score.mean_px / largest if largest else 0.0,
+            "is_worst": index == worst,
+            "picture": "" if score.worst is None else pictures[score.worst],
+        }
+        for index, score in enumerate(scores)
+    ]
+
+
+def _card(
+    evaluation: Evaluation, spec: ModelSpec, names: Sequence[str], trained: Collection[Path], shown: Shown
+) -> dict[str, Any]:
     """Return one picture's values for the template. Points are in SVG coordinates of the picture."""
     n = shown.index
     width, height = shown.picture.size
-    # Pixel centers are integers; SVG counts from a pixel's corner.
-    found, true = evaluation.xy[n] + 0.5, evaluation.truth[n] + 0.5
-    names = zip(spec.keypoints, found, true, evaluation.conf[n], evaluation.visible[n], strict=True)
+    found, true = shown.place(evaluation.xy[n]), shown.place(evaluation.truth[n])
+    points = zip(spec.keypoints, found, true, evaluation.conf[n], evaluation.visible[n], strict=True)
     return {
-        "index": n,
+        "name": names[n],
+        "trained": bool(evaluation.paths) and evaluation.paths[n] in trained,
         "error": np.nanmax(evaluation.percent[n]),
         "confidence": evaluation.conf[n].mean(),
         "conditions": sorted(evaluation.conditions[n]) if evaluation.conditions else (),
@@ -157,7 +205,7 @@ def _card(evaluation: Evaluation, spec: ModelSpec, shown: Shown) -> dict[str, An
         "true": true,
         "points": [
             {"name": name, "found": at, "true": goal, "confidence": conf, "visible": bool(seen)}
-            for name, at, goal, conf, seen in names
+            for name, at, goal, conf, seen in points
         ],
     }
 

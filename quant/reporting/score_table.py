@@ -6,11 +6,14 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from edgehrnet.cli.tables import table
 from quant.scoring.average_precision import NAMES
-from quant.scoring.evaluation import DEFAULT_SIGMA, RADII, Evaluation
-from quant.scoring.metrics import spread
+from quant.scoring.by_keypoint import by_keypoint
+from quant.scoring.evaluation import RADII, Evaluation
 from quant.scoring.model import OpenModel
+from quant.scoring.trained_pictures import Trained
 
 NAME_WIDTH = 30  # characters of a model's name; the other columns need about 85
 
@@ -48,12 +51,30 @@ def score_table(
 
 
 def legend(evaluation: Evaluation) -> str:
-    """Explain the units of a score table, and say so where AP uses the default OKS constants."""
+    """Explain the units of a score table, and say why it has no AP where the labels state no OKS sigmas."""
     text = "px: picture pixels. mean % and the distance of PCK 1%: in percent of the picture's diagonal."
-    if evaluation.sigmas:
-        return text
-    sigma = f"AP uses the default sigma {DEFAULT_SIGMA} for every keypoint, as the data set has none"
-    return f"{text}\n{sigma}: compare it on this data only."
+    return text if evaluation.sigmas else f"{text}\nNo AP: the labels state no OKS sigmas for these keypoints."
+
+
+def counted(evaluation: Evaluation) -> str:
+    """Say how much was scored, such as ``2 pictures, 8 keypoints scored``."""
+    number, scored = len(evaluation.errors), int(np.isfinite(evaluation.errors).sum())
+    pictures = _number(number, "picture")
+    if evaluation.boxes is not None:
+        pictures = f"{_number(number, 'box', 'boxes')} in {_number(len(set(evaluation.paths)), 'picture')}"
+    return f"{pictures}, {_number(scored, 'keypoint')} scored"
+
+
+def _number(count: int, one: str, many: str | None = None) -> str:
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def trained_text(names: Sequence[str], trained: Sequence[Trained]) -> str:
+    """Lay out what is known about the training pictures of models: one line if it is the same for all."""
+    texts = [known.text for known in trained]
+    if len(set(texts)) == 1:
+        return texts[0]
+    return "\n".join(f"{shorten(name)}: {text}" for name, text in zip(names, texts, strict=True))
 
 
 def coco_table(names: Sequence[str], scores: Sequence[Mapping[str, float]]) -> str:
@@ -72,27 +93,38 @@ def shorten(name: str) -> str:
 
 
 def as_json(
-    model: OpenModel, evaluation: Evaluation, radii: Sequence[float], coco: Mapping[str, float] | None = None
+    model: OpenModel,
+    evaluation: Evaluation,
+    names: Sequence[str],
+    radii: Sequence[float],
+    coco: Mapping[str, float] | None = None,
+    trained: Trained | None = None,
 ) -> dict[str, Any]:
     """Return all scores of one model as JSON values, None where nothing was scored.
 
     Args:
         model: Model.
         evaluation: Its evaluation.
+        names: Names of the keypoints in the order of the data.
         radii: Distances of the PCK in picture pixels.
         coco: COCO's ten numbers, to be added as ``coco``.
+        trained: Which pictures were trained on, to be added as a number, ``pictures_trained``.
     """
-    names = model.spec.keypoints
+    scores = by_keypoint(evaluation, names)
+    columns = {name: _rounded(getattr(score, name) for score in scores) for name in ("mean_px", "median_px", "p95_px")}
     return {
         "model": model.name,
         "precision": model.spec.precision,
         "input_size": list(model.spec.input_size),
         **evaluation.summary(radii),
-        "keypoint_mean_px": dict(zip(names, _rounded(spread(c)[0] for c in evaluation.errors.T), strict=True)),
+        "keypoint_scored": {score.name: score.scored for score in scores},
+        **{f"keypoint_{name}": dict(zip(names, values, strict=True)) for name, values in columns.items()},
+        "picture_file": [None if path is None else str(path) for path in evaluation.paths],
         "picture_mean_px": _rounded(evaluation.picture_px),
         "picture_diagonal_px": _rounded(evaluation.diagonals),
         "picture_confidence": _rounded(evaluation.conf.mean(axis=1)),
         "picture_empty": evaluation.empty.tolist(),
+        "pictures_trained": None if trained is None or trained.paths is None else len(trained.paths),
         **({} if coco is None else {"coco": dict(zip(coco, _rounded(coco.values()), strict=True))}),
     }
 

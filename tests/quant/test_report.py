@@ -1,14 +1,15 @@
 """The report page: it needs no other file, shows the right pictures with the right marks, and refuses bad input."""
 
 import base64
+import io
 import re
-from functools import partial
 from html.parser import HTMLParser
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from edgehrnet.models import create
 from edgehrnet.models.checkpoints import save_checkpoint
@@ -16,23 +17,14 @@ from edgehrnet.spec import ModelSpec
 from quant import report
 from quant.data.examples import Example
 from quant.reporting import model_report
-from quant.reporting.report_charts import (
-    DARK,
-    LIGHT,
-    both,
-    error_histogram,
-    pck_curve,
-    presence_histogram,
-    reliability_curve,
-)
-from quant.scoring.evaluation import Evaluation, evaluate
-from quant.scoring.metrics import Bin
+from quant.scoring.evaluation import evaluate
 from quant.scoring.model import OpenModel, open_model
 
 SQUARE = np.array([[10.0, 10], [70, 10], [70, 50], [10, 50]])
 SIZE = (60, 80)  # the diagonal is 100 px, so that px equal percent
 NAMES = ("a", "b", "c", "<d>")
-VOID = {"meta", "img", "source"}
+TILE = r"<div><b>([^<]+)</b><span>([^<]+)</span></div>"
+VOID = {"meta", "img", "source", "br"}
 
 
 class Fixed:
@@ -97,31 +89,6 @@ def indices(text):
     return [int(index) for index in re.findall(r"<em>picture (\d+)</em>", text)]
 
 
-def evaluation(percent):
-    """Return an Evaluation with errors ``(N, K)`` in px, of pictures with a diagonal of 100 px."""
-    errors = np.array(percent, np.float64)
-    n, k = errors.shape
-    points, visible = np.zeros((n, k, 2)), np.isfinite(errors)
-    diagonals, empty = np.full(n, 100.0), np.zeros(n, bool)
-    return Evaluation("e", errors, diagonals, diagonals, points, np.ones((n, k), np.float32), empty, points, visible)
-
-
-def test_extremes_are_ordered_by_the_worst_keypoint():
-    nan = np.nan
-    found = evaluation([[1, 9], [nan, nan], [5, 5], [nan, 7], *([[0, 2 + n / 100] for n in range(20)])])
-    worst, best = model_report.extremes(found)
-    assert worst[:3] == [0, 3, 2]
-    assert worst[3:] == list(range(23, 14, -1))
-    assert best == [4, 5, 6, 7, 8, 9]
-
-
-def test_no_picture_is_in_both_lists():
-    assert model_report.extremes(evaluation([[1.0], [2.0]])) == ([1, 0], [])
-    worst, best = model_report.extremes(evaluation([[float(n)] for n in range(14)]))
-    assert (worst, best) == (list(range(13, 1, -1)), [0, 1])
-    assert model_report.extremes(evaluation([[np.nan]])) == ([], [])
-
-
 def test_the_page_shows_the_pictures_with_their_scores(tmp_path):
     order = [3, 0, 14, 7, 1, 9, 2, 11, 5, 13, 4, 12, 8, 6, 10]
     text = page(tmp_path, [example(level, conditions=frozenset({f"c{level}"})) for level in order], cyclic=True)
@@ -162,15 +129,14 @@ def test_the_page_is_one_file_without_scripts(tmp_path):
 
 def test_the_tiles_show_the_scores_of_the_evaluation(tmp_path):
     examples = [example(3), example(4)]
-    data: Any = Fixed(examples)
+    sigmas = {"oks_sigmas": (0.05,) * 4}
+    data: Any = Fixed(examples, **sigmas)
     found = evaluate("stored", model(tmp_path, data.spec).predict, data).summary()
-    tiles = {
-        label: value
-        for value, label in re.findall(r"<div><b>([^<]+)</b><span>([^<]+)</span></div>", page(tmp_path, examples))
-    }
+    tiles = {label: value for value, label in re.findall(TILE, page(tmp_path, examples, **sigmas))}
     assert tiles["of keypoints within 3 %"] == f"{found['pck3']:.1f} %" == "50.0 %"
     assert tiles["median error"] == f"{found['median_px']:.2f} px" == "3.50 px"
     assert tiles["OKS AP"] == f"{found['oks_ap']:.3f}"
+    assert "OKS AP" not in page(tmp_path, examples)  # without sigmas
     assert tiles["calibration error"] == f"{found['ece']:.3f}" == "0.500"
 
 
@@ -184,7 +150,7 @@ def test_conditions_come_hardest_first_and_those_without_a_score_last(tmp_path):
             example(1, visible=blank, empty=True, conditions=frozenset({"<empty>"})),
         ],
     )
-    names = re.findall(r"<tr><th>([^<]*)</th><td", text)
+    names = re.findall(r"<tr><th>([^<]*)</th><td", text)  # the rows of keypoints have other heads
     assert names == ["all pictures", "hard", "half", "easy", "&lt;empty&gt;"]
     rows = dict(re.findall(r"<tr><th>([^<]*)</th>(<td.*?)</tr>", text))
     assert re.findall(r">([^<>]+)<", rows["half"]) == ["2", "50.0", "50.0", "4.50", "4.50", "9.00"]
@@ -204,64 +170,63 @@ def test_sections_without_content_are_left_out(tmp_path):
     assert "None" not in nothing
 
 
-def lines(figure):
-    """Points ``(N, 2)`` of each line of a chart."""
-    return [np.asarray(line.get_xydata()) for line in figure.axes[0].lines]
+def test_the_keypoints_have_a_chart_and_a_table(tmp_path):
+    text = page(tmp_path, [example(3, visible=np.array([True, True, True, False])), example(4)])
+    assert text.count('alt="Errors of each keypoint"') == 1
+    rows = re.findall(r'<tr[^>]*><th scope="row">([^<]*)</th>(<td.*?)</tr>', text)
+    assert [name for name, _ in rows] == ["a", "b", "c", "&lt;d&gt;"]
+    cells = [re.findall(r">([^<>]+)<", row) for _, row in rows]
+    assert cells[0] == ["2", "3.50", "3.50", "3.95", "3.50", "picture 1"]
+    assert cells[3] == ["1", "4.00", "4.00", "4.00", "4.00", "picture 1"]
+    assert re.findall(r'<tr class="worst"><th scope="row">([^<]*)<', text) == ["&lt;d&gt;"]
 
 
-def heights(figure):
-    """Heights of the bars of a chart, left to right."""
-    return [bar.get_height() for bar in figure.axes[0].patches]
+def test_pictures_are_named_by_their_files(tmp_path):
+    text = page(tmp_path, [example(3, path=tmp_path / "<first>.png"), example(4, path=tmp_path / "second.png")])
+    assert re.findall(r"<em>([^<]*)</em>", text) == ["second.png", "&lt;first&gt;.png"]
+    assert "trained" not in visible_text(text)
 
 
-def test_the_histogram_counts_each_error_once():
-    figure = error_histogram(np.array([[0.001, 0.5], [3.0, np.nan], [500.0, 3.1]]), LIGHT)
-    counts = heights(figure)
-    assert sum(counts) == 5
-    assert max(counts) == 2
-    assert counts[0] == counts[-1] == 1  # errors beyond the ends of the axis are in the outermost bars
-    median, p95 = (points[0, 0] for points in lines(figure))
-    assert median == 3.0
-    assert p95 == pytest.approx(np.percentile([0.01, 0.5, 3.0, 3.1, 100.0], 95))
+def visible_text(text):
+    """Return a page without its style sheet."""
+    return text.partition("</style>")[2]
 
 
-def test_the_pck_curve_is_the_share_within_each_distance():
-    (points,) = lines(pck_curve(np.array([[0.001, 0.5], [3.0, np.nan]]), LIGHT))
-    x, y = points.T
-    assert (x[0], x[-1]) == (0, 5)
-    assert [y[x >= distance][0] for distance in (0, 0.1, 0.5, 3, 5)] == pytest.approx([0, 100 / 3, 200 / 3, 100, 100])
+def test_a_card_of_a_model_for_crops_shows_the_crop(tmp_path):
+    """The points keep their place in the crop, which fills an input of 96x64 px."""
+    box = (30.0, 20.0, 24.0, 16.0)  # grown by 1.25 to 30x20 px, around (42, 28): 3.2 px of the input for each
+    text = page(tmp_path, [example(5, box=box, path=tmp_path / "a.png")] * 2, crop="hrnet")
+    card = text[text.index('class="card"') :]
+    assert '<svg viewBox="0 0 96 64">' in card
+    assert "--shape: 96 / 64" in text
+    first = (SQUARE[0] - (42, 28)) * 3.2 + (48, 32) + 0.5
+    assert f'<circle class="true" cx="{first[0]:.1f}" cy="{first[1]:.1f}"' in card
+    assert "<em>a.png, instance 1</em>" in card
+    assert "size %" in text
+    assert "2 boxes in 1 picture, 8 keypoints" in text
+    jpeg = re.search(r"data:image/jpeg;base64,([^\"]+)", card)
+    assert jpeg is not None
+    with Image.open(io.BytesIO(base64.b64decode(jpeg[1]))) as picture:
+        assert picture.size == (96, 64)
 
 
-def test_the_reliability_curve_goes_through_the_bins():
-    ideal, curve = lines(reliability_curve([Bin(0.2, 0.0, 9), Bin(0.9, 1.0, 8)], LIGHT))
-    assert ideal.tolist() == [[0, 0], [1, 1]]
-    assert curve.tolist() == [[0.2, 0.0], [0.9, 1.0]]
-
-
-def test_the_presence_histogram_is_in_percent_of_each_group():
-    scores, empty = np.array([0.97, 0.98, 0.42, 0.01]), np.array([False, False, False, True])
-    bars = heights(presence_histogram(scores, empty, LIGHT))
-    full, without = bars[:20], bars[20:]
-    assert (full[19], full[8], sum(full)) == pytest.approx((200 / 3, 100 / 3, 100))
-    assert (without[0], sum(without)) == (100, 100)
-
-
-@pytest.mark.parametrize("chart", [error_histogram, pck_curve])
-def test_charts_without_values_are_empty(chart):
-    axes = chart(np.full((2, 4), np.nan), LIGHT).axes[0]
-    assert not any(bar.get_height() for bar in axes.patches)
-    assert all(np.all(line.get_ydata() == 0) for line in axes.lines)
-
-
-def test_a_chart_is_drawn_in_light_and_dark_colors_and_always_the_same():
-    percent = np.array([[0.2, 0.5]])
-    first, second = (both(partial(error_histogram, percent)) for _ in range(2))
-    assert first == second
-    light, dark = (base64.b64decode(text.partition(",")[2]).decode() for text in (first.light, first.dark))
-    for text, theme, other in ((light, LIGHT, DARK), (dark, DARK, LIGHT)):
-        assert "error, % of the diagonal" in text
-        assert theme.main in text
-        assert other.main not in text
+def test_the_page_tells_which_pictures_were_trained_on(tmp_path):
+    torch.manual_seed(0)
+    names = [f"{number}.png" for number in range(4)]
+    head = "scorer,me,me\nbodyparts,a,a\ncoords,x,y\n"
+    (tmp_path / "CollectedData.csv").write_text(head + "".join(f"{name},10,20\n" for name in names))
+    for name in names:
+        Image.new("RGB", (40, 30)).save(tmp_path / name)
+    spec = ModelSpec("points", ("a",), input_size=(32, 32))
+    state, settings = create("edgehrnet18", keypoints=1).state_dict(), {"data": str(tmp_path), "fold": [1, 2]}
+    path = tmp_path / "model.pt"
+    save_checkpoint(path, "edgehrnet18", {"keypoints": 1}, state, spec.to_dict(), {"settings": settings})
+    out = tmp_path / "page.html"
+    assert report.main([str(path), "--data", str(tmp_path), "--out", str(out)]) == 0
+    text = out.read_text()
+    assert ": 2 of 4." in text
+    cards = re.findall(r"<em>([^<]*)</em>(.*?)</figcaption>", text, re.DOTALL)
+    assert sorted(name for name, rest in cards if "trained on" in rest) == ["0.png", "2.png"]
 
 
 def test_the_command_writes_a_page_about_the_shipped_model(tmp_path, capsys):

@@ -366,6 +366,18 @@ class TestFrames:
         assert taken == [0]
         assert list(stream) == [1, 2]
 
+    def test_files_with_a_dot_in_front_are_left_out(self, tmp_path):
+        # macOS puts ._x.jpg beside x.jpg, which is not a picture.
+        for name in ("x.jpg", "._x.jpg", ".hidden.png"):
+            (tmp_path / name).touch()
+        assert [path.name for path in frames(tmp_path)] == ["x.jpg"]
+
+    def test_two_stars_stand_for_folders_at_any_depth(self, tmp_path):
+        for name in ("a.jpg", "b/b.jpg", "b/c/c.jpg"):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).touch()
+        assert [path.name for path in frames(str(tmp_path / "**" / "*.jpg"))] == ["a.jpg", "b.jpg", "c.jpg"]
+
     def test_a_folder_without_pictures_raises(self, tmp_path):
         (tmp_path / "notes.txt").touch()
         with pytest.raises(MissingImageError, match=tmp_path.name):

@@ -1,0 +1,64 @@
+"""Compute COCO's AP and AR of models that run on crops, in the boxes of the labels or of a detector."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgehrnet.errors import InputError
+from quant.data.examples import DataSet
+from quant.data.labeled import Labeled
+from quant.scoring.average_precision import coco_scores, detect
+from quant.scoring.detections import read_boxes, true_boxes
+from quant.scoring.evaluation import Evaluation
+from quant.scoring.model import OpenModel, in_order_of
+
+
+@dataclass(frozen=True)
+class BoxScores:
+    """Keypoints that one model found in the boxes, and their scores."""
+
+    results: list[dict[str, Any]]
+    """Detections as COCO results."""
+    scores: dict[str, float] | None
+    """COCO's ten numbers. None where the labels state no OKS sigmas."""
+
+
+def check_boxes_options(data: DataSet, boxes: Path | None, results: Path | None) -> None:
+    """Refuse ``--boxes`` and ``--results`` where the labels cannot serve them.
+
+    Raises:
+        InputError: The data has no labels, or no sigmas for an AP that nothing else was asked for.
+    """
+    if boxes is None and results is None:
+        return
+    if not isinstance(data, Labeled):
+        raise InputError(f"--boxes and --results need labeled pictures; {data.spec.name} has none")
+    if results is None and not data.spec.oks_sigmas:
+        raise InputError(f"--boxes {boxes} is for AP, and {data.annotations.source} states no OKS sigmas for its "
+                         'keypoints; add "sigmas" to the category, leave out --boxes, or add --results')  # fmt: skip
+
+
+def score_boxes(
+    models: Sequence[OpenModel], evaluations: Sequence[Evaluation], data: Labeled, boxes: Path | None, *, part: bool
+) -> list[BoxScores]:
+    """Find the keypoints in each box. Boxes that a model has seen in its evaluation are not run again.
+
+    Args:
+        models: Models for crops.
+        evaluations: Their evaluations.
+        data: Labels.
+        boxes: Boxes of a detector, see `read_boxes`. None takes those of the labels.
+        part: Whether a part of the data was evaluated. Then only its pictures count. All of the data includes pictures
+            without people, where each detection is a false positive.
+    """
+    labels, found = data.annotations, []
+    detections = true_boxes(labels) if boxes is None else read_boxes(boxes, labels)
+    for model, each in zip(models, evaluations, strict=True):
+        images = {key for key in each.image_ids if key is not None} if part else None
+        instances = in_order_of(model, data.spec).instances
+        results = detect(instances, detections, each.oks_sigmas, images, each.by_box())
+        found.append(BoxScores(results, coco_scores(labels, results, each.sigmas, images) if each.sigmas else None))
+    return found
