@@ -276,7 +276,7 @@ def _means(steps: Iterable[dict[str, float]]) -> dict[str, float]:
     for terms in steps:
         for name, value in terms.items():
             columns.setdefault(name, []).append(value)
-    return {name: round(statistics.fmean(values), 6) for name, values in columns.items()}
+    return {name: float(f"{statistics.fmean(values):.6g}") for name, values in columns.items()}
 
 
 def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
