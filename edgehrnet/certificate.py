@@ -54,7 +54,7 @@ class Certificate:
     """Signal-to-quantization-noise ratio of the engine's heatmaps to the float network's, in dB."""
     drift_median_px: float | None
     """Median distance of the engine's keypoints from the float network's, in network input pixels, where the float
-    network is confident."""
+    network is confident. None if it is confident of no keypoint."""
     drift_mean_px: float | None
     """Mean of the same distance."""
     drift_max_px: float | None
