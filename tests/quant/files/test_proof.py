@@ -376,7 +376,8 @@ def test_keypoints_that_are_never_confident_are_not_measured(case, honest, monke
 
 
 def test_a_file_that_is_mostly_noise_is_refused(case, honest, monkeypatch):
-    found = certify(*honest, case.reference, SPEC, case.pictures).sqnr_db
+    file, layers = honest
+    found = certify(file, layers, case.reference, SPEC, case.pictures).sqnr_db
     assert found is not None
     monkeypatch.setattr(proof, "LEAST_SQNR", found + 1)
     assert f"{found:.1f} dB" in case.refusal(honest)
