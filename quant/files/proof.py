@@ -14,7 +14,7 @@ import contextlib
 import copy
 import importlib.metadata
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,8 +103,9 @@ def certify(
         convolutions=len(convolutions),
         convolutions_expected=reference.integer_convolutions,
         convolutions_int8=len(integer),
-        macs=sum(layer.macs for layer in convolutions),
-        macs_int8=sum(layer.macs for layer in integer),
+        macs=sum(layer.macs for layer in layers),
+        macs_int8=sum(layer.macs for layer in layers if layer.precision in INTEGER),
+        kernels=dict(Counter(layer.kernel for layer in convolutions if layer.kernel).most_common()),
         pictures=0 if engine else len(pictures),
         versions=_versions(),
         **comparison,  # type: ignore[arg-type]
