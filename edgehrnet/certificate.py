@@ -40,9 +40,10 @@ class Certificate:
     convolutions_int8: int
     """Number of convolutions that did run in int8."""
     macs: int
-    """Multiply-accumulates of all convolutions for one picture."""
+    """Multiply-accumulates for one picture of everything that multiplies: convolutions, transposed ones, matrix
+    products."""
     macs_int8: int
-    """Multiply-accumulates of the int8 convolutions for one picture."""
+    """Those of them that run in int8."""
     pictures: int
     """Number of pictures the fields below were measured on. If 0, the file was not run and they are None."""
     parity: float | None
@@ -54,11 +55,13 @@ class Certificate:
     """Signal-to-quantization-noise ratio of the engine's heatmaps to the float network's, in dB."""
     drift_median_px: float | None
     """Median distance of the engine's keypoints from the float network's, in network input pixels, where the float
-    network is confident."""
+    network is confident. None if it is confident of no keypoint."""
     drift_mean_px: float | None
     """Mean of the same distance."""
     drift_max_px: float | None
     """Maximum of the same distance."""
+    kernels: dict[str, int] = field(default_factory=dict)
+    """Number of convolutions by the engine's name of the code that runs them. Empty where it does not say."""
     versions: dict[str, str] = field(default_factory=dict)
     """Versions of the packages that made the file."""
     extra: dict[str, Any] = field(default_factory=dict)

@@ -126,7 +126,10 @@ class Layer:
     """Names of the file's operations that were merged into this one."""
 
     macs: int = 0
-    """Multiply-accumulate operations of a convolution, 0 for all other types."""
+    """Multiply-accumulate operations of a convolution, transposed convolution or matrix product, 0 for other types."""
+
+    kernel: str = ""
+    """Name of the code that runs it, such as ``brgconv_avx512_i8``. Empty where the engine does not say."""
 
 
 @dataclass(frozen=True)

@@ -79,16 +79,30 @@ def read_layers(file: Path, optimized: Path) -> tuple[Layer, ...]:
                 node.name,
                 "Convolution" if "Conv" in node.op_type else node.op_type,
                 _PRECISIONS.get(kind, kind.lower()),
-                macs=macs.get(node.name, 0),
+                macs=macs.get(node.name) or macs.get(node.name.partition("/")[0], 0),
             )
         )
     return tuple(layers)
 
 
 def _macs(graph: Any) -> dict[str, int]:
-    """Return the MACs of each convolution by name: each weight is used once per output position."""
-    tensors = (*graph.value_info, *graph.output)
+    """Return the MACs of each convolution, transposed convolution and matrix product by name.
+
+    A convolution uses each weight once per output position, and a transposed one once per input position.
+    """
+    tensors = (*graph.value_info, *graph.input, *graph.output)
     shapes = {tensor.name: [dim.dim_value for dim in tensor.type.tensor_type.shape.dim] for tensor in tensors}
     shapes |= {tensor.name: list(tensor.dims) for tensor in graph.initializer}
-    convolutions = [node for node in graph.node if node.op_type == "Conv"]
-    return {n.name: math.prod(shapes[n.output[0]][2:]) * math.prod(shapes[n.input[1]]) for n in convolutions}
+    found = {}
+    for node in graph.node:
+        if node.op_type not in ("Conv", "ConvTranspose", "MatMul", "Gemm"):
+            continue
+        first, second, output = (shapes.get(name, []) for name in (*node.input[:2], node.output[0]))
+        if node.op_type == "Conv":
+            found[node.name] = math.prod(output[2:]) * math.prod(second)
+        elif node.op_type == "ConvTranspose":
+            found[node.name] = math.prod(first[2:]) * math.prod(second)
+        elif len(first) > 1:
+            # The summed dimension: either side of the first matrix, as Gemm may transpose it.
+            found[node.name] = math.prod(output) * (math.prod(first[-2:]) // max(1, output[-2]))
+    return found

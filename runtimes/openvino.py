@@ -59,15 +59,29 @@ def executed_layers(compiled: Any) -> tuple[Layer, ...]:
         info = node.get_rt_info()
         kind, precision = (info[key].astype(str) for key in ("layerType", "runtimePrecision"))
         sources = info["originalLayersNames"].astype(str) if "originalLayersNames" in info else ""
-        macs = _macs(node) if kind == "Convolution" else 0
-        layers.append(Layer(node.get_friendly_name(), kind, precision, tuple(sources.split(",")), macs))
+        kernel = info["primitiveType"].astype(str) if "primitiveType" in info else ""
+        layers.append(
+            Layer(node.get_friendly_name(), kind, precision, tuple(sources.split(",")), _macs(node, kind), kernel)
+        )
     return tuple(layers)
 
 
-def _macs(convolution: Any) -> int:
-    """Return the MACs of a convolution: each weight is used once per output position."""
-    positions = list(convolution.get_output_shape(0))[2:]
-    return int(math.prod(positions) * math.prod(convolution.input_value(1).get_shape()))
+def _macs(node: Any, kind: str) -> int:
+    """Return the MACs of an operation, 0 if it does not multiply.
+
+    A convolution uses each weight once per output position, and a transposed one once per input position.
+    """
+    if kind not in ("Convolution", "Deconvolution", "FullyConnected", "MatMul"):
+        return 0
+    first, second = ([int(side) for side in node.input_value(index).get_shape()] for index in (0, 1))
+    output = [int(side) for side in node.get_output_shape(0)]
+    if kind == "Convolution":
+        return math.prod(output[2:]) * math.prod(second)
+    if kind == "Deconvolution":
+        return math.prod(first[2:]) * math.prod(second)
+    # The summed dimension: either side of the first matrix, as it may be transposed.
+    inner = first[-1] if kind == "FullyConnected" else math.prod(first[-2:]) // max(1, output[-2])
+    return math.prod(output) * inner
 
 
 class OpenVINORuntime:

@@ -110,6 +110,7 @@ def _certificate(values: dict[str, Any]) -> list[tuple[str, str]]:
         ("engine", f"{values['engine']} on {values['device']}"),
         ("convolutions in int8", f"{values['convolutions_int8']} of {values['convolutions']}{expected}"),
         ("multiply-accumulates", f"{values['macs_int8'] / max(1, values['macs']):.1%} in int8"),
+        *([("convolution kernels", _plain(values["kernels"]))] if values["kernels"] else []),
     ]
     made_with = ("made with", ", ".join(f"{name} {version}" for name, version in values["versions"].items()))
     if not values["pictures"]:
@@ -121,7 +122,7 @@ def _certificate(values: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         *rows,
         ("heatmaps against float", f"{values['sqnr_db']:.1f} dB"),
-        ("keypoints against float", "{} px median, {} mean, {} largest".format(*(f"{px:.3f}" for px in drifts))),
+        ("keypoints against float", _drifts(drifts)),
         ("measured on", f"{values['pictures']} pictures"),
         made_with,
     ]
@@ -132,6 +133,13 @@ def _takes(spec: dict[str, Any]) -> str:
     if spec["crop"] is None:
         return "whole pictures"
     return f"crops of boxes ({spec['crop']} convention); without boxes, the whole picture"
+
+
+def _drifts(values: Sequence[float | None]) -> str:
+    """Return median, mean and maximum of the keypoint drift as text."""
+    if values[0] is None:
+        return "not measured: no keypoint reached the confidence threshold"
+    return "{} px median, {} mean, {} largest".format(*(f"{px:.3f}" for px in values))
 
 
 def _preprocessing(spec: dict[str, Any]) -> str:

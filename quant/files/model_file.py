@@ -20,6 +20,7 @@ from edgehrnet.models.checkpoints import Checkpoint
 from edgehrnet.models.checkpoints.ranges import RangeTable
 from edgehrnet.models.deploy.frozen import freeze
 from edgehrnet.models.deploy.loading import computes_in, deployable, deployed_spec
+from edgehrnet.selfcheck import GOLDEN_CORRELATION, correlation
 from edgehrnet.spec import GOLDEN_PICTURE_BYTES, PRECISIONS, Golden, ModelSpec
 from quant.files.onnx_file import integer_convolutions, write_onnx
 from quant.files.proof import CertificateError, Reference, certify
@@ -140,10 +141,20 @@ def export_plan(source: Path, out: Path, compute_capability: tuple[int, int] | N
 
 
 def golden_pair(network: KeypointNetwork, spec: ModelSpec, picture: NDArray[np.uint8]) -> Golden:
-    """Shrink a picture to fit into the file, and run the float network on it."""
+    """Shrink a picture to fit into the file, and run the float network on it.
+
+    Raises:
+        InputError: The heatmaps are empty, so that a device could not be checked with them.
+    """
     image = shrink_to_png(picture, GOLDEN_PICTURE_BYTES)
     xy, conf, heatmaps = predict_torch(network, image, spec, torch.device("cpu"))
-    return Golden.pack(image, xy, conf, heatmaps)
+    golden = Golden.pack(image, xy, conf, heatmaps)
+    if correlation(golden.heatmap_array(), heatmaps) < GOLDEN_CORRELATION:
+        raise InputError(
+            f"the network {spec.name} finds nothing in the picture for the self-check: its largest heatmap value is "
+            f"{heatmaps.max():.2g}; pass --picture with one that it finds keypoints in, or train it longer"
+        )
+    return golden
 
 
 def shrink_to_png(image: NDArray[np.uint8], most_bytes: int) -> NDArray[np.uint8]:
@@ -168,4 +179,7 @@ def summary(out: Path, certificate: Certificate) -> str:
     line += " in int8"
     if not certificate.pictures:
         return f"{line}, as the plan lists them"
-    return f"{line}, {certificate.sqnr_db:.1f} dB, keypoints {certificate.drift_median_px:.3f} px from float (median)"
+    line += f", {certificate.sqnr_db:.1f} dB"
+    if certificate.drift_median_px is None:
+        return f"{line}, keypoints not measured: none reached the confidence threshold"
+    return f"{line}, keypoints {certificate.drift_median_px:.3f} px from float (median)"

@@ -14,7 +14,7 @@ import contextlib
 import copy
 import importlib.metadata
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,7 @@ PARITY = 1.05  # an engine may round differently from torch, but its error must 
 # torch network, they reach 0.4 of the quantization error. With a wrong range or a missing quantizer, it is 1 or more.
 DISTANCE = 0.6
 ROUNDING = 3.0  # engines also round biases and fused sums, which at least doubles the flips
+LEAST_SQNR = 3.0  # dB: the noise has half the power of the signal
 PACKAGES = ("torch", "openvino", "onnx", "onnxscript", "onnxruntime", "tensorrt-rtx-cu13", "tensorrt", "numpy")
 
 
@@ -88,7 +89,8 @@ def certify(
         engine: Name of the engine for a file that is not run and not measured, None for other files.
 
     Raises:
-        CertificateError: A convolution that has to run in INT8 does not, or the file exceeds `PARITY` or `DISTANCE`.
+        CertificateError: A convolution that has to run in INT8 does not, the file exceeds `PARITY` or `DISTANCE`, or it
+            is below `LEAST_SQNR`.
     """
     comparison = dict(_NOT_RUN, engine=engine) if engine else _compare(file, reference, spec, pictures)
     convolutions = [layer for layer in layers if layer.type == "Convolution"]
@@ -101,8 +103,9 @@ def certify(
         convolutions=len(convolutions),
         convolutions_expected=reference.integer_convolutions,
         convolutions_int8=len(integer),
-        macs=sum(layer.macs for layer in convolutions),
-        macs_int8=sum(layer.macs for layer in integer),
+        macs=sum(layer.macs for layer in layers),
+        macs_int8=sum(layer.macs for layer in layers if layer.precision in INTEGER),
+        kernels=dict(Counter(layer.kernel for layer in convolutions if layer.kernel).most_common()),
         pictures=0 if engine else len(pictures),
         versions=_versions(),
         **comparison,  # type: ignore[arg-type]
@@ -176,6 +179,11 @@ def _problems(certificate: Certificate, in_float: list[str], limit: float, *, re
             f"{certificate.convolutions_int8} of {certificate.convolutions} convolutions run in INT8, "
             f"{certificate.convolutions_expected} should; in float: {shown}"
         )
+    if certificate.parity is not None and certificate.sqnr_db is not None and certificate.sqnr_db < LEAST_SQNR:
+        found.append(
+            f"its heatmaps have {certificate.sqnr_db:.1f} dB against the float network's, below {LEAST_SQNR:g}: "
+            "INT8 leaves mostly noise, as in a network that was not trained"
+        )
     if certificate.parity is not None and not certificate.parity < PARITY:
         found.append(f"its error is {certificate.parity:.3f} times that of the fake-quantized network, over {PARITY}")
     if certificate.distance is not None and not certificate.distance < limit:
@@ -207,9 +215,9 @@ def _compare(
         "distance": _ratio(power["between"], power["fakequant"]) if quantized else None,
         "sqnr_db": round(10 * math.log10(power["signal"] / max(power["engine"], 1e-30)), 3),
         # If a heatmap has two equal peaks, the last bit decides. That changes mean and maximum, but not the median.
-        "drift_median_px": round(float(np.median(drifts or [0.0])), 5),
-        "drift_mean_px": round(float(np.mean(drifts or [0.0])), 5),
-        "drift_max_px": round(max(drifts, default=0.0), 5),
+        "drift_median_px": round(float(np.median(drifts)), 5) if drifts else None,
+        "drift_mean_px": round(float(np.mean(drifts)), 5) if drifts else None,
+        "drift_max_px": round(max(drifts), 5) if drifts else None,
     }
 
 

@@ -17,6 +17,7 @@ VALUES: dict[str, Any] = {
     "float": 0.125,
     "float | None": 1.01,
     "dict[str, str]": {"torch": "2.13"},
+    "dict[str, int]": {"brgconv_avx512_i8": 120},
     "dict[str, Any]": {},
     "Precision": "int8",
 }

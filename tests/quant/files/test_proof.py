@@ -16,6 +16,7 @@ from torch import nn
 
 import runtimes.openvino
 from edgehrnet.certificate import digest
+from edgehrnet.errors import InputError
 from edgehrnet.models import Output
 from edgehrnet.models.checkpoints import load_checkpoint
 from edgehrnet.models.checkpoints.ranges import RangeTable
@@ -28,7 +29,8 @@ from edgehrnet.models.layers.style import Style
 from edgehrnet.models.networks.edgehrnet18 import Stem
 from edgehrnet.spec import ModelSpec
 from quant.data.documents.corners import validation_scene
-from quant.files.model_file import export_file
+from quant.files import model_file, proof
+from quant.files.model_file import export_file, summary
 from quant.files.onnx_file import write_onnx
 from quant.files.proof import DISTANCE, PARITY, CertificateError, Reference, certify
 from quant.int8.calibration import network_inputs, observe, range_table
@@ -361,3 +363,29 @@ def test_a_refused_file_is_not_kept(case, tmp_path, monkeypatch):
     with pytest.raises(CertificateError, match=r"^corners\.xml.* 0\.0$"):
         export_file(checkpoint, tmp_path / "corners.xml", precision="int8", pictures=case.pictures)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_keypoints_that_are_never_confident_are_not_measured(case, honest, monkeypatch):
+    file, layers = honest
+    measured = certify(file, layers, case.reference, SPEC, case.pictures)
+    monkeypatch.setattr(proof, "CONFIDENCE_THRESHOLD", 1.1)
+    certificate = certify(file, layers, case.reference, SPEC, case.pictures)
+    drifts = (certificate.drift_median_px, certificate.drift_mean_px, certificate.drift_max_px)
+    assert drifts == (None, None, None)
+    assert (" px " in summary(file, certificate), " px " in summary(file, measured)) == (False, True)
+
+
+def test_a_file_that_is_mostly_noise_is_refused(case, honest, monkeypatch):
+    file, layers = honest
+    found = certify(file, layers, case.reference, SPEC, case.pictures).sqnr_db
+    assert found is not None
+    monkeypatch.setattr(proof, "LEAST_SQNR", found + 1)
+    assert f"{found:.1f} dB" in case.refusal(honest)
+
+
+def test_a_picture_in_which_nothing_is_found_is_no_self_check(case, monkeypatch):
+    points, maps = np.zeros((4, 2)), np.full((4, 16, 24), 1e-9, np.float32)
+    maps[:, 3, 3] = 2e-9  # too small for the 16 bits in which maps are stored
+    monkeypatch.setattr(model_file, "predict_torch", lambda *arguments: (points, np.zeros(4), maps))
+    with pytest.raises(InputError, match="2e-09"):
+        model_file.golden_pair(case.network, SPEC, case.pictures[0])
