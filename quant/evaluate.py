@@ -34,6 +34,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--nme", nargs=2, metavar="NAME",
                    help="also print errors divided by the distance of these two keypoints (default: no)")  # fmt: skip
     p.add_argument("--size", type=parse_size, metavar="HxW", help="input height x width (default: each model's own)")
+    p.add_argument("--spec", type=Path, metavar="JSON",
+                   help="ModelSpec of files of another project (default: each file's own)")  # fmt: skip
     p.add_argument("--device", help="device name, such as cpu or gpu (default: the first one that the file type has)")
     p.add_argument("--flip-test", action="store_true",
                    help="average the heatmaps of each picture and its mirror image (default: no)")  # fmt: skip
@@ -58,7 +60,9 @@ def _evaluate(args: argparse.Namespace) -> None:
     data = open_labels(args)
     check_boxes_options(data, args.boxes, args.results)
     with ExitStack() as stack:
-        opened = (open_model(name, args.device, args.size, flip_test=args.flip_test) for name in args.models)
+        opened = (
+            open_model(name, args.device, args.size, flip_test=args.flip_test, spec=args.spec) for name in args.models
+        )
         models = [stack.enter_context(model) for model in opened]
         evaluations = compare(models, data, args.count)
         boxes = _boxes(models, evaluations, data, args) if isinstance(data, Labeled) else []

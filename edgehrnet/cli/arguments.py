@@ -39,6 +39,12 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         help="input size of the network, multiples of 32 (default: the file's)",
     )
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all that may be used)")
+    parser.add_argument(
+        "--spec",
+        type=Path,
+        metavar="JSON",
+        help="description of a file of another project, as ModelSpec.to_json writes it (default: the file's own)",
+    )
     parser.add_argument("--decode", choices=DECODE_METHODS, help="decoding of heatmaps (default: the file's)")
     add_json_option(parser)
 
@@ -59,4 +65,11 @@ def open_predictor(args: argparse.Namespace) -> Predictor:
             f"{args.model!r} is a published checkpoint, which does not run as it is; describe it with "
             f"'edgehrnet models {args.model}', or make a file that runs with 'python -m quant.export {args.model}'"
         )
-    return Predictor(args.model, device=args.device, input_size=args.size, threads=args.threads, decode=args.decode)
+    return Predictor(
+        args.model,
+        device=args.device,
+        input_size=args.size,
+        threads=args.threads,
+        decode=args.decode,
+        spec=args.spec,
+    )

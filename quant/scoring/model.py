@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,12 @@ class OpenModel:
 
 @contextmanager
 def open_model(
-    name: str, device: str | None = None, input_size: tuple[int, int] | None = None, *, flip_test: bool = False
+    name: str,
+    device: str | None = None,
+    input_size: tuple[int, int] | None = None,
+    *,
+    flip_test: bool = False,
+    spec: Path | None = None,
 ) -> Iterator[OpenModel]:
     """Open a model for scoring.
 
@@ -55,9 +61,10 @@ def open_model(
         device: Device name, see Predictor.
         input_size: (height, width). None selects the model's default.
         flip_test: Average the heatmaps of the picture and its mirror image, see Predictor.
+        spec: JSON file that describes a file of another project. None reads the description in the file.
     """
     with (
-        Predictor(name, device=device, input_size=input_size, flip_test=flip_test) as predictor,
+        Predictor(name, device=device, input_size=input_size, flip_test=flip_test, spec=spec) as predictor,
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("ignore", NoBoxesWarning)  # data without boxes is scored on whole pictures on purpose

@@ -155,6 +155,15 @@ def test_the_number_of_keypoints_must_agree(null_model, tmp_path, capsys):
     assert " 3: a, b, c" in text
 
 
+def test_a_spec_gives_the_keypoints_of_a_file(null_model, labeled, tmp_path, capsys):
+    (tmp_path / "spec.json").write_text(
+        null_model.spec.replace(keypoints=("a", "b", "c", "d"), flip_pairs=()).to_json()
+    )
+    text = refusal(capsys, null_model.path, "--data", labeled, "--spec", tmp_path / "spec.json")
+    assert "a, b, c, d" in text
+    assert ", ".join(null_model.spec.keypoints) in text
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [

@@ -57,6 +57,16 @@ class TestPredict:
         assert lines[3].split()[:3] == ["top-left", "40.30", "25.60"]
         assert any(line.split()[:1] == ["total"] for line in lines)
 
+    @pytest.mark.parametrize("command", ["predict", "info"])
+    def test_a_spec_describes_a_file_of_another_project(self, capsys, model, pictures, tmp_path, null_model, command):
+        names = ("a", "b", "c", "d")
+        (tmp_path / "spec.json").write_text(null_model.spec.replace(keypoints=names, flip_pairs=()).to_json())
+        source = [str(pictures / "a.png")] if command == "predict" else []
+        assert main([command, model, *source, "--spec", str(tmp_path / "spec.json"), "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert all(name in json.dumps(found) for name in ('"a"', '"d"'))
+        assert "top-left" not in json.dumps(found)
+
     def test_a_folder_as_json_is_one_object_per_line(self, capsys, model, pictures):
         assert main(["predict", model, str(pictures), "--json"]) == 0
         rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
