@@ -110,9 +110,9 @@ def certify(
         versions=_versions(),
         **comparison,  # type: ignore[arg-type]
     )
-    limit = _limit(certificate, reference, spec, pictures)
+    limits = _limits(certificate, reference, spec, pictures)
     in_float = [layer.name for layer in convolutions if layer not in integer]
-    problems = list(_problems(certificate, in_float, limit, requires_int8=reference.requires_int8))
+    problems = list(_problems(certificate, in_float, limits, requires_int8=reference.requires_int8))
     if problems:
         raise CertificateError(f"{file.name} does not run as requested: {'; '.join(problems)}")
     return certificate
@@ -138,40 +138,55 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _limit(
+def _limits(
     certificate: Certificate, reference: Reference, spec: ModelSpec, pictures: Sequence[NDArray[np.uint8]]
-) -> float:
-    """Return the largest accepted distance of the file from the fake-quantized network.
+) -> tuple[float, float]:
+    """Return the largest accepted error of the file, and its largest accepted distance, both relative.
 
-    Later layers amplify rounding flips. In some networks, float32 and float64 of the same fake-quantized network differ
-    by more than half the quantization error. No engine can be expected to be closer, so the limit is then `ROUNDING`
-    times that difference.
+    Rounding flips are chance, and later layers amplify them. The same fake-quantized network in float64 is another
+    correct outcome: its own error is sometimes a fifth larger than in float32 or float16, and it differs from it by up
+    to three quarters of the quantization error. A file that exceeds `PARITY` or `DISTANCE` is therefore compared with
+    this network, too, and refused if it is `PARITY` times worse, or `ROUNDING` times as far away.
     """
-    if not reference.limits_distance:
-        return math.inf
-    if certificate.distance is None or certificate.distance < DISTANCE:
-        return DISTANCE
-    return max(DISTANCE, ROUNDING * rounding_distance(reference, spec, pictures))
+    parity, distance = certificate.parity, certificate.distance
+    limits_distance = reference.limits_distance and distance is not None
+    far = limits_distance and distance is not None and not distance < DISTANCE
+    bad = parity is not None and not parity < PARITY
+    least = (PARITY, DISTANCE if limits_distance else math.inf)
+    if not (far or bad):
+        return least
+    error, between = float64_twin(reference, spec, pictures)
+    return max(PARITY, PARITY * error), max(DISTANCE, ROUNDING * between) if limits_distance else math.inf
 
 
-def rounding_distance(reference: Reference, spec: ModelSpec, pictures: Sequence[NDArray[np.uint8]]) -> float:
-    """Return rms(float64 - float32) / rms(quantization error) of the fake-quantized network's heatmaps."""
+def float64_twin(reference: Reference, spec: ModelSpec, pictures: Sequence[NDArray[np.uint8]]) -> tuple[float, float]:
+    """Run the fake-quantized network in float64, and return its error and its distance as a certificate has them.
+
+    Returns:
+        rms(float64 - float) / rms(fakequant - float) of the logits, and rms(float64 - fakequant) / rms(fakequant -
+        float) of the heatmaps.
+    """
     assert reference.network is not None
     assert reference.quantized is not None
     exact = copy.deepcopy(reference.quantized).double()
-    between = error = 0.0
+    power: defaultdict[str, float] = defaultdict(float)
     for picture in pictures:
         pixels, _ = prepare_input(picture, spec)
         true, fake, double = (
-            activations(run_network(network, pixels, spec)["heatmaps"][0], spec)
+            run_network(network, pixels, spec)["heatmaps"]
             for network in (reference.network, reference.quantized, exact)
         )
-        between += _power(double - fake)
-        error += _power(fake - true)
-    return _ratio(between, error)
+        power["double logits"] += _power(double - true)
+        power["fake logits"] += _power(fake - true)
+        true, fake, double = (activations(maps[0], spec) for maps in (true, fake, double))
+        power["between"] += _power(double - fake)
+        power["fake"] += _power(fake - true)
+    return _ratio(power["double logits"], power["fake logits"]), _ratio(power["between"], power["fake"])
 
 
-def _problems(certificate: Certificate, in_float: list[str], limit: float, *, requires_int8: bool) -> list[str]:
+def _problems(
+    certificate: Certificate, in_float: list[str], limits: tuple[float, float], *, requires_int8: bool
+) -> list[str]:
     found = []
     if requires_int8 and certificate.convolutions_int8 != certificate.convolutions_expected:
         shown = ", ".join(in_float[:3]) + (f" and {len(in_float) - 3} more" if len(in_float) > 3 else "")
@@ -184,12 +199,14 @@ def _problems(certificate: Certificate, in_float: list[str], limit: float, *, re
             f"its heatmaps have {certificate.sqnr_db:.1f} dB against the float network's, below {LEAST_SQNR:g}: "
             "INT8 leaves mostly noise, as in a network that was not trained"
         )
-    if certificate.parity is not None and not certificate.parity < PARITY:
-        found.append(f"its error is {certificate.parity:.3f} times that of the fake-quantized network, over {PARITY}")
-    if certificate.distance is not None and not certificate.distance < limit:
+    if certificate.parity is not None and not certificate.parity < limits[0]:
+        found.append(
+            f"its error is {certificate.parity:.3f} times that of the fake-quantized network, over {limits[0]:.3g}"
+        )
+    if certificate.distance is not None and not certificate.distance < limits[1]:
         found.append(
             f"it differs from the fake-quantized network by {certificate.distance:.3f} of the quantization error, "
-            f"over {limit:.3g}"
+            f"over {limits[1]:.3g}"
         )
     return found
 
