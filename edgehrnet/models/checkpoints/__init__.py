@@ -17,7 +17,14 @@ from torch import Tensor
 from edgehrnet.errors import EdgeHRNetError, InputError, ModelFileError
 from edgehrnet.models.checkpoints.published import read_published
 from edgehrnet.models.checkpoints.ranges import RangeTable
-from edgehrnet.models.checkpoints.state_dicts import ENTRIES, beginnings, read_file, shorten, tensors_of
+from edgehrnet.models.checkpoints.state_dicts import (
+    ENTRIES,
+    beginnings,
+    mixed_beginnings,
+    read_file,
+    shorten,
+    tensors_of,
+)
 from edgehrnet.models.factory import create
 from edgehrnet.models.layers.base import KeypointNetwork
 
@@ -154,13 +161,13 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     try:
         found = None if state is None else read_published(state, content.get("meta"))
     except ModelFileError as error:
-        raise ModelFileError(f"{file}: {error}") from None
+        raise ModelFileError(f"{file}: {error}{mixed_beginnings(state or {})}") from None
     if found is None:
         raise ModelFileError(
             f"{file} is neither a checkpoint of this package (it has no format {FORMAT!r}) nor one of HRNet or "
             f"Lite-HRNet: {beginnings(content)}; accepted are the names of the two papers' repositories and of mmpose, "
             "such as conv1.weight or backbone.conv1.weight, with one common beginning or none, "
-            f"in the file itself or in one of its entries {', '.join(ENTRIES)}"
+            f"in the file itself or in one of its entries {', '.join(ENTRIES)}{mixed_beginnings(state or {})}"
         )
     spec = _plain("spec", found.spec)
     return Checkpoint(found.variant, found.keypoints, found.options, found.state, spec, {"published": file.name})

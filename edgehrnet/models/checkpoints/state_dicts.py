@@ -20,6 +20,7 @@ ENTRIES = (
     "state_dict", "ema_state_dict", "model_state_dict", "model_state", "model", "network", "net", "weights", "params",
     "module",
 )  # fmt: skip
+WRAPPERS = ("model", "module", "_orig_mod", "net")  # first parts of names that a training tool adds
 DEPTH = 3  # of entries in entries, as in {"ema": {"module": {...}}}
 # Last parts of names that profilers (thop) and averaging (torch, mmengine) add.
 COUNTERS = ("total_ops", "total_params", "n_averaged", "steps")
@@ -111,6 +112,22 @@ def common_prefix(names: Iterable[str]) -> str:
             break
         same.append(parts[0])
     return "".join(f"{part}." for part in same)
+
+
+def mixed_beginnings(state: Mapping[str, Tensor]) -> str:
+    """Say, for the end of an error message, that only some names begin as a training tool lets them begin.
+
+    >>> mixed_beginnings({"conv1.weight": torch.ones(1), "model.bn1.bias": torch.ones(1)})
+    '; only some names begin with model., such as model.bn1.bias, and others do not, such as conv1.weight'
+    >>> mixed_beginnings({"conv1.weight": torch.ones(1)})
+    ''
+    """
+    some = [name for name in state if name.partition(".")[0] in WRAPPERS]
+    others = [name for name in state if name not in some]
+    if not some or not others:
+        return ""
+    start = some[0].partition(".")[0]
+    return f"; only some names begin with {start}., such as {some[0]}, and others do not, such as {others[0]}"
 
 
 def shorten(names: list[str], most: int = 5) -> str:

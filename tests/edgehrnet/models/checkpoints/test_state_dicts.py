@@ -118,7 +118,16 @@ class TestRefused:
     def test_mixed_prefixes(self, saved, style, every):
         state = named(style)
         mixed = {("model." if n % 4 == every else "") + name: state[name] for n, name in enumerate(state)}
-        with pytest.raises(ModelFileError, match=r"net\.pth.*\bmodel\."):
+        with pytest.raises(ModelFileError, match=r"net\.pth.*only some .* model\., .*\bmodel\.\w+"):
+            load_checkpoint(saved(mixed))
+
+    @pytest.mark.parametrize("part", ["layer1.", "stage3.", "final_layer."])
+    @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "net."])
+    def test_one_part_with_a_prefix(self, saved, part, prefix):
+        mixed = {(prefix if name.startswith(part) else "") + name: value for name, value in named().items()}
+        with pytest.raises(
+            ModelFileError, match=rf"net\.pth.*only some .* {prefix}, such as {prefix}{part}.*conv1\.weight"
+        ):
             load_checkpoint(saved(mixed))
 
     def test_weights_of_another_part_are_listed(self, saved):
