@@ -158,7 +158,7 @@ class Predictor:
         Returns:
             A Result for one picture, a list of Results for a list. A Result holds all outputs for all boxes, 4 bytes a
             value. For 17 keypoints at 256x192 these are 0.2 MB of heatmaps per box, and 0.4 MB of features if the file
-            has them. For thousands of boxes, pass some hundreds at a time and keep the keypoints.
+            has them. For thousands of boxes, pass some hundreds at a time and keep ``result.slim()``.
         """
         if not isinstance(image, list):
             return self._predict_one(image, as_xywh(boxes, box_format), color)
@@ -257,10 +257,7 @@ class Predictor:
             )
 
     def _predict_one(self, image: Any, boxes: Boxes | None, color: str, *, as_built: bool = False) -> Result:
-        """Return the Result of one picture.
-
-        ``as_built`` ignores the arguments ``decode`` and ``flip_test``, and does not warn about missing boxes.
-        """
+        """Return the Result of one picture. With ``as_built``, ignore ``decode`` and ``flip_test``, and do not warn."""
         if boxes is None and not as_built:
             self._warn_without_boxes()
         clock = Clock()
@@ -287,6 +284,7 @@ class Predictor:
             source=str(image) if isinstance(image, str | Path) else None,
             image=picture,
             spec=self.spec,
+            boxes=None if boxes is None else boxes.copy(),
         )
 
     def _warn_without_boxes(self) -> None:

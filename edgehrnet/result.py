@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from edgehrnet.conversions import frame_of, supervision_keypoints
 from edgehrnet.decoding import CONFIDENCE_THRESHOLD
 from edgehrnet.decoding.peaks import find_peaks
 from edgehrnet.drawing.files import save_picture
 from edgehrnet.drawing.overlay import blend_heatmap, draw_keypoints
 from edgehrnet.drawing.rectification import flatten_quadrilateral, sheet_size
-from edgehrnet.errors import InputError, MissingExtraError, UnsupportedError, check_keywords
+from edgehrnet.errors import InputError, UnsupportedError, check_keywords
 from edgehrnet.picture.sources import MAX_PIXELS, MAX_SIDE
 from edgehrnet.preparation import Transform
 from edgehrnet.spec import ModelSpec
@@ -96,6 +96,8 @@ class Result:
     """``(H, W, 3)`` u8 RGB picture."""
     spec: ModelSpec = field(repr=False)
     """Spec of the model."""
+    boxes: Points | None = None
+    """``(N, 4)`` xywh in pixels of the picture: the boxes that were given. None if there were none."""
 
     def __iter__(self) -> Iterator[Any]:
         yield from (self.keypoints.xy, self.keypoints.conf)
@@ -140,6 +142,7 @@ class Result:
     @property
     def peaks(self) -> list[Points]:
         """Peaks of each heatmap: K arrays ``(M, 3)`` of x, y in picture pixels and score, best first."""
+        self._check_not_slim("peaks")
         found, mask = [], self.mask
         for k in range(len(self.keypoints.names)):
             offsets = None if self.offsets is None else self.offsets[0, 2 * k : 2 * k + 2]
@@ -151,6 +154,7 @@ class Result:
     @check_keywords
     def plot(self, *, heatmaps: bool = False) -> Image.Image:
         """Draw the keypoints over the picture, and the heatmaps if ``heatmaps`` is True."""
+        self._check_not_slim("plot()")
         picture = Image.fromarray(self.image)
         if heatmaps:
             for maps, transform in zip(self.heatmaps, self.transforms, strict=True):
@@ -178,6 +182,7 @@ class Result:
         Raises:
             UnsupportedError: The model does not find the four corners of an outline, or one is not confident.
         """
+        self._check_not_slim("rectify()")
         if not self.spec.cyclic or len(self.spec.keypoints) != 4:
             raise UnsupportedError(f"rectify() needs the four corners of an outline, {self.spec.name!r} has none")
         if self.keypoints.conf[0].min() < CONFIDENCE_THRESHOLD:
@@ -239,29 +244,41 @@ class Result:
         ]
 
     def to_df(self) -> Any:
-        """Return a pandas DataFrame with one row per keypoint: instance, name, x, y, conf."""
-        try:
-            import pandas
-        except ImportError:
-            raise MissingExtraError("to_df() needs pandas; type: pip install pandas") from None
-        rows = [
-            {"instance": n, **keypoint}
-            for n, instance in enumerate(self.to_dict()["instances"])
-            for keypoint in instance["keypoints"]
-        ]
-        return pandas.DataFrame(rows)
+        """Return a pandas DataFrame with one row per keypoint of each instance.
+
+        Its columns are image (the path, None for data), instance (counted from 0), keypoint (its name), x, y and
+        confidence. If boxes were given, box_left, box_top, box_width and box_height follow. ``pandas.concat`` joins the
+        frames of several results.
+        """
+        return frame_of(self.keypoints.xy, self.keypoints.conf, self.keypoints.names, self.source, self.boxes)
 
     def to_supervision(self) -> Any:
-        """Return supervision.KeyPoints, for the annotators of that package."""
-        try:
-            import supervision
-        except ImportError:
-            raise MissingExtraError("to_supervision() needs supervision; type: pip install supervision") from None
-        # Releases before 0.29 call it ``confidence``; 0.32 removes that name.
-        accepted = inspect.signature(supervision.KeyPoints).parameters
-        name = "keypoint_confidence" if "keypoint_confidence" in accepted else "confidence"
-        confidence = {name: self.keypoints.conf.astype(np.float32)}
-        return supervision.KeyPoints(xy=self.keypoints.xy.astype(np.float32), **confidence)
+        """Return supervision.KeyPoints, for the annotators of that package.
+
+        Keypoints that `plot` leaves out are not ``visible`` there. ``detection_confidence`` is `score`.
+        """
+        return supervision_keypoints(self.keypoints.xy, self.keypoints.conf, self.score)
+
+    def slim(self) -> Result:
+        """Return a copy without the picture, the network's outputs and the spec's golden pair, to store or send.
+
+        Pickled, it has about 2 KB instead of megabytes. `plot`, `save`, `rectify` and `peaks` raise UnsupportedError.
+        Keypoints, scores, boxes, transforms and everything that ``to_`` methods return are the same.
+        """
+        shape = (*self.keypoints.conf.shape, 0, 0)
+        return replace(
+            self,
+            heatmaps=np.zeros(shape, np.float32),
+            offsets=None,
+            hf=None,
+            outputs={},
+            image=np.zeros((0, 0, 3), np.uint8),
+            spec=self.spec.replace(golden=None),
+        )
+
+    def _check_not_slim(self, what: str) -> None:
+        if not self.image.size:
+            raise UnsupportedError(f"{what} needs the picture and the heatmaps, which slim() left out; call it before")
 
 
 def _checked_size(size: tuple[int, int]) -> tuple[int, int]:

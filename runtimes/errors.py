@@ -10,7 +10,7 @@
     │   └── AbsentDeviceError    the engine knows the device, but this machine does not have it
     ├── MissingExtraError        (also ImportError) the text names the ``pip install`` command
     ├── BatchError               (also ValueError) run() was given an array that does not fit the model's input
-    └── ClosedError              (also RuntimeError) the runtime was used after close()
+    └── ClosedError              (also RuntimeError) the runtime was used after close(), or by a forked process
 
 `edgehrnet.errors` re-exports these errors and adds those of pictures, arguments and specs.
 """
@@ -49,7 +49,7 @@ class BatchError(EdgeHRNetError, ValueError):
 
 
 class ClosedError(EdgeHRNetError, RuntimeError):
-    """The runtime was used after close()."""
+    """The runtime was used after close(), or a ``.pt`` file was used in a process forked after it was loaded."""
 
     def __init__(self, text: str = "this runtime is closed; load the file again") -> None:
         super().__init__(text)

@@ -5,6 +5,7 @@ The caller passes a function that builds the network, so this module does not kn
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -34,6 +35,24 @@ if TYPE_CHECKING:
     Loader: TypeAlias = Callable[[Path], tuple[nn.Module, str, Input]]
 
 _THREADS = threading.Lock()  # torch has one thread count for the whole process
+_process: int | None = None  # the process that loaded the last file
+_forked = False  # whether that process was forked from one that had loaded a file
+
+
+def _enter_process() -> bool:
+    """Note which process loads a file, and return whether it was forked from one that had loaded a file.
+
+    torch's threads do not exist in a forked process, where an operation on several threads waits for them forever. On
+    one thread torch works there.
+    """
+    import torch
+
+    global _process, _forked
+    if _process not in (None, os.getpid()):
+        _forked = True
+        torch.set_num_threads(1)
+    _process = os.getpid()
+    return _forked
 
 
 def _check_torch() -> None:
@@ -49,6 +68,10 @@ class TorchRuntime:
     Devices are ``cpu`` (the default), ``cuda`` and ``cuda:1`` (or ``gpu``, ``gpu.1``). On CUDA, torch rounds the
     inputs of float32 convolutions to TF32 unless the process disables that. If ``threads`` is given, torch's thread
     count is changed during each run and restored afterwards, and such runs take turns. ``cache_dir`` is not used.
+
+    A runtime belongs to the process that loaded it. In a forked process it raises ClosedError, where torch would wait
+    forever. The forked process may load the file again. There torch runs on one thread from then on, whatever
+    ``threads`` is.
     """
 
     def __init__(
@@ -66,7 +89,8 @@ class TorchRuntime:
             raise ModelFileError(
                 f"{path} contains weights but no network; pass loader=, a function that builds the network"
             )
-        self._path, self._threads = path, threads
+        self._path, self._threads = path, 1 if _enter_process() else threads
+        self._process = os.getpid()
         self._device = _device(device)
         module, self._metadata, default = loader(path)
         self._input = replace(default, size=input_size or default.size)
@@ -127,6 +151,12 @@ class TorchRuntime:
         module = self._module
         if module is None:
             raise ClosedError
+        if self._process != os.getpid():
+            raise ClosedError(
+                f"{self._path} was loaded by process {self._process}, and torch does not run it in process "
+                f"{os.getpid()}, which was forked from that one; load the file again in the forked process, where it "
+                "runs on one thread, or load it after the fork only, or start processes with the method 'spawn'"
+            )
         return module
 
 

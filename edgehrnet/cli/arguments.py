@@ -10,6 +10,7 @@ from edgehrnet.predictor import Predictor
 from edgehrnet.spec import DECODE_METHODS
 
 MODEL_HELP = "model file, or the name of a shipped model such as document-corners"
+PUBLISHED = (".pth", ".ckpt", ".safetensors")  # suffixes of checkpoints of other projects
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -58,9 +59,9 @@ def open_predictor(args: argparse.Namespace) -> Predictor:
     """Open the model that the arguments name.
 
     Raises:
-        InputError: If it is a published checkpoint, which does not run as it is.
+        InputError: If its suffix is that of a published checkpoint, which does not run as it is.
     """
-    if Path(args.model).suffix.lower() == ".pth":
+    if Path(args.model).suffix.lower() in PUBLISHED:
         raise InputError(
             f"{args.model!r} is a published checkpoint, which does not run as it is; describe it with "
             f"'edgehrnet models {args.model}', or make a file that runs with 'python -m quant.export {args.model}'"

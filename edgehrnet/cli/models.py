@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "network",
         nargs="?",
         metavar="NAME",
-        help="network, or checkpoint file (.pt, .pth) (default: list the networks)",
+        help="network, or checkpoint file (.pt, .pth, .ckpt, .safetensors) (default: list the networks)",
     )
     parser.add_argument(
         "--size", type=parse_size, metavar="HEIGHTxWIDTH", help="input size of the network (default: its usual one)"

@@ -1,6 +1,8 @@
 import json
+import pickle
 import re
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -28,6 +30,12 @@ def changed(result, **fields):
     """The same result with other fields; keypoints as (xy, conf)."""
     values = {name: getattr(result, name) for name in Result.__dataclass_fields__}
     return Result(**{**values, **fields})
+
+
+def twice(keypoints):
+    """The same keypoints as two instances, the second 5 pixels to the right."""
+    xy = np.concatenate([keypoints.xy, keypoints.xy + np.array([5, 0])])
+    return replace(keypoints, xy=xy, conf=np.concatenate([keypoints.conf] * 2))
 
 
 class TestExport:
@@ -63,14 +71,28 @@ class TestExport:
             getattr(result, method)()
         assert isinstance(caught.value, ImportError)
 
-    def test_frame_has_a_row_for_each_keypoint(self, result, monkeypatch):
-        class Pandas:
-            DataFrame = list
+    def test_frame_has_a_row_for_each_keypoint(self, result):
+        pytest.importorskip("pandas")
+        frame = result.to_df()
+        assert list(frame.columns) == ["image", "instance", "keypoint", "x", "y", "confidence"]
+        assert list(frame["keypoint"]) == list(result.keypoints.names)
+        np.testing.assert_array_equal(frame[["x", "y"]], result.keypoints.xy[0])
+        np.testing.assert_array_equal(frame["confidence"], result.keypoints.conf[0])
+        assert set(frame["instance"]) == {0}
+        assert frame["image"].isna().all()  # The picture was passed as data.
 
-        monkeypatch.setitem(sys.modules, "pandas", Pandas)
-        rows = result.to_df()
-        assert len(rows) == 4
-        assert list(rows[0]) == ["instance", "name", "x", "y", "conf"]
+    def test_frame_of_two_boxes_and_of_none(self, result):
+        pandas = pytest.importorskip("pandas")
+        boxes = np.array([[1.0, 2, 30, 40], [5, 6, 70, 80]])
+        two = changed(result, keypoints=twice(result.keypoints), boxes=boxes, source="folder/a.jpg")
+        frame = two.to_df()
+        assert list(frame["instance"]) == [0] * 4 + [1] * 4
+        assert list(frame["image"]) == ["folder/a.jpg"] * 8
+        found = frame[["box_left", "box_top", "box_width", "box_height"]]
+        np.testing.assert_array_equal(found, np.repeat(boxes, 4, axis=0))
+        none = changed(two, keypoints=two.keypoints[:0], boxes=boxes[:0]).to_df()
+        assert (len(none), list(none.columns)) == (0, list(frame.columns))
+        assert len(pandas.concat([frame, frame])) == 16
 
     @pytest.mark.parametrize("name", ["confidence", "keypoint_confidence"])
     def test_supervision_gets_float32_under_the_name_of_its_release(self, result, monkeypatch, name):
@@ -88,9 +110,62 @@ class TestExport:
         assert points[name].shape == (1, 4)
         assert {array.dtype for array in points.values()} == {np.dtype(np.float32)}
 
+    def test_supervision_itself_takes_the_values(self, result):
+        supervision = pytest.importorskip("supervision")
+        conf = np.array([[0.9, 0.2, 0.25, 0.0], [0.5, 0.6, 0.7, 0.8]], np.float32)
+        two = changed(result, keypoints=replace(twice(result.keypoints), conf=conf))
+        points = two.to_supervision()
+        assert isinstance(points, supervision.KeyPoints)
+        np.testing.assert_array_equal(points.xy, two.keypoints.xy.astype(np.float32))
+        np.testing.assert_array_equal(points.keypoint_confidence, conf)
+        np.testing.assert_array_equal(points.detection_confidence, two.score)
+        assert points.visible.tolist() == [[True, False, True, False], [True] * 4]
+        picture = two.image.copy()
+        drawn = supervision.VertexAnnotator(radius=3).annotate(picture, points[1:])
+        x, y = two.keypoints.xy[1, 0].round().astype(int)
+        assert (drawn[y, x] != two.image[y, x]).any()
+        assert len(changed(two, keypoints=two.keypoints[:0]).to_supervision()) == 0
+
     def test_repr_is_short(self, result):
         assert repr(result).startswith("Result(192x128: top-left (40.3, 25.6) 0.")
         assert len(repr(result)) < 200
+
+
+class TestSlim:
+    def test_keeps_what_is_known_about_the_keypoints(self, result):
+        boxes = np.array([[1.0, 2, 30, 40]])
+        full = changed(result, source="a.jpg", boxes=boxes)
+        slim = pickle.loads(pickle.dumps(full.slim()))
+        assert slim.to_dict() == full.to_dict()
+        assert slim.to_coco() == full.to_coco()
+        assert repr(slim) == repr(full)
+        np.testing.assert_array_equal(slim.keypoints.xy, full.keypoints.xy)
+        np.testing.assert_array_equal(slim.boxes, boxes)
+        np.testing.assert_array_equal(slim.mask, full.mask)
+        assert slim.transforms == full.transforms
+        assert slim.spec == full.spec.replace(golden=None)
+        assert slim.slim().to_dict() == full.to_dict()
+
+    def test_leaves_out_the_picture_and_the_outputs(self, result):
+        slim = result.slim()
+        assert len(pickle.dumps(slim)) < 3000 < result.image.nbytes
+        assert slim.heatmaps.shape == (1, 4, 0, 0)
+        assert (slim.offsets, slim.hf, slim.features, slim.outputs) == (None, None, None, {})
+        assert result.image.size
+
+    @pytest.mark.parametrize(
+        ("name", "use"),
+        [
+            ("plot", lambda r: r.plot()),
+            ("plot", lambda r: r.plot(heatmaps=True)),
+            ("plot", lambda r: r.save("never.png")),
+            ("rectify", lambda r: r.rectify()),
+            ("peaks", lambda r: r.peaks),
+        ],
+    )
+    def test_what_needs_the_picture_is_refused(self, result, name, use):
+        with pytest.raises(UnsupportedError, match=rf"{name}.*slim\(\)"):
+            use(result.slim())
 
 
 def test_keypoints_are_indexed_by_instance():

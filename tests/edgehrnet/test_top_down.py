@@ -69,6 +69,7 @@ def test_without_boxes_the_whole_picture_is_used(tmp_path, picture):
     assert (inside > -1).all()
     assert (inside < (97, 65)).all()
     assert len(result.keypoints) == 1
+    assert result.boxes is None
     assert result.mask.all()
     assert result.peaks[0][0].tolist() == pytest.approx([*result.keypoints.xy[0, 0], 0.5])
 
@@ -100,6 +101,18 @@ def test_nothing_warns_that_takes_the_whole_picture_on_purpose(tmp_path, picture
         assert predictor.selfcheck().passed
         assert predictor.predict([]) == []
         assert predictor.predict(picture, boxes=[]).keypoints.xy.shape == (0, 2, 2)
+
+
+@pytest.mark.parametrize("box_format", ["xywh", "xyxy"])
+def test_result_has_the_boxes_as_xywh(tmp_path, picture, box_format):
+    expected = np.array(BOXES, np.float64)
+    boxes = expected.copy()
+    if box_format == "xyxy":
+        boxes[:, 2:] += boxes[:, :2]
+    with Predictor(write(tmp_path)) as predictor:
+        result = predictor.predict(picture, boxes=boxes, box_format=box_format)
+    boxes += 1  # The caller may use the array again.
+    np.testing.assert_array_equal(result.boxes, expected)
 
 
 def test_empty_boxes_give_no_instances(tmp_path, picture):

@@ -1,5 +1,8 @@
 """Checkpoints run by torch. The common contract is in test_contract.py."""
 
+import os
+import re
+import subprocess
 import sys
 from functools import partial
 
@@ -124,6 +127,68 @@ def test_cuda_gives_the_same_outputs_as_the_cpu(checkpoint_model, device):
     # TF32 changes the outputs by less than the rounding to INT8, a quarter of the signal at most.
     for name, array in runtime.run(pixels).items():
         assert np.sqrt(np.mean((array - expected[name]) ** 2)) < 0.25 * np.sqrt(np.mean(expected[name] ** 2))
+
+
+FORKS = """
+import os, pathlib, sys, threading, warnings
+import numpy as np
+import torch
+from torch import nn
+import runtimes
+from runtimes.base import Input
+from runtimes.errors import ClosedError
+
+class Convolution(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(4, 64, 3, padding=1), nn.Conv2d(64, 64, 3, padding=1))
+
+    def forward(self, image):
+        return {"maps": self.layers(image.permute(0, 3, 1, 2).float())}
+
+def loader(path):
+    torch.manual_seed(0)
+    return Convolution().eval(), "", Input((64, 96))
+
+path, image = pathlib.Path(sys.argv[1]), np.ones((1, 64, 96, 4), np.uint8)
+torch.set_num_threads(2)
+runtime = runtimes.load(path, loader=loader)
+expected = runtime.run(image)["maps"]
+warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of threads in a process that forks
+child = os.fork()
+if child:
+    killer = threading.Timer(60, os.kill, (child, 9))
+    killer.start()
+    _, status = os.waitpid(child, 0)
+    killer.cancel()
+    np.testing.assert_array_equal(runtime.run(image)["maps"], expected)
+    sys.exit(os.waitstatus_to_exitcode(status))
+for use in (lambda: runtime.run(image), runtime.describe):
+    try:
+        use()
+    except ClosedError as error:
+        print(error, flush=True)
+    else:
+        os._exit(3)
+runtime.close()
+for threads in (None, 2):
+    again = runtimes.load(path, threads=threads, loader=loader)
+    np.testing.assert_allclose(again.run(image)["maps"], expected, rtol=1e-4, atol=1e-4)
+    print(again.describe().settings["inference_threads"], flush=True)
+os._exit(0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_forked_process_is_told_to_load_the_file_again_and_can(path):
+    # In a process of its own, because torch's threads, whose absence is the problem, would stay in this one.
+    command = [sys.executable, "-W", "error", "-c", FORKS, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    refused = re.findall(r"sums\.pt .* process (\d+), .* process (\d+), ", done.stdout)
+    assert len(refused) == 2
+    assert all(parent != child for parent, child in refused)
+    assert done.stdout.splitlines()[-2:] == ["1", "1"]
 
 
 class TestLoading:

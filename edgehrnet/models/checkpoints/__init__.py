@@ -14,24 +14,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from edgehrnet.errors import EdgeHRNetError, InputError, MissingFileError, ModelFileError
-from edgehrnet.models.checkpoints.plain_arrays import plain_arrays
-from edgehrnet.models.checkpoints.published import read_published, shorten, tensors_of
+from edgehrnet.errors import EdgeHRNetError, InputError, ModelFileError
+from edgehrnet.models.checkpoints.published import read_published
 from edgehrnet.models.checkpoints.ranges import RangeTable
+from edgehrnet.models.checkpoints.state_dicts import (
+    ENTRIES,
+    beginnings,
+    mixed_beginnings,
+    read_file,
+    shorten,
+    tensors_of,
+)
 from edgehrnet.models.factory import create
 from edgehrnet.models.layers.base import KeypointNetwork
 
 FORMAT = "edgehrnet-checkpoint"
 VERSION = 2
-# Fragments of torch's errors for files with more than tensors and plain values.
-MORE_THAN_PLAIN = ("Unsupported global", "unsupported GLOBAL", "unrecognized function", "Unsupported class")
-# {0} is the file, {1} its name without suffix.
-CONVERSION = (
-    "contains Python objects, and loading them would run code. If you trust the file, type this command and use the "
-    "file that it writes, which has the tensors and the metadata only:\n"
-    """python -c "import torch; c = torch.load('{0}', map_location='cpu', weights_only=False); """
-    """k = ('meta', 'state_dict'); torch.save({{n: c[n] for n in k if n in c}} or c, '{1}-tensors.pth')\""""
-)
 _FIELDS: dict[str, type] = {
     "variant": str,
     "keypoints": int,
@@ -142,46 +140,37 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
 
     Only tensors, on the CPU, and plain values are unpickled. NumPy arrays of numbers become lists. A published file is
     recognized by its weights, see `checkpoints.published`. They are renamed, and the spec is the one that the network
-    was published with.
+    was published with. `state_dicts` says where in a file the weights may be.
 
     Args:
-        path: The file, ``.pt`` or ``.pth``.
+        path: The file: ``.safetensors``, or any other suffix for a file of ``torch.save``.
 
     Returns:
         The content of the file. `build_model` makes a network of it.
 
     Raises:
         MissingFileError: The file does not exist.
+        MissingExtraError: A ``.safetensors`` file needs the package safetensors.
         ModelFileError: The file is damaged, incomplete, of a newer format, of another kind, or contains Python objects.
     """
     file = Path(path)
-    content = _read(file)
+    content = read_file(file)
     if isinstance(content, dict) and content.get("format") == FORMAT:
         return _read_own_format(file, content)
     state = tensors_of(content)
     try:
         found = None if state is None else read_published(state, content.get("meta"))
     except ModelFileError as error:
-        raise ModelFileError(f"{file}: {error}") from None
+        raise ModelFileError(f"{file}: {error}{mixed_beginnings(state or {})}") from None
     if found is None:
         raise ModelFileError(
-            f"{file} is neither a checkpoint of this package (it has no format {FORMAT!r}) nor a published one of "
-            "HRNet or Lite-HRNet"
+            f"{file} is neither a checkpoint of this package (it has no format {FORMAT!r}) nor one of HRNet or "
+            f"Lite-HRNet: {beginnings(content)}; accepted are the names of the two papers' repositories and of mmpose, "
+            "such as conv1.weight or backbone.conv1.weight, with one common beginning or none, "
+            f"in the file itself or in one of its entries {', '.join(ENTRIES)}{mixed_beginnings(state or {})}"
         )
     spec = _plain("spec", found.spec)
     return Checkpoint(found.variant, found.keypoints, found.options, found.state, spec, {"published": file.name})
-
-
-def _read(file: Path) -> Any:
-    if not file.is_file():
-        raise MissingFileError(f"no such checkpoint: {file}")
-    try:
-        with plain_arrays():
-            return torch.load(file, weights_only=True, map_location="cpu")
-    except Exception as error:  # A damaged file raises many types of errors, from zip, pickle and tensor code.
-        if any(hint in str(error) for hint in MORE_THAN_PLAIN):
-            raise ModelFileError(f"{file} {CONVERSION.format(file.name, file.stem)}") from None
-        raise ModelFileError(f"{file} is damaged or not a checkpoint: {type(error).__name__}") from error
 
 
 def _read_own_format(file: Path, content: dict[str, Any]) -> Checkpoint:

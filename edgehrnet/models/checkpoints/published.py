@@ -1,7 +1,7 @@
 """Recognize the network in a published checkpoint of HRNet or Lite-HRNet, and rename its weights to our names.
 
 Supported are files of the two papers' repositories and of mmpose 0.x and 1.x. They use the same names of weights with
-different prefixes.
+different prefixes. `state_dicts` removes prefixes that other tools add.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from edgehrnet.errors import ModelFileError
 from edgehrnet.keypoint_sets import BY_COUNT
 from edgehrnet.models.checkpoints.published_meta import stated_fields
 from edgehrnet.models.checkpoints.published_names import LAST_LAYER, published_name
+from edgehrnet.models.checkpoints.state_dicts import shorten
 from edgehrnet.models.factory import create
 from edgehrnet.models.networks.hrnet import HRNETS, HRNetPlan
 from edgehrnet.models.networks.litehrnet import LITE_HRNETS, LitePlan
@@ -91,26 +92,11 @@ class Naming:
         return f"{self.head}{LAST_LAYER}." + (rest if layer == "conv_layers" else f"{self.last}.{rest}")
 
 
-def tensors_of(content: object) -> dict[str, Tensor] | None:
-    """Return the state dict in a file's content, or None if it has none.
-
-    The state dict is the content itself or its ``state_dict``. The prefix of DataParallel is removed, and so are the
-    mean and standard deviation that mmpose 1.x stores.
-    """
-    state = content.get("state_dict", content) if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not state:
-        return None
-    if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()):
-        return None
-    plain = {name.removeprefix("module."): value for name, value in state.items()}
-    return {name: value for name, value in plain.items() if not name.startswith("data_preprocessor.")}
-
-
 def read_published(state: Mapping[str, Tensor], meta: object = None) -> Published | None:
     """Recognize the network that a state dict belongs to, and rename its weights.
 
     Args:
-        state: Weights of the file, from `tensors_of`.
+        state: Weights of the file, from `state_dicts.tensors_of`.
         meta: Metadata of the file, see `published_meta`, or None.
 
     Returns:
@@ -127,7 +113,9 @@ def read_published(state: Mapping[str, Tensor], meta: object = None) -> Publishe
         return None
     last = naming(f"{LAST_LAYER}.weight")
     if last not in shapes:
-        raise ModelFileError(f"it is a {variant} without a keypoint head (no {last})")
+        others = [name for name in shapes if name.endswith(f".{LAST_LAYER}.weight")]
+        but = f", but {shorten(others)}, which begins otherwise than the rest" if others else ""
+        raise ModelFileError(f"it is a {variant} without a keypoint head (no {last}{but})")
     stated = stated_fields(meta)
     keypoints, combined = _channels(shapes[last][0], len(stated.get("keypoints", ())))
     options = {"offsets": True} if combined else {}
@@ -266,13 +254,3 @@ def _check(variant: str, expected: Shapes, given: Shapes) -> None:
     if any(problems.values()):
         listed = "; ".join(f"{what}: {shorten(names)}" for what, names in problems.items() if names)
         raise ModelFileError(f"its weights do not fit {variant}: {listed}")
-
-
-def shorten(names: list[str], most: int = 5) -> str:
-    """Join the first ``most`` names, and add how many more there are.
-
-    >>> shorten(["a", "b", "c"], most=2)
-    'a, b and 1 more'
-    """
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + rest

@@ -246,9 +246,10 @@ class TestErrors:
         assert "a.xml" in fails(capsys, "info", tmp_path / "a.xml")
 
     @pytest.mark.parametrize("command", [["info"], ["selfcheck"], ["predict", "a.png"]])
-    def test_a_published_checkpoint_is_described_by_another_command(self, capsys, command):
-        line = fails(capsys, command[0], "hrnet.pth", *command[1:])
-        assert "edgehrnet models hrnet.pth" in line
+    @pytest.mark.parametrize("file", ["hrnet.pth", "hrnet.ckpt", "hrnet.safetensors"])
+    def test_a_published_checkpoint_is_described_by_another_command(self, capsys, command, file):
+        line = fails(capsys, command[0], file, *command[1:])
+        assert f"edgehrnet models {file}" in line
 
     @pytest.mark.parametrize(
         ("options", "text"),
