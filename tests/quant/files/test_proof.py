@@ -360,7 +360,7 @@ def test_a_refused_file_is_not_kept(case, tmp_path, monkeypatch):
         lambda _network, _spec, path, _dtype: path.write_bytes(case.graph.read_bytes()),
     )
     checkpoint = dataclasses.replace(load_checkpoint(CHECKPOINT), quantization={"openvino": case.table})
-    with pytest.raises(CertificateError, match=r"^corners\.xml.* 0\.0$"):
+    with pytest.raises(CertificateError, match=r"^corners\.xml.* 0$"):
         export_file(checkpoint, tmp_path / "corners.xml", precision="int8", pictures=case.pictures)
     assert list(tmp_path.iterdir()) == []
 
