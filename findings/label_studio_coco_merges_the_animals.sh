@@ -46,7 +46,6 @@ tasks = [{"id": 1, "data": {"image": "mice.png"}, "annotations": [annotation]}]
 Path("tasks.json").write_text(json.dumps(tasks))
 for form in ("YOLO", "COCO"):
     Converter(CONFIG, project_dir=".").convert("tasks.json", form, form, is_dir=False)
-
 coco = json.loads(Path("COCO/result.json").read_text())
 names = [category["keypoints"] for category in coco["categories"] if "keypoints" in category]
 points = [label["keypoints"] for label in coco["annotations"] if "keypoints" in label]
@@ -55,7 +54,6 @@ rows = [[round(float(x) * 100) for x in line.split()[5:]] for line in lines]
 print("mouse 1: nose at (10, 20), tail at (40, 45); mouse 2: nose at (60, 20), no tail")
 print(f"COCO names {names}, keypoints {points}")
 print(f"YOLO keypoints in percent {rows}, visible 200, not labeled 0")
-assert names == [["nose", "tail"]], "the behavior has changed"
-assert points == [[40, 45, 2, 60, 20, 2]], "the behavior has changed"
+assert (names, points) == ([["nose", "tail"]], [[40, 45, 2, 60, 20, 2]]), "the behavior has changed"
 assert rows == [[40, 45, 200, 10, 20, 200], [0, 0, 0, 60, 20, 200]], "the behavior has changed"
 PYTHON
