@@ -7,7 +7,7 @@
 #         same skeleton's get_flipped_node_inds() has them right. Predictions are written like labels, so an animal whose
 #         prediction was corrected is there twice. A frame with nothing but predictions is written, too.
 # Matters: In half of the training pictures the left ear is learned as the right one, and wrong predictions are learned.
-#         No error and no warning says so.
+#         No message says so. Without the entry, Ultralytics 8.4.190 would warn and not mirror.
 # Write `flip_idx` into data.yaml by hand, and call labels.remove_predictions() first.
 set -euo pipefail
 folder=$(mktemp -d)
