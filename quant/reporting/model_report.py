@@ -115,4 +115,4 @@ def _certified(values: dict[str, Any]) -> str:
         return moved
     share = values["macs_int8"] / max(1, values["macs"])
     count = f"{values['convolutions_int8']} of {values['convolutions']} convolutions"
-    return f"{count} and {share:.1%} of the multiply-accumulates in int8; {moved}"
+    return f"{count} and {share:.2%} of the multiply-accumulates in int8; {moved}"
