@@ -69,7 +69,7 @@ def _train(args: argparse.Namespace) -> None:
         settings = train_settings(args)
         data = open_training_data(settings)
         if args.recipe == "auto":
-            settings = with_recipe(settings, recipe(data, args.model), args)
+            settings = with_recipe(settings, recipe(data, args.model, args.steps), args)
         out = args.out or Path("runs") / data.spec.name
         trainer = Trainer(settings, out, world, float_parts(settings, data))
         if args.resume:

@@ -114,14 +114,18 @@ def score_lines(trainer: Trainer, scores: Mapping[str, float | None]) -> str:
     return "\n".join(
         (
             f"validation  {validation_set(trainer)}",
-            f"scored      {scores['keypoints']:.0f} keypoints, errors in % of the picture's diagonal",
+            f"scored      {scores['keypoints']:.0f} keypoints, errors and distances of PCK in % of the picture's diagonal",
             table([heading for heading, _ in shown.values()], [cells]),
+            *(["ECE: calibration error of the confidence, 0 is best"] if "ece" in shown else []),
         )
     )
 
 
 def next_steps(trainer: Trainer) -> str:
-    """Return the files of a run, and the commands that draw its curve and quantize its network."""
+    """Return the files of a run, and the commands that draw its curve and quantize its network.
+
+    The validation set is not needed for it: with ``--val``, all labels of ``--data`` are training labels.
+    """
     settings = trainer.settings
     quantize = ["python", "-m", "quant.ptq", str(trainer.out / "ema.pt"), "--data", settings.data]
     if settings.fold is not None:
@@ -138,7 +142,9 @@ def next_steps(trainer: Trainer) -> str:
 
 
 def _counts(trainer: Trainer) -> str:
+    """Say how many pictures and instances ``--data`` has."""
     if not isinstance(trainer.data, Labeled):
         return "synthetic pictures without end"
-    pictures, instances, _ = trainer.data.counts()
-    return f"{pictures} pictures, {instances} instances"
+    instances = list(trainer.data.annotations.trained())  # without those of --val
+    pictures = {instance.picture.path for instance in instances}
+    return f"{len(pictures)} pictures, {len(instances)} instances"

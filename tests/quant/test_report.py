@@ -224,7 +224,7 @@ def test_the_page_tells_which_pictures_were_trained_on(tmp_path):
     out = tmp_path / "page.html"
     assert report.main([str(path), "--data", str(tmp_path), "--out", str(out)]) == 0
     text = out.read_text()
-    assert ": 2 of 4." in text
+    assert "on 2 of these 4 " in text
     cards = re.findall(r"<em>([^<]*)</em>(.*?)</figcaption>", text, re.DOTALL)
     assert sorted(name for name, rest in cards if "trained on" in rest) == ["0.png", "2.png"]
 
