@@ -9,8 +9,7 @@ import torch
 
 from edgehrnet.cli.status import run
 from edgehrnet.models import available
-from edgehrnet.picture.crops import CONVENTIONS
-from quant.commandline import add_data_arguments, print_remarks
+from quant.commandline import add_crop_argument, add_data_arguments, print_remarks
 from quant.data.codecs import CODECS
 from quant.training.arguments import (
     add_training_arguments,
@@ -38,9 +37,7 @@ def parser() -> argparse.ArgumentParser:
     add_validation_argument(p)
     p.add_argument("--out", type=Path, metavar="DIR",
                    help="folder for checkpoints and log (default: runs/NAME of the data)")  # fmt: skip
-    p.add_argument("--crop", choices=("auto", "none", *CONVENTIONS), default="auto",
-                   help="what the network takes: none for whole pictures, else crops of boxes by this convention "
-                        "(default: auto, which is hrnet if a picture shows several instances, else none)")  # fmt: skip
+    add_crop_argument(p)
     p.add_argument("--recipe", choices=("auto", "none"), default="auto",
                    help="auto chooses network, input size, steps and so on by the number of labels, except for those "
                         "given here (default: %(default)s)")  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,13 +59,15 @@ def make_report(model: OpenModel, data: DataSet, count: int | None = None, *, pr
 def extremes(evaluation: Evaluation) -> tuple[list[int], list[int]]:
     """Return the indices of the `WORST` and of the `BEST` pictures, most extreme first.
 
+    Of few pictures, a third are among the best.
     Pictures are ordered by the error of their worst keypoint in percent of the diagonal. A picture is in at most one
     of the two lists, and one without a scored keypoint in neither.
     """
     scored = np.flatnonzero(np.isfinite(evaluation.percent).any(axis=1))
     errors = np.nanmax(evaluation.percent[scored], axis=1)
     order: list[int] = scored[np.argsort(errors, kind="stable")].tolist()
-    return order[::-1][:WORST], order[: max(0, len(order) - WORST)][:BEST]
+    worst = min(WORST, math.ceil(len(order) * WORST / (WORST + BEST)))
+    return order[::-1][:worst], order[: len(order) - worst][:BEST]
 
 
 def _chosen(data: DataSet, indices: set[int]) -> Iterator[tuple[int, Example]]:
