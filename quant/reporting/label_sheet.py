@@ -36,7 +36,7 @@ def label_sheet(annotations: Annotations, seed: int = 0) -> Image.Image:
     title = (
         f"the {len(strangest)} most unlike the others, with a ring around the keypoint farthest from its usual place"
     )
-    sections = (
+    sections: tuple[tuple[str, list[tuple[int, int | None]]], ...] = (
         (f"{len(chosen)} of {len(instances)} instances at random", [(index, None) for index in chosen]),
         (title, [(index, int(worst[index].argmax())) for index in strangest]),
     )
