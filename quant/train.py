@@ -15,6 +15,7 @@ from quant.training.arguments import (
     add_training_arguments,
     add_validation_argument,
     option,
+    take_network,
     train_settings,
     with_recipe,
 )
@@ -41,7 +42,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--recipe", choices=("auto", "none"), default="auto",
                    help="auto chooses network, input size, steps and so on by the number of labels, except for those "
                         "given here (default: %(default)s)")  # fmt: skip
-    p.add_argument("--model", help=f"network: {', '.join(available())} (default: the recipe's, or {default.model})")
+    p.add_argument("--model", help=f"network: {', '.join(available())} "
+                   f"(default: that of --init, or else the recipe's, or {default.model})")  # fmt: skip
     p.add_argument("--option", dest="options", type=option, action="append", default=[], metavar="NAME=VALUE",
                    help="option of the network, such as auxiliary=true; repeatable (default: none)")  # fmt: skip
     p.add_argument("--init", metavar="CHECKPOINT", help="start from these weights (default: random weights)")
@@ -63,6 +65,7 @@ def _train(args: argparse.Namespace) -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     with World.join(args.device) as world:
+        take_network(args)
         settings = train_settings(args)
         data = open_training_data(settings)
         if args.recipe == "auto":
