@@ -97,12 +97,13 @@ def facts(model: OpenModel) -> dict[str, str]:
     """Return facts about a model by name: engine, precision, input size, file size, certificate."""
     info = model.info()
     height, width = model.spec.input_size
+    takes = "whole pictures" if model.spec.crop is None else f"{model.spec.crop} crops of boxes"
     size = sum(part.stat().st_size for part in parts(Path(info["file"])))
     known = {
         "model": model.name,
         "engine": f"{info['engine']} {info['version']} on {info['device']}",
         "precision": model.spec.precision,
-        "input": f"{height}x{width} px (height x width)",
+        "input": f"{height}x{width} px (height x width), {takes}",
         "size": f"{size / 1e6:.1f} MB",
     }
     return known if info["certificate"] is None else {**known, "certificate": _certified(info["certificate"])}

@@ -93,7 +93,7 @@ def test_the_page_shows_the_pictures_with_their_scores(tmp_path):
     order = [3, 0, 14, 7, 1, 9, 2, 11, 5, 13, 4, 12, 8, 6, 10]
     text = page(tmp_path, [example(level, conditions=frozenset({f"c{level}"})) for level in order], cyclic=True)
     shown = [order[index] for index in indices(text)]
-    assert shown == [14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 0, 1, 2]
+    assert shown == [14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 0, 1, 2, 3, 4]
     assert [f"<b>{level:.2f} %</b>" in text for level in shown] == [True] * 15
     assert text.count("<span>c14</span>") == 1
     assert text.count("data:image/jpeg;base64,") == 30
