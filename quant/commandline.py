@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgehrnet.picture.crops import CONVENTIONS
 from quant.data.examples import DataSet
 from quant.data.labeled import Labeled
 from quant.data.opening import ACCEPTED, CropChoice, open_data, open_pictures, parse_flip_pair, parse_fold
@@ -40,6 +41,13 @@ def add_label_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--images", metavar="DIR", help="folder of the pictures (default: look beside the labels)")
     p.add_argument("--flip-pairs", type=parse_flip_pair, nargs="+", metavar="LEFT=RIGHT",
                    help="keypoints that a mirrored picture exchanges (default: by their names)")  # fmt: skip
+
+
+def add_crop_argument(p: argparse.ArgumentParser) -> None:
+    """Add ``--crop``."""
+    p.add_argument("--crop", choices=("auto", "none", *CONVENTIONS), default="auto",
+                   help="what the network takes: none for whole pictures, else crops of boxes by this convention "
+                        "(default: auto, which is hrnet if a picture shows several instances, else none)")  # fmt: skip
 
 
 def open_labels(args: argparse.Namespace, crop: CropChoice = "auto") -> DataSet:

@@ -8,15 +8,21 @@ from pathlib import Path
 
 from edgehrnet.cli.status import run
 from edgehrnet.errors import InputError
-from quant.commandline import add_data_arguments, open_labels
+from quant.commandline import add_crop_argument, add_data_arguments, open_labels
 from quant.data.documents.corners import NAME
+from quant.data.labeled import Labeled
 from quant.reporting.contact_sheet import contact_sheet
+from quant.training.recipes import input_size
+
+SIDE = 256
+"""Crops are drawn with about as many pixels as a square of this side."""
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     p = argparse.ArgumentParser(prog="python -m quant.contact", description=__doc__)
     add_data_arguments(p, default=NAME, fold="leave out part K of N, counted from 0, as training does (default: none)")
+    add_crop_argument(p)
     p.add_argument("--out", type=Path, default=Path("contact.png"), metavar="PICTURE",
                    help="picture to write, .png or .jpg (default: %(default)s)")  # fmt: skip
     p.add_argument("--count", type=int, default=100, metavar="N", help="pictures on the sheet (default: %(default)s)")
@@ -32,8 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _contact(args: argparse.Namespace) -> None:
-    data = open_labels(args)
-    sheet = contact_sheet(data, args.count, seed=args.seed, cell=args.cell)
+    data = open_labels(args, None if args.crop == "none" else args.crop)
+    spec = data.spec.replace(input_size=input_size(data, SIDE)) if isinstance(data, Labeled) else data.spec
+    sheet = contact_sheet(data, args.count, spec=spec, seed=args.seed, cell=args.cell)
     try:
         sheet.save(args.out)
     except (OSError, ValueError) as error:

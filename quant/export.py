@@ -86,7 +86,7 @@ def _validation_data(args: argparse.Namespace, spec: ModelSpec) -> DataSet:
     if spec.name == SPEC.name:
         return DocumentCorners()
     raise InputError(f"{args.checkpoint} is the model {spec.name!r}, which needs pictures of its kind; "
-                     f"pass --data {ACCEPTED}")  # fmt: skip
+                     "pass --data with the labels it was trained on, or others")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -9,13 +9,13 @@ import torch
 
 from edgehrnet.cli.status import run
 from edgehrnet.models import available
-from edgehrnet.picture.crops import CONVENTIONS
-from quant.commandline import add_data_arguments, print_remarks
+from quant.commandline import add_crop_argument, add_data_arguments, print_remarks
 from quant.data.codecs import CODECS
 from quant.training.arguments import (
     add_training_arguments,
     add_validation_argument,
     option,
+    take_network,
     train_settings,
     with_recipe,
 )
@@ -38,13 +38,12 @@ def parser() -> argparse.ArgumentParser:
     add_validation_argument(p)
     p.add_argument("--out", type=Path, metavar="DIR",
                    help="folder for checkpoints and log (default: runs/NAME of the data)")  # fmt: skip
-    p.add_argument("--crop", choices=("auto", "none", *CONVENTIONS), default="auto",
-                   help="what the network takes: none for whole pictures, else crops of boxes by this convention "
-                        "(default: auto, which is hrnet if a picture shows several instances, else none)")  # fmt: skip
+    add_crop_argument(p)
     p.add_argument("--recipe", choices=("auto", "none"), default="auto",
                    help="auto chooses network, input size, steps and so on by the number of labels, except for those "
                         "given here (default: %(default)s)")  # fmt: skip
-    p.add_argument("--model", help=f"network: {', '.join(available())} (default: the recipe's, or {default.model})")
+    p.add_argument("--model", help=f"network: {', '.join(available())} "
+                   f"(default: that of --init, or else the recipe's, or {default.model})")  # fmt: skip
     p.add_argument("--option", dest="options", type=option, action="append", default=[], metavar="NAME=VALUE",
                    help="option of the network, such as auxiliary=true; repeatable (default: none)")  # fmt: skip
     p.add_argument("--init", metavar="CHECKPOINT", help="start from these weights (default: random weights)")
@@ -66,10 +65,11 @@ def _train(args: argparse.Namespace) -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     with World.join(args.device) as world:
+        take_network(args)
         settings = train_settings(args)
         data = open_training_data(settings)
         if args.recipe == "auto":
-            settings = with_recipe(settings, recipe(data, args.model), args)
+            settings = with_recipe(settings, recipe(data, args.model, args.steps), args)
         out = args.out or Path("runs") / data.spec.name
         trainer = Trainer(settings, out, world, float_parts(settings, data))
         if args.resume:

@@ -95,11 +95,13 @@ class ONNXRuntime:
         input_size: tuple[int, int] | None = None,
         threads: int | None = None,
         cache_dir: str | Path | None = None,
+        fuse: bool = True,
     ) -> None:
+        """Open a file. For the arguments, see `runtimes.load`. With ``fuse=False`` its operations run as written."""
         ort = _onnxruntime()
         provider, place = _provider(ort, device)
         options = _session_options(ort, threads)
-        if path.name.endswith(FOR_TENSORRT):
+        if not fuse or path.name.endswith(FOR_TENSORRT):
             # ONNX Runtime 1.31 optimizes float16 quantizers after a ReLU wrongly: 13 times the quantization error.
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         settings = _provider_options(provider, place, path, options.intra_op_num_threads, cache_dir)

@@ -47,7 +47,7 @@ def result_tables(result: Result) -> str:
         for n in range(len(points))
         for name, (x, y), conf in zip(points.names, points.xy[n], points.conf[n], strict=True)
     ]
-    head = ("instance", "keypoint", "x", "y", "confidence")[first:]
+    head = ("instance", "keypoint", "x px", "y px", "confidence")[first:]
     stages = [*result.speed.items(), ("total", sum(result.speed.values()))]
     times = table(("stage", "ms"), [(stage, f"{ms:.2f}") for stage, ms in stages])
     return f"{table(head, rows)}\n\n{times}"

@@ -175,11 +175,11 @@ def summary(out: Path, certificate: Certificate) -> str:
         "convolutions"
     )
     if certificate.macs:  # not every engine lists them
-        line += f" and {certificate.macs_int8 / certificate.macs:.1%} of the MACs"
+        line += f" and {certificate.macs_int8 / certificate.macs:.2%} of the MACs"
     line += " in int8"
     if not certificate.pictures:
         return f"{line}, as the plan lists them"
-    line += f", {certificate.sqnr_db:.1f} dB"
+    line += f"; against float: heatmaps {certificate.sqnr_db:.1f} dB"
     if certificate.drift_median_px is None:
         return f"{line}, keypoints not measured: none reached the confidence threshold"
-    return f"{line}, keypoints {certificate.drift_median_px:.3f} px from float (median)"
+    return f"{line}, keypoints {certificate.drift_median_px:.3f} px (median)"

@@ -7,21 +7,26 @@ from PIL import Image, ImageDraw
 
 from edgehrnet.drawing.overlay import PALETTE
 from edgehrnet.errors import InputError
-from quant.data.examples import DataSet
+from edgehrnet.preparation import prepare
+from edgehrnet.spec import ModelSpec
+from quant.data.examples import DataSet, Example
 
 BACKGROUND = (48, 48, 48)
 LINE = (255, 90, 60)
 GAP = 4  # px between pictures
 
 
-def contact_sheet(data: DataSet, count: int, *, seed: int = 0, start: int = 0, cell: int = 240) -> Image.Image:
-    """Draw training pictures on a nearly square grid, augmented as in training.
+def contact_sheet(
+    data: DataSet, count: int, *, spec: ModelSpec | None = None, seed: int = 0, start: int = 0, cell: int = 240
+) -> Image.Image:
+    """Draw training pictures on a nearly square grid, augmented as in training. Of data for crops, draw the crops.
 
     Visible keypoints are marked, and joined by the lines of the data set's skeleton.
 
     Args:
         data: Data set.
         count: Number of pictures.
+        spec: Input size of the crops. None takes that of the data set.
         seed: Seed of the augmentation.
         start: Index of the first picture.
         cell: Size of a cell in pixels. Larger pictures are shrunk to fit.
@@ -36,7 +41,7 @@ def contact_sheet(data: DataSet, count: int, *, seed: int = 0, start: int = 0, c
     rows = -(-count // columns)
     sheet = Image.new("RGB", (columns * (cell + GAP) + GAP, rows * (cell + GAP) + GAP), BACKGROUND)
     for place in range(count):
-        picture = _thumbnail(data, seed, start + place, cell)
+        picture = _thumbnail(data.training(seed, start + place), spec or data.spec, cell)
         row, column = divmod(place, columns)
         corner = [GAP + at * (cell + GAP) for at in (column, row)]
         margin = [(cell - side) // 2 for side in picture.size]
@@ -44,16 +49,19 @@ def contact_sheet(data: DataSet, count: int, *, seed: int = 0, start: int = 0, c
     return sheet
 
 
-def _thumbnail(data: DataSet, seed: int, index: int, cell: int) -> Image.Image:
-    """Return one training picture with its keypoints, shrunk to fit a cell."""
-    example = data.training(seed, index)
-    picture = Image.fromarray(example.image)
+def _thumbnail(example: Example, spec: ModelSpec, cell: int) -> Image.Image:
+    """Return one training picture or crop with its keypoints, shrunk to fit a cell."""
+    image, at = example.image, example.points
+    if (box := example.box_for(spec)) is not None:
+        inputs, (transform,) = prepare(image, spec, [box], rotation=example.rotation, scale=example.scale)
+        image, at = np.ascontiguousarray(inputs[0, ..., :3]), transform.forward(at)
+    picture = Image.fromarray(image)
     scale = min(cell / max(picture.size), 1.0)
     size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
-    points = (example.points + 0.5) * (np.array(size) / picture.size)
+    points = (at + 0.5) * (np.array(size) / picture.size)
     small = picture.resize(size, Image.Resampling.BOX)
     pen = ImageDraw.Draw(small)
-    for a, b in data.spec.skeleton:
+    for a, b in spec.skeleton:
         if example.visible[a] and example.visible[b]:
             pen.line((*points[a], *points[b]), fill=LINE)
     for k in np.flatnonzero(example.visible):

@@ -14,11 +14,11 @@ from quant.data.strangeness import strangeness
 
 SHOWN, COLUMNS = 16, 8
 """Instances in each of the two parts, and in a row."""
-CELL, GAP, CAPTION, HEADING = 200, 6, 30, 34
+CELL, GAP, CAPTION, HEADING, LINE_HEIGHT, TEXT = 200, 6, 34, 34, 20, 12
 """Sizes in pixels."""
 MARGIN = 0.25
 """Surroundings of a box that are shown, as a share of its longer side."""
-BACKGROUND, INK, MUTED, LINE = (250, 250, 248), (30, 30, 30), (110, 110, 110), (255, 255, 255)
+BACKGROUND, INK, MUTED, LINE, RING = (250, 250, 248), (30, 30, 30), (110, 110, 110), (255, 255, 255), (230, 0, 60)
 
 
 def label_sheet(annotations: Annotations, seed: int = 0) -> Image.Image:
@@ -33,35 +33,57 @@ def label_sheet(annotations: Annotations, seed: int = 0) -> Image.Image:
     worst = np.nan_to_num(scores, nan=-1.0)
     strangest = np.argsort(-worst.max(axis=1), kind="stable")[:SHOWN].tolist()
     chosen = sorted(np.random.default_rng(seed).permutation(len(instances))[:SHOWN].tolist())
-    sections = (
-        (f"{len(chosen)} of {len(instances)} instances at random", [(index, "") for index in chosen]),
-        (
-            f"the {len(strangest)} that are most unlike the others; the keypoint that is farthest from its usual place",
-            [(index, f"{annotations.keypoints[worst[index].argmax()]}, {worst[index].max():.1f} times as far as usual")
-             for index in strangest],
-        ),
-    )  # fmt: skip
+    title = (
+        f"the {len(strangest)} most unlike the others, with a ring around the keypoint farthest from its usual place"
+    )
+    sections: tuple[tuple[str, list[tuple[int, int | None]]], ...] = (
+        (f"{len(chosen)} of {len(instances)} instances at random", [(index, None) for index in chosen]),
+        (title, [(index, int(worst[index].argmax())) for index in strangest]),
+    )
     width = COLUMNS * (CELL + GAP) + GAP
     rows = [-(-len(cells) // COLUMNS) for _, cells in sections]
-    height = sum(HEADING + count * (CELL + CAPTION + GAP) for count in rows) + GAP
+    places = _legend_places(annotations.keypoints, width)
+    top = places[-1][1] + LINE_HEIGHT
+    height = top + sum(HEADING + count * (CELL + CAPTION + GAP) for count in rows) + GAP
     sheet = Image.new("RGB", (width, height), BACKGROUND)
-    pen, top = ImageDraw.Draw(sheet), 0
+    pen = ImageDraw.Draw(sheet)
+    _legend(pen, annotations.keypoints, places)
     for (title, cells), count in zip(sections, rows, strict=True):
         pen.text((GAP, top + 8), title, fill=INK, font=ImageFont.load_default(15))
         top += HEADING
-        for place, (index, note) in enumerate(cells):
+        for place, (index, strange) in enumerate(cells):
             row, column = divmod(place, COLUMNS)
             corner = GAP + column * (CELL + GAP), top + row * (CELL + CAPTION + GAP)
-            _paste(sheet, corner, instances[index], annotations.skeleton)
+            sheet.paste(_cell(instances[index], annotations.skeleton, strange), corner)
+            note = (
+                "" if strange is None else f"{annotations.keypoints[strange]}, {worst[index, strange]:.1f} times as far"
+            )
             _caption(pen, (corner[0], corner[1] + CELL + 2), (instances[index].picture.path.name, note))
         top += count * (CELL + CAPTION + GAP)
     return sheet
 
 
-def _paste(
-    sheet: Image.Image, corner: tuple[int, int], instance: Instance, skeleton: Sequence[tuple[int, int]]
-) -> None:
-    """Draw one instance with its surroundings, scaled to fit a cell."""
+def _legend_places(names: Sequence[str], width: int) -> list[tuple[int, int]]:
+    """Return the left and top of each name of a legend, in lines that are at most ``width`` long."""
+    font, left, top, places = ImageFont.load_default(TEXT), GAP, GAP, []
+    for name in names:
+        length = 12 + int(font.getlength(name)) + 18
+        if left > GAP and left + length > width:
+            left, top = GAP, top + LINE_HEIGHT
+        places.append((left, top))
+        left += length
+    return places
+
+
+def _legend(pen: ImageDraw.ImageDraw, names: Sequence[str], places: Sequence[tuple[int, int]]) -> None:
+    """Write the names of the keypoints beside their colors."""
+    for k, (name, (left, top)) in enumerate(zip(names, places, strict=True)):
+        pen.circle((left + 5, top + 8), 4.5, fill=PALETTE[k % len(PALETTE)], outline=(0, 0, 0))
+        pen.text((left + 14, top), name, fill=INK, font=ImageFont.load_default(TEXT))
+
+
+def _cell(instance: Instance, skeleton: Sequence[tuple[int, int]], strange: int | None) -> Image.Image:
+    """Draw one instance with its surroundings, and a ring around its strangest keypoint."""
     picture = Image.fromarray(read_image(instance.picture.path))
     x, y, w, h = instance.box or (0.0, 0.0, float(picture.width), float(picture.height))
     side = min(max(w, h) * (1 + 2 * MARGIN), float(max(picture.size)))
@@ -81,14 +103,16 @@ def _paste(
         color = PALETTE[k % len(PALETTE)]
         fill = color if instance.visibility[k] == 2 else None  # hidden points are rings
         pen.circle(tuple(points[k]), 3.5, fill=fill, outline=(0, 0, 0) if fill else color)
-    sheet.paste(cut, corner)
+        if k == strange:
+            pen.circle(tuple(points[k]), 11, outline=RING, width=2)
+    return cut
 
 
 def _caption(pen: ImageDraw.ImageDraw, corner: tuple[int, int], lines: Sequence[str]) -> None:
     """Write lines under a cell, each cut to its width."""
-    font = ImageFont.load_default(11)
+    font = ImageFont.load_default(TEXT)
     for number, line in enumerate(lines):
         text = line
         while text and pen.textlength(text, font) > CELL:
             text = text[:-2] + "…"
-        pen.text((corner[0], corner[1] + 13 * number), text, fill=MUTED if number else INK, font=font)
+        pen.text((corner[0], corner[1] + 15 * number), text, fill=MUTED if number else INK, font=font)

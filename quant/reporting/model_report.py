@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,13 +59,15 @@ def make_report(model: OpenModel, data: DataSet, count: int | None = None, *, pr
 def extremes(evaluation: Evaluation) -> tuple[list[int], list[int]]:
     """Return the indices of the `WORST` and of the `BEST` pictures, most extreme first.
 
+    Of few pictures, a third are among the best.
     Pictures are ordered by the error of their worst keypoint in percent of the diagonal. A picture is in at most one
     of the two lists, and one without a scored keypoint in neither.
     """
     scored = np.flatnonzero(np.isfinite(evaluation.percent).any(axis=1))
     errors = np.nanmax(evaluation.percent[scored], axis=1)
     order: list[int] = scored[np.argsort(errors, kind="stable")].tolist()
-    return order[::-1][:WORST], order[: max(0, len(order) - WORST)][:BEST]
+    worst = min(WORST, math.ceil(len(order) * WORST / (WORST + BEST)))
+    return order[::-1][:worst], order[: len(order) - worst][:BEST]
 
 
 def _chosen(data: DataSet, indices: set[int]) -> Iterator[tuple[int, Example]]:
@@ -94,12 +97,13 @@ def facts(model: OpenModel) -> dict[str, str]:
     """Return facts about a model by name: engine, precision, input size, file size, certificate."""
     info = model.info()
     height, width = model.spec.input_size
+    takes = "whole pictures" if model.spec.crop is None else f"{model.spec.crop} crops of boxes"
     size = sum(part.stat().st_size for part in parts(Path(info["file"])))
     known = {
         "model": model.name,
         "engine": f"{info['engine']} {info['version']} on {info['device']}",
         "precision": model.spec.precision,
-        "input": f"{height}x{width} px (height x width)",
+        "input": f"{height}x{width} px (height x width), {takes}",
         "size": f"{size / 1e6:.1f} MB",
     }
     return known if info["certificate"] is None else {**known, "certificate": _certified(info["certificate"])}
@@ -115,4 +119,4 @@ def _certified(values: dict[str, Any]) -> str:
         return moved
     share = values["macs_int8"] / max(1, values["macs"])
     count = f"{values['convolutions_int8']} of {values['convolutions']} convolutions"
-    return f"{count} and {share:.1%} of the multiply-accumulates in int8; {moved}"
+    return f"{count} and {share:.2%} of the multiply-accumulates in int8; {moved}"

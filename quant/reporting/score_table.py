@@ -70,11 +70,8 @@ def _number(count: int, one: str, many: str | None = None) -> str:
 
 
 def trained_text(names: Sequence[str], trained: Sequence[Trained]) -> str:
-    """Lay out what is known about the training pictures of models: one line if it is the same for all."""
-    texts = [known.text for known in trained]
-    if len(set(texts)) == 1:
-        return texts[0]
-    return "\n".join(f"{shorten(name)}: {text}" for name, text in zip(names, texts, strict=True))
+    """Lay out what is known about the training pictures of models: one line for each."""
+    return "\n".join(f"{shorten(name)}: {known.text}" for name, known in zip(names, trained, strict=True))
 
 
 def coco_table(names: Sequence[str], scores: Sequence[Mapping[str, float]]) -> str:

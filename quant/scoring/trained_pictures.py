@@ -24,14 +24,14 @@ class Trained:
     paths: frozenset[Path] | None
     """Files of the scored pictures that were trained on. None if it is not known."""
     text: str
-    """A sentence that says so."""
+    """Words that say so, to follow the name of the model and a colon."""
 
 
 def trained_pictures(file: str | Path, data: Labeled, evaluation: Evaluation) -> Trained:
     """Compare the pictures of an evaluation with those that the training settings of a model file name.
 
     Only checkpoints have training settings. Those of the last run count: a run that began with another checkpoint does
-    not know what that one was trained on, and the sentence names it.
+    not know what that one was trained on, and the words name it.
 
     Args:
         file: Model file.
@@ -41,14 +41,14 @@ def trained_pictures(file: str | Path, data: Labeled, evaluation: Evaluation) ->
     settings = training_settings(Path(file))
     scored = frozenset(path for path in evaluation.paths if path is not None)
     if "data" not in settings:
-        return _unknown(f"{Path(file).name} does not say")
+        return _unknown("the file does not say")
     training = training_part(settings, data)
     if training is None:
-        return _unknown(f"{Path(file).name} was trained on {settings['data']}")
+        return _unknown(f"it was trained on {settings['data']}")
     seen = frozenset(path for path in scored if path in training)
     began = f" in the last run, which began with {settings['init']}" if settings.get("init") else ""
-    note = " Errors on new pictures are usually larger." if seen else ""
-    return Trained(seen, f"Pictures that were trained on{began}: {len(seen) or 'none'} of {len(scored)}.{note}")
+    note = "; errors on new pictures are usually larger" if seen else ""
+    return Trained(seen, f"trained on {len(seen) or 'none'} of these {len(scored)} pictures{began}{note}")
 
 
 def trained_of(models: Sequence[str], data: DataSet, evaluations: Sequence[Evaluation]) -> list[Trained]:
@@ -86,4 +86,4 @@ def _is_source(name: Any, data: Labeled) -> bool:
 
 
 def _unknown(why: str) -> Trained:
-    return Trained(None, f"Pictures that were trained on: not known, {why}.")
+    return Trained(None, f"not known whether it was trained on these pictures; {why}")

@@ -12,7 +12,7 @@ from typing import Any
 
 from edgehrnet.cli.arguments import parse_size
 from edgehrnet.errors import InputError, nearest
-from edgehrnet.models.checkpoints import Checkpoint
+from edgehrnet.models.checkpoints import Checkpoint, load_checkpoint
 from edgehrnet.models.networks.options import Options
 from edgehrnet.models.variants import VARIANTS
 from quant.data.opening import open_data
@@ -91,6 +91,15 @@ def _add_process_arguments(p: argparse.ArgumentParser, default: type[TrainSettin
     p.add_argument("--resume", action="store_true",
                    help="continue the interrupted run in --out (default: start a new one)")  # fmt: skip
     p.add_argument("--threads", type=int, metavar="N", help="CPU threads of each process (default: all)")
+
+
+def take_network(args: argparse.Namespace) -> None:
+    """Take network and options of the checkpoint that ``--init`` names, unless ``--model`` names a network."""
+    if args.init is None or args.model is not None:
+        return
+    checkpoint = load_checkpoint(args.init)
+    args.model = checkpoint.variant
+    args.options = [*checkpoint.options.items(), *args.options]
 
 
 def train_settings(args: argparse.Namespace) -> TrainSettings:

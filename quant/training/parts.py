@@ -84,7 +84,10 @@ def start_from(network: nn.Module, checkpoint: Checkpoint, name: str) -> None:
     missing, _ = network.load_state_dict(fitting, strict=False)
     body = [key for key in missing if not key.startswith(("heads.", "auxiliary.", "head."))]
     if body:
-        raise InputError(f"{name} does not fit this network: it has no {', '.join(body[:3])} of the right shape")
+        raise InputError(
+            f"{name} holds {checkpoint.variant}, which does not fit the network to train: it has no "
+            f"{', '.join(body[:3])} of the right shape; leave out --model to train the network of the checkpoint"
+        )
 
 
 def usual_size(model: str, data: DataSet) -> tuple[int, int]:

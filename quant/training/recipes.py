@@ -24,12 +24,13 @@ PICTURES = 200
 """Most pictures whose shape is looked at."""
 
 
-def recipe(data: DataSet, model: str | None = None) -> dict[str, Any]:
+def recipe(data: DataSet, model: str | None = None, steps: int | None = None) -> dict[str, Any]:
     """Return settings for a data set by the field names of TrainSettings. Empty for synthetic pictures.
 
     Args:
         data: data set to train on.
         model: network that was chosen. None chooses one.
+        steps: number of steps that was chosen, which averaging and validations follow. None chooses one.
 
     >>> from quant.data.opening import open_data
     >>> recipe(open_data("synthetic:document-corners"))
@@ -38,14 +39,15 @@ def recipe(data: DataSet, model: str | None = None) -> dict[str, Any]:
     if not isinstance(data, Labeled):
         return {}
     labels = len(data)
-    steps = 10 * round(STEPS * max(1.0, math.sqrt(labels / LABELS)) / 10)
+    if steps is None:
+        steps = 10 * round(STEPS * max(1.0, math.sqrt(labels / LABELS)) / 10)
     chosen: dict[str, Any] = {
         "model": model or MODEL,
         "sizes": (input_size(data, max(side for least, side in SIDES if labels >= least)),),
         "steps": steps,
         "batch": BATCH,
         "learning_rate": 2e-3,
-        "ema": round(1 - min(0.1, 4.8 / steps), 5),
+        "ema": round(1 - min(0.1, 4.8 / max(1, steps)), 5),
         "validate_every": max(50, steps // 4),
     }
     if find_variant(chosen["model"]).family != "edgehrnet":

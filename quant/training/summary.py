@@ -12,6 +12,7 @@ import torch
 from edgehrnet.cli.tables import table
 from quant.data.codecs import usual_codec
 from quant.data.labeled import Labeled
+from quant.training.qat_settings import QatSettings
 from quant.training.trainer import Trainer
 
 SCORES = {
@@ -44,13 +45,19 @@ def description(trainer: Trainer) -> str:
         "device": f"{trainer.device}{processes}",
         "steps": f"{settings.steps}, each with {settings.batch * trainer.world.size} pictures"
         + (f", continuing at {trainer.step}" if trainer.step else ""),
-        "settings": f"--codec {settings.codec or usual_codec(spec)} --learning-rate {settings.learning_rate:g} "
+        "settings": f"{_codec(trainer)}--learning-rate {settings.learning_rate:g} "
         f"--ema {settings.ema:g} --validate-every {settings.validate_every}",
         "time": f"about {_duration(step_seconds(trainer) * (settings.steps - trainer.step))}",
         "output": f"{trainer.out}",
     }
     width = max(map(len, rows))
     return "\n".join(f"{name.ljust(width)}  {text}" for name, text in rows.items())
+
+
+def _codec(trainer: Trainer) -> str:
+    """Return the option of the encoding, which quantization-aware training does not have."""
+    settings = trainer.settings
+    return "" if isinstance(settings, QatSettings) else f"--codec {settings.codec or usual_codec(trainer.spec)} "
 
 
 def step_seconds(trainer: Trainer) -> float:
@@ -114,14 +121,18 @@ def score_lines(trainer: Trainer, scores: Mapping[str, float | None]) -> str:
     return "\n".join(
         (
             f"validation  {validation_set(trainer)}",
-            f"scored      {scores['keypoints']:.0f} keypoints, errors in % of the picture's diagonal",
+            f"scored      {scores['keypoints']:.0f} keypoints, errors and PCK distances in % of the picture's diagonal",
             table([heading for heading, _ in shown.values()], [cells]),
+            *(["ECE: calibration error of the confidence, 0 is best"] if "ece" in shown else []),
         )
     )
 
 
 def next_steps(trainer: Trainer) -> str:
-    """Return the files of a run, and the commands that draw its curve and quantize its network."""
+    """Return the files of a run, and the commands that draw its curve and quantize its network.
+
+    The validation set is not needed for it: with ``--val``, all labels of ``--data`` are training labels.
+    """
     settings = trainer.settings
     quantize = ["python", "-m", "quant.ptq", str(trainer.out / "ema.pt"), "--data", settings.data]
     if settings.fold is not None:
@@ -138,7 +149,9 @@ def next_steps(trainer: Trainer) -> str:
 
 
 def _counts(trainer: Trainer) -> str:
+    """Say how many pictures and instances ``--data`` has."""
     if not isinstance(trainer.data, Labeled):
         return "synthetic pictures without end"
-    pictures, instances, _ = trainer.data.counts()
-    return f"{pictures} pictures, {instances} instances"
+    instances = list(trainer.data.annotations.trained())  # without those of --val
+    pictures = {instance.picture.path for instance in instances}
+    return f"{len(pictures)} pictures, {len(instances)} instances"

@@ -27,8 +27,34 @@ class Flat:
 FLAT: Any = Flat()
 
 
+class Boxes:
+    """A gray picture whose right half is brighter, with a box of 30 x 40 px in that half."""
+
+    spec = ModelSpec("boxes", ("a",), crop="hrnet", input_size=(64, 64))
+
+    def training(self, seed: int, number: int) -> Example:
+        image = np.full((60, 120, 3), 50, np.uint8)
+        image[:, 60:] = 150
+        return Example(image, np.array([[95.0, 30.0]]), np.array([True]), box=(80.0, 10.0, 30.0, 40.0))
+
+
+BOXES: Any = Boxes()
+
+
 def pixels(sheet: Image.Image) -> np.ndarray:
     return np.asarray(sheet).astype(int)
+
+
+def test_data_for_crops_are_shown_as_crops():
+    picture = pixels(contact_sheet(BOXES, 1, cell=64))[4:-4, 4:-4]
+    assert (picture[8:-8, 8:-8].max(axis=-1) != 50).all()  # the left half is not in the crop
+    color = pixels(contact_sheet(BOXES, 1, cell=64))[4 + 32, 4 + 32].tolist()
+    assert color == list(PALETTE[0])  # the center of the box is that of the crop
+
+
+def test_the_crops_have_the_input_size_of_a_given_spec():
+    wide = contact_sheet(BOXES, 1, cell=64, spec=BOXES.spec.replace(input_size=(32, 64)))
+    assert (pixels(wide)[:20] == BACKGROUND[0]).all()
 
 
 def test_pictures_are_in_reading_order_from_the_start():

@@ -60,16 +60,37 @@ def test_the_sum_is_drawn_only_for_several_losses():
     assert labels(draw([{**LINE, "loss": {"heatmaps": 0.1}, "step": 1}]).axes[0]) == ["heatmaps"]
 
 
-@pytest.mark.parametrize(("largest", "scale"), [(0.22, "linear"), (30.0, "log")])
-def test_ticks_are_plain_numbers(largest, scale):
-    lines = [{**LINE, "loss": {"heatmaps": value}, "step": step} for step, value in enumerate((0.2, largest))]
+def tick_texts(axes):
+    return [text.get_text() for text in (*axes.get_yticklabels(), *axes.get_yticklabels(minor=True))]
+
+
+@pytest.mark.parametrize(("values", "scale"), [((0.2, 0.22), "linear"), ((0.2, 30.0), "log")])
+def test_ticks_are_plain_numbers(values, scale):
+    lines = [{**LINE, "loss": {"heatmaps": value}, "step": step} for step, value in enumerate(values, 1)]
     figure = draw(lines)
     figure.draw_without_rendering()
     axes = figure.axes[0]
     assert axes.get_yscale() == scale
-    ticks = [text.get_text() for text in (*axes.get_yticklabels(), *axes.get_yticklabels(minor=True))]
-    assert any(ticks)
-    assert not any("^" in text for text in ticks)
+    assert any(tick_texts(axes))
+    assert not any("^" in text or "e" in text for text in tick_texts(axes))
+
+
+def test_ticks_of_tiny_losses_are_all_powers_of_ten():
+    figure = draw([{**LINE, "loss": {"heatmaps": value}, "step": step} for step, value in ((1, 2e-3), (2, 1e-5))])
+    figure.draw_without_rendering()
+    ticks = [text for text in tick_texts(figure.axes[0]) if text]
+    assert len(ticks) > 4
+    assert all("e" in text for text in ticks)
+
+
+def test_all_panels_have_the_same_steps_from_zero():
+    figure = draw([{"step": 5, "loss": {"heatmaps": 0.3}}, {**LINE, "step": 100}])
+    assert {axes.get_xlim() for axes in figure.axes} == {(0, 103)}
+
+
+def test_a_run_without_a_validation_says_so():
+    figure = draw([{"step": 5, "loss": {"heatmaps": 0.3}}])
+    assert [len(axes.texts) for axes in figure.axes] == [0, 1, 1]
 
 
 def test_lines_between_validations_have_the_loss_only():

@@ -252,10 +252,10 @@ def test_several_models_stand_side_by_side(null_model, labeled, capsys):
 @pytest.mark.parametrize(
     ("trained", "scored", "known", "said"),
     [
-        ({"fold": None}, [], 2, ": 2 of 2."),
-        ({"fold": [0, 2]}, [], 1, ": 1 of 2."),
-        ({"fold": [0, 2]}, ["--fold", "0/2"], 0, ": none of 1."),
-        ({"fold": [0, 2]}, ["--fold", "1/2"], 1, ": 1 of 1."),
+        ({"fold": None}, [], 2, "on 2 of these 2 "),
+        ({"fold": [0, 2]}, [], 1, "on 1 of these 2 "),
+        ({"fold": [0, 2]}, ["--fold", "0/2"], 0, "on none of these 1 "),
+        ({"fold": [0, 2]}, ["--fold", "1/2"], 1, "on 1 of these 1 "),
         ({"fold": None, "data": "other.json"}, [], None, "not known"),
         ({"fold": None, "init": "first.pt"}, [], 2, "first.pt"),
     ],

@@ -64,6 +64,18 @@ def test_a_run_prints_its_validation_set(persons, tmp_path, capsys, fold, said):
     assert (" --fold 1/4 " in end) == bool(fold)
 
 
+def test_the_network_is_that_of_the_checkpoint_to_start_from(persons, tmp_path, capsys):
+    first = ["--data", persons, "--out", str(tmp_path / "first"), "--model", "edgehrnet18", "--option", "fuse=weighted"]
+    assert train.main([*first, *SHORT]) == 0
+    init = ["--data", persons, "--init", str(tmp_path / "first" / "ema.pt"), *SHORT]
+    assert train.main([*init, "--out", str(tmp_path / "second")]) == 0
+    checkpoint = load_checkpoint(tmp_path / "second" / "ema.pt")
+    assert (checkpoint.variant, checkpoint.options["fuse"]) == ("edgehrnet18", "weighted")
+    with pytest.raises(SystemExit):
+        train.main([*init, "--out", str(tmp_path / "third"), "--model", "hrnet_w18_small_v1"])
+    assert "edgehrnet18" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("extra", "value"),
     [

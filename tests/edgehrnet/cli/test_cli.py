@@ -53,7 +53,7 @@ class TestPredict:
         assert printed.err == ""
         lines = printed.out.splitlines()
         assert lines[0] == str(pictures / "a.png")
-        assert lines[2].split() == ["keypoint", "x", "y", "confidence"]
+        assert lines[2].split() == ["keypoint", "x", "px", "y", "px", "confidence"]
         assert lines[3].split()[:3] == ["top-left", "40.30", "25.60"]
         assert any(line.split()[:1] == ["total"] for line in lines)
 
@@ -133,7 +133,7 @@ class TestPredict:
             printed.append(capsys.readouterr().out.partition("stage")[0])
         assert printed[0] == printed[1]
         lines = printed[0].splitlines()
-        assert lines[2].split() == ["instance", "keypoint", "x", "y", "confidence"]
+        assert lines[2].split() == ["instance", "keypoint", "x", "px", "y", "px", "confidence"]
         assert [line.split()[0] for line in lines[3:11]] == ["0"] * 4 + ["1"] * 4
 
     def test_no_picture_with_a_box_is_an_error(self, capsys, pictures, tmp_path, null_model):

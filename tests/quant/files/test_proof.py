@@ -311,6 +311,36 @@ class TestConvolutionsInFloat:
         assert counts(message) == [str(COUNT), str(COUNT + 2), "0"]
 
 
+class TestFusedOperations:
+    @pytest.mark.parametrize(
+        ("fused", "as_written", "accepted"),
+        [(0.7, 0.2, True), (0.7, 0.7, False), (1.2, 0.2, False), (0.5, 0.7, True)],
+    )
+    def test_an_onnx_file_that_is_right_as_written_may_be_fused(self, case, monkeypatch, fused, as_written, accepted):
+        measured = proof._compare
+
+        def compare(*args, fuse=True):
+            return {**measured(*args, fuse=fuse), "distance": fused if fuse else as_written}
+
+        path = case.folder / "fused.onnx"
+        layers = runtimes.onnx.build(case.graph, path, SPEC.to_json())
+        reference = dataclasses.replace(case.reference, requires_int8=False)
+        monkeypatch.setattr(proof, "_compare", compare)
+        monkeypatch.setattr(proof, "float64_twin", lambda *_: (1.0, 0.0))
+        if accepted:
+            assert certify(path, layers, reference, SPEC, case.pictures).distance == fused
+        else:
+            assert limits(case.refusal((path, layers), reference)) == [str(DISTANCE)]
+
+    def test_an_onnx_file_runs_as_written(self, case):
+        """Fusing changes rounding, but both are close to torch."""
+        path = case.folder / "written.onnx"
+        runtimes.onnx.build(case.graph, path, SPEC.to_json())
+        results = [proof._compare(path, case.reference, SPEC, case.pictures, fuse=fuse) for fuse in (True, False)]
+        assert results[0] != results[1]
+        assert max(result["distance"] for result in results) < DISTANCE
+
+
 class TestNumbers:
     def test_other_weights_are_refused(self, case):
         other = network_of(1, case.images)

@@ -27,5 +27,5 @@ def test_extremes_are_ordered_by_the_worst_keypoint():
 def test_no_picture_is_in_both_lists():
     assert extremes(evaluation([[1.0], [2.0]])) == ([1, 0], [])
     worst, best = extremes(evaluation([[float(n)] for n in range(14)]))
-    assert (worst, best) == (list(range(13, 1, -1)), [0, 1])
+    assert (worst, best) == (list(range(13, 3, -1)), [0, 1, 2, 3])
     assert extremes(evaluation([[np.nan]])) == ([], [])

@@ -51,5 +51,13 @@ def test_what_is_typed_goes_before_the_recipe(wide):
     assert settings.codec == "dark"
 
 
+def test_averaging_and_validations_follow_the_steps_that_are_typed(wide):
+    usual, typed = recipe(wide), recipe(wide, steps=20 * STEPS)
+    assert typed["steps"] == 20 * STEPS
+    assert (1 - usual["ema"]) / (1 - typed["ema"]) == pytest.approx(20, rel=0.01)
+    assert typed["validate_every"] == 20 * usual["validate_every"]
+    assert recipe(wide, steps=7)["ema"] == 0.9
+
+
 def test_networks_of_this_project_keep_their_encoding(wide):
     assert "codec" not in recipe(wide, "edgehrnet18")
