@@ -128,5 +128,5 @@ def _fit(
     size, spread = (np.abs(model) ** 2).sum(axis=1), (np.abs(found) ** 2).sum(axis=1)
     share = np.abs(product) ** 2 / np.maximum(size * spread, 1e-9)
     scale = product / np.maximum(size, 1e-9)
-    turned = (places - center) / np.where(scale == 0, np.inf, scale)[:, None] + middle
+    turned = (places - center) / np.where(scale == 0, 1.0, scale)[:, None] + middle
     return share, np.where((scale != 0)[:, None], turned, np.nan)
