@@ -10,7 +10,8 @@ from urllib.parse import unquote
 
 from PIL import Image
 
-from edgehrnet.errors import InputError
+from edgehrnet.errors import ImageError, InputError
+from edgehrnet.picture.sources import check_usable, read_image
 from quant.data.annotations import Picture
 from quant.data.remarks import Remarks
 
@@ -24,6 +25,8 @@ EXIF = (
     "sizes (width x height) that differ by the EXIF orientation; if the labels were made on the turned picture, "
     "exchange width and height in the labels, and otherwise remove the orientation from the picture"
 )
+TAIL = 2**16
+"""Bytes at the end of a file in which the mark of its end is looked for."""
 SPLIT = re.compile(r"(?:(?<=^person_keypoints_).+|(?:train|val|test|default)\w*)$", re.IGNORECASE)
 """Name of a part of a data set at the end of a label file's name, as in ``person_keypoints_val2017``.
 
@@ -143,13 +146,27 @@ def header(path: Path) -> tuple[int, int, int]:
     """Return height and width in pixels of the stored picture, and its EXIF orientation, 1 if it has none.
 
     Raises:
+        ImageError: the picture is too small or too large, or has an unknown range of values.
         OSError: Pillow cannot open the file.
     """
     with Image.open(path) as picture:
+        check_usable(picture, str(path))
         width, height = picture.size
         # The method of PNG pictures would decode all of the picture first.
         orientation = Image.Image.getexif(picture).get(ORIENTATION, 1)
     return height, width, orientation if orientation in range(1, 9) else 1
+
+
+def _seems_cut_off(path: Path) -> bool:
+    """Return whether a JPEG or PNG file lacks the mark of its end, as after a download that was interrupted.
+
+    Other data may follow the mark, such as the video that phones add.
+    """
+    with path.open("rb") as file:
+        start = file.read(4)
+        file.seek(max(0, path.stat().st_size - TAIL))
+        end = file.read()
+    return (start[:2] == b"\xff\xd8" and b"\xff\xd9" not in end) or (start == b"\x89PNG" and b"IEND" not in end)
 
 
 def check_pictures(pictures: Iterable[Picture], remarks: Remarks) -> dict[Picture, tuple[int, int]]:
@@ -165,6 +182,11 @@ def check_pictures(pictures: Iterable[Picture], remarks: Remarks) -> dict[Pictur
             continue
         try:
             height, width, orientation = header(picture.path)
+            if _seems_cut_off(picture.path):
+                read_image(picture.path)
+        except ImageError as error:
+            remarks.add("error", "pictures that cannot be used", str(error))
+            continue
         except Exception as error:  # Pillow's readers raise a dozen types of error on damaged data
             remarks.add("error", "pictures that Pillow cannot read", f"{picture.path} ({error})")
             continue

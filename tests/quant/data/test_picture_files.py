@@ -156,6 +156,25 @@ def test_turned_square_pictures_are_noted(tmp_path):
     assert "orientation 6" in remarks.of("warning")[0].text()
 
 
+@pytest.mark.parametrize(("mode", "size"), [("RGB", (7, 50)), ("I;16", (12, 8)), ("L", (20_000, 8))])
+def test_pictures_that_training_would_refuse_are_errors(tmp_path, mode, size):
+    Image.new(mode, size).save(tmp_path / "a.png")
+    remarks = Remarks()
+    assert check_pictures([Picture(tmp_path / "a.png", 1, "image 1")], remarks) == {}
+    assert "a.png" in remarks.of("error")[0].text()
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_a_file_that_is_cut_off_is_an_error_and_one_with_more_behind_it_is_none(tmp_path, suffix):
+    path = save(tmp_path / f"a.{suffix}", (300, 200))
+    whole = path.read_bytes()
+    for content, errors in ((whole, 0), (whole + b"more", 0), (whole + bytes(100_000), 0), (whole[:-100], 1)):
+        path.write_bytes(content)
+        remarks = Remarks()
+        check_pictures([Picture(path, 1, "image 1")], remarks)
+        assert len(remarks.of("error")) == errors
+
+
 @pytest.mark.parametrize("content", [b"", b"text", b"\x89PNG\r\n\x1a\n"])
 def test_files_that_are_no_pictures_are_errors(tmp_path, content):
     (tmp_path / "a.png").write_bytes(content)
