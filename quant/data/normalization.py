@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-from collections import Counter, defaultdict
-from pathlib import Path
+from collections import Counter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +42,7 @@ def completed(annotations: Annotations) -> Annotations:
             "labels without an instance to learn or to find; python -m quant.check lists what was dropped",
             str(annotations.source),
         )
-    check_relative(trained, remarks)
+    check_relative(trained, sizes, remarks)
     check_duplicates(trained, remarks)
     check_sides(complete)
     return complete
@@ -100,19 +98,3 @@ def usual_crop(annotations: Annotations) -> CropConvention | None:
     """Return the kind of model that fits the labels: crops if a picture has several instances, else whole pictures."""
     counts = Counter(instance.picture.path for instance in annotations.trained())
     return "hrnet" if max(counts.values(), default=0) > 1 else None
-
-
-def note_duplicates(ours: Annotations, others: Annotations) -> None:
-    """Note in the remarks of ``ours`` which pictures are also in the validation set ``others``, under any name."""
-    by_size: defaultdict[int, list[Path]] = defaultdict(list)
-    for path in sorted({picture.path for picture in ours.sizes}):
-        by_size[path.stat().st_size].append(path)
-    contents: dict[Path, bytes] = {}
-    for other in sorted({picture.path for picture in others.sizes}):
-        for path in by_size.get(other.stat().st_size, ()):
-            for file in (path, other):
-                if file not in contents:
-                    contents[file] = hashlib.sha256(file.read_bytes()).digest()
-            if contents[path] == contents[other]:
-                kind = "pictures in both the training set and the validation set"
-                ours.remarks.add("warning", kind, f"{path} and {other}")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quant.data.annotations import Instance
+from quant.data.annotations import Instance, Picture
 from quant.data.augmentation import inside
 from quant.data.examples import Box
 from quant.data.remarks import Remarks
@@ -80,10 +81,15 @@ def check_points(instance: Instance, size: tuple[int, int], remarks: Remarks) ->
         remarks.add("warning", "instances whose points all lie within one pixel", instance.source)
 
 
-def check_relative(instances: Sequence[Instance], remarks: Remarks) -> None:
-    """Note an error if all points look like shares of the picture's sides."""
+def check_relative(instances: Sequence[Instance], sizes: Mapping[Picture, tuple[int, int]], remarks: Remarks) -> None:
+    """Note if all points look like shares of the picture's sides, in 0..1 or in percent."""
     points: list[NDArray[np.float64]] = [instance.points[instance.labeled] for instance in instances]
-    if points and max(float(np.abs(values).max()) for values in points) <= RELATIVE:
+    largest = max((float(np.abs(values).max()) for values in points), default=math.inf)
+    smallest = min((min(sizes[instance.picture]) for instance in instances), default=0)
+    if largest <= 100 and smallest >= 200 and len({instance.picture for instance in instances}) >= SEVERAL:
+        remarks.add("warning", "coordinates that all are at most 100, which look like percent of the picture's sides",
+                    f"{instances[0].source} and others")  # fmt: skip
+    if largest <= RELATIVE:
         remarks.add("error", "coordinates that look like shares in 0..1; multiply x by the picture's width, y by its "
                     "height", instances[0].source)  # fmt: skip
 

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from edgehrnet.errors import InputError
-from quant.data.normalization import note_duplicates, points_box, usual_crop
+from quant.data.normalization import points_box, usual_crop
 from quant.data.opening import open_annotations, open_data, read_annotations
+from quant.data.same_pictures import note_duplicates, note_repeated
 
 
 def opened(people, **changes):
@@ -97,6 +99,17 @@ def test_shares_in_0_to_1_are_an_error_if_all_are(people):
         open_annotations(str(people.write()))
 
 
+@pytest.mark.parametrize(("share", "count"), [(2, 0), (1, 1)])
+def test_percent_are_noted_in_large_pictures(people, share, count):
+    for image in people.images:
+        image.update(width=400, height=300)
+    people.each(lambda e: e.update(keypoints=[v * share if v > 2 else v for v in e["keypoints"]], bbox=None, area=None))
+    path = people.write()
+    for number in range(1, 7):
+        Image.new("L", (400, 300), number).save(people.folder / f"p{number}.png")
+    assert len([remark for remark in read_annotations(str(path)).remarks if "percent" in remark.kind]) == count
+
+
 def test_an_instance_that_is_there_twice_is_noted(people):
     people.annotations.append({**people.annotations[0], "id": 99})
     assert "annotation 99 and labels.json, annotation 1" in places(opened(people), "warning")
@@ -128,3 +141,14 @@ def test_pictures_of_the_validation_set_are_found_under_any_name(people):
     assert remark.count == 2
     assert "p1.png and " in remark.places[0]
     assert remark.places[0].endswith("other1.png")
+
+
+def test_pictures_that_are_there_twice_under_other_names_are_noted(people):
+    path = people.write()
+    (people.folder / "p5.png").write_bytes((people.folder / "p2.png").read_bytes())
+    labels = read_annotations(str(path))
+    note_repeated(labels)
+    ((text,),) = (remark.places for remark in labels.remarks)
+    assert text == f"{people.folder / 'p5.png'} and {people.folder / 'p2.png'}"
+    note_duplicates(labels, labels)
+    assert labels.remarks.of("warning")[1].count == 6
