@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from quant.data.picture_files import PictureFinder
 from quant.data.remarks import Remarks
 
 WHAT = "a COCO keypoint file"
-WHOLE = re.compile(r"0|-?[1-9][0-9]{,18}")
+WHOLE = re.compile(r"0|-?[1-9][0-9]{,99}")
 """A whole number as Python writes it."""
 
 
@@ -118,6 +119,7 @@ def _pictures(
     """Return the pictures by their ids, and the ids of those that were refused."""
     pictures: dict[ImageId, Picture] = {}
     by_path: dict[Path, Picture] = {}
+    spelled: dict[Path, str] = {}
     unusable: set[ImageId] = set()
     for index, image in enumerate(listed):
         key, name = image_key(image.get("id")), image.get("file_name")
@@ -135,8 +137,12 @@ def _pictures(
             continue
         size = size_of(image.get("height"), image.get("width"))
         picture = Picture(found, key, f"{path.name}, image {key}", size)
-        if found in by_path:
+        plain = posixpath.normpath(name.replace("\\", "/")).casefold()
+        if found in by_path and spelled[found] == plain:
             remarks.add("warning", "pictures that are listed twice", f"{place}: {name}")
+        elif found in by_path:
+            remarks.add("error", "names of different folders for which there is one file alone", f"{place}: {name}")
+        spelled[found] = plain
         if key in pictures and pictures[key].path != found:
             remarks.add("error", "ids that several pictures have", f"{place}: id {key} of {name} and "
                         f"{pictures[key].path.name}")  # fmt: skip
