@@ -12,8 +12,8 @@ from edgehrnet.errors import InputError
 from quant.commandline import add_label_arguments
 from quant.data.formats.recognition import FORMATS
 from quant.data.keypoint_order import check_order
-from quant.data.normalization import note_duplicates
 from quant.data.opening import read_annotations
+from quant.data.same_pictures import note_duplicates, note_repeated
 from quant.reporting.label_sheet import label_sheet
 from quant.reporting.label_table import label_table, remark_lines
 
@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _check(args: argparse.Namespace) -> None:
     labels = read_annotations(args.data, args.images, args.flip_pairs)
     print(label_table(labels))
+    note_repeated(labels)
     if args.validation is not None:
         others = read_annotations(args.validation, args.images, args.flip_pairs)
         check_order(others.keypoints, labels.keypoints, str(others.source), str(labels.source))

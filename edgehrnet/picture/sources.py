@@ -144,12 +144,7 @@ def _from_file(file: IO[bytes], name: str) -> NDArray[np.uint8]:
 
 
 def _from_pillow(picture: Image.Image, name: str) -> NDArray[np.uint8]:
-    _check_size(*picture.size, name)  # before unpacking
-    if picture.mode.startswith(("I", "F")):
-        raise ImageError(
-            f"{name} has mode {picture.mode} (more than 8 bits per channel), whose range of values is unknown; "
-            "scale it to 0..255 and convert it to 'L'"
-        )
+    check_usable(picture, name)  # before unpacking
     try:
         upright = ImageOps.exif_transpose(picture)
         if upright.mode == "P" and "transparency" in upright.info:
@@ -157,6 +152,25 @@ def _from_pillow(picture: Image.Image, name: str) -> NDArray[np.uint8]:
         return np.array(upright.convert("RGB"))
     except Exception as error:  # see _from_file
         raise CorruptImageError(f"{name} is damaged: {error}") from None
+
+
+def check_usable(picture: Image.Image, name: str) -> None:
+    """Check the size and the mode of a picture, without unpacking it.
+
+    Args:
+        picture: Opened picture.
+        name: Name for the message.
+
+    Raises:
+        ImageSizeError: If the picture is too small or too large.
+        ImageError: If its values have an unknown range.
+    """
+    _check_size(*picture.size, name)
+    if picture.mode.startswith(("I", "F")):
+        raise ImageError(
+            f"{name} has mode {picture.mode} (more than 8 bits per channel), whose range of values is unknown; "
+            "scale it to 0..255 and convert it to 'L'"
+        )
 
 
 def _is_tensor(image: Any) -> bool:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections import Counter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +12,13 @@ from edgehrnet.picture.crops import CropConvention, clip_box
 from quant.data.annotations import Annotations, Instance
 from quant.data.augmentation import inside
 from quant.data.examples import Box
+from quant.data.exchanged_sides import check_sides
 from quant.data.picture_files import check_pictures
+from quant.data.plausibility import check_boxes, check_duplicates, check_points, check_relative
 from quant.data.remarks import Remarks
 
 GROWTH = 0.1
 """Margin of a box that is derived from keypoints, as a share of their extent's longer side."""
-RELATIVE = 1.5
-"""Points of a whole data set that are all below this look like shares of the picture's sides, in 0..1."""
 
 
 def completed(annotations: Annotations) -> Annotations:
@@ -32,12 +30,21 @@ def completed(annotations: Annotations) -> Annotations:
     """
     remarks = annotations.remarks
     sizes = check_pictures(annotations.pictures, remarks)
-    instances = [found for instance in annotations.instances if instance.picture in sizes
-                 and (found := _complete(instance, sizes[instance.picture], remarks)) is not None]  # fmt: skip
-    _check_relative(instances, remarks)
-    _check_duplicates(instances, remarks)
+    given = [instance for instance in annotations.instances if instance.picture in sizes]
+    check_boxes(given, [sizes[instance.picture] for instance in given], remarks)
+    instances = [found for instance in given
+                 if (found := _complete(instance, sizes[instance.picture], remarks)) is not None]  # fmt: skip
     complete = dataclasses.replace(annotations, instances=instances, sizes=sizes)
-    _check_sides(complete)
+    trained = list(complete.trained())
+    if not trained and not remarks.of("error"):
+        remarks.add(
+            "error",
+            "labels without an instance to learn or to find; python -m quant.check lists what was dropped",
+            str(annotations.source),
+        )
+    check_relative(trained, sizes, remarks)
+    check_duplicates(trained, remarks)
+    check_sides(complete)
     return complete
 
 
@@ -52,8 +59,10 @@ def _complete(instance: Instance, size: tuple[int, int], remarks: Remarks) -> In
     if not instance.trained:
         box = points_box(points, size) if given is None and len(points) else given
         area = 0.0 if box is None else max(0.0, box[2]) * max(0.0, box[3])
+        if box is None and instance.crowd:
+            remarks.add("dropped", "crowds without a box", instance.source)
         return None if box is None else dataclasses.replace(instance, box=box, area=instance.area or area)
-    _check_points(instance, size, remarks)
+    check_points(instance, size, remarks)
     if not inside(points, width, height).any():
         remarks.add("dropped", "instances without a keypoint in the picture", instance.source)
         return None
@@ -65,17 +74,6 @@ def _complete(instance: Instance, size: tuple[int, int], remarks: Remarks) -> In
     if instance.area is None:
         remarks.add("derived", "area from the box", instance.source)
     return dataclasses.replace(instance, box=clipped, area=instance.area or given[2] * given[3])
-
-
-def _check_points(instance: Instance, size: tuple[int, int], remarks: Remarks) -> None:
-    """Note points outside the picture of a size (height, width), and points that stand for missing ones."""
-    points = instance.points[instance.labeled]
-    outside = int((~inside(points, size[1], size[0])).sum())
-    if outside:
-        remarks.add("warning", "points outside the picture, neither trained nor scored",
-                    f"{instance.source}: {outside} outside {size[1]}x{size[0]} px")  # fmt: skip
-    if (points == 0).all(axis=1).any():
-        remarks.add("warning", "points at exactly (0, 0), which some tools write for missing points", instance.source)
 
 
 def points_box(points: NDArray[np.float64], size: tuple[int, int]) -> Box:
@@ -96,58 +94,7 @@ def points_box(points: NDArray[np.float64], size: tuple[int, int]) -> Box:
     return float(left), float(top), float(right - left), float(bottom - top)
 
 
-def _check_relative(instances: Sequence[Instance], remarks: Remarks) -> None:
-    """Note an error if all points look like shares of the picture's sides."""
-    points = [instance.points[instance.labeled] for instance in instances if instance.trained]
-    if points and max(float(np.abs(values).max()) for values in points) <= RELATIVE:
-        first = next(instance for instance in instances if instance.trained)
-        remarks.add("error", "coordinates that look like shares in 0..1; multiply x by the picture's width, y by its "
-                    "height", first.source)  # fmt: skip
-
-
-def _check_duplicates(instances: Iterable[Instance], remarks: Remarks) -> None:
-    """Note instances of one picture with the same points."""
-    seen: dict[tuple[str, bytes], str] = {}
-    for instance in instances:
-        if instance.trained:
-            key = str(instance.picture.path), np.c_[instance.points, instance.visibility].tobytes()
-            if key in seen:
-                place = f"{instance.source} and {seen[key]}"
-                remarks.add("warning", "instances that are the same as another one", place)
-            seen.setdefault(key, instance.source)
-
-
-def _check_sides(annotations: Annotations) -> None:
-    """Note instances in which left and right seem to be exchanged, as most other pairs show."""
-    pairs = np.array(annotations.flip_pairs, int).reshape(-1, 2)
-    found: list[tuple[Instance, NDArray[np.float64]]] = []
-    for instance in annotations.trained():
-        both = instance.labeled[pairs].all(axis=1)
-        gap = instance.points[pairs[:, 0], 0] - instance.points[pairs[:, 1], 0]
-        width = instance.box[2] if instance.box else 1.0
-        found.append((instance, np.where(both & (np.abs(gap) > 0.1 * width), np.sign(gap), 0.0)))
-    for instance, signs in found:
-        for pair in np.flatnonzero(signs):
-            others = np.delete(signs, pair)
-            if (others * signs[pair] < 0).sum() >= 3 and not (others * signs[pair] > 0).any():
-                left, right = (annotations.keypoints[index] for index in pairs[pair])
-                annotations.remarks.add("warning", "left and right that seem exchanged: one pair against all others",
-                                        f"{instance.source}: {left} and {right}")  # fmt: skip
-
-
 def usual_crop(annotations: Annotations) -> CropConvention | None:
     """Return the kind of model that fits the labels: crops if a picture has several instances, else whole pictures."""
     counts = Counter(instance.picture.path for instance in annotations.trained())
     return "hrnet" if max(counts.values(), default=0) > 1 else None
-
-
-def note_duplicates(ours: Annotations, others: Annotations) -> None:
-    """Note in the remarks of ``ours`` which pictures are also in the validation set ``others``, under any name."""
-    by_size: defaultdict[int, list[Path]] = defaultdict(list)
-    for path in {picture.path for picture in ours.pictures if picture.path.is_file()}:
-        by_size[path.stat().st_size].append(path)
-    for other in sorted({picture.path for picture in others.pictures if picture.path.is_file()}):
-        for path in by_size.get(other.stat().st_size, ()):
-            if path.samefile(other) or path.read_bytes() == other.read_bytes():
-                kind = "pictures in both the training set and the validation set"
-                ours.remarks.add("warning", kind, f"{path} and {other}")

@@ -21,7 +21,8 @@ from quant.data.examples import DataSet, random_subset
 from quant.data.formats.recognition import FORMATS, has_labels, read_labels
 from quant.data.keypoint_order import check_order, reordered
 from quant.data.labeled import Labeled
-from quant.data.normalization import completed, note_duplicates, usual_crop
+from quant.data.normalization import completed, usual_crop
+from quant.data.same_pictures import note_duplicates
 
 ACCEPTED = f"{NAME!r}, {FORMATS}"
 CropChoice: TypeAlias = CropConvention | Literal["auto"] | None

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PureWindowsPath
+from urllib.parse import unquote
 
 from PIL import Image
 
-from edgehrnet.errors import InputError
+from edgehrnet.errors import ImageError, InputError
+from edgehrnet.picture.sources import check_usable, read_image
 from quant.data.annotations import Picture
 from quant.data.remarks import Remarks
 
 ORIENTATION = 0x0112
 """EXIF tag of the orientation. From 5 on, width and height of the stored picture are exchanged."""
 MISSING = (
-    "pictures that do not exist in their project, beside the labels, in images/ or data/ there, or in the same places "
-    "one folder up; pass their folder with --images DIR"
+    "pictures that do not exist in the folder of --images, or without it in their project, beside the labels, in "
+    "images/ or data/ there, or in the same places one folder up; pass their folder with --images DIR"
 )
 EXIF = (
     "sizes (width x height) that differ by the EXIF orientation; if the labels were made on the turned picture, "
     "exchange width and height in the labels, and otherwise remove the orientation from the picture"
 )
+TAIL = 2**16
+"""Bytes at the end of a file in which the mark of its end is looked for."""
 SPLIT = re.compile(r"(?:(?<=^person_keypoints_).+|(?:train|val|test|default)\w*)$", re.IGNORECASE)
 """Name of a part of a data set at the end of a label file's name, as in ``person_keypoints_val2017``.
 
@@ -58,38 +63,76 @@ class PictureFinder:
             *project, beside, beside / "images", beside / "data", *(beside / p for p in parts), above, above / "images",
             *(above / p for p in parts), *(above / "images" / p for p in parts),
         ]  # fmt: skip
-        roots = [images] if images is not None else [*project, beside, above]
-        self._roots = [folder.resolve() for folder in roots]
+        self._roots = [folder.resolve() for folder in self.folders]
+        self._listed: dict[Path, dict[str, list[Path]]] = {}
 
     def find(self, name: str) -> Path:
         """Return the file of a picture, or where it would be in the first folder if there is none.
 
-        A name may have backslashes. A path of another machine is found by its last parts, as many as possible.
+        A name may have backslashes, or be an address. A path of another machine is found by its last parts, as many as
+        possible. Letter case does not matter if only one file fits.
 
         Raises:
             InputError: the file lies outside the folders to look in.
         """
-        slashes, parts = name.replace("\\", "/"), PureWindowsPath(name).parts
-        names = (name, slashes, *("/".join(parts[start:]) for start in range(1, len(parts))))
-        return self.first(names) or self.folders[0] / slashes
+        return self.first(_spellings(name)) or self.folders[0] / name.replace("\\", "/")
 
     def first(self, names: Iterable[str]) -> Path | None:
         """Return the first file that has one of several names in one of the folders, or None if there is none.
 
+        A name that is absolute or has ".." may lead outside. Links in the folders are followed wherever they lead.
+
         Raises:
             InputError: the only such files lie outside the folders to look in.
         """
-        outside = None
-        for name in dict.fromkeys(names):
-            for folder in self.folders:
-                path = folder / name
-                if _is_file(path):
-                    if any(path.resolve().is_relative_to(root) for root in self._roots):
+        outside, names = None, list(dict.fromkeys(names))
+        for find in (_exact, self._in_other_case):
+            for name in names:
+                for folder in self.folders:
+                    path = find(folder / name)
+                    if path is not None and self._is_allowed(name, path):
                         return path
-                    outside = outside or name
+                    outside = outside or (name if path is not None else None)
         if outside is not None:
             raise InputError(f"{outside!r} lies outside {self.folders[0]}; pass its folder with --images")
         return None
+
+    def _is_allowed(self, name: str, path: Path) -> bool:
+        """Return whether a name stays in the folder, or its file lies in one of the folders."""
+        if not Path(name).is_absolute() and ".." not in Path(name).parts:
+            return True
+        return any(path.resolve().is_relative_to(root) for root in self._roots)
+
+    def _in_other_case(self, path: Path) -> Path | None:
+        """Return the only file whose name differs in letter case alone. None if there is none, or several."""
+        if path.parent not in self._listed:
+            listed = self._listed[path.parent] = defaultdict(list)
+            for file in _files(path.parent):
+                listed[file.name.casefold()].append(file)
+        found = self._listed[path.parent].get(path.name.casefold(), [])
+        return found[0] if len(found) == 1 else None
+
+
+def _spellings(name: str) -> Iterator[str]:
+    """Yield what a file may be called: as it is, with slashes, without the query of an address, and by last parts."""
+    yield name
+    plain = name.partition("?")[0]
+    for text in dict.fromkeys((name, plain, unquote(plain))):
+        parts = PureWindowsPath(text).parts
+        yield text.replace("\\", "/")
+        yield from ("/".join(parts[start:]) for start in range(1, len(parts)))
+
+
+def _exact(path: Path) -> Path | None:
+    return path if _is_file(path) else None
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return the files in a folder. Empty if it cannot be read."""
+    try:
+        return [path for path in folder.iterdir() if path.is_file()]
+    except (OSError, ValueError):
+        return []
 
 
 def _is_file(path: Path) -> bool:
@@ -103,13 +146,27 @@ def header(path: Path) -> tuple[int, int, int]:
     """Return height and width in pixels of the stored picture, and its EXIF orientation, 1 if it has none.
 
     Raises:
+        ImageError: the picture is too small or too large, or has an unknown range of values.
         OSError: Pillow cannot open the file.
     """
     with Image.open(path) as picture:
+        check_usable(picture, str(path))
         width, height = picture.size
         # The method of PNG pictures would decode all of the picture first.
         orientation = Image.Image.getexif(picture).get(ORIENTATION, 1)
     return height, width, orientation if orientation in range(1, 9) else 1
+
+
+def _seems_cut_off(path: Path) -> bool:
+    """Return whether a JPEG or PNG file lacks the mark of its end, as after a download that was interrupted.
+
+    Other data may follow the mark, such as the video that phones add.
+    """
+    with path.open("rb") as file:
+        start = file.read(4)
+        file.seek(max(0, path.stat().st_size - TAIL))
+        end = file.read()
+    return (start[:2] == b"\xff\xd8" and b"\xff\xd9" not in end) or (start == b"\x89PNG" and b"IEND" not in end)
 
 
 def check_pictures(pictures: Iterable[Picture], remarks: Remarks) -> dict[Picture, tuple[int, int]]:
@@ -125,6 +182,11 @@ def check_pictures(pictures: Iterable[Picture], remarks: Remarks) -> dict[Pictur
             continue
         try:
             height, width, orientation = header(picture.path)
+            if _seems_cut_off(picture.path):
+                read_image(picture.path)
+        except ImageError as error:
+            remarks.add("error", "pictures that cannot be used", str(error))
+            continue
         except Exception as error:  # Pillow's readers raise a dozen types of error on damaged data
             remarks.add("error", "pictures that Pillow cannot read", f"{picture.path} ({error})")
             continue

@@ -11,6 +11,8 @@ from edgehrnet.errors import InputError
 Level: TypeAlias = Literal["error", "warning", "dropped", "derived"]
 LEVELS: tuple[Level, ...] = get_args(Level)
 """Levels, the gravest first."""
+LONGEST = 400
+"""Most characters of a place that are kept."""
 PLACES = 3
 """Places that are kept for each kind of remark."""
 
@@ -34,6 +36,16 @@ class Remark:
         return f"{self.kind}: {', '.join(self.places)}{more}"
 
 
+def _printable(text: str) -> str:
+    """Return a text whose control characters are escaped, and whose middle is left out if it is too long.
+
+    Names in label files may have characters that change the colors or the title of a terminal.
+    """
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST // 2]}...{text[-LONGEST // 2 :]}"
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 class Remarks:
     """All remarks about one data set, in the order in which their kinds were first met."""
 
@@ -45,7 +57,7 @@ class Remarks:
         remark = self._found.setdefault((level, kind), Remark(level, kind))
         remark.count += 1
         if len(remark.places) < PLACES:
-            remark.places.append(place)
+            remark.places.append(_printable(place))
 
     def extend(self, other: Remarks) -> None:
         """Add the remarks of another collection."""

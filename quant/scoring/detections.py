@@ -14,6 +14,7 @@ from quant.data.annotations import Annotations, ImageId, Picture
 from quant.data.examples import Box
 from quant.data.formats.coco import image_key
 from quant.data.formats.values import box_of, number, read_json, shortened
+from quant.data.plausibility import CORNERS, RELATIVE, look_like_corners
 
 WHAT = "a list of detections with image_id, bbox and score"
 
@@ -54,7 +55,7 @@ def read_boxes(path: Path, annotations: Annotations) -> list[Detection]:
 
     Raises:
         InputError: It is not such a list, or an entry is of a picture or a category that the labels do not have. The
-            message names the entry.
+            message names the entry. Or no box has an area, or they look like two corners.
     """
     content = read_json(path, WHAT)
     if not isinstance(content, list):
@@ -62,7 +63,12 @@ def read_boxes(path: Path, annotations: Annotations) -> list[Detection]:
     pictures = annotations.by_id()
     found = [_detection(f"{path}, entry {index}", entry, pictures, annotations) for index, entry in enumerate(content)]
     _check_categories(path, found, annotations)
-    return [detection for detection in found if min(detection.box[2:]) > 0]
+    found = [detection for detection in found if min(detection.box[2:]) > 0]
+    if not found:
+        raise InputError(f"{path} has no box with an area, of {len(content)}; to score the labels' boxes, leave out "
+                         "--boxes")  # fmt: skip
+    _check_boxes(path, found, annotations)
+    return found
 
 
 def _detection(place: str, entry: Any, pictures: Mapping[ImageId, Picture], annotations: Annotations) -> Detection:
@@ -83,6 +89,18 @@ def _detection(place: str, entry: Any, pictures: Mapping[ImageId, Picture], anno
             raise InputError(f"{place} has no usable category_id, and the labels have several categories")
         ((category, _),) = annotations.categories.values()
     return Detection(pictures[key], category, box, score)
+
+
+def _check_boxes(path: Path, found: list[Detection], annotations: Annotations) -> None:
+    """Raise InputError if the boxes look like shares of the picture or like two corners."""
+    if max(x + w for x, _, w, _ in (detection.box for detection in found)) <= RELATIVE:
+        raise InputError(f"{path}: its boxes look like shares of the picture in 0..1, such as {list(found[0].box)}; "
+                         "multiply left and width by the picture's width, top and height by its height")  # fmt: skip
+    shown = [detection for detection in found if detection.picture in annotations.sizes]
+    sizes = [annotations.sizes[detection.picture] for detection in shown]
+    if look_like_corners([detection.box for detection in shown], sizes):
+        raise InputError(f"{path} has {CORNERS}; the first is {list(shown[0].box)} in a picture of "
+                         f"{sizes[0][1]}x{sizes[0][0]} px")  # fmt: skip
 
 
 def _check_categories(path: Path, found: list[Detection], annotations: Annotations) -> None:

@@ -113,18 +113,18 @@ def test_detections_in_pictures_without_people_count(people, tmp_path):
 )
 def test_each_box_runs_once_and_the_labels_are_read_once(people, tmp_path, monkeypatch, boxes, runs):
     asked, read = [], []
-    predict, read_text = Predictor.predict, Path.read_text
+    predict, read_bytes = Predictor.predict, Path.read_bytes
 
     def counting_predict(self, image, *, boxes, **rest):
         asked.extend(boxes)
         return predict(self, image, boxes=boxes, **rest)
 
-    def counting_read(self, *arguments, **rest):
+    def counting_read(self):
         read.append(self.name)
-        return read_text(self, *arguments, **rest)
+        return read_bytes(self)
 
     monkeypatch.setattr(Predictor, "predict", counting_predict)
-    monkeypatch.setattr(Path, "read_text", counting_read)
+    monkeypatch.setattr(Path, "read_bytes", counting_read)
     assert run(*people, *([] if boxes is None else write_boxes(tmp_path, boxes))) == 0
     assert len(asked) == runs
     assert read.count("people.json") == 1

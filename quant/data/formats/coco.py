@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import posixpath
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,13 @@ from edgehrnet.keypoint_sets import COCO_PERSON
 from edgehrnet.sides import pair_sides
 from quant.data.annotations import Annotations, ImageId, Instance, Picture
 from quant.data.formats.label_studio import refuse_coco_export
-from quant.data.formats.values import LARGEST, box_of, entries, number, numbers, read_json, shortened, size_of
+from quant.data.formats.values import LARGEST, box_of, entries, flag, number, numbers, read_json, shortened, size_of
 from quant.data.picture_files import PictureFinder
 from quant.data.remarks import Remarks
 
 WHAT = "a COCO keypoint file"
+WHOLE = re.compile(r"0|-?[1-9][0-9]{,99}")
+"""A whole number as Python writes it."""
 
 
 def read_coco(path: Path, images: Path | None = None) -> Annotations:
@@ -37,8 +41,8 @@ def read_coco(path: Path, images: Path | None = None) -> Annotations:
     lists = {name: entries(content, name, path) for name in ("images", "annotations", "categories")}
     remarks = Remarks()
     categories = _Categories.read(lists["categories"], lists["annotations"], path)
-    pictures = _pictures(lists["images"], path, PictureFinder(path, images), remarks)
-    reader = _Reader(path, categories, pictures, remarks)
+    pictures, unusable = _pictures(lists["images"], path, PictureFinder(path, images), remarks)
+    reader = _Reader(path, categories, pictures, unusable, remarks)
     instances = [found for entry in enumerate(lists["annotations"]) if (found := reader.instance(*entry)) is not None]
     names = categories.keypoints
     return Annotations(
@@ -49,7 +53,7 @@ def read_coco(path: Path, images: Path | None = None) -> Annotations:
         instances=instances,
         skeleton=_skeleton(categories.skeletons, names, path, remarks),
         flip_pairs=pair_sides(names),
-        sigmas=_sigmas(categories, names),
+        sigmas=_sigmas(categories, names, path, remarks),
         categories={n: (key, name) for n, (key, name) in enumerate(categories.names.items(), start=1)},
         aliases=pictures,
         remarks=remarks,
@@ -59,11 +63,11 @@ def read_coco(path: Path, images: Path | None = None) -> Annotations:
 def image_key(value: Any) -> ImageId | None:
     """Return an id such that 7, 7.0 and "7" are the same, or None if it is not an id.
 
-    >>> image_key("007"), image_key(7.0), image_key("7"), image_key("a7")
-    ('007', 7, 7, 'a7')
+    >>> image_key("007"), image_key(7.0), image_key("7"), image_key("-7"), image_key("a7")
+    ('007', 7, 7, -7, 'a7')
     """
     if isinstance(value, str):
-        return int(value) if value.isdecimal() and value.isascii() and str(int(value[:20])) == value else value
+        return int(value) if WHOLE.fullmatch(value) else value
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value if type(value) is int else None
@@ -111,31 +115,40 @@ def _keypoint_names(values: Any, path: Path) -> tuple[str, ...]:
 
 def _pictures(
     listed: Sequence[Mapping[str, Any]], path: Path, finder: PictureFinder, remarks: Remarks
-) -> dict[ImageId, Picture]:
+) -> tuple[dict[ImageId, Picture], set[ImageId]]:
+    """Return the pictures by their ids, and the ids of those that were refused."""
     pictures: dict[ImageId, Picture] = {}
-    by_name: dict[str, Picture] = {}
+    by_path: dict[Path, Picture] = {}
+    spelled: dict[Path, str] = {}
+    unusable: set[ImageId] = set()
     for index, image in enumerate(listed):
         key, name = image_key(image.get("id")), image.get("file_name")
         place = f"{path.name}, images[{index}]"
         if key is None or not isinstance(name, str) or not name:
             field = "file_name" if key is not None else "id"
             remarks.add("error", f"pictures without a usable {field!r}", f"{place} has {shortened(image.get(field))}")
+            unusable |= set() if key is None else {key}
             continue
         try:
             found = finder.find(name)
         except InputError as error:
             remarks.add("error", "pictures outside the folders of the data set", f"{place}: {error}")
+            unusable.add(key)
             continue
         size = size_of(image.get("height"), image.get("width"))
         picture = Picture(found, key, f"{path.name}, image {key}", size)
-        if name in by_name:
+        plain = posixpath.normpath(name.replace("\\", "/")).casefold()
+        if found in by_path and spelled[found] == plain:
             remarks.add("warning", "pictures that are listed twice", f"{place}: {name}")
+        elif found in by_path:
+            remarks.add("error", "names of different folders for which there is one file alone", f"{place}: {name}")
+        spelled[found] = plain
         if key in pictures and pictures[key].path != found:
             remarks.add("error", "ids that several pictures have", f"{place}: id {key} of {name} and "
                         f"{pictures[key].path.name}")  # fmt: skip
         # The same file is the same picture, whatever ids it has.
-        pictures[key] = by_name.setdefault(name, picture)
-    return pictures
+        pictures[key] = by_path.setdefault(found, picture)
+    return pictures, unusable
 
 
 @dataclass(frozen=True)
@@ -145,6 +158,7 @@ class _Reader:
     path: Path
     categories: _Categories
     pictures: Mapping[ImageId, Picture]
+    unusable: Collection[ImageId]
     remarks: Remarks
 
     def instance(self, index: int, entry: Mapping[str, Any]) -> Instance | None:
@@ -157,21 +171,25 @@ class _Reader:
         picture_id = image_key(entry.get("image_id"))
         picture = None if picture_id is None else self.pictures.get(picture_id)
         if picture is None:
+            if picture_id in self.unusable:  # an error already
+                return None
             self.remarks.add("error", "annotations of pictures that 'images' does not list",
                              f"{place} has image_id {shortened(entry.get('image_id'))}")  # fmt: skip
             return None
-        values = self._keypoints(entry, place)
+        values, area, crowd = self._keypoints(entry, place), self._area(entry, place), flag(entry.get("iscrowd"))
+        if crowd is None:
+            self.remarks.add("error", "values of 'iscrowd' other than 0 and 1",
+                             f"{place} has {shortened(entry['iscrowd'])}")  # fmt: skip
         if values is None:
             return None
-        area = number(entry.get("area"), LARGEST**2)
         return Instance(
             picture=picture,
             points=values[:, :2],
             visibility=values[:, 2].astype(np.uint8),
             source=place,
             box=self._box(entry, place),
-            area=area if area is not None and area > 0 else None,
-            crowd=bool(entry.get("iscrowd")),
+            area=area,
+            crowd=bool(crowd),
             category=category,
         )
 
@@ -198,7 +216,7 @@ class _Reader:
         count, given = len(self.categories.keypoints), entry.get("keypoints")
         if not given:  # a crowd, or a box alone
             return np.zeros((count, 3))
-        values = numbers(given)
+        values = numbers(_flat(given, count))
         if values is None or len(values) != 3 * count:
             size = f"{len(given)} values" if isinstance(given, list) else shortened(given)
             self.remarks.add("error", f"keypoints that are not {3 * count} numbers (x, y and visibility of {count})",
@@ -211,9 +229,22 @@ class _Reader:
             self.remarks.add("dropped", "points without finite coordinates count as not labeled", place)
         if (labeled & ~bad & ~np.isin(found[:, 2], (1, 2))).any():
             self.remarks.add("warning", "visibilities other than 0, 1 and 2, taken as visible", place)
-        visibility = np.where(labeled & ~bad, np.where(found[:, 2] == 1, 1, 2), 0)
+        if (~labeled & (found[:, :2] > 0).all(axis=1)).any():
+            self.remarks.add("dropped", "points with visibility 0 count as not labeled, though they have coordinates",
+                             place)  # fmt: skip
+        absent = labeled & (found[:, :2] == -1).all(axis=1)
+        if absent.any():
+            self.remarks.add("dropped", "points at (-1, -1) count as not labeled", place)
+        visibility = np.where(labeled & ~bad & ~absent, np.where(found[:, 2] == 1, 1, 2), 0)
         points: NDArray[np.float64] = np.c_[np.where(visibility[:, None] > 0, found[:, :2], 0.0), visibility]
         return points
+
+    def _area(self, entry: Mapping[str, Any], place: str) -> float | None:
+        """Return the area, or None if there is none, or it is not positive and finite."""
+        area = number(entry.get("area"), LARGEST**2)
+        if area is None:
+            self.remarks.add("error", "areas that are not numbers", f"{place} has {shortened(entry['area'])}")
+        return area if area is not None and area > 0 else None
 
     def _box(self, entry: Mapping[str, Any], place: str) -> tuple[float, float, float, float] | None:
         given = entry.get("bbox")
@@ -224,6 +255,14 @@ class _Reader:
             self.remarks.add("error", "boxes that are not four finite numbers (left, top, width, height)",
                              f"{place} has {shortened(given)}")  # fmt: skip
         return box
+
+
+def _flat(given: Any, count: int) -> Any:
+    """Return keypoints that are lists of three as one list, and anything else as it is."""
+    if not isinstance(given, list) or len(given) != count:
+        return given
+    nested = all(isinstance(point, list) and len(point) == 3 for point in given)
+    return [value for point in given for value in point] if nested else given
 
 
 def _skeleton(
@@ -248,11 +287,13 @@ def _skeleton(
     return tuple(dict.fromkeys(found))
 
 
-def _sigmas(categories: _Categories, names: tuple[str, ...]) -> tuple[float, ...]:
+def _sigmas(categories: _Categories, names: tuple[str, ...], path: Path, remarks: Remarks) -> tuple[float, ...]:
     """Return the OKS constants that the file states, or COCO's for COCO's keypoints, in any order."""
-    for given in categories.sigmas:
-        values = numbers(given) if given else None
+    for given in (sigmas for sigmas in categories.sigmas if sigmas):
+        values = numbers(given)
         if values is not None and len(values) == len(names) and all(value > 0 for value in values):
             return tuple(values)
+        kind = f"'sigmas' that are not {len(names)} positive numbers, and are not used"
+        remarks.add("warning", kind, f"{path.name} has {shortened(given)}")
     known = dict(zip(COCO_PERSON.names, COCO_PERSON.sigmas, strict=True))
     return tuple(known[name] for name in names) if set(names) == set(known) else ()

@@ -54,7 +54,8 @@ def _is_table(path: Path) -> bool:
         return True
     try:
         with path.open("rb") as file:
-            return path.suffix.lower() == ".csv" and file.read(10).removeprefix(b"\xef\xbb\xbf").startswith(b"scorer,")
+            start = file.read(10).removeprefix(b"\xef\xbb\xbf")
+            return path.suffix.lower() == ".csv" and start.startswith((b"scorer,", b"scorer;", b"scorer\t"))
     except OSError:
         return False
 

@@ -26,7 +26,7 @@ FORMATS = (
 
 
 def _is_coco(path: Path) -> bool:
-    return path.is_file() and path.suffix == ".json"
+    return path.is_file() and path.suffix.lower() == ".json"
 
 
 READERS: tuple[tuple[Recognizes, Reads], ...] = (

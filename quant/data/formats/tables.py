@@ -21,6 +21,8 @@ HEADS = (("scorer", "bodyparts", "coords"), ("scorer", "individuals", "bodyparts
 """First cells of the header rows, without and with several individuals."""
 UNIQUE = "single"
 """Individual to which DeepLabCut gives the keypoints that are no animal's, such as the corners of a cage."""
+DECIMAL = re.compile(r"^\s*(-?\d+),(\d+)\s*$")
+"""Cell with a number that has a decimal comma."""
 KEY = "/df_with_missing"
 """Place of the table in DeepLabCut's HDF5 files."""
 MISSING = frozenset({"", "nan", "na", "n/a", "none", "null", "<na>"})
@@ -85,13 +87,22 @@ def label(path: Path) -> str:
 
 
 def _csv_lines(path: Path) -> list[Line]:
-    """Return the lines of a CSV file that are not blank."""
+    """Return the lines of a CSV file that are not blank, with commas, semicolons or tabs between the cells.
+
+    With semicolons or tabs, numbers may have decimal commas, as Excel writes them in many countries.
+    """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            return [(reader.line_num, row) for row in reader if any(row)]
+            first = file.readline()
+            file.seek(0)
+            separator = next((mark for mark in ",;\t" if mark in first), ",")
+            reader = csv.reader(file, delimiter=separator)
+            lines: list[Line] = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except (OSError, ValueError, csv.Error) as error:
         raise InputError(f"cannot read {path}: {error}") from None
+    if separator == ",":
+        return lines
+    return [(number, [DECIMAL.sub(r"\1.\2", cell) for cell in row]) for number, row in lines]
 
 
 def _hdf_lines(path: Path) -> list[Line]:

@@ -16,8 +16,8 @@ from quant.data.annotations import Annotations, ImageId, Instance, Picture
 from quant.data.formats.ultralytics_files import Entry, descriptions, entries_in, entries_of
 from quant.data.formats.ultralytics_yaml import Description, read_yaml
 from quant.data.formats.values import shortened
-from quant.data.normalization import RELATIVE
 from quant.data.picture_files import header
+from quant.data.plausibility import RELATIVE
 from quant.data.remarks import Remarks
 
 

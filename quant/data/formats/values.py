@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,18 +12,22 @@ from typing import Any
 from edgehrnet.errors import InputError
 from quant.data.examples import Box
 
+SHORT = reprlib.Repr()
+SHORT.maxstring = SHORT.maxother = SHORT.maxlong = 200
+SHORT.maxlist = SHORT.maxdict = SHORT.maxtuple = 20
+"""Shortens what an error message shows, however long or deep it is."""
 LARGEST = 1e7
 """Largest coordinate in pixels. A larger one is not a place in a picture."""
 
 
 def read_json(path: Path, what: str) -> Any:
-    """Return the content of a JSON file.
+    """Return the content of a JSON file in UTF-8, UTF-16 or UTF-32.
 
     Raises:
         InputError: the file cannot be read. The message says ``what`` was expected.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return json.loads(path.read_bytes())
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
@@ -81,8 +86,12 @@ def numbers(values: Any) -> list[float] | None:
 
 
 def size_of(height: Any, width: Any) -> tuple[int, int] | None:
-    """Return a size (height, width), or None unless both are whole numbers from 1. -1 and 0 stand for unknown."""
-    sides = [number(side) for side in (height, width)]
+    """Return a size (height, width), or None unless both are whole numbers from 1. -1 and 0 stand for unknown.
+
+    >>> size_of(80, "120"), size_of(-1, 120)
+    ((80, 120), None)
+    """
+    sides = [number(int(side[:9]) if isinstance(side, str) and side.isdecimal() else side) for side in (height, width)]
     if any(side is None or not side >= 1 or side != int(side) for side in sides):
         return None
     return int(sides[0] or 0), int(sides[1] or 0)
@@ -96,7 +105,20 @@ def box_of(values: Any) -> Box | None:
     return found[0], found[1], found[2], found[3]
 
 
+def flag(value: Any) -> bool | None:
+    """Return a yes or no that may be written as a number or as text, or None if it is neither.
+
+    >>> flag(1), flag("0"), flag("true"), flag(None), flag("x")
+    (True, False, True, False, None)
+    """
+    if isinstance(value, str):
+        return {"": False, "0": False, "false": False, "1": True, "true": True}.get(value.strip().lower())
+    if value is None or value == [] or value == {}:
+        return False
+    return bool(value) if isinstance(value, int | float) else None
+
+
 def shortened(value: Any) -> str:
     """Return a value for an error message, cut to 60 characters."""
-    text = repr(value)
+    text = SHORT.repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -321,7 +321,7 @@ def test_a_cell_that_is_not_a_number_is_named(tmp_path: Path, cell: str) -> None
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("scorer;m;m\nbodyparts;p;p\ncoords;x;y\na.png;1;2\n", "scorer;m;m"),
+        ("scorer|m|m\nbodyparts|p|p\ncoords|x|y\na.png|1|2\n", r"scorer\|m\|m"),
         ("scorer,m,m\nbodyparts,p,p\ncoords,x,z\na.png,1,2\n", "'p'.*x, z"),
         ("scorer,m,m\nbodyparts,p,p\ncoords,x,x\na.png,1,2\n", "'x' of 'p'"),
         ("scorer,m,m\nbodyparts,p,\ncoords,x,y\na.png,1,2\n", "bodyparts"),

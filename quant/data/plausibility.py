@@ -1,0 +1,105 @@
+"""Note labels that can be read but look wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quant.data.annotations import Instance, Picture
+from quant.data.augmentation import inside
+from quant.data.examples import Box
+from quant.data.remarks import Remarks
+
+RELATIVE = 1.5
+"""Points of a whole data set that are all below this look like shares of the picture's sides, in 0..1."""
+CORNERS = "boxes that look like left, top, right, bottom; write left, top, width, height"
+BEYOND, SHARE = 1.05, 0.3
+"""How far a box reaches beyond its picture, as a share of the sides, and share of such boxes, that look wrong."""
+SEVERAL = 3
+"""Points or boxes that have to look wrong together."""
+MARGIN = 0.1
+"""Share of a box's sides by which points may lie outside of it."""
+AREAS = 1e-3, 1.2
+"""Least and largest area as a share of the box."""
+
+
+def look_like_corners(boxes: Sequence[Box], sizes: Sequence[tuple[int, int]]) -> bool:
+    """Return whether many boxes ``xywh`` leave their pictures, and all lie inside if read as two corners.
+
+    Args:
+        boxes: boxes.
+        sizes: size (height, width) of the picture of each box.
+    """
+    if len(boxes) < SEVERAL:
+        return False
+    values, limits = np.array(boxes), np.array(sizes)[:, ::-1] * BEYOND
+    first, last = values[:, :2], values[:, 2:]
+    beyond = (first + last > limits).any(axis=1)
+    return bool(beyond.mean() > SHARE and (first >= 0).all() and (last > first).all() and (last <= limits).all())
+
+
+def check_boxes(instances: Sequence[Instance], sizes: Sequence[tuple[int, int]], remarks: Remarks) -> None:
+    """Note boxes and areas, as the labels give them, that look wrong.
+
+    Args:
+        instances: instances.
+        sizes: size (height, width) of the picture of each instance.
+        remarks: collects what was found.
+    """
+    pairs = [(instance, instance.box, size) for instance, size in zip(instances, sizes, strict=True)
+             if instance.trained and instance.box is not None and min(instance.box[2:]) > 0]  # fmt: skip
+    if look_like_corners([box for _, box, _ in pairs], [size for _, _, size in pairs]):
+        remarks.add("error", CORNERS, f"{pairs[0][0].source} and others")
+        return
+    for instance, (x, y, width, height), _ in pairs:
+        sides = np.array([width, height])
+        low, high = (x, y) - MARGIN * sides, (x, y) + (1 + MARGIN) * sides
+        points = instance.points[instance.labeled]
+        held = ((points >= low) & (points <= high)).all(axis=1)
+        if 2 * held.sum() < len(points):
+            remarks.add("warning", "boxes that hold less than half of their keypoints",
+                        f"{instance.source}: {held.sum()} of {len(points)}")  # fmt: skip
+        share = None if instance.area is None else instance.area / (width * height)
+        if share is not None and not AREAS[0] <= share <= AREAS[1]:
+            remarks.add("warning", "areas that do not fit their boxes, so that AP is wrong; leave them out to take the "
+                        "boxes' own", f"{instance.source}: {instance.area:g} in {width:g}x{height:g} px")  # fmt: skip
+
+
+def check_points(instance: Instance, size: tuple[int, int], remarks: Remarks) -> None:
+    """Note points outside the picture of a size (height, width), and points that stand for missing ones."""
+    points = instance.points[instance.labeled]
+    outside = int((~inside(points, size[1], size[0])).sum())
+    if outside:
+        remarks.add("warning", "points outside the picture, which are not trained, and count in AP alone",
+                    f"{instance.source}: {outside} outside {size[1]}x{size[0]} px")  # fmt: skip
+    if (points == 0).all(axis=1).any():
+        remarks.add("warning", "points at exactly (0, 0), which some tools write for missing points", instance.source)
+    if len(points) >= SEVERAL and np.ptp(points, axis=0).max() <= 1:
+        remarks.add("warning", "instances whose points all lie within one pixel", instance.source)
+
+
+def check_relative(instances: Sequence[Instance], sizes: Mapping[Picture, tuple[int, int]], remarks: Remarks) -> None:
+    """Note if all points look like shares of the picture's sides, in 0..1 or in percent."""
+    points: list[NDArray[np.float64]] = [instance.points[instance.labeled] for instance in instances]
+    largest = max((float(np.abs(values).max()) for values in points), default=math.inf)
+    smallest = min((min(sizes[instance.picture]) for instance in instances), default=0)
+    if largest <= 100 and smallest >= 200 and len({instance.picture for instance in instances}) >= SEVERAL:
+        remarks.add("warning", "coordinates that all are at most 100, which look like percent of the picture's sides",
+                    f"{instances[0].source} and others")  # fmt: skip
+    if largest <= RELATIVE:
+        remarks.add("error", "coordinates that look like shares in 0..1; multiply x by the picture's width, y by its "
+                    "height", instances[0].source)  # fmt: skip
+
+
+def check_duplicates(instances: Iterable[Instance], remarks: Remarks) -> None:
+    """Note instances of one picture with the same points."""
+    seen: dict[tuple[str, bytes], str] = {}
+    for instance in instances:
+        key = str(instance.picture.path), np.c_[instance.points, instance.visibility].tobytes()
+        if key in seen:
+            place = f"{instance.source} and {seen[key]}"
+            remarks.add("warning", "instances that are the same as another one", place)
+        seen.setdefault(key, instance.source)
