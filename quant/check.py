@@ -9,7 +9,7 @@ from pathlib import Path
 from edgehrnet.cli.status import run
 from edgehrnet.drawing.files import save_picture
 from edgehrnet.errors import InputError
-from quant.commandline import add_label_arguments
+from quant.data.arguments import add_label_arguments
 from quant.data.formats.recognition import FORMATS
 from quant.data.keypoint_order import check_order
 from quant.data.opening import read_annotations

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgehrnet.cli.status import run
 from edgehrnet.errors import InputError
-from quant.commandline import add_crop_argument, add_data_arguments, open_labels
+from quant.data.arguments import add_crop_argument, add_data_arguments, open_labels
 from quant.data.documents.corners import NAME
 from quant.data.labeled import Labeled
 from quant.reporting.contact_sheet import contact_sheet

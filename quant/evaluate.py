@@ -11,7 +11,7 @@ from pathlib import Path
 from edgehrnet.cli.arguments import parse_size
 from edgehrnet.cli.status import run
 from edgehrnet.errors import InputError
-from quant.commandline import add_data_arguments, open_labels
+from quant.data.arguments import add_data_arguments, open_labels
 from quant.data.labeled import Labeled
 from quant.reporting.keypoint_table import MOST, WORST, keypoint_table
 from quant.reporting.score_table import as_json, coco_table, counted, legend, score_table, trained_text

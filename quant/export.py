@@ -11,7 +11,8 @@ from edgehrnet.errors import InputError
 from edgehrnet.models.checkpoints import load_checkpoint
 from edgehrnet.picture.sources import read_image
 from edgehrnet.spec import PRECISIONS, ModelSpec
-from quant.commandline import add_data_arguments, compute_capability, open_labels
+from quant.commandline import compute_capability
+from quant.data.arguments import add_data_arguments, open_labels
 from quant.data.documents.corners import SPEC, DocumentCorners
 from quant.data.examples import DataSet
 from quant.data.opening import ACCEPTED

@@ -9,7 +9,8 @@ import torch
 from edgehrnet.cli.status import run
 from edgehrnet.models.checkpoints import load_checkpoint
 from edgehrnet.models.networks.options import CHOICES
-from quant.commandline import add_arguments, calibration_pictures, print_remarks, schemes_of
+from quant.commandline import add_arguments, calibration_pictures, schemes_of
+from quant.data.arguments import print_remarks
 from quant.files.build import save_and_build
 from quant.training.arguments import add_training_arguments, add_validation_argument, qat_settings
 from quant.training.processes import World

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgehrnet.cli.status import run
 from edgehrnet.errors import InputError
-from quant.commandline import add_data_arguments, open_labels
+from quant.data.arguments import add_data_arguments, open_labels
 from quant.data.documents.corners import NAME
 from quant.reporting.model_report import make_report
 from quant.scoring.average_precision import load_pycocotools

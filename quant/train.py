@@ -9,7 +9,7 @@ import torch
 
 from edgehrnet.cli.status import run
 from edgehrnet.models import available
-from quant.commandline import add_crop_argument, add_data_arguments, print_remarks
+from quant.data.arguments import add_crop_argument, add_data_arguments, print_remarks
 from quant.data.codecs import CODECS
 from quant.training.arguments import (
     add_training_arguments,

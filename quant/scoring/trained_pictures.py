@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from edgehrnet.errors import InputError
-from edgehrnet.models.checkpoints import load_checkpoint
 from edgehrnet.shipped import model_path
 from quant.data.examples import DataSet
 from quant.data.formats.projects import chosen, root_of, tables_of
@@ -60,7 +59,11 @@ def trained_of(models: Sequence[str], data: DataSet, evaluations: Sequence[Evalu
 
 def training_settings(file: Path) -> Mapping[str, Any]:
     """Return the training settings in a checkpoint. They are empty for other files, and where a checkpoint has none."""
-    settings = load_checkpoint(file).training.get("settings") if file.suffix.lower() == ".pt" else None
+    if file.suffix.lower() != ".pt":
+        return {}
+    from edgehrnet.models.checkpoints import load_checkpoint  # needs torch, which scoring other files does not
+
+    settings = load_checkpoint(file).training.get("settings")
     return settings if isinstance(settings, Mapping) else {}
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from edgehrnet.models.variants import find_variant
 from quant.data.examples import DataSet
 from quant.data.labeled import Labeled
 
@@ -38,6 +37,8 @@ def recipe(data: DataSet, model: str | None = None, steps: int | None = None) ->
     """
     if not isinstance(data, Labeled):
         return {}
+    from edgehrnet.models.variants import find_variant  # needs torch, which choosing an input size does not
+
     labels = len(data)
     if steps is None:
         steps = 10 * round(STEPS * max(1.0, math.sqrt(labels / LABELS)) / 10)

@@ -23,15 +23,18 @@ class People:
 
     @property
     def annotations(self) -> list[dict[str, Any]]:
-        return self.content["annotations"]
+        found: list[dict[str, Any]] = self.content["annotations"]
+        return found
 
     @property
     def images(self) -> list[dict[str, Any]]:
-        return self.content["images"]
+        found: list[dict[str, Any]] = self.content["images"]
+        return found
 
     @property
     def category(self) -> dict[str, Any]:
-        return self.content["categories"][0]
+        found: dict[str, Any] = self.content["categories"][0]
+        return found
 
     def each(self, change: Callable[[dict[str, Any]], Any]) -> None:
         """Change every annotation."""

@@ -8,6 +8,7 @@ from quant import check
 
 def run(capsys, *arguments):
     """Exit status, standard output and standard error."""
+    status: int | str | None
     try:
         status = check.main([str(argument) for argument in arguments])
     except SystemExit as stop:

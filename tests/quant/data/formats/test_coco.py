@@ -16,7 +16,7 @@ pytest.importorskip("pycocotools")
 
 def answers(people):
     """Points that are farther from the labeled ones for each next person, by the picture's name in lower case."""
-    found = {}
+    found: dict[str, list[np.ndarray]] = {}
     for entry in people.annotations:
         points = np.array(entry["keypoints"]).reshape(-1, 3)[:, :2] + (0.8 * entry["id"], 0.3 * entry["id"])
         found.setdefault(f"p{entry['image_id']}.png", []).append(points)

@@ -48,7 +48,7 @@ def test_the_same_cells_give_the_same_points(tmp_path, content):
     table = read_table(path, Remarks())
     assert table.keypoints == ("nose", "tail")
     assert [row.picture for row in table.rows] == ["a.png", "b.png"]
-    assert np.array_equal([row.points[0] for row in table.rows], POINTS, equal_nan=True)
+    assert np.array_equal(np.stack([row.points[0] for row in table.rows]), np.array(POINTS), equal_nan=True)
     assert tables_of(path) == [path]
 
 
