@@ -83,6 +83,8 @@ def write_pictures(path: str | Path, folder: str | Path | None = None) -> list[P
     labels = _load(path, videos=True)
     videos, files = list(labels.videos), []
     target.mkdir(parents=True, exist_ok=True)
+    for film in videos:
+        film.grayscale = False  # sleap-io reads a whole list of pictures in gray if the first one looks gray
     for frame in filter(_is_labeled, labels.labeled_frames):
         video = videos.index(frame.video)
         try:

@@ -236,3 +236,22 @@ def test_without_sleap_io_the_extra_is_named(tmp_path: Path, monkeypatch: pytest
 def test_other_formats_do_not_import_sleap_io() -> None:
     code = "import sys, quant.data.opening; sys.exit(bool({'sleap_io', 'yaml', 'h5py'} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_colored_pictures_after_a_gray_one_are_written_in_color(tmp_path):
+    """sleap-io reads a list of pictures in gray if the first one is gray."""
+    colors = [(90, 90, 90), (200, 30, 60)]
+    for index, color in enumerate(colors):
+        Image.new("RGB", (24, 16), color).save(tmp_path / f"{index}.png")
+    video = sio.Video.from_filename([str(tmp_path / f"{index}.png") for index in range(2)])
+    skeleton = sio.Skeleton(["a"])
+    frames = [
+        sio.LabeledFrame(
+            video=video, frame_idx=index, instances=[sio.Instance.from_numpy(np.array([[3.0, 4.0]]), skeleton=skeleton)]
+        )
+        for index in range(2)
+    ]
+    path = tmp_path / "labels.slp"
+    sio.Labels(frames).save(str(path), verbose=False)
+    written = write_pictures(path, tmp_path / "out")
+    assert [Image.open(file).convert("RGB").getpixel((0, 0)) for file in written] == colors
