@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 from numpy.typing import NDArray
 
-from edgehrnet.picture.crops import CropConvention, clip_box
+from edgehrnet.picture.crops import MIN_BOX_SIDE, CropConvention, clip_box
 from quant.data.annotations import Annotations, Instance
 from quant.data.augmentation import inside
 from quant.data.examples import Box
@@ -67,7 +67,7 @@ def _complete(instance: Instance, size: tuple[int, int], remarks: Remarks) -> In
         remarks.add("dropped", "instances without a keypoint in the picture", instance.source)
         return None
     clipped = None if given is None or min(given[2:]) <= 0 else clip_box(given, width, height)
-    if given is None or clipped is None or min(clipped[2:]) <= 0:
+    if given is None or clipped is None or min(clipped[2:]) < MIN_BOX_SIDE:
         kind = "box from the keypoints" + ("" if given is None else ", as the given one has no area in the picture")
         remarks.add("derived", kind, instance.source)
         given = clipped = points_box(points, size)
@@ -79,7 +79,7 @@ def _complete(instance: Instance, size: tuple[int, int], remarks: Remarks) -> In
 def points_box(points: NDArray[np.float64], size: tuple[int, int]) -> Box:
     """Return a box ``xywh`` around points ``(N, 2)``, grown by `GROWTH` and cut to the picture.
 
-    It is the whole picture if the points have no extent.
+    It is the whole picture if the points have no extent, or the box has none in the picture.
 
     Args:
         points: points in picture pixels.
@@ -87,10 +87,10 @@ def points_box(points: NDArray[np.float64], size: tuple[int, int]) -> Box:
     """
     low, extent = points.min(axis=0), np.ptp(points, axis=0)
     margin = GROWTH * float(extent.max())
-    if not margin:
-        return 0.0, 0.0, float(size[1]), float(size[0])
     left, top = np.maximum(low - margin, 0)
     right, bottom = np.minimum(low + extent + margin, size[::-1])
+    if min(margin, right - left, bottom - top) < MIN_BOX_SIDE:
+        return 0.0, 0.0, float(size[1]), float(size[0])
     return float(left), float(top), float(right - left), float(bottom - top)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgehrnet.errors import InputError
+from edgehrnet.picture.crops import MIN_BOX_SIDE
 from quant.data.annotations import Annotations, ImageId, Picture
 from quant.data.examples import Box
 from quant.data.formats.coco import image_key
@@ -63,7 +64,7 @@ def read_boxes(path: Path, annotations: Annotations) -> list[Detection]:
     pictures = annotations.by_id()
     found = [_detection(f"{path}, entry {index}", entry, pictures, annotations) for index, entry in enumerate(content)]
     _check_categories(path, found, annotations)
-    found = [detection for detection in found if min(detection.box[2:]) > 0]
+    found = [detection for detection in found if min(detection.box[2:]) >= MIN_BOX_SIDE]
     if not found:
         raise InputError(f"{path} has no box with an area, of {len(content)}; to score the labels' boxes, leave out "
                          "--boxes")  # fmt: skip

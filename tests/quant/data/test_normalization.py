@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from edgehrnet.errors import InputError
+from edgehrnet.picture.crops import Crop
 from quant.data.normalization import points_box, usual_crop
 from quant.data.opening import open_annotations, open_data, read_annotations
 from quant.data.same_pictures import note_duplicates, note_repeated
@@ -46,6 +47,26 @@ def test_a_box_without_an_area_in_the_picture_is_that_of_the_points(people, box)
 def test_the_box_of_points_at_one_place_is_the_whole_picture():
     assert points_box(np.array([[30.0, 20.0], [30.0, 20.0]]), (80, 120)) == (0, 0, 120, 80)
     assert points_box(np.array([[0.0, 20.0], [100.0, 79.0]]), (80, 120)) == (0, 10, 110, 70)
+
+
+@pytest.mark.parametrize(
+    ("box", "points"),
+    [
+        ([10, 10, 1 + 1e-9, 50], [(20, 10), (40, 50)]),  # one pixel shorter in HRNet's training
+        (None, [(20, 10), (20, 10 + 1e-9)]),
+        (None, [(-0.4, 10), (-0.4, 10.5)]),
+        (None, [(10, -0.4), (10.5, -0.4)]),
+        (None, [(119.4, 79.4), (119.4, 79.4)]),
+        (None, [(-500, -500), (0, 0)]),
+    ],
+)
+def test_every_box_can_be_cropped(people, box, points):
+    del people.annotations[1:]
+    people.annotations[0].update(bbox=box, keypoints=[*(v for x, y in points for v in (x, y, 2)), *[0] * 9])
+    (instance,) = read_annotations(str(people.write())).instances
+    assert Crop.fit(instance.box, (120, 80), (64, 64), "hrnet")
+    (picture,) = open_data(str(people.folder / "labels.json"), crop="hrnet").calibration(1)
+    assert picture.shape[2] == 3
 
 
 @pytest.mark.parametrize("area", [0, -5, None, float("nan"), 1e400, 10**400])
