@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from edgehrnet.picture.crops import MIN_BOX_SIDE
 from quant.data.annotations import Instance, Picture
 from quant.data.augmentation import inside
 from quant.data.examples import Box
@@ -50,7 +51,7 @@ def check_boxes(instances: Sequence[Instance], sizes: Sequence[tuple[int, int]],
         remarks: collects what was found.
     """
     pairs = [(instance, instance.box, size) for instance, size in zip(instances, sizes, strict=True)
-             if instance.trained and instance.box is not None and min(instance.box[2:]) > 0]  # fmt: skip
+             if instance.trained and instance.box is not None and min(instance.box[2:]) >= MIN_BOX_SIDE]  # fmt: skip
     if look_like_corners([box for _, box, _ in pairs], [size for _, _, size in pairs]):
         remarks.add("error", CORNERS, f"{pairs[0][0].source} and others")
         return

@@ -53,6 +53,7 @@ def test_the_box_of_points_at_one_place_is_the_whole_picture():
     ("box", "points"),
     [
         ([10, 10, 1 + 1e-9, 50], [(20, 10), (40, 50)]),  # one pixel shorter in HRNet's training
+        ([10, 10, 1e-300, 1e-300], [(20, 10), (40, 50)]),
         (None, [(20, 10), (20, 10 + 1e-9)]),
         (None, [(-0.4, 10), (-0.4, 10.5)]),
         (None, [(10, -0.4), (10.5, -0.4)]),
