@@ -95,7 +95,7 @@ def _rows(
     for number, row in enumerate(rows):
         where = f"{inside}[{number}]"
         entry = _object(row, where)
-        if entry.get("iscrowd"):
+        if entry.get("iscrowd") not in (None, False, 0, "", "0", "false"):
             continue
         yield f"{where}['bbox']", entry, _key(entry, where, names), _field(entry, "bbox", where)
 

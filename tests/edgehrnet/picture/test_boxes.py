@@ -31,7 +31,7 @@ CONTENTS = {
     "crowds": {
         "images": IMAGES,
         "annotations": [
-            {"image_id": 7, "bbox": BOX, "iscrowd": 0},
+            {"image_id": 7, "bbox": BOX, "iscrowd": "0"},
             {"image_id": 7, "bbox": [0, 0, 9, 9], "iscrowd": 1},
             {"image_id": 7, "bbox": OTHER},
         ],

@@ -65,6 +65,7 @@ def test_every_box_can_be_cropped(people, box, points):
     del people.annotations[1:]
     people.annotations[0].update(bbox=box, keypoints=[*(v for x, y in points for v in (x, y, 2)), *[0] * 9])
     (instance,) = read_annotations(str(people.write())).instances
+    assert instance.box is not None
     assert Crop.fit(instance.box, (120, 80), (64, 64), "hrnet")
     (picture,) = open_data(str(people.folder / "labels.json"), crop="hrnet").calibration(1)
     assert picture.shape[2] == 3
