@@ -8,7 +8,7 @@ import sys
 from edgehrnet.picture.crops import CONVENTIONS
 from quant.data.examples import DataSet
 from quant.data.labeled import Labeled
-from quant.data.opening import ACCEPTED, CropChoice, open_data, parse_flip_pair, parse_fold
+from quant.data.opening import ACCEPTED, UNPAIRED, CropChoice, open_data, parse_flip_pair, parse_fold
 
 
 def add_data_arguments(
@@ -33,7 +33,7 @@ def add_label_arguments(p: argparse.ArgumentParser) -> None:
     """Add the arguments that say how labels are read."""
     p.add_argument("--images", metavar="DIR", help="folder of the pictures (default: look beside the labels)")
     p.add_argument("--flip-pairs", type=parse_flip_pair, nargs="+", metavar="LEFT=RIGHT",
-                   help="keypoints that a mirrored picture exchanges (default: by their names)")  # fmt: skip
+                   help="more keypoints that a mirrored picture exchanges (default: by their names)")  # fmt: skip
 
 
 def add_crop_argument(p: argparse.ArgumentParser) -> None:
@@ -54,4 +54,6 @@ def print_remarks(data: DataSet) -> None:
     """Print what was dropped or looks wrong in the labels, one line for each kind, on standard error."""
     if isinstance(data, Labeled):
         for remark in data.annotations.remarks.of("warning", "dropped"):
+            if remark.kind == UNPAIRED:  # training says so itself, and nothing else mirrors
+                continue
             print(f"{remark.level}: {remark.text()}", file=sys.stderr)

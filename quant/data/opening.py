@@ -25,6 +25,8 @@ from quant.data.normalization import completed, usual_crop
 from quant.data.same_pictures import note_duplicates
 
 ACCEPTED = f"{NAME!r}, {FORMATS}"
+UNPAIRED = "keypoints with a side but no partner, so that training pictures are not mirrored; pass --flip-pairs"
+"""Remark on keypoints that only training, and only mirroring, cares about."""
 CropChoice: TypeAlias = CropConvention | Literal["auto"] | None
 """Crops of a network: a convention, None for whole pictures, or ``auto`` for what the labels suggest."""
 
@@ -48,7 +50,8 @@ def open_data(
         crop: convention of the crops, or None for whole pictures. ``auto`` takes crops in HRNet's convention if a
             picture shows several instances, and whole pictures otherwise.
         images: folder of the pictures. None looks for them beside the labels.
-        flip_pairs: names of the keypoints to swap in a mirrored picture. None recognizes left and right in the names.
+        flip_pairs: names of keypoints to swap in a mirrored picture, in addition to those that are recognized by their
+            names or stated by the labels.
         validation: labels of the validation set. None takes it from ``data``.
 
     Raises:
@@ -65,13 +68,22 @@ def open_data(
     annotations = open_annotations(data, images, flip_pairs)
     others = None
     if validation is not None:
-        others = open_annotations(validation, images)
+        others = _open_validation(validation, images)
         order = check_order(others.keypoints, annotations.keypoints, str(others.source), str(annotations.source))
         others = reordered(others, order)
         note_duplicates(annotations, others)
         annotations.remarks.extend(others.remarks)
     chosen = usual_crop(annotations) if crop == "auto" else crop
     return Labeled(annotations, fold, crop=chosen, augmented=augmented, validation=others)
+
+
+def _open_validation(data: str, images: str | None) -> Annotations:
+    """Open the labels of a validation set, whose pictures lie beside them, or else in the folder ``images``."""
+    found = read_annotations(data)
+    if found.remarks.of("error") and images is not None:
+        return open_annotations(data, images)
+    found.remarks.raise_errors(str(found.source))
+    return found
 
 
 def open_annotations(
@@ -91,19 +103,28 @@ def read_annotations(
         what = "has no labels of a known format" if Path(data).exists() else "does not exist"
         raise InputError(f"data set {data!r} {what}; pass {ACCEPTED}")
     annotations = completed(read_labels(Path(data), None if images is None else Path(images)))
-    names = annotations.keypoints
-    if flip_pairs is None:
-        alone = unpaired(names, annotations.flip_pairs)
-        for name in alone:
-            kind = "keypoints with a side but no partner, so that pictures are not mirrored; pass --flip-pairs"
-            annotations.remarks.add("warning", kind, name)
-        return dataclasses.replace(annotations, unpaired=alone)
-    for name in (name for pair in flip_pairs for name in pair):
+    pairs = _with_pairs(annotations, flip_pairs or ())
+    alone = unpaired(annotations.keypoints, pairs)
+    for name in alone:
+        annotations.remarks.add("warning", UNPAIRED, name)
+    return dataclasses.replace(annotations, flip_pairs=pairs, unpaired=alone)
+
+
+def _with_pairs(annotations: Annotations, given: Sequence[tuple[str, str]]) -> tuple[tuple[int, int], ...]:
+    """Return the given pairs of names as indices, and the pairs of the labels that have none of these keypoints.
+
+    Raises:
+        InputError: a name is not that of a keypoint, or comes twice.
+    """
+    names, typed = annotations.keypoints, [name for pair in given for name in pair]
+    for name in typed:
         if name not in names:
             raise InputError(f"--flip-pairs: no keypoint {name!r}; {nearest(name, names)}")
-    return dataclasses.replace(
-        annotations, flip_pairs=tuple((names.index(left), names.index(right)) for left, right in flip_pairs)
-    )
+        if typed.count(name) > 1:
+            raise InputError(f"--flip-pairs: the keypoint {name!r} is in several pairs")
+    pairs = [(names.index(left), names.index(right)) for left, right in given]
+    taken = {index for pair in pairs for index in pair}
+    return (*pairs, *(pair for pair in annotations.flip_pairs if not taken & {*pair}))
 
 
 def open_pictures(

@@ -33,7 +33,7 @@ class TrainSettings:
     images: str | None = None
     """Folder of the pictures. None looks for them beside the labels."""
     flip_pairs: tuple[tuple[str, str], ...] | None = None
-    """Names of keypoints to swap in a mirrored picture. None recognizes left and right in the names."""
+    """Names of keypoints to swap in a mirrored picture, in addition to those recognized by their names."""
     crop: CropChoice = "auto"
     """Crops of boxes (hrnet or udp), None for whole pictures, or ``auto`` for what the labels suggest."""
     model: str = "edgehrnet18"

@@ -10,7 +10,7 @@ from PIL import Image
 
 from edgehrnet.errors import InputError, MissingImageError
 from quant.data.documents.corners import DocumentCorners
-from quant.data.opening import ACCEPTED, open_data, open_pictures, parse_fold
+from quant.data.opening import ACCEPTED, open_annotations, open_data, open_pictures, parse_fold
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 
@@ -142,3 +142,45 @@ def test_real_data_sets_open() -> None:
     assert len(open_data(str(SHARED / "mirror-mouse")).spec.keypoints) == 17
     assert len(open_data(str(SHARED / "coco-sample" / "test_coco.json")).spec.keypoints) == 17
     assert next(open_pictures(str(SHARED / "coco-sample"), 4)).shape == (425, 640, 3)
+
+
+def two_names(folder: Path, pictures: list[str], *names: str) -> Path:
+    """Write a table with two or more keypoints for pictures that lie in ``folder``."""
+    head = [["scorer", *["m"] * 2 * len(names)], ["bodyparts", *(n for n in names for _ in "xy")]]
+    head.append(["coords", *["x", "y"] * len(names)])
+    rows = [[picture, *map(str, range(3, 3 + 2 * len(names)))] for picture in pictures]
+    folder.mkdir(exist_ok=True)
+    path = folder / "CollectedData.csv"
+    path.write_text("\n".join(",".join(row) for row in (*head, *rows)))
+    return path
+
+
+def test_pairs_that_are_given_go_before_those_of_the_names(tmp_path: Path) -> None:
+    save(tmp_path / "a.png", 1)
+    names = ("paw1LH", "left_ear", "right_ear", "paw4RH", "left_eye")
+    path = str(two_names(tmp_path, ["a.png"], *names))
+    plain = open_annotations(path)
+    assert (plain.flip_pairs, plain.unpaired) == (((1, 2),), ("paw1LH", "paw4RH", "left_eye"))
+    given = open_annotations(path, flip_pairs=[("paw1LH", "paw4RH")])
+    assert (given.flip_pairs, given.unpaired) == (((0, 3), (1, 2)), ("left_eye",))
+    other = open_annotations(path, flip_pairs=[("left_eye", "right_ear")])
+    assert other.flip_pairs == ((4, 2),)
+    for pairs in ([("nose", "left_ear")], [("left_ear", "right_ear"), ("left_ear", "left_eye")]):
+        with pytest.raises(InputError, match=pairs[-1][0]):
+            open_annotations(path, flip_pairs=pairs)
+
+
+def test_pictures_of_the_validation_set_lie_beside_it_first(tmp_path: Path) -> None:
+    for folder, gray in (("train", 1), ("val", 2), ("elsewhere", 3)):
+        (tmp_path / folder).mkdir()
+        save(tmp_path / folder / "a.png", gray)
+    train, val = (str(two_names(tmp_path / name, ["a.png"], "nose", "tail")) for name in ("train", "val"))
+    elsewhere = str(tmp_path / "elsewhere")
+
+    def opened() -> list[int]:
+        data = open_data(train, images=elsewhere, validation=val)
+        return [int(example.image[0, 0, 0]) for example in (data.training(0, 0), *data.validation())][1:]
+
+    assert opened() == [2]
+    (tmp_path / "val" / "a.png").unlink()
+    assert opened() == [3]
