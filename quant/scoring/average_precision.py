@@ -178,6 +178,28 @@ def pycocotools_scores(
     return dict(zip(NAMES, values, strict=True))
 
 
+def coco_ap(
+    truths: Sequence[Mapping[str, Any]], detections: Sequence[Mapping[str, Any]], sigmas: Sequence[float]
+) -> tuple[float, float, float]:
+    """Return AP over OKS 0.50 to 0.95, AP50 and AP75, each 0..1, as pycocotools computes them.
+
+    Args:
+        truths: COCO keypoint annotations, with ids from 1.
+        detections: COCO results with ``image_id``, ``category_id``, ``keypoints`` and ``score``.
+        sigmas: OKS constants ``(K,)``.
+
+    Returns:
+        The three numbers, NaN without an annotation. Pictures named on either side count.
+    """
+    content = {
+        "images": [{"id": number} for number in {item["image_id"] for item in (*truths, *detections)}],
+        "categories": [{"id": number} for number in {item["category_id"] for item in truths}],
+        "annotations": list(truths),
+    }
+    found = pycocotools_scores(content, detections, sigmas)
+    return found["AP"], found["AP50"], found["AP75"]
+
+
 def load_pycocotools() -> tuple[Any, Any]:
     """Return the classes COCO and COCOeval.
 

@@ -13,7 +13,8 @@ from edgehrnet.errors import InputError
 from edgehrnet.keypoint_sets import COCO_PERSON
 from edgehrnet.spec import ModelSpec
 from quant.data.examples import Example
-from quant.scoring.evaluation import coco_ap, evaluate
+from quant.scoring.average_precision import coco_ap
+from quant.scoring.evaluation import evaluate
 from quant.scoring.metrics import best_cyclic_shift, paired_bootstrap
 from runtimes.errors import MissingExtraError
 
