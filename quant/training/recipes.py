@@ -17,6 +17,8 @@ STEPS, LABELS = 300, 48
 BATCH = 8
 SIDES = ((0, 128), (500, 192), (5000, 256))
 """Least number of labels for an input as large as a square of this side. More labels are worth more time."""
+SMALL, SMALL_SIDE = 0.4, 192
+"""Objects smaller than this share of the picture's side get an input of at least this side, if it shows all of it."""
 STRIDE = 32
 """Sides of an input are multiples of this."""
 PICTURES = 200
@@ -44,7 +46,7 @@ def recipe(data: DataSet, model: str | None = None, steps: int | None = None) ->
         steps = 10 * round(STEPS * max(1.0, math.sqrt(labels / LABELS)) / 10)
     chosen: dict[str, Any] = {
         "model": model or MODEL,
-        "sizes": (input_size(data, max(side for least, side in SIDES if labels >= least)),),
+        "sizes": (input_size(data, _side(data)),),
         "steps": steps,
         "batch": BATCH,
         "learning_rate": 2e-3,
@@ -54,6 +56,20 @@ def recipe(data: DataSet, model: str | None = None, steps: int | None = None) ->
     if find_variant(chosen["model"]).family != "edgehrnet":
         chosen["codec"] = "udp" if data.spec.crop == "udp" else "dark"
     return chosen
+
+
+def object_share(data: Labeled) -> float:
+    """Return the usual size of the objects as a share of their pictures: the median root of the ratio of areas."""
+    instances = list(data.annotations.trained())[:PICTURES]
+    pictures = (math.prod(data.annotations.sizes[instance.picture]) for instance in instances)
+    shares = [math.sqrt((instance.area or 0) / area) for instance, area in zip(instances, pictures, strict=True)]
+    return float(np.median(shares))
+
+
+def _side(data: Labeled) -> int:
+    """Return the side of a square with about as many pixels as the input."""
+    side = max(side for least, side in SIDES if len(data) >= least)
+    return max(side, SMALL_SIDE) if data.spec.crop is None and object_share(data) < SMALL else side
 
 
 def input_size(data: Labeled, side: int) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from quant import train
 from quant.data.labeled import Labeled
 from quant.data.opening import open_data
 from quant.training.arguments import train_settings, with_recipe
-from quant.training.recipes import LABELS, STEPS, recipe
+from quant.training.recipes import LABELS, STEPS, object_share, recipe
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def wide(tmp_path):
     rows = [["scorer", "m", "m", "m", "m"], ["bodyparts", "a", "a", "b", "b"], ["coords", "x", "y", "x", "y"]]
     for index in range(2):
         Image.fromarray(np.zeros((60, 120, 3), np.uint8)).save(tmp_path / f"{index}.png")
-        rows.append([f"{index}.png", "10", "10", "30", "40"])
+        rows.append([f"{index}.png", "10", "10", "80", "50"])
     with (tmp_path / "CollectedData.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)
     data = open_data(str(tmp_path))
@@ -29,8 +29,21 @@ def wide(tmp_path):
 
 def test_the_input_has_the_shape_of_the_pictures_or_boxes(wide, tmp_path):
     assert recipe(wide)["sizes"] == ((96, 192),)
-    crops = open_data(str(tmp_path), crop="hrnet")  # boxes of 26 x 36 px: 20 x 30 px of points, and 3 px around
-    assert recipe(crops)["sizes"] == ((160, 96),)
+    crops = open_data(str(tmp_path), crop="hrnet")  # boxes of 84 x 54 px: 70 x 40 px of points, and 7 px around
+    assert recipe(crops)["sizes"] == ((96, 160),)
+
+
+def test_small_objects_in_whole_pictures_get_a_larger_input(wide, tmp_path, monkeypatch):
+    large = recipe(wide)["sizes"]
+    monkeypatch.setattr("quant.training.recipes.object_share", lambda data: 0.2)
+    assert np.prod(recipe(wide)["sizes"]) > np.prod(large)
+    crops = open_data(str(tmp_path), crop="hrnet")
+    assert recipe(crops)["sizes"] == ((96, 160),)
+
+
+def test_the_share_of_an_object_is_that_of_its_side(wide):
+    # A box of 84 x 54 px in pictures of 120 x 60 px.
+    assert object_share(wide) == pytest.approx(np.sqrt(84 * 54 / (120 * 60)))
 
 
 def test_more_labels_get_more_steps_and_a_larger_input(wide, monkeypatch):
