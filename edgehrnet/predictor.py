@@ -109,7 +109,7 @@ class Predictor:
             path,
             arguments["device"],
             input_size=self._arguments["input_size"],
-            open_size=arguments["spec"] and arguments["spec"].input_size,
+            open_size=None if arguments["spec"] is None else arguments["spec"].input_size,
             threads=arguments["threads"],
             cache_dir=arguments["cache_dir"],
             loader=partial(load_checkpoint, target=arguments["target"]) if self._is_checkpoint else None,

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import runtimes
 from edgehrnet import ModelSpec, Predictor
+from edgehrnet.cli import main
 from edgehrnet.errors import InputError, ModelFileError, SpecError
 from edgehrnet.preparation import prepare
 
@@ -267,6 +268,19 @@ class TestColors:
             bright(kind=kind, reads=(2, 0)), spec=spec_of(color="bgr", mean=(0.1, 0.2, 0.3), std=0.5)
         ) as predictor:
             check(predictor)
+
+    def test_info_names_the_colors(self, bright, tmp_path, capsys):
+        (tmp_path / "spec.json").write_text(spec_of(color="bgr").to_json())
+        assert main(["info", str(bright()), "--spec", str(tmp_path / "spec.json")]) == 0
+        assert "float NCHW 1x3x64x96, BGR" in capsys.readouterr().out
+        assert (
+            main(["info", str(bright(shape=(1, 1, *SIZE), reads=(0, 0))), "--spec", str(tmp_path / "spec.json")]) == 0
+        )
+        assert "float NCHW 1x1x64x96, gray" in capsys.readouterr().out
+
+    def test_values_in_0_to_255(self, bright):
+        with Predictor(bright(), spec=spec_of(std=1 / 255)) as predictor:
+            assert check(predictor, tolerance=5e-3).heatmaps.max() > 200
 
     def test_rgb_given_to_bgr_swaps_the_answers(self, bright):
         with Predictor(bright(reads=(2, 0)), spec=spec_of()) as predictor:

@@ -166,7 +166,7 @@ class TestRefused:
             ("precision", "float32"),
             ("outputs", [("hf", "NHWC")]),
             ("outputs", []),
-            ("outputs", [("heatmaps", "NWHC")]),
+            ("outputs", [("sdf", "NCHW"), ("hf", "NHWC")]),
             ("color", "brg"),
             ("maps", 1),
             ("maps", 2.0),
@@ -175,6 +175,9 @@ class TestRefused:
     )
     def test_unsupported_value(self, field, value):
         refuses(f"{field}=", **{field: value})
+
+    def test_unknown_layout(self):
+        refuses("'heatmaps' .*'NWHC'", outputs=[("heatmaps", "NWHC")])
 
     def test_stride_and_std_have_their_own_messages(self):
         with pytest.raises(SpecError, match="stride=0") as stride:
