@@ -270,8 +270,9 @@ class TestColors:
             check(predictor)
 
     def test_info_names_the_colors(self, bright, tmp_path, capsys):
-        (tmp_path / "spec.json").write_text(spec_of(color="bgr").to_json())
-        assert main(["info", str(bright()), "--spec", str(tmp_path / "spec.json")]) == 0
+        file = tmp_path / "spec.json"
+        file.write_text(spec_of(color="bgr").to_json())
+        assert main(["info", str(bright()), "--spec", str(file)]) == 0
         assert "float NCHW 1x3x64x96, BGR" in capsys.readouterr().out
         assert (
             main(["info", str(bright(shape=(1, 1, *SIZE), reads=(0, 0))), "--spec", str(tmp_path / "spec.json")]) == 0
