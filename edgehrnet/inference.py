@@ -9,7 +9,7 @@ from edgehrnet.clock import Clock
 from edgehrnet.decoding import activations
 from edgehrnet.decoding.flipping import average, mirror
 from edgehrnet.errors import InputError
-from edgehrnet.outputs import renamed
+from edgehrnet.outputs import maps_of, renamed
 from edgehrnet.preparation import Boxes, Transform, formatted, prepare
 from edgehrnet.spec import ModelSpec
 from runtimes.base import Runtime
@@ -85,4 +85,5 @@ def _infer(engine: Runtime, inputs: NDArray[np.uint8], spec: ModelSpec, heatmaps
 
 def _run(engine: Runtime, inputs: NDArray[np.uint8], spec: ModelSpec, heatmaps: str) -> Outputs:
     outputs = renamed(engine.run(formatted(inputs, spec)), heatmaps)
+    outputs["heatmaps"] = maps_of(outputs["heatmaps"], spec)
     return outputs | {"heatmaps": activations(outputs["heatmaps"], spec)}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from edgehrnet.errors import InputError, MissingFileError, MissingSpecError, SpecError, nearest
-from edgehrnet.picture.letterbox import check_input_size
+from edgehrnet.picture.letterbox import MULTIPLE, check_input_size
 from edgehrnet.spec import DECODE_METHODS, ModelSpec
 
 
@@ -55,7 +55,9 @@ def check_arguments(path: str | Path, is_checkpoint: bool, arguments: Arguments)
     """Return the arguments with ``input_size`` as a tuple. Raise InputError for a value that is not accepted."""
     size, threads, decode = arguments["input_size"], arguments["threads"], arguments["decode"]
     if size is not None:
-        check_input_size(size)
+        # Only the networks here need multiples of 32.
+        given = None if is_checkpoint else arguments["spec"]
+        check_input_size(size, MULTIPLE if given is None else given.stride)
         size = (int(size[0]), int(size[1]))
     if threads is not None and (not isinstance(threads, int) or isinstance(threads, bool) or threads < 1):
         raise InputError(f"threads={threads!r}; use a whole number of at least 1, or None")

@@ -47,8 +47,8 @@ class Predictor:
             On any device except a CPU, opening runs the file's golden picture and compares the output with that of
             the float network, and raises DeviceError if they differ. This is skipped if ``input_size`` differs from
             the file's.
-        input_size: Network input (height, width) in pixels, multiples of 32. None is the file's size. Only ``.xml``
-            and ``.pt`` files accept another size.
+        input_size: Network input (height, width) in pixels, multiples of 32, or with ``spec`` of its stride. Only
+            ``.xml`` and ``.pt`` files accept another than the file's. Sizes that a file leaves open are the spec's.
         threads: Number of CPU threads.
         decode: One of `spec.DECODE_METHODS`. None is the file's method.
         cache_dir: An existing folder for compiled files.
@@ -109,16 +109,15 @@ class Predictor:
             path,
             arguments["device"],
             input_size=self._arguments["input_size"],
+            open_size=None if arguments["spec"] is None else arguments["spec"].input_size,
             threads=arguments["threads"],
             cache_dir=arguments["cache_dir"],
             loader=partial(load_checkpoint, target=arguments["target"]) if self._is_checkpoint else None,
         )
         described = self._engine.describe()
-        size = described.input
         try:
-            self.spec = (arguments["spec"] or embedded_spec(path, described.metadata)).replace(
-                input_size=size.size, channels=size.channels, input_format=size.format
-            )
+            spec, found = arguments["spec"] or embedded_spec(path, described.metadata), described.input
+            self.spec = spec.replace(input_size=found.size, channels=found.channels, input_format=found.format)
             self._heatmaps = heatmaps_name(described.outputs, self.spec)
             shapes = renamed(described.outputs, self._heatmaps)
             check_outputs(path, self.spec, arguments["decode"] or self.spec.decode, shapes)

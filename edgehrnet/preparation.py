@@ -48,7 +48,7 @@ def prepare(
     if spec.crop is None:
         if boxes is not None:
             raise UnsupportedError(f"{spec.name!r} takes whole pictures; leave out boxes, or pass cropped pictures")
-        pixels, box = letterbox(image, spec.input_size)
+        pixels, box = letterbox(image, spec.input_size, multiple=spec.stride)
         return pixels[None], (box,)
     rows = [None] if boxes is None else check_boxes(boxes)
     crops = tuple(fit_crop(image, spec, row, rotation=rotation, scale=scale) for row in rows)
@@ -74,8 +74,16 @@ def fit_crop(
     height, width = image.shape[:2]
     x, y, w, h = whole_picture_box(width, height) if box is None else np.asarray(box, np.float64).tolist()
     margin = 1.0 if box is None else MARGIN
-    size = (width, height)
-    return Crop.fit((x, y, w, h), size, spec.input_size, spec.crop, margin=margin, rotation=rotation, scale=scale)
+    return Crop.fit(
+        (x, y, w, h),
+        (width, height),
+        spec.input_size,
+        spec.crop,
+        margin=margin,
+        rotation=rotation,
+        scale=scale,
+        multiple=spec.stride,
+    )
 
 
 def as_xywh(boxes: ArrayLike | None, box_format: str) -> NDArray[np.float64] | None:
@@ -159,14 +167,28 @@ def _too_large(boxes: Any) -> str:
     return ""
 
 
+def channels_of(inputs: NDArray[np.uint8], spec: ModelSpec) -> NDArray[np.uint8]:
+    """Return ``(..., 4)`` u8 RGB + mask as the channels that the network takes: gray, RGB or BGR, with or without mask.
+
+    >>> channels_of(np.array([[255, 0, 0, 255]], np.uint8), ModelSpec("a", ("b",), channels=1)).tolist()
+    [[76]]
+    """
+    if spec.channels == 1:
+        # As integers: rounding is the same on every machine.
+        weighted = inputs[..., :3].astype(np.uint32) @ np.array([299, 587, 114], np.uint32)
+        return ((weighted + 500) // 1000).astype(np.uint8)[..., None]
+    order = slice(spec.channels) if spec.color == "rgb" else [2, 1, 0, 3][: spec.channels]
+    return np.ascontiguousarray(inputs[..., order])
+
+
 def formatted(inputs: NDArray[np.uint8], spec: ModelSpec) -> NDArray[Any]:
     """Convert ``(N, H, W, 4)`` u8 RGB + mask to the file's input format, see ModelSpec.
 
-    ``float NCHW`` is ``(u8 / 255 - mean) / std``, RGB, float32.
+    ``float`` is ``(u8 / 255 - mean) / std``, float32.
     """
-    pixels = np.ascontiguousarray(inputs[..., : spec.channels])
-    if spec.input_format == "u8 NHWC":
-        return pixels
-    mean, std = np.array(spec.mean, np.float32), np.array(spec.std, np.float32)
-    scaled = (pixels / np.float32(255) - mean) / std
-    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
+    values: NDArray[Any] = channels_of(inputs, spec)
+    kind, _, layout = spec.input_format.partition(" ")
+    if kind == "float":
+        mean, std = (np.array(numbers[: spec.channels], np.float32) for numbers in (spec.mean, spec.std))
+        values = (values / np.float32(255) - mean) / std
+    return values if layout == "NHWC" else np.ascontiguousarray(values.transpose(0, 3, 1, 2))

@@ -2,6 +2,9 @@
 
 A record is a JSON object with a ``format`` number. A newer release may add fields. It lists those that an older
 release may ignore under ``optional``. They are kept as they are and written back. Any other unknown field is refused.
+
+A field that was added to a format later is written only if it differs from its default, see `LATER`. Records that do
+not need it keep their bytes, and releases without it read them.
 """
 
 from __future__ import annotations
@@ -14,10 +17,15 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from edgehrnet.errors import SpecError, nearest
 
+LATER = {"later": True}  # metadata of a dataclass field that is written only if it differs from its default
+
 
 def pack_record(record: Any, version: int) -> dict[str, Any]:
     """Return the fields of a dataclass as JSON values, with its format number and its unknown optional fields."""
     values = dataclasses.asdict(record)
+    for item in dataclasses.fields(record):
+        if item.metadata.get("later") and values[item.name] == item.default:
+            del values[item.name]
     extra = values.pop("extra")
     optional = {"optional": sorted(extra)} if extra else {}
     return {"format": version, **values, **extra, **optional}
@@ -69,6 +77,16 @@ def frozen(value: Any) -> Any:
     (1, (2, 3))
     """
     return tuple(frozen(item) for item in value) if isinstance(value, list | tuple) else value
+
+
+def for_each_channel(value: Any) -> Any:
+    """Turn one number, or a list of one, into three. Return anything else as it is.
+
+    >>> for_each_channel(0.5), for_each_channel((0.5,)), for_each_channel((0.1, 0.2, 0.3))
+    ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), (0.1, 0.2, 0.3))
+    """
+    one = value if isinstance(value, list | tuple) else (value,)
+    return (*one,) * 3 if len(one) == 1 else value
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -22,7 +22,7 @@ from edgehrnet.picture.crops import CropConvention
 from edgehrnet.picture.letterbox import VERSION as LETTERBOX_VERSION
 from edgehrnet.picture.letterbox import check_input_size
 from edgehrnet.picture.sources import read_image
-from edgehrnet.records import check_types, frozen, pack_record, unpack_record
+from edgehrnet.records import LATER, check_types, for_each_channel, frozen, pack_record, unpack_record
 
 FORMAT = 2
 DecodeMethod = Literal["argmax", "quarter", "quarter-mmpose", "dark", "udp", "udp-offset", "offset", "softargmax"]
@@ -117,16 +117,16 @@ class ModelSpec:
     """COCO's per-keypoint constants. Empty if there are none."""
     input_size: tuple[int, int] = (256, 512)
     """Network input (height, width) in pixels."""
-    channels: Literal[3, 4] = 4
-    """Input channels: 4 is RGB + mask, 3 is RGB."""
-    input_format: Literal["u8 NHWC", "float NCHW"] = "u8 NHWC"
-    """``u8 NHWC``: the graph computes ``(u8 / 255 - mean) / std``. ``float NCHW``: the input is that result."""
+    channels: Literal[1, 3, 4] = 4
+    """Input channels: 4 is RGB + mask, 3 is RGB, 1 is gray (0.299 R + 0.587 G + 0.114 B)."""
+    input_format: Literal["u8 NHWC", "u8 NCHW", "float NCHW", "float NHWC"] = "u8 NHWC"
+    """``u8``: the graph computes ``(u8 / 255 - mean) / std``. ``float``: the input is that result."""
     crop: CropConvention | None = None
     """How a box becomes a network input, see crops.Crop. None letterboxes the whole picture."""
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """RGB mean to subtract from values in 0..1."""
+    """Mean to subtract from values in 0..1, in the order of `color`. One number stands for all channels."""
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    """RGB standard deviation to divide by, for values in 0..1."""
+    """Standard deviation to divide by, for values in 0..1, as `mean`."""
     letterbox: int = LETTERBOX_VERSION
     """Version of the letterbox that the network was trained with."""
     stride: int = 4
@@ -142,17 +142,24 @@ class ModelSpec:
     cyclic: bool = False
     """The keypoints are a closed outline, clockwise. The first is the one with the smallest x/W + y/H."""
     outputs: tuple[tuple[str, str], ...] = (("heatmaps", "NCHW"), ("offsets", "NCHW"), ("hf", "NHWC"))
-    """Pairs of output name and layout. The output ``hf`` is the high-resolution features."""
+    """Pairs of output name and layout. Heatmaps are the output of that name, or the first one if there is none. The
+    output ``hf`` is the high-resolution features."""
     precision: Precision = "fp32"
     """Precision of the file: ``fp32``, ``fp16`` or ``int8``."""
     confidence: tuple[float, float, float] | None = None
     """Calibration from a peak value to a probability, see decoding.probability. None if it was not measured."""
     golden: Golden | None = None
     """Picture with the float network's output, for the self-check."""
+    color: Literal["rgb", "bgr"] = field(default="rgb", metadata=LATER)
+    """Order of the input's colors."""
+    maps: int | None = field(default=None, metadata=LATER)
+    """Number of heatmaps in the file, if further ones follow those of the keypoints, such as the background's."""
     extra: dict[str, Any] = field(default_factory=dict, hash=False)
     """Optional fields of a newer release, kept and written back."""
 
     def __post_init__(self) -> None:
+        for name in ("mean", "std"):
+            object.__setattr__(self, name, for_each_channel(getattr(self, name)))
         check_types(self)
         self._check_input()
         self._check_outputs()
@@ -186,6 +193,11 @@ class ModelSpec:
             return CellGrid.corners(self.stride, self.input_size)
         return CellGrid(self.stride, self.cell_offset)
 
+    @property
+    def heatmaps_output(self) -> str:
+        """Name of the output that holds the heatmaps."""
+        return "heatmaps" if self.layout("heatmaps") else self.outputs[0][0]
+
     def layout(self, output: str) -> str | None:
         """Return the layout of an output (``NCHW`` or ``NHWC``), or None if the file has no such output."""
         return dict(self.outputs).get(output)
@@ -195,7 +207,7 @@ class ModelSpec:
         return dataclasses.replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return JSON values. ``from_dict`` is the inverse."""
+        """Return JSON values."""
         return pack_record(self, FORMAT)
 
     def to_json(self) -> str:
@@ -235,31 +247,34 @@ class ModelSpec:
             raise SpecError(f"the spec is incomplete: {error}") from None
 
     def _check_input(self) -> None:
-        if self.input_format == "float NCHW" and self.channels != 3:
-            raise SpecError(f"channels={self.channels}; a float NCHW file takes RGB: channels=3")
+        if self.input_format.startswith("float") and self.channels == 4:
+            raise SpecError(f"channels={self.channels}; a file with a float input takes 3 (RGB) or 1 (gray)")
+        if self.channels == 1 and (len(set(self.mean)) > 1 or len(set(self.std)) > 1):
+            raise SpecError(f"mean={self.mean}, std={self.std}; one channel takes one number each, such as mean=0.5")
         if 0 in self.std:
             raise SpecError(f"std={self.std}; no value may be 0")
         for name, values in (("mean", self.mean), ("std", self.std)):
             if max(map(abs, values)) > 1:
                 raise SpecError(f"{name}={values}; values are for pixels in 0..1: divide by 255")
         if self.letterbox != LETTERBOX_VERSION:
-            raise SpecError(
-                f"letterbox={self.letterbox}; this release has letterbox version {LETTERBOX_VERSION}: "
-                "install the release that made the file, or train again"
-            )
-        try:
-            check_input_size(self.input_size)
-        except InputError as error:
-            raise SpecError(str(error)) from None
+            text = f"letterbox={self.letterbox}; this release has letterbox version {LETTERBOX_VERSION}"
+            raise SpecError(f"{text}: install the release that made the file, or train again")
 
     def _check_outputs(self) -> None:
         if self.stride < 1:
             raise SpecError(f"stride={self.stride}; it must be at least 1")
+        try:
+            check_input_size(self.input_size, self.stride)
+        except InputError as error:
+            raise SpecError(str(error)) from None
         if self.kernel < 1 or self.kernel % 2 == 0:
             raise SpecError(f"kernel={self.kernel}; use an odd number of cells, such as 11")
-        layouts = dict(self.outputs)
-        if layouts.get("heatmaps") != "NCHW" or layouts.get("offsets", "NCHW") != "NCHW":
-            raise SpecError(f"outputs={self.outputs}; heatmaps are required, and heatmaps and offsets must be NCHW")
+        if not self.outputs or self.heatmaps_output in ("offsets", "hf", "sdf"):
+            raise SpecError(f"outputs={self.outputs}; name the heatmaps: outputs=(('heatmaps', 'NCHW'),)")
+        if self.layout("offsets") == "NHWC":
+            raise SpecError(f"outputs={self.outputs}; offsets must be NCHW")
+        if self.maps is not None and self.maps < len(self.keypoints):
+            raise SpecError(f"maps={self.maps}; there are {len(self.keypoints)} keypoints, one map for each")
         for name, layout in self.outputs:
             if layout not in ("NCHW", "NHWC"):
                 raise SpecError(f"output {name!r} has layout {layout!r}; accepted: NCHW, NHWC")

@@ -14,7 +14,7 @@ import importlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runtimes.base import Runtime, existing_file
 from runtimes.errors import (
@@ -63,12 +63,15 @@ class Engine:
     lists_devices: bool = True
     """Whether the module has a function ``devices()``."""
 
+    has_open_sizes: bool = False
+    """Whether a file may leave its input size open."""
+
 
 _TENSORRT = Engine("tensorrt", "runtimes.tensorrt", "TensorRTRuntime")
 # suffix of a model file -> engine
 ENGINES = {
-    ".xml": Engine("openvino", "runtimes.openvino", "OpenVINORuntime"),
-    ".onnx": Engine("onnxruntime", "runtimes.onnx", "ONNXRuntime"),
+    ".xml": Engine("openvino", "runtimes.openvino", "OpenVINORuntime", has_open_sizes=True),
+    ".onnx": Engine("onnxruntime", "runtimes.onnx", "ONNXRuntime", has_open_sizes=True),
     ".engine": _TENSORRT,
     ".plan": _TENSORRT,
     ".pt": Engine("torch", "runtimes.torch", "TorchRuntime", lists_devices=False),
@@ -81,6 +84,7 @@ def load(
     device: str | None = None,
     *,
     input_size: tuple[int, int] | None = None,
+    open_size: tuple[int, int] | None = None,
     threads: int | None = None,
     cache_dir: str | Path | None = None,
     loader: Loader | None = None,
@@ -91,6 +95,7 @@ def load(
         path: Model file. Its suffix selects the engine.
         device: Device name. The runtime class of each engine lists its devices. None selects the default of the engine.
         input_size: (height, width) to reshape the input to. None keeps the size stored in the file.
+        open_size: (height, width) for a file that leaves its size open, if there is no ``input_size``.
         threads: CPU threads of one inference. None uses all CPUs that the machine, or its container's quota, allows.
         cache_dir: Existing folder where the engine may keep compiled files.
         loader: Function that builds the network of a ``.pt`` file. Other files do not accept it.
@@ -114,6 +119,8 @@ def load(
     if cache_dir is not None and not (os.path.isdir(cache_dir) and os.access(cache_dir, os.W_OK)):  # noqa: PTH112
         raise ModelFileError(f"cache_dir {str(cache_dir)!r} is not a writable folder; create it first")
     runtime_class = getattr(importlib.import_module(engine.module), engine.runtime)
-    extra = {} if loader is None else {"loader": loader}
+    extra: dict[str, Any] = {} if loader is None else {"loader": loader}
+    if engine.has_open_sizes:
+        extra["open_size"] = open_size
     runtime: Runtime = runtime_class(path, device, input_size=input_size, threads=threads, cache_dir=cache_dir, **extra)
     return runtime

@@ -18,7 +18,23 @@ Batch: TypeAlias = NDArray[Any]
 
 METADATA_KEY = "edgehrnet"  # key under which a file stores its metadata
 INPUT = "image"  # name of the input tensor in files that this project builds
-U8, FLOAT = "u8 NHWC", "float NCHW"
+# element type of an input that is a picture -> its NumPy dtype, and the accepted numbers of channels
+KINDS: Mapping[str, type[Any]] = {"u8": np.uint8, "f16": np.float16, "f32": np.float32, "f64": np.float64}
+_CHANNELS = {"u8": (1, 3, 4), **dict.fromkeys(("f16", "f32", "f64"), (1, 3))}
+
+
+def layout(kind: str, shape: Sequence[Any]) -> str | None:
+    """Return the layout of an input, ``NHWC`` or ``NCHW``, or None if it is no picture.
+
+    A shape that fits both is ``NHWC`` for bytes and ``NCHW`` for floats, as is usual.
+
+    >>> layout("f32", [1, 3, 256, 192]), layout("f32", [1, 256, 192, 3]), layout("f32", [1, 1000])
+    ('NCHW', 'NHWC', None)
+    """
+    accepted = _CHANNELS.get(kind, ())
+    orders = ("NHWC", "NCHW") if kind == "u8" else ("NCHW", "NHWC")
+    fitting = [order for order in orders if len(shape) == 4 and shape[order.index("C")] in accepted]
+    return fitting[0] if fitting else None
 
 
 @dataclass(frozen=True)
@@ -29,10 +45,11 @@ class Input:
     """(height, width) in pixels."""
 
     channels: int = 4
-    """3 for RGB, or 4 for RGB and a mask."""
+    """1 for gray, 3 for RGB, or 4 for RGB and a mask."""
 
-    format: str = U8
-    """`U8`: uint8 ``[N, H, W, C]``, used by files that this project builds. `FLOAT`: float32 ``[N, 3, H, W]``."""
+    format: str = "u8 NHWC"
+    """Type and layout. Files that this project builds have ``u8 NHWC``, uint8 ``[N, H, W, C]``. Those of other projects
+    also have ``u8 NCHW``, ``float NCHW`` and ``float NHWC``, which is float32 whatever float type the file has."""
 
     @classmethod
     def read(cls, path: Path, kind: str, shape: Sequence[Any]) -> Input:
@@ -40,32 +57,31 @@ class Input:
 
         Args:
             path: Model file, named in the error.
-            kind: Element type, ``u8`` or ``f32``.
+            kind: Element type, such as ``u8`` or ``f32``.
             shape: Shape with a batch dimension of 1.
 
         Raises:
-            ModelFileError: The type and shape are neither of the two formats.
+            ModelFileError: The input is no picture, or has an open dimension.
         """
-        layouts = {"u8": (U8, 3, (3, 4), slice(1, 3)), "f32": (FLOAT, 1, (3,), slice(2, 4))}
-        layout = layouts.get(kind)
-        static = len(shape) == 4 and all(isinstance(side, int) and side > 0 for side in shape[1:])
-        if layout is None or not static or shape[0] != 1 or shape[layout[1]] not in layout[2]:
+        order = layout(kind, shape)
+        static = all(isinstance(side, int) and side > 0 for side in shape)
+        if order is None or not static or shape[0] != 1:
             raise ModelFileError(
-                f"{path}: expected one static input, u8 [1, H, W, 4] (RGB and mask) or [1, H, W, 3], or float32 "
-                f"[1, 3, H, W]; found {kind} {list(shape)}"
+                f"{path}: expected one picture as input, u8 [1, H, W, C] or [1, C, H, W] with C = 4 (RGB and mask), 3 "
+                f"(RGB) or 1 (gray), or floats with C = 3 or 1; found {kind} {list(shape)}"
             )
-        name, channel, _, sides = layout
-        return cls((shape[sides][0], shape[sides][1]), shape[channel], name)
+        height, width, channels = (shape[order.index(axis)] for axis in "HWC")
+        return cls((height, width), channels, f"{'u8' if kind == 'u8' else 'float'} {order}")
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Shape of one picture, without the batch dimension."""
-        return (*self.size, self.channels) if self.format == U8 else (self.channels, *self.size)
+        return (*self.size, self.channels) if self.format.endswith("NHWC") else (self.channels, *self.size)
 
     @property
     def dtype(self) -> type[np.uint8] | type[np.float32]:
         """NumPy dtype of the input."""
-        return np.uint8 if self.format == U8 else np.float32
+        return np.uint8 if self.format.startswith("u8") else np.float32
 
     def blank(self) -> Batch:
         """Return a batch of one picture, all zeros."""

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtimes.base import METADATA_KEY, Batch, Description, Device, Input, Layer
+from runtimes.base import METADATA_KEY, Batch, Description, Device, Layer
 from runtimes.cpus import thread_limit
 from runtimes.errors import AbsentDeviceError, ClosedError, DeviceError, MissingExtraError, ModelFileError
 from runtimes.onnx_graph import import_onnx, read_checked, read_layers, remove_notes
+from runtimes.onnx_ports import fix_dimensions, input_port, output_types
+from runtimes.ports import Size, first_of, read_outputs, shapes_of
 
 FOR_TENSORRT = ".tensorrt.onnx"  # suffix of ONNX files that TensorRT builds plans from
 CPU = "CPUExecutionProvider"
@@ -92,7 +94,8 @@ class ONNXRuntime:
         path: Path,
         device: str | None = None,
         *,
-        input_size: tuple[int, int] | None = None,
+        input_size: Size | None = None,
+        open_size: Size | None = None,
         threads: int | None = None,
         cache_dir: str | Path | None = None,
         fuse: bool = True,
@@ -106,16 +109,18 @@ class ONNXRuntime:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         settings = _provider_options(provider, place, path, options.intra_op_num_threads, cache_dir)
         session = _open(ort, path, options, device, provider, settings)
-        if _fix_dimensions(options, session, input_size):
+        if fix_dimensions(options, session, input_size, open_size):
             session = _open(ort, path, options, device, provider, settings)
-        self._input = _input(session, path)
+        self._port = input_port(session, path, input_size, open_size)
+        self._input = self._port.input
         if input_size not in (None, self._input.size):
             height, width = self._input.size
             raise ModelFileError(
                 f"{path} runs at {height}x{width} only, not at {input_size[0]}x{input_size[1]}; "
                 "leave out input_size, or export a file of that size"
             )
-        self._shapes = _output_shapes(session, path)
+        self._outputs, self._unread = read_outputs(path, self._port.batch, output_types(session, self._port))
+        self._shapes = shapes_of(self._outputs)
         self._input_name = session.get_inputs()[0].name
         self._path, self._version = path, ort.__version__
         self._device = ":".join(filter(None, (provider.removesuffix("ExecutionProvider"), place)))
@@ -128,13 +133,17 @@ class ONNXRuntime:
         image = np.ascontiguousarray(image)
         names = list(self._shapes)
         try:
-            found = [session.run(names, {self._input_name: image[n : n + 1]}) for n in range(len(image))]
+            found = [self._run_one(session, names, image[n : n + 1]) for n in range(len(image))]
         except Exception as error:
             raise ModelFileError(f"{self._path} fails on {self._device}: {_reason(error)}") from None
         if len(found) == 1:  # avoids a copy of the 4 MB of features
             return dict(zip(names, found[0], strict=True))
         empty = [np.empty((0, *shape[1:]), np.float32) for shape in self._shapes.values()]
         return {name: np.concatenate(arrays) for name, *arrays in zip(names, empty, *found, strict=True)}
+
+    def _run_one(self, session: Any, names: list[str], picture: Batch) -> list[NDArray[np.float32]]:
+        arrays = session.run(names, {self._input_name: self._port.array(picture)})
+        return [first_of(array, self._port.batch) for array in arrays]
 
     def describe(self) -> Description:
         """Return what is loaded, where it runs, and how many operations each provider runs."""
@@ -143,7 +152,8 @@ class ONNXRuntime:
         if hasattr(session, "get_provider_graph_assignment_info"):  # not in older versions
             for part in session.get_provider_graph_assignment_info():
                 nodes[part.ep_name] = nodes.get(part.ep_name, 0) + len(part.get_nodes())
-        settings = {"nodes": nodes, "inference_threads": session.get_session_options().intra_op_num_threads}
+        threads = session.get_session_options().intra_op_num_threads
+        settings = {"nodes": nodes, "inference_threads": threads, "outputs_not_read": self._unread}
         return Description(
             engine="onnxruntime",
             version=self._version,
@@ -247,34 +257,6 @@ def _open(
             "onnxruntime has printed which one"
         )
     return session
-
-
-def _fix_dimensions(options: Any, session: Any, input_size: tuple[int, int] | None) -> bool:
-    """Set the symbolic dimensions of the input. Return whether there are any."""
-    shape, kind = session.get_inputs()[0].shape, session.get_inputs()[0].type
-    sides = (1, *(input_size or ())) if kind == "tensor(uint8)" else (1, None, *(input_size or ()))
-    named = [(name, side) for name, side in zip(shape, sides, strict=False) if isinstance(name, str) and side]
-    for name, side in named:
-        options.add_free_dimension_override_by_name(name, side)
-    return bool(named)
-
-
-def _input(session: Any, path: Path) -> Input:
-    inputs = session.get_inputs()
-    if len(inputs) != 1:
-        raise ModelFileError(f"{path}: expected one input, found {len(inputs)}")
-    kind = {"tensor(uint8)": "u8", "tensor(float)": "f32"}.get(inputs[0].type, inputs[0].type)
-    return Input.read(path, kind, inputs[0].shape)
-
-
-def _output_shapes(session: Any, path: Path) -> dict[str, tuple[int, ...]]:
-    shapes = {}
-    for output in session.get_outputs():
-        if output.type != "tensor(float)" or not all(isinstance(side, int) for side in output.shape):
-            found = f"{output.name}: {output.type} {output.shape}"
-            raise ModelFileError(f"{path}: expected static float32 outputs, found {found}")
-        shapes[output.name] = tuple(output.shape)
-    return shapes
 
 
 def _reason(error: Exception) -> str:

@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtimes import quirks
-from runtimes.base import METADATA_KEY, Batch, Description, Device, Input, Layer
+from runtimes.base import METADATA_KEY, Batch, Description, Device, Layer
 from runtimes.cpus import thread_limit
 from runtimes.errors import AbsentDeviceError, ClosedError, DeviceError, MissingExtraError, ModelFileError
+from runtimes.openvino_ports import input_port, output_types, reason, reshape
+from runtimes.ports import OutputPort, Size, read_outputs, shapes_of
 
 _SHOWN = ("OPTIMIZATION_CAPABILITIES", "RANGE_FOR_STREAMS")  # properties that most devices have
 
@@ -95,7 +97,8 @@ class OpenVINORuntime:
         path: Path,
         device: str | None = None,
         *,
-        input_size: tuple[int, int] | None = None,
+        input_size: Size | None = None,
+        open_size: Size | None = None,
         threads: int | None = None,
         cache_dir: str | Path | None = None,
     ) -> None:
@@ -104,21 +107,20 @@ class OpenVINORuntime:
         name = _device(core, device)
         model = _read(core, path)
         self._metadata = _metadata(model)
-        _reshape(model, path, input_size)
-        self._input = _input(model, path)
+        reshape(model, path, input_size, open_size)
+        self._port = input_port(model, path)
+        self._input = self._port.input
         quantized = any(op.get_type_name() == "FakeQuantize" for op in model.get_ops())
         settings = _settings(name, threads, cache_dir, quantized=quantized)
         try:
             self._compiled = core.compile_model(model, name, settings)
         except RuntimeError as error:
-            raise ModelFileError(f"{path} cannot be compiled for {name}: {_reason(error)}") from None
-        _check_outputs(self._compiled, path)
+            raise ModelFileError(f"{path} cannot be compiled for {name}: {reason(error)}") from None
+        self._outputs, self._unread = read_outputs(path, self._port.batch, output_types(self._compiled))
+        self._shapes = shapes_of(self._outputs)
         self._path, self._device, self._device_name = path, name, _device_name(core, name)
         self._tensor = ov.Tensor
         self._version = ov.__version__.split("-")[0]
-        # A file of another project may have a single output without a name.
-        self._names = [port.get_any_name() if port.names else "output" for port in self._compiled.outputs]
-        self._shapes = {n: tuple(p.shape) for n, p in zip(self._names, self._compiled.outputs, strict=True)}
         # If all requests of this pool are in use, further callers wait. Nothing runs in the background.
         self._requests = max(1, int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")))
         self._pool: queue.Queue[Any] = queue.Queue()
@@ -136,14 +138,19 @@ class OpenVINORuntime:
         request = self._take()
         try:
             for n in range(len(image)):
-                request.set_input_tensor(self._tensor(image[n : n + 1], shared_memory=True))
-                for index, name in enumerate(self._names):
-                    # The engine writes into the caller's array, which avoids a copy of the 4 MB of features.
-                    output = self._tensor(outputs[name][n : n + 1], shared_memory=True)
-                    request.set_output_tensor(index, output)
+                picture = self._port.array(image[n : n + 1])
+                request.set_input_tensor(self._tensor(picture, shared_memory=True))
+                for name, port in self._outputs.items():
+                    if self._is_direct(port):
+                        # The engine writes into the caller's array, which avoids a copy of the 4 MB of features.
+                        output = self._tensor(outputs[name][n : n + 1], shared_memory=True)
+                        request.set_output_tensor(port.index, output)
                 request.infer()
+                for name, port in self._outputs.items():
+                    if not self._is_direct(port):
+                        outputs[name][n] = request.get_output_tensor(port.index).data[0]
         except RuntimeError as error:
-            raise ModelFileError(f"{self._path} fails on {self._device}: {_reason(error)}") from None
+            raise ModelFileError(f"{self._path} fails on {self._device}: {reason(error)}") from None
         finally:
             self._pool.put(request)
         return outputs
@@ -160,6 +167,7 @@ class OpenVINORuntime:
             "inference_threads": _property(compiled, "INFERENCE_NUM_THREADS"),
             "inference_precision": _property(compiled, "INFERENCE_PRECISION_HINT"),
             "convolutions": {k.split()[1]: c for k, c in kinds.items() if k.startswith("Convolution ")},
+            "outputs_not_read": self._unread,
         }
         return Description(
             engine="openvino",
@@ -181,6 +189,10 @@ class OpenVINORuntime:
             self._pool.get()
         self._pool.put(None)  # wakes a caller that still waits for a request
         self._compiled = None
+
+    def _is_direct(self, port: OutputPort) -> bool:
+        """Return whether the engine gives an output as the caller wants it: float32, of one picture."""
+        return port.kind == "f32" and self._port.batch == 1
 
     def _take(self) -> Any:
         """Wait for a free request. Raise ClosedError after close()."""
@@ -258,44 +270,13 @@ def _read(core: Any, path: Path) -> Any:
     try:
         return core.read_model(path)
     except RuntimeError as error:
-        raise ModelFileError(f"{path} is not a usable OpenVINO file: {_reason(error)}") from None
+        raise ModelFileError(f"{path} is not a usable OpenVINO file: {reason(error)}") from None
 
 
 def _metadata(model: Any) -> str | None:
     if not model.has_rt_info([METADATA_KEY]):
         return None
     return str(model.get_rt_info([METADATA_KEY]).astype(str))
-
-
-def _reshape(model: Any, path: Path, input_size: tuple[int, int] | None) -> None:
-    """Set the dynamic dimensions of the input, and its size if ``input_size`` (height, width) is given."""
-    shape = model.inputs[0].partial_shape
-    if len(model.inputs) != 1 or len(shape) != 4 or (input_size is None and shape.is_static):
-        return
-    shape[0] = 1
-    if input_size is not None:
-        sides = (1, 2) if model.inputs[0].element_type.get_type_name() == "u8" else (2, 3)
-        for index, side in zip(sides, input_size, strict=True):
-            shape[index] = side
-    try:
-        model.reshape(shape)
-    except RuntimeError as error:
-        raise ModelFileError(f"{path} cannot be reshaped to {input_size}: {_reason(error)}") from None
-
-
-def _input(model: Any, path: Path) -> Input:
-    if len(model.inputs) != 1:
-        raise ModelFileError(f"{path}: expected one input, found {len(model.inputs)}")
-    shape = [side.get_length() if side.is_static else None for side in model.inputs[0].partial_shape]
-    return Input.read(path, model.inputs[0].element_type.get_type_name(), shape)
-
-
-def _check_outputs(compiled: Any, path: Path) -> None:
-    for port in compiled.outputs:
-        kind = port.element_type.get_type_name()
-        unnamed = not port.names and len(compiled.outputs) > 1
-        if kind != "f32" or port.partial_shape.is_dynamic or unnamed:
-            raise ModelFileError(f"{path}: expected named, static f32 outputs, found {port}")
 
 
 def _property(compiled: Any, name: str) -> Any:
@@ -305,9 +286,3 @@ def _property(compiled: Any, name: str) -> Any:
     except RuntimeError:
         return None
     return value if isinstance(value, int | str) else getattr(value, "get_type_name", lambda: str(value))()
-
-
-def _reason(error: Exception) -> str:
-    """Return the last line of an OpenVINO error. The lines before it name places in OpenVINO's source code."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__

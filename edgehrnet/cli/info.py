@@ -52,7 +52,8 @@ def print_model(predictor: Predictor, as_json: bool) -> None:
     spec = info["spec"]
     network_input = Input(**info["input"])
     shape = "x".join(map(str, (1, *network_input.shape)))
-    channels = "RGB + mask" if network_input.channels == 4 else "RGB"
+    colors = spec.get("color", "rgb").upper()
+    channels = {1: "gray", 3: colors, 4: f"{colors} + mask"}[network_input.channels]
     rows: list[tuple[str, str]] = [
         ("file", info["file"]),
         ("model", spec["name"]),

@@ -31,7 +31,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edgehrnet.errors import InputError, nearest
 from edgehrnet.picture.cells import CellGrid
-from edgehrnet.picture.letterbox import check_input_size
+from edgehrnet.picture.letterbox import MULTIPLE, check_input_size
 
 Box = Sequence[float]  # xywh in picture pixels
 Axis = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32], NDArray[np.float32]]
@@ -83,22 +83,24 @@ class Crop:
         margin: float = MARGIN,
         rotation: float = 0.0,
         scale: float = 1.0,
+        multiple: int = MULTIPLE,
     ) -> Crop:
         """Grow a box around its center to the input's aspect ratio, then by ``margin`` and ``scale``.
 
         Args:
             box: The box, xywh in picture pixels. It is not clipped to the picture.
             picture_size: (width, height) of the picture in pixels.
-            input_size: (height, width) of the network input, both multiples of 32.
+            input_size: (height, width) of the network input, both multiples of ``multiple``.
             convention: Mapping from the box to the input, ``hrnet`` or ``udp``.
             margin: Factor by which the box grows.
             rotation: Angle in degrees.
             scale: Second factor, for augmentation.
+            multiple: Number that divides both sides of the input, see `letterbox`.
 
         Raises:
             InputError: If the box has no area, a value is beyond `BOX_LIMIT`, or another argument is not accepted.
         """
-        check_input_size(input_size)
+        check_input_size(input_size, multiple)
         if convention not in CONVENTIONS:
             raise InputError(f"unknown crop convention {convention!r}; {nearest(str(convention), CONVENTIONS)}")
         x, y, w, h = _checked(box)

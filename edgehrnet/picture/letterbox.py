@@ -117,12 +117,15 @@ class Letterbox:
         return (centers + half > start - 0.5) & (centers - half < start + length - 0.5)
 
 
-def letterbox(image: NDArray[np.uint8], input_size: tuple[int, int]) -> tuple[NDArray[np.uint8], Letterbox]:
+def letterbox(
+    image: NDArray[np.uint8], input_size: tuple[int, int], *, multiple: int = MULTIPLE
+) -> tuple[NDArray[np.uint8], Letterbox]:
     """Scale a picture into the network input, keeping its aspect ratio, with black padding.
 
     Args:
         image: The picture, ``(H, W, 3)`` u8 RGB.
-        input_size: (height, width) of the input, both multiples of 32.
+        input_size: (height, width) of the input, both multiples of ``multiple``.
+        multiple: Number that divides both sides: 32 for the networks here, the stride for those of other projects.
 
     Returns:
         The input ``(height, width, 4)`` u8, RGB and a mask (255 on the picture, 0 in the padding), and the Letterbox
@@ -135,7 +138,7 @@ def letterbox(image: NDArray[np.uint8], input_size: tuple[int, int]) -> tuple[ND
     >>> tensor.shape, tensor[32, 32].tolist(), tensor[0, 0].tolist()
     ((64, 64, 4), [200, 200, 200, 255], [0, 0, 0, 0])
     """
-    check_input_size(input_size)
+    check_input_size(input_size, multiple)
     height, width = image.shape[:2]
     box = Letterbox.fit(width, height, input_size)
     k = max(1, round(max(width / box.input_width, height / box.input_height)))
@@ -205,8 +208,8 @@ def _weighted(rows: NDArray[Any], index: NDArray[np.intp], weight: NDArray[np.ui
     return chosen
 
 
-def check_input_size(input_size: tuple[int, int]) -> None:
-    """Check that (height, width) are positive multiples of 32.
+def check_input_size(input_size: tuple[int, int], multiple: int = MULTIPLE) -> None:
+    """Check that (height, width) are positive multiples of a number, 32 for the networks here.
 
     Raises:
         InputError: If they are not. The message names the nearest sizes.
@@ -215,10 +218,10 @@ def check_input_size(input_size: tuple[int, int]) -> None:
     if not pair or not all(isinstance(side, int | np.integer) for side in input_size):
         raise InputError(f"input_size={input_size!r} is not a size; use two integers, (height, width)")
     height, width = input_size
-    if height < MULTIPLE or width < MULTIPLE or height % MULTIPLE or width % MULTIPLE:
-        low = [max(MULTIPLE, side // MULTIPLE * MULTIPLE) for side in input_size]
-        high = [max(MULTIPLE, -(-side // MULTIPLE) * MULTIPLE) for side in input_size]
+    if height < multiple or width < multiple or height % multiple or width % multiple:
+        low = [max(multiple, side // multiple * multiple) for side in input_size]
+        high = [max(multiple, -(-side // multiple) * multiple) for side in input_size]
         near = f"is {low[0]}x{low[1]}" if low == high else f"are {low[0]}x{low[1]} and {high[0]}x{high[1]}"
         raise InputError(
-            f"input size {height}x{width} (height x width): both must be multiples of {MULTIPLE}; the nearest {near}"
+            f"input size {height}x{width} (height x width): both must be multiples of {multiple}; the nearest {near}"
         )

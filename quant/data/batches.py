@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from edgehrnet.picture.cells import CellGrid
-from edgehrnet.preparation import prepare
+from edgehrnet.preparation import channels_of, prepare
 from edgehrnet.spec import ModelSpec
 from quant.data.codecs import CODECS, SDF_CLIP, Codec, MapLayout, gaussian_heatmaps, outline_maps
 from quant.data.examples import DataSet, Example
@@ -91,7 +91,7 @@ def sample(
     points = transform.forward(example.points)
     height, width = spec.input_size
     grid, shape = spec.grid, (height // spec.stride, width // spec.stride)
-    arrays: dict[str, NDArray[Any]] = {"image": np.ascontiguousarray(inputs[0, ..., : spec.channels])}
+    arrays: dict[str, NDArray[Any]] = {"image": channels_of(inputs[0], spec)}
     arrays |= codec.encode(points, example.visible, MapLayout(grid, shape, codec.sigma(spec.input_size)))
     if heads.auxiliary:
         for name, stride in (("aux_p3", 8), ("aux_p4", 16)):

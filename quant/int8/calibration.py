@@ -24,7 +24,7 @@ from edgehrnet.models.checkpoints.ranges import RangeTable
 from edgehrnet.models.deploy.export_module import network_input
 from edgehrnet.models.deploy.folding import fold_batchnorm
 from edgehrnet.models.deploy.frozen import attach
-from edgehrnet.preparation import prepare
+from edgehrnet.preparation import channels_of, prepare
 from edgehrnet.spec import ModelSpec
 from quant.int8.placement import Placement
 from quant.int8.scheme import Int8Scheme
@@ -60,7 +60,7 @@ class Seen:
 
 def network_inputs(pictures: Iterable[NDArray[np.uint8]], spec: ModelSpec) -> list[Tensor]:
     """Prepare pictures, u8 ``(H, W, 3)``, as at run time and return one u8 ``[1, H, W, C]`` input for each."""
-    return [torch.from_numpy(prepare(picture, spec)[0][..., : spec.channels]) for picture in pictures]
+    return [torch.from_numpy(channels_of(prepare(picture, spec)[0], spec)) for picture in pictures]
 
 
 @torch.no_grad()

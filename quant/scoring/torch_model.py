@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from edgehrnet.decoding import activations, locate
 from edgehrnet.models.deploy.export_module import network_input
-from edgehrnet.preparation import Transform, prepare
+from edgehrnet.preparation import Transform, channels_of, prepare
 from edgehrnet.spec import ModelSpec
 from quant.data.examples import Box, DataSet
 from quant.scoring.evaluation import Prediction, evaluate
@@ -40,7 +40,7 @@ def prepare_input(image: NDArray[np.uint8], spec: ModelSpec, box: Box | None = N
         Bytes ``[1, height, width, C]`` u8, and the transform from input back to picture.
     """
     inputs, (transform,) = prepare(image, spec, None if box is None else [box])
-    return torch.from_numpy(np.ascontiguousarray(inputs[..., : spec.channels])), transform
+    return torch.from_numpy(channels_of(inputs, spec)), transform
 
 
 @torch.no_grad()

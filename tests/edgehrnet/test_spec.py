@@ -38,6 +38,7 @@ UNITS = st.floats(-1, 1)
 def specs(draw):
     names = draw(st.lists(st.text(), min_size=1, max_size=6).map(tuple))
     index = st.integers(0, len(names) - 1)
+    stride = draw(st.integers(1, 64))
     pairs = st.lists(st.tuples(index, index), max_size=4).map(tuple)
     return ModelSpec(
         draw(st.text()),
@@ -45,15 +46,17 @@ def specs(draw):
         skeleton=draw(pairs),
         flip_pairs=draw(pairs),
         oks_sigmas=draw(st.sampled_from([(), tuple(0.1 + i for i in range(len(names)))])),
-        input_size=(32 * draw(st.integers(1, 40)), 32 * draw(st.integers(1, 40))),
+        input_size=(stride * draw(st.integers(1, 40)), stride * draw(st.integers(1, 40))),
         mean=draw(st.tuples(UNITS, UNITS, UNITS)),
         std=draw(st.tuples(*[UNITS.filter(bool)] * 3)),
-        stride=draw(st.integers(1, 64)),
+        stride=stride,
         cell_offset=draw(NUMBERS),
         decode=draw(st.sampled_from(DECODE_METHODS)),
         cyclic=draw(st.booleans()),
         precision=draw(st.sampled_from(PRECISIONS)),
         golden=draw(st.sampled_from([None, golden()[0]])),
+        color=draw(st.sampled_from(["rgb", "bgr"])),
+        maps=draw(st.sampled_from([None, len(names), len(names) + 1])),
     )
 
 
@@ -90,6 +93,25 @@ def test_plain_heatmap_network_has_no_offsets():
         ModelSpec.heatmaps("pose", ("a",), channel=3)
 
 
+def test_one_number_stands_for_all_channels():
+    spec = ModelSpec("gray", ("a",), channels=1, mean=0.5, std=(0.25,))  # type: ignore[arg-type] # as users write it
+    assert (spec.mean, spec.std) == ((0.5,) * 3, (0.25,) * 3)
+    with pytest.raises(SpecError, match=r"mean=\(0\.1, 0\.2, 0\.3\).*one channel"):
+        spec.replace(mean=(0.1, 0.2, 0.3))
+
+
+def test_later_fields_are_written_only_where_they_differ():
+    assert not {"color", "maps"} & SPEC.to_dict().keys()
+    changed = SPEC.replace(color="bgr", maps=3)
+    assert {name: changed.to_dict()[name] for name in ("color", "maps")} == {"color": "bgr", "maps": 3}
+    assert changed.to_dict()["format"] == SPEC.to_dict()["format"]
+
+
+def test_heatmaps_may_have_another_name():
+    assert SPEC.heatmaps_output == "heatmaps"
+    assert SPEC.replace(outputs=(("stage2", "NHWC"), ("hf", "NHWC"))).heatmaps_output == "stage2"
+
+
 class TestRefused:
     def test_no_keypoints(self):
         refuses(r"keypoints=\(\)", keypoints=[])
@@ -116,9 +138,13 @@ class TestRefused:
         refuses("letterbox=99", letterbox=99)
         assert VERSION == 1
 
-    @pytest.mark.parametrize("size", [(60, 96), (0, 96), (-32, 96)])
+    @pytest.mark.parametrize("size", [(62, 96), (0, 96), (-32, 96)])
     def test_input_size(self, size):
         refuses(f" {size[0]}x{size[1]} ", input_size=size)
+
+    def test_input_size_that_the_stride_does_not_divide(self):
+        assert SPEC.replace(input_size=(60, 100)).input_size == (60, 100)
+        refuses(" 60x96 .*multiples of 8; .*56x96 and 64x96", input_size=(60, 96), stride=8)
 
     @pytest.mark.parametrize(
         ("field", "value"),
@@ -139,12 +165,19 @@ class TestRefused:
             ("precision", None),
             ("precision", "float32"),
             ("outputs", [("hf", "NHWC")]),
-            ("outputs", [("heatmaps", "NHWC")]),
+            ("outputs", []),
+            ("outputs", [("sdf", "NCHW"), ("hf", "NHWC")]),
+            ("color", "brg"),
+            ("maps", 1),
+            ("maps", 2.0),
             ("outputs", [("heatmaps", "NCHW"), ("offsets", "NHWC")]),
         ],
     )
     def test_unsupported_value(self, field, value):
         refuses(f"{field}=", **{field: value})
+
+    def test_unknown_layout(self):
+        refuses("'heatmaps' .*'NWHC'", outputs=[("heatmaps", "NWHC")])
 
     def test_stride_and_std_have_their_own_messages(self):
         with pytest.raises(SpecError, match="stride=0") as stride:

@@ -283,12 +283,10 @@ class TestFiles:
             ({"given": TensorProto.FLOAT}, r"f32 \[1, 64, 96, 4\]"),
             ({"given": TensorProto.INT32}, r"tensor\(int32\)"),
             ({"shape": (1, 64, 96, 2)}, r"u8 \[1, 64, 96, 2\]"),
-            ({"shape": (2, 64, 96, 4)}, r"u8 \[2, 64, 96, 4\]"),
-            ({"shape": (1, "height", "width", 4)}, r"u8 \[1, 'height', 'width', 4\]"),
-            ({"shape": (None, 64, 96, 4)}, r"u8 \[[^,]*, 64, 96, 4\]"),
+            ({"shape": (1, "height", "width", 4)}, r"u8 \[1, 'height', 'width', 4\].*input_size="),
             ({"shape": (1, 64, 96)}, r"u8 \[1, 64, 96\]"),
             ({"inputs": 2}, r"\b2$"),
-            ({"gives": TensorProto.FLOAT16}, r"heatmaps.*tensor\(float16\)"),
+            ({"gives": TensorProto.INT64}, r"heatmaps.*tensor\(int64\)"),
         ],
     )
     def test_refuses_unsupported_inputs_and_outputs(self, tmp_path, changes, text):

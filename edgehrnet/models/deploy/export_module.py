@@ -25,6 +25,7 @@ def network_input(image: Tensor, mean: tuple[float, ...], std: tuple[float, ...]
     # Cast before permuting, because TensorRT cannot transpose uint8.
     x = image.to(torch.float32).permute(0, 3, 1, 2) / 255
     masked = image.shape[3] == 4
+    mean, std = mean[: image.shape[3]], std[: image.shape[3]]  # one number for gray
     if any(mean) or any(s != 1 for s in std):
         shift = torch.tensor([*mean, 0.0] if masked else mean, device=x.device)[:, None, None]
         scale = torch.tensor([*std, 1.0] if masked else std, device=x.device)[:, None, None]

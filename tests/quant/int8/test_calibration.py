@@ -12,6 +12,7 @@ from edgehrnet.models.deploy.folding import fold_batchnorm
 from edgehrnet.models.layers.blocks import ConvBNAct, initialize_convolutions
 from edgehrnet.models.layers.style import Style
 from edgehrnet.picture.letterbox import letterbox
+from edgehrnet.preparation import formatted, prepare
 from edgehrnet.spec import ModelSpec
 from quant.data.documents.corners import validation_scene
 from quant.int8.calibration import (
@@ -228,6 +229,16 @@ class TestInput:
         places = (np.arange(256) / 255 - 0.5) / 0.25 / scale + zero
         # float32 rounds a place of up to 255 by 2^-17 at most.
         assert np.abs(places % 1 - 0.5).min() > 2**-10
+
+    @pytest.mark.parametrize(("channels", "color"), [(1, "rgb"), (3, "rgb"), (3, "bgr")])
+    def test_gray_and_bgr_are_those_of_the_runtime(self, channels, color):
+        spec = SPEC.replace(channels=channels, color=color, mean=0.4, std=0.2)
+        image = validation_scene(0).image
+        (found,) = network_inputs([image], spec)
+        inputs = prepare(image, spec)[0]
+        expected = formatted(inputs, spec.replace(input_format="float NCHW"))
+        assert found.shape == (1, 64, 96, channels)
+        np.testing.assert_allclose(network_input(found, spec.mean, spec.std).numpy(), expected, atol=1e-6)
 
     @pytest.mark.parametrize("size", [(64, 96), (96, 64), (128, 128)])
     def test_pictures_are_letterboxed_as_the_runtime_does(self, size):

@@ -1,0 +1,55 @@
+"""Read the input and the outputs of an ONNX file from its session, and set what the file leaves open."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from runtimes.errors import ModelFileError
+from runtimes.ports import InputPort, Size, filled, is_set
+
+_KINDS = {"tensor(uint8)": "u8", "tensor(float16)": "f16", "tensor(float)": "f32", "tensor(double)": "f64"}
+
+
+def fix_dimensions(options: Any, session: Any, input_size: Size | None, open_size: Size | None) -> bool:
+    """Set the named open dimensions of the input. Return whether there are any."""
+    kind, shape = _type_and_shape(session.get_inputs()[0])
+    sides = filled(kind, shape, input_size, open_size)
+    named = {(name, side) for name, side in zip(shape, sides, strict=True) if isinstance(name, str) and is_set(side)}
+    names = [name for name, _ in named]
+    # A name for two different sides cannot be set. The input then fixes them when it is given.
+    unique = [(name, side) for name, side in named if names.count(name) == 1]
+    for name, side in unique:
+        options.add_free_dimension_override_by_name(name, side)
+    return bool(unique)
+
+
+def _type_and_shape(port: Any) -> tuple[str, list[Any]]:
+    return _KINDS.get(port.type, port.type), list(port.shape)
+
+
+def input_port(session: Any, path: Path, input_size: Size | None, open_size: Size | None) -> InputPort:
+    """Return the input of a file. Raise ModelFileError if pictures cannot be brought into it."""
+    inputs = session.get_inputs()
+    if len(inputs) != 1:
+        raise ModelFileError(f"{path}: expected one input, found {len(inputs)}")
+    kind, shape = _type_and_shape(inputs[0])
+    return InputPort.read(path, kind, filled(kind, shape, input_size, open_size))
+
+
+def output_types(session: Any, port: InputPort) -> list[tuple[str, str, list[Any]]]:
+    """Return name, type and shape of each output. If the file leaves shapes open, they are found by two runs."""
+    found = [(output.name, *_type_and_shape(output)) for output in session.get_outputs()]
+    missing = [name for name, _, shape in found if not all(isinstance(side, int) for side in shape)]
+    if not missing:
+        return found
+    name, blank = session.get_inputs()[0].name, port.array(port.input.blank())
+    try:
+        runs = [session.run(missing, {name: blank + value}) for value in (blank.dtype.type(0), blank.dtype.type(1))]
+    except Exception:  # its errors share no base class; such outputs stay open
+        return found
+    # A shape that depends on the values stays open, because no memory can be kept for it.
+    same = {key: a.shape for key, a, b in zip(missing, *runs, strict=True) if np.shape(a) == np.shape(b)}
+    return [(key, kind, list(same.get(key, shape))) for key, kind, shape in found]

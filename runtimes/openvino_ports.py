@@ -1,0 +1,55 @@
+"""Read the input and the outputs of an OpenVINO model, and set what the file leaves open."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from runtimes.errors import ModelFileError
+from runtimes.ports import InputPort, Size, filled, resized
+
+
+def reshape(model: Any, path: Path, input_size: Size | None, open_size: Size | None) -> None:
+    """Set the open dimensions of the input, and its size if ``input_size`` (height, width) is given."""
+    if len(model.inputs) != 1 or (input_size is None and model.inputs[0].partial_shape.is_static):
+        return
+    kind, shape = _type_and_shape(model.inputs[0])
+    wanted = filled(kind, shape, input_size, open_size)
+    if input_size is not None:
+        wanted = resized(kind, wanted, input_size)
+    if wanted == shape and input_size is None:
+        return
+    try:
+        model.reshape([-1 if side is None else side for side in wanted])
+    except RuntimeError as error:
+        raise ModelFileError(f"{path} cannot be reshaped to {input_size or wanted}: {reason(error)}") from None
+
+
+def input_port(model: Any, path: Path) -> InputPort:
+    """Return the input of a file. Raise ModelFileError if pictures cannot be brought into it."""
+    if len(model.inputs) != 1:
+        raise ModelFileError(f"{path}: expected one input, found {len(model.inputs)}")
+    return InputPort.read(path, *_type_and_shape(model.inputs[0]))
+
+
+def output_types(compiled: Any) -> list[tuple[str, str, list[Any]]]:
+    """Return name, type and shape of each output. Files of other projects may have outputs without a name."""
+    single = len(compiled.outputs) == 1
+    found = []
+    for index, port in enumerate(compiled.outputs):
+        name = port.get_any_name() if port.names else "output" if single else f"output{index}"
+        found.append((name, *_type_and_shape(port)))
+    return found
+
+
+def _type_and_shape(port: Any) -> tuple[str, list[Any]]:
+    rank = port.partial_shape.rank
+    sides = port.partial_shape if rank.is_static else ()
+    shape = [side.get_length() if side.is_static else None for side in sides]
+    return port.element_type.get_type_name(), shape if rank.is_static else [None]
+
+
+def reason(error: Exception) -> str:
+    """Return the last line of an OpenVINO error. The lines before it name places in OpenVINO's source code."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
