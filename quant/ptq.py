@@ -16,11 +16,12 @@ from edgehrnet.spec import ModelSpec
 from quant.commandline import add_arguments, calibration_pictures, schemes_of
 from quant.files.build import save_and_build
 from quant.int8.calibration import network_inputs
+from quant.int8.importing import import_network
 from quant.int8.pipeline import bias_corrected, calibrate, equalized
 from quant.int8.placement import place
 from quant.int8.ranking import choose_float
 from quant.int8.scheme import Int8Scheme
-from quant.int8.tracing import TracedNetwork, as_checkpoint, import_network, left_float, traced
+from quant.int8.tracing import TracedNetwork, as_checkpoint, check_quantizable, left_float, traced
 
 
 def _read(args: argparse.Namespace) -> Checkpoint:
@@ -34,7 +35,12 @@ def _read(args: argparse.Namespace) -> Checkpoint:
         spec = ModelSpec.from_json(args.spec.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot read {args.spec}: {error}") from None
-    network = traced(import_network(text), len(spec.keypoints), spec.channels)
+    size = spec.input_size
+    network = traced(import_network(text), len(spec.keypoints), spec.channels, size=size, output=args.output)
+    if network.note:
+        print(network.note)
+    for scheme in schemes_of(args):
+        check_quantizable(network, scheme)
     return as_checkpoint(network, spec)
 
 
@@ -42,8 +48,8 @@ def _list_float(network: TracedNetwork, schemes: Collection[Int8Scheme], keep: C
     """Print the modules that run in float in the files, and why."""
     placement = place(network, next(iter(schemes)), keep)
     print(f"\nin int8: {len(placement.convolutions)} convolutions; in float:\n")
-    rows = [(part.name, part.kind, part.reason) for part in left_float(network, placement)]
-    print(table(("module", "what", "why"), rows))
+    parts = left_float(network, placement)
+    print(table(("module", "what", "MACs", "why"), [(p.name, p.kind, f"{p.macs:,}", p.reason) for p in parts]))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -52,6 +58,9 @@ def main(arguments: list[str] | None = None) -> int:
     add_arguments(p)
     p.add_argument("--spec", type=Path, metavar="JSON",
                    help="ModelSpec of PACKAGE.MODULE:FUNCTION (default: the checkpoint's)")  # fmt: skip
+    p.add_argument("--output", metavar="NAME|INDEX",
+                   help="output of PACKAGE.MODULE:FUNCTION that has the heatmaps, by its key or its position from 0 "
+                        "(default: the last one with a channel for each keypoint)")  # fmt: skip
     p.add_argument("--adds", choices=get_args(Adds),
                    help="inputs of additions to quantize for OpenVINO: identity for those that a convolution also "
                         "reads, all is slightly faster (default: identity)")  # fmt: skip

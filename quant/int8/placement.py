@@ -98,19 +98,20 @@ def place(network: nn.Module, scheme: Int8Scheme, keep_float: Collection[str] = 
     return Placement(sites, frozenset(inputs) & frozenset(sites))
 
 
-def trace(network: nn.Module, size: tuple[int, int] = TRACE_SIZE) -> list[Flow]:
+def trace(network: nn.Module, size: tuple[int, int] | None = None) -> list[Flow]:
     """Run the network on a blank picture and list the tensors that modules return or convolutions read, input first.
 
     Args:
         network: The network to run.
-        size: Picture size, (height, width).
+        size: Picture size, (height, width). None for the network's own, or 64x64 if it has none.
 
     Raises:
         InputError: A module without children is called twice. Its quantizer would have one range for two tensors.
     """
     parameter = next(network.parameters())
     channels = network.in_channels if isinstance(network, KeypointNetwork) else RGB_AND_MASK
-    image = torch.zeros((1, channels, *size), device=parameter.device, dtype=parameter.dtype)
+    own = network.trace_size if isinstance(network, KeypointNetwork) else None
+    image = torch.zeros((1, channels, *(size or own or TRACE_SIZE)), device=parameter.device, dtype=parameter.dtype)
     watcher = _Watcher(image)
     units = [module for module in network.modules() if isinstance(module, Convolution)]
     inner = {id(part) for unit in units for part in unit.modules() if part is not unit}

@@ -1,16 +1,14 @@
-"""Convert any torch network that returns one heatmap tensor into one that `placement` can quantize.
+"""Convert any torch network that returns heatmaps into one that `placement` can quantize.
 
-The network is traced once with torch.fx. Each convolution becomes one `Convolution` unit together with the BatchNorm
+The network is traced with torch.fx. Each convolution becomes one `Convolution` unit together with the BatchNorm
 and the activation that follow it. Each sum of two tensors becomes an `Add`. Everything else stays as it is, in float.
 """
 
 from __future__ import annotations
 
 import copy
-import importlib
 import operator
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -22,7 +20,13 @@ from edgehrnet.models import KeypointNetwork, Output
 from edgehrnet.models.checkpoints import Checkpoint
 from edgehrnet.models.layers.blocks import Add, ConvBNAct, Convolution
 from edgehrnet.spec import ModelSpec
-from quant.int8.placement import Placement
+from quant.int8.functions import make_modules
+from quant.int8.importing import plain_copy, run
+from quant.int8.left_float import ACTIVATION_TYPES, LeftFloat, obstacle, survey
+from quant.int8.outputs import Leaf, choose, keep, leaves, read_later
+from quant.int8.placement import TRACE_SIZE, Placement, place
+from quant.int8.scheme import Int8Scheme
+from quant.int8.symbolic import record
 
 ACTIVATIONS: dict[Any, type[nn.Module]] = {
     F.relu: nn.ReLU,
@@ -35,10 +39,10 @@ ACTIVATIONS: dict[Any, type[nn.Module]] = {
     "relu_": nn.ReLU,
     "sigmoid": nn.Sigmoid,
 }
-ACTIVATION_TYPES = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish, nn.LeakyReLU, nn.Sigmoid)
 ADDITIONS = (operator.add, operator.iadd, torch.add, "add", "add_")
-# Modules that are not listed as left in float, because they do not change values, or engines choose their precision.
-SILENT = (Add, nn.Identity, nn.Dropout, nn.Dropout2d, nn.Flatten, nn.MaxPool2d, *ACTIVATION_TYPES)
+IN_PLACE = (operator.iadd, "add_", "relu_")
+TOLERANCE = 1e-3
+"""Largest difference between a network and its traced copy, relative to the output. Rounding gives about 1e-6."""
 
 
 class TracedConvolution(ConvBNAct):
@@ -56,13 +60,21 @@ class TracedNetwork(KeypointNetwork):
     The high-resolution features of the output (hf) are the input of the network's last operation.
     """
 
-    left: dict[str, str]
-    """The reason why a module is not part of a unit, by the module's name."""
+    left: list[LeftFloat]
+    """Modules and functions that are not part of a unit."""
 
-    def __init__(self, graph: fx.GraphModule, keypoints: int, in_channels: int, left: dict[str, str]) -> None:
-        super().__init__(keypoints, in_channels, gives_offsets=False)
+    macs: dict[str, int]
+    """MACs of each unit, by its name."""
+
+    note: str
+    """Which of several outputs the heatmaps are, empty if there is only one."""
+
+    def __init__(self, graph: fx.GraphModule, keypoints: int, image: Tensor, note: str = "") -> None:
+        super().__init__(keypoints, image.shape[1], gives_offsets=False)
         self.graph = graph
-        self.left = left
+        self.trace_size = (image.shape[2], image.shape[3])
+        self.left, self.macs = survey(graph, image)
+        self.note = note
         last = _last(graph)
         if isinstance(_module(graph, last), Convolution):
             self.head_convolutions = frozenset([f"graph.{last.target}"])
@@ -73,65 +85,46 @@ class TracedNetwork(KeypointNetwork):
         return Output(features, heatmaps, None, {})
 
 
-@dataclass(frozen=True)
-class LeftFloat:
-    """A module that runs in float in the INT8 file."""
-
-    name: str
-    """Module name."""
-
-    kind: str
-    """Class of the module, such as ``ConvTranspose2d``."""
-
-    reason: str
-    """Why the module is not quantized."""
-
-
-def import_network(text: str) -> nn.Module:
-    """Call the function or class ``PACKAGE.MODULE:NAME`` and return the torch network that it makes.
-
-    Raises:
-        InputError: It cannot be imported or called, or it returns something else.
-    """
-    where, _, name = text.partition(":")
-    try:
-        network = operator.attrgetter(name)(importlib.import_module(where))()
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise InputError(f"{text!r} cannot be called: {error}; write PACKAGE.MODULE:FUNCTION") from None
-    if not isinstance(network, nn.Module):
-        raise InputError(f"{text!r} returns a {type(network).__name__}; it must return a torch.nn.Module")
-    return network
-
-
-def traced(module: nn.Module, keypoints: int, in_channels: int = 3) -> TracedNetwork:
-    """Convert a torch network into one of `Convolution` and `Add` units.
+def traced(
+    module: nn.Module,
+    keypoints: int,
+    in_channels: int = 3,
+    *,
+    size: tuple[int, int] = TRACE_SIZE,
+    output: str | None = None,
+) -> TracedNetwork:
+    """Convert a torch network into one of `Convolution` and `Add` units, in float32.
 
     Args:
-        module: A network from ``[B, in_channels, H, W]`` to heatmaps ``[B, keypoints, h, w]``. It is not changed.
+        module: A network from ``[B, in_channels, H, W]`` to heatmaps ``[B, keypoints, h, w]``, alone or among other
+            outputs. It is not changed.
         keypoints: Number of keypoints.
         in_channels: Number of input channels.
+        size: Input size (height, width) to run it at.
+        output: Name or index of the output that has the heatmaps. None for the last with this number of channels.
 
     Raises:
-        InputError: The network branches on tensor values, or does not return one tensor of this shape.
+        InputError: The network cannot run at this size, branches on tensor values, or returns no such heatmaps.
     """
-    try:
-        graph = fx.symbolic_trace(copy.deepcopy(module).eval())
-    except Exception as error:  # the network's code may raise anything during tracing
-        raise InputError(
-            f"{type(module).__name__} cannot be traced: {error}; its forward must not branch on tensor values"
-        ) from None
+    images = torch.randn(2, in_channels, *size, generator=torch.Generator().manual_seed(0))
+    network = plain_copy(module, images[:1])
+    choice, note = choose(list(leaves(run(network, images[:1]), {})), keypoints, output)
+    graph = record(network, images[:1])
+    keep(graph, _outputs(graph, images[:1])[choice])
+    make_modules(graph)
     _separate_modules(graph)
     _make_units(graph)
     _make_adds(graph)
     _return_features(graph)
     graph.recompile()
     graph.delete_all_unused_submodules()
-    left = {f"graph.{name}": _reason(part) for name, part in graph.named_modules() if _is_left(part)}
-    inner = tuple(f"graph.{name}." for name, part in graph.named_modules() if isinstance(part, Convolution))
-    left = {name: why for name, why in left.items() if not name.startswith(inner)}
-    network = TracedNetwork(graph, keypoints, in_channels, left)
-    _check_output(network, keypoints, in_channels)
-    return network.eval()
+    found, expected = run(graph, images)[0], list(leaves(run(network, images), {}))[choice].tensor
+    if found.shape != expected.shape or (found - expected).norm() > TOLERANCE * expected.norm():
+        raise InputError(
+            f"{type(module).__name__} cannot be traced: its copy computes something else. Its forward must not draw "
+            "random numbers, remember earlier calls, or depend on the batch size"
+        )
+    return TracedNetwork(graph, keypoints, images[:1], note).eval()
 
 
 def as_checkpoint(network: TracedNetwork, spec: ModelSpec) -> Checkpoint:
@@ -140,18 +133,35 @@ def as_checkpoint(network: TracedNetwork, spec: ModelSpec) -> Checkpoint:
 
 
 def left_float(network: TracedNetwork, placement: Placement) -> list[LeftFloat]:
-    """List the modules that run in float, with the reason for each. Modules in `SILENT` are left out."""
-    modules = dict(network.named_modules())
-    found = [LeftFloat(name, type(modules[name]).__name__, why) for name, why in network.left.items()]
-    for name, module in modules.items():
-        if isinstance(module, Convolution) and name not in placement.convolutions:
-            why = (
-                "its output is the network's output"
-                if name in network.head_convolutions
-                else "kept in float on request"
-            )
-            found.append(LeftFloat(name, "Convolution", why))
+    """List what runs in float, with MACs and the reason for each. Modules in `SILENT` are left out."""
+    found = list(network.left)
+    for name, macs in network.macs.items():
+        if name not in placement.convolutions:
+            head = name in network.head_convolutions
+            why = "its output is the network's output" if head else "kept in float on request"
+            found.append(LeftFloat(name, "Convolution", why, macs))
     return found
+
+
+def check_quantizable(network: TracedNetwork, scheme: Int8Scheme) -> None:
+    """Check that at least one convolution would run in INT8.
+
+    Raises:
+        InputError: None would. The message says why.
+    """
+    placement = place(network, scheme) if network.macs else Placement({})
+    if not placement.convolutions:
+        why = "; ".join(f"{part.name} ({part.kind}) {part.reason}" for part in left_float(network, placement)[:5])
+        raise InputError(f"no convolution of the network can run in INT8: {why or 'it has no layers'}")
+
+
+def _outputs(graph: fx.GraphModule, image: Tensor) -> list[Leaf]:
+    """Return every tensor among the outputs of the graph, in the order of the network's."""
+    interpreter = fx.Interpreter(graph, garbage_collect_values=False)
+    with torch.no_grad():
+        interpreter.run(image)
+    output = next(node for node in graph.graph.nodes if node.op == "output")
+    return list(leaves(output.args[0], interpreter.env))
 
 
 def _separate_modules(graph: fx.GraphModule) -> None:
@@ -162,7 +172,7 @@ def _separate_modules(graph: fx.GraphModule) -> None:
             if node.target in seen:
                 _call(graph, node, node.name, copy.deepcopy(graph.get_submodule(node.target)))
             seen.add(node.target)
-        elif node.op in ("call_function", "call_method") and node.target in ACTIVATIONS:
+        elif node.op in ("call_function", "call_method") and node.target in ACTIVATIONS and not _overwrites(node):
             node.args, node.kwargs = node.args[:1], {}
             _call(graph, node, node.name, ACTIVATIONS[node.target]())
 
@@ -170,7 +180,7 @@ def _separate_modules(graph: fx.GraphModule) -> None:
 def _make_units(graph: fx.GraphModule) -> None:
     for node in list(graph.graph.nodes):
         conv = _module(graph, node)
-        if not isinstance(conv, nn.Conv2d) or _obstacle(conv):
+        if not isinstance(conv, nn.Conv2d) or obstacle(conv):
             continue
         bn_node = _only_reader(node, lambda reader: isinstance(_module(graph, reader), nn.BatchNorm2d))
         last = bn_node or node
@@ -187,7 +197,8 @@ def _make_units(graph: fx.GraphModule) -> None:
 def _make_adds(graph: fx.GraphModule) -> None:
     for node in graph.graph.nodes:
         two = len(node.args) == 2 and all(isinstance(value, fx.Node) for value in node.args)
-        if node.op in ("call_function", "call_method") and node.target in ADDITIONS and two and not node.kwargs:
+        plain = node.target in ADDITIONS and two and not node.kwargs and not _overwrites(node)
+        if node.op in ("call_function", "call_method") and plain:
             _call(graph, node, node.name, Add(inplace=False))
 
 
@@ -195,8 +206,8 @@ def _return_features(graph: fx.GraphModule) -> None:
     """Make the graph return the input of its last operation as well."""
     output = next(node for node in graph.graph.nodes if node.op == "output")
     last = output.args[0]
-    if not isinstance(last, fx.Node) or not last.all_input_nodes:
-        raise InputError("the network returns several tensors, or its input; it must return one tensor of heatmaps")
+    if not last.all_input_nodes:
+        raise InputError("the network's output does not depend on its input; it must return a tensor of heatmaps")
     output.args = ((last, last.all_input_nodes[0]),)
 
 
@@ -223,24 +234,11 @@ def _only_reader(node: fx.Node, wanted: Callable[[fx.Node], bool]) -> fx.Node | 
     return readers[0] if len(readers) == 1 and wanted(readers[0]) else None
 
 
-def _obstacle(conv: nn.Conv2d) -> str:
-    """Return the reason why a convolution cannot be a unit, or an empty string if it can."""
-    if conv.padding_mode != "zeros" or isinstance(conv.padding, str):
-        return f"pads with {conv.padding_mode if conv.padding_mode != 'zeros' else conv.padding!r}"
-    return "is dilated" if set(conv.dilation) != {1} else ""
-
-
-def _is_left(module: nn.Module) -> bool:
-    leaf = next(module.children(), None) is None
-    return leaf and not isinstance(module, SILENT) and not isinstance(module, Convolution)
-
-
-def _reason(module: nn.Module) -> str:
-    if isinstance(module, nn.Conv2d):
-        return _obstacle(module) or "is not called as a module"
-    if isinstance(module, nn.BatchNorm2d):
-        return "does not follow a convolution, or follows one whose output has other readers"
-    return "is not a convolution"
+def _overwrites(node: fx.Node) -> bool:
+    """Return True if the function overwrites a tensor that is read later. A new module would not."""
+    if node.target in IN_PLACE or True in node.args or node.kwargs.get("inplace"):
+        return read_later(node, {other: index for index, other in enumerate(node.graph.nodes)})
+    return False
 
 
 def _with_bias(bn: nn.BatchNorm2d, conv: nn.Conv2d) -> nn.BatchNorm2d:
@@ -255,15 +253,3 @@ def _with_bias(bn: nn.BatchNorm2d, conv: nn.Conv2d) -> nn.BatchNorm2d:
         bn.running_mean -= conv.bias.detach()
         conv.bias = None
     return bn.eval()
-
-
-def _check_output(network: TracedNetwork, keypoints: int, in_channels: int, sides: Collection[int] = (64, 64)) -> None:
-    try:
-        with torch.no_grad():
-            found = network.graph(torch.zeros(1, in_channels, *sides))[0]
-    except Exception as error:
-        raise InputError(f"the network cannot run on [1, {in_channels}, 64, 64]: {error}") from None
-    if found.ndim != 4 or found.shape[1] != keypoints:
-        raise InputError(
-            f"the network returns {list(found.shape)}; it must return one tensor of heatmaps [B, {keypoints}, h, w]"
-        )

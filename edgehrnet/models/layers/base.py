@@ -32,6 +32,9 @@ class KeypointNetwork(nn.Module):
     head_convolutions: frozenset[str]
     """Module names of convolutions that produce network outputs and are not part of a `Head`."""
 
+    trace_size: tuple[int, int] | None
+    """The only input size (height, width) at which the network is known to run. None if there are many."""
+
     def __init__(
         self, keypoints: int, in_channels: int, *, gives_offsets: bool, extra_outputs: tuple[str, ...] = ()
     ) -> None:
@@ -43,6 +46,7 @@ class KeypointNetwork(nn.Module):
         self.gives_offsets = gives_offsets
         self.extra_outputs = extra_outputs
         self.head_convolutions = frozenset()
+        self.trace_size = None
 
 
 def check_input(x: Tensor, channels: int) -> None:

@@ -15,10 +15,11 @@ from edgehrnet.models.deploy.frozen import freeze
 from edgehrnet.models.layers.blocks import Add, Convolution
 from quant import ptq
 from quant.int8.calibration import network_inputs
+from quant.int8.importing import import_network
 from quant.int8.pipeline import calibrate
 from quant.int8.placement import place
 from quant.int8.scheme import SCHEMES
-from quant.int8.tracing import as_checkpoint, import_network, left_float, traced
+from quant.int8.tracing import as_checkpoint, left_float, traced
 
 OPENVINO = SCHEMES["openvino"]
 SPEC = ModelSpec(
@@ -142,7 +143,8 @@ def test_ptq_builds_files_from_a_function(tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert "4 of " in printed
     assert "in int8: 4 convolutions; in float:" in printed
-    assert "graph.wide   Conv2d           is dilated" in printed
+    # 8 * 8 * 3 * 3 weights on a map of 16 x 16 cells.
+    assert "graph.wide   Conv2d           147,456  is dilated" in printed
     assert not list(tmp_path.glob("*.pt"))
     with Predictor(tmp_path / "other-int8.xml") as predictor:
         assert predictor.spec.keypoints == ("a", "b", "c")

@@ -1,0 +1,145 @@
+"""Find the heatmaps among the outputs of a traced network, and make the graph compute nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import operator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from edgehrnet.errors import InputError
+
+VIEWS = ("getitem", "getattr", "view", "reshape", "permute", "transpose", "flatten", "unflatten", "squeeze",
+         "unsqueeze", "chunk", "split", "narrow", "select", "unbind", "contiguous", "expand")  # fmt: skip
+CHANGES = ("setitem", "iadd", "isub", "imul", "itruediv", "ifloordiv", "ipow", "iand", "ior")
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One tensor among the outputs."""
+
+    name: str
+    """Its keys and positions, joined by points, such as ``heatmaps.1``. Empty for a plain tensor."""
+
+    node: Any
+    """The node that contains it, or the tensor."""
+
+    path: tuple[tuple[Callable[[Any, Any], Any], Any], ...]
+    """How the tensor is taken out of the node's value: functions, each with its second argument."""
+
+    tensor: Tensor
+    """The tensor."""
+
+
+def leaves(given: Any, values: Mapping[fx.Node, Any], name: str = "") -> Iterator[Leaf]:
+    """Yield every tensor in an output: a tensor, a node, or tuples, lists, dicts and dataclasses of them."""
+    if isinstance(given, fx.Node):
+        yield from _inside(values[given], given, (), name)
+    elif isinstance(given, Mapping | list | tuple) and not isinstance(given, torch.Size):
+        for (_, key), value in _parts(given):
+            yield from leaves(value, values, _join(name, _label(given, key)))
+    else:
+        yield from _inside(given, given, (), name)
+
+
+def choose(found: list[Leaf], keypoints: int, output: str | None = None) -> tuple[int, str]:
+    """Return the index of the tensor with heatmaps, and a note if there was a choice.
+
+    Args:
+        found: All tensors among the outputs.
+        keypoints: Number of keypoints, which is the number of channels.
+        output: Name or index of the tensor. None for the last that has the channels.
+
+    Raises:
+        InputError: No tensor has this name or these channels.
+    """
+    listed = ", ".join(f"{leaf.name or 'output'} {list(leaf.tensor.shape)}" for leaf in found) or "no tensor"
+    named = [i for i, leaf in enumerate(found) if output in (None, leaf.name) or leaf.name.startswith(f"{output}.")]
+    if not named and output is not None and output.isdecimal() and int(output) < len(found):
+        named = [int(output)]
+    if not named and found:
+        raise InputError(f"there is no output {output!r}; the network returns {listed}")
+    fitting = [i for i in named if found[i].tensor.ndim == 4 and found[i].tensor.shape[1] == keypoints]
+    if not fitting:
+        raise InputError(f"the network returns {listed}; it must return a tensor of heatmaps [B, {keypoints}, h, w]")
+    if len(found) == 1 or len(named) == 1:
+        return fitting[-1], ""
+    name = found[fitting[-1]].name
+    return fitting[-1], f"the network returns {listed}; heatmaps are {name}, choose another with --output"
+
+
+def keep(graph: fx.GraphModule, leaf: Leaf) -> None:
+    """Make the graph return one tensor, and remove the operations that it does not need."""
+    output = next(node for node in graph.graph.nodes if node.op == "output")
+    node = leaf.node
+    with graph.graph.inserting_before(output):
+        for function, key in leaf.path:
+            node = graph.graph.call_function(function, (node, key))
+    if node.op in ("placeholder", "get_attr"):
+        raise InputError("the network returns its input or a weight; it must return one tensor of heatmaps")
+    output.args = (node,)
+    remove_unused(graph)
+
+
+def remove_unused(graph: fx.GraphModule) -> None:
+    """Remove asserts, and operations whose results are not used."""
+    for node in list(graph.graph.nodes):
+        if node.op == "call_function" and node.target is torch._assert:
+            graph.graph.erase_node(node)
+    order = {node: index for index, node in enumerate(graph.graph.nodes)}
+    graph.graph.eliminate_dead_code(lambda node: node.op in ("placeholder", "output") or _is_needed(node, order))
+    graph.recompile()
+
+
+def read_later(node: fx.Node, order: Mapping[fx.Node, int]) -> bool:
+    """Return True if another operation after ``node`` reads the tensor that ``node`` overwrites, or a view of it."""
+    source = node.args[0] if node.args else None
+    while isinstance(source, fx.Node):
+        if any(order.get(user, -1) > order[node] for user in source.users):
+            return True
+        source = source.args[0] if _name(source) in VIEWS and source.args else None
+    return False
+
+
+def _is_needed(node: fx.Node, order: Mapping[fx.Node, int]) -> bool:
+    """Return True if the operation overwrites a tensor that is read later."""
+    name = _name(node)
+    module = node.graph.owning_module.get_submodule(name) if node.op == "call_module" else None  # type: ignore[union-attr]
+    overwrites = name in CHANGES or (name.endswith("_") and not name.endswith("__") and node.op != "call_module")
+    overwrites = overwrites or bool(node.kwargs.get("inplace")) or bool(getattr(module, "inplace", False))
+    return overwrites and read_later(node, order)
+
+
+def _name(node: fx.Node) -> str:
+    return node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+
+
+def _inside(value: Any, node: Any, path: tuple[Any, ...], name: str) -> Iterator[Leaf]:
+    if isinstance(value, Tensor):
+        yield Leaf(name, node, path, value)
+    else:
+        for step, part in _parts(value):
+            yield from _inside(part, node, (*path, step), _join(name, _label(value, step[1])))
+
+
+def _parts(value: Any) -> Iterator[tuple[tuple[Callable[[Any, Any], Any], Any], Any]]:
+    """Yield the parts of a container, each with the function and the key that take it out."""
+    if isinstance(value, Mapping):
+        yield from (((operator.getitem, key), part) for key, part in value.items())
+    elif isinstance(value, list | tuple):
+        yield from (((operator.getitem, index), part) for index, part in enumerate(value))
+    elif dataclasses.is_dataclass(value):
+        yield from (((getattr, f.name), getattr(value, f.name)) for f in dataclasses.fields(value))
+
+
+def _label(container: Any, key: Any) -> str:
+    names = getattr(container, "_fields", None)
+    return str(names[key] if names else key)
+
+
+def _join(name: str, key: str) -> str:
+    return f"{name}.{key}" if name else key
