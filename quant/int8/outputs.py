@@ -96,22 +96,37 @@ def remove_unused(graph: fx.GraphModule) -> None:
 
 
 def read_later(node: fx.Node, order: Mapping[fx.Node, int]) -> bool:
-    """Return True if another operation after ``node`` reads the tensor that ``node`` overwrites, or a view of it."""
-    source = node.args[0] if node.args else None
-    while isinstance(source, fx.Node):
-        if any(order.get(user, -1) > order[node] for user in source.users):
-            return True
-        source = source.args[0] if _name(source) in VIEWS and source.args else None
+    """Return True if another operation after ``node`` reads the tensor that ``node`` overwrites, by another name."""
+    root = node.args[0] if node.args else None
+    while isinstance(root, fx.Node) and _is_alias(root) and root.args:
+        root = root.args[0]
+    names = [root] if isinstance(root, fx.Node) else []
+    while names:
+        name = names.pop()
+        for user in name.users:
+            if user is not node:
+                if order.get(user, -1) > order[node]:
+                    return True
+                if _is_alias(user) and user.args[0] is name:
+                    names.append(user)
     return False
 
 
 def _is_needed(node: fx.Node, order: Mapping[fx.Node, int]) -> bool:
     """Return True if the operation overwrites a tensor that is read later."""
+    return _overwrites(node) and read_later(node, order)
+
+
+def _is_alias(node: fx.Node) -> bool:
+    """Return True if the operation returns its first argument or a view of it."""
+    return node.op.startswith("call_") and (_name(node) in VIEWS or _overwrites(node))
+
+
+def _overwrites(node: fx.Node) -> bool:
     name = _name(node)
-    module = node.graph.owning_module.get_submodule(name) if node.op == "call_module" else None  # type: ignore[union-attr]
-    overwrites = name in CHANGES or (name.endswith("_") and not name.endswith("__") and node.op != "call_module")
-    overwrites = overwrites or bool(node.kwargs.get("inplace")) or bool(getattr(module, "inplace", False))
-    return overwrites and read_later(node, order)
+    if node.op == "call_module":
+        return bool(getattr(node.graph.owning_module.get_submodule(name), "inplace", False))  # type: ignore[union-attr]
+    return name in CHANGES or name.rstrip("_") + "_" == name or bool(node.kwargs.get("inplace"))
 
 
 def _name(node: fx.Node) -> str:

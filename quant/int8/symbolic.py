@@ -52,6 +52,10 @@ class Tracer(fx.Tracer):
         """Return the function to trace and its arguments."""
         return root_fn, [self.root, self.create_proxy("placeholder", "x", (), {})]
 
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        """Wrap a node."""
+        return Recorded(node, self)
+
 
 class ExampleTracer(Tracer):
     """A tracer that knows the value of each node for an example.
@@ -134,7 +138,26 @@ class ExampleTracer(Tracer):
         return node.target(*args, **kwargs)
 
 
-class Known(fx.Proxy):
+class Recorded(fx.Proxy):
+    """A node that also records operations in place."""
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.tracer.create_proxy("call_function", operator.setitem, (self, key, value), {})
+
+    def __iadd__(self, other: Any) -> Any:
+        return self.tracer.create_proxy("call_function", operator.iadd, (self, other), {})
+
+    def __isub__(self, other: Any) -> Any:
+        return self.tracer.create_proxy("call_function", operator.isub, (self, other), {})
+
+    def __imul__(self, other: Any) -> Any:
+        return self.tracer.create_proxy("call_function", operator.imul, (self, other), {})
+
+    def __itruediv__(self, other: Any) -> Any:
+        return self.tracer.create_proxy("call_function", operator.itruediv, (self, other), {})
+
+
+class Known(Recorded):
     """A node whose value for the example is known."""
 
     tracer: ExampleTracer
