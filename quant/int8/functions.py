@@ -44,6 +44,17 @@ def make_modules(graph: fx.GraphModule) -> None:
             graph.delete_submodule(str(node.target))
             node.target = _free_name(graph, scope(node), node.meta["function"])
             graph.add_submodule(node.target, module)
+    _copy_weights(graph)
+
+
+def _copy_weights(graph: fx.GraphModule) -> None:
+    """Give a copy of the weights to functions that read those of a module, because a unit has other names."""
+    called = {node.target for node in graph.graph.nodes if node.op == "call_module"}
+    for node in list(graph.graph.nodes):
+        if node.op == "get_attr" and node.target.rpartition(".")[0] in called:
+            value, name = operator.attrgetter(node.target)(graph), f"_copied_{node.name}"
+            graph.register_buffer(name, value.detach().clone())
+            node.target = name
 
 
 def _convolution(graph: fx.GraphModule, node: fx.Node) -> tuple[Any, nn.Conv2d]:

@@ -87,6 +87,10 @@ def plain_copy(module: nn.Module, image: Tensor) -> nn.Module:
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
             setattr(parent, name, unwrapped(child))
+    for part in network.modules():
+        compiled = getattr(part.forward, "_torchdynamo_orig_callable", None)
+        if compiled is not None:
+            part.forward = getattr(compiled, "__func__", compiled).__get__(part)
     _bake_weights(network)
     _make_plain(network, image)
     return network
@@ -103,7 +107,7 @@ def unwrapped(module: nn.Module) -> nn.Module:
             return module
 
 
-def run(network: nn.Module, image: Tensor) -> Any:
+def run(network: Callable[[Tensor], Any], image: Tensor) -> Any:
     """Run the network without gradients.
 
     Raises:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from edgehrnet.models.layers.blocks import Add, Convolution
@@ -57,8 +58,13 @@ def survey(graph: fx.GraphModule, image: Tensor) -> tuple[list[LeftFloat], dict[
         image: An input to run it on.
     """
     counting = Counting(graph)
-    with torch.no_grad():
-        counting.run(image)
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # attention is then computed by operations that are counted
+    try:
+        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+            counting.run(image)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
     left, units = [], {}
     for node, macs in counting.macs.items():
         if node.op == "call_module":

@@ -36,7 +36,10 @@ class Leaf:
 
 
 def leaves(given: Any, values: Mapping[fx.Node, Any], name: str = "") -> Iterator[Leaf]:
-    """Yield every tensor in an output: a tensor, a node, or tuples, lists, dicts and dataclasses of them."""
+    """Yield every tensor in an output: a tensor, a node, or tuples, lists, dicts and dataclasses of them.
+
+    A tensor of five dimensions is taken as the maps of several stages, ``[B, stage, K, h, w]``.
+    """
     if isinstance(given, fx.Node):
         yield from _inside(values[given], given, (), name)
     elif isinstance(given, Mapping | list | tuple) and not isinstance(given, torch.Size):
@@ -134,7 +137,11 @@ def _name(node: fx.Node) -> str:
 
 
 def _inside(value: Any, node: Any, path: tuple[Any, ...], name: str) -> Iterator[Leaf]:
-    if isinstance(value, Tensor):
+    if isinstance(value, Tensor) and value.ndim == 5:  # [B, stage, K, h, w]
+        for stage in range(value.shape[1]):
+            step = operator.getitem, (slice(None), stage)
+            yield Leaf(_join(name, str(stage)), node, (*path, step), value[:, stage])
+    elif isinstance(value, Tensor):
         yield Leaf(name, node, path, value)
     else:
         for step, part in _parts(value):

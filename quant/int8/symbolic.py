@@ -18,25 +18,28 @@ from torch import Tensor, fx, nn
 
 from edgehrnet.errors import InputError
 
+OWN = (str(Path(__file__).parent), str(Path(torch.__file__).parent))
 FACTS = ("ndim", "dtype", "device", "layout", "is_cuda", "is_sparse", "is_quantized", "requires_grad")
 QUESTIONS = ("dim", "ndimension", "numel", "nelement", "is_floating_point", "is_complex", "is_contiguous", "get_device")
 
+CREATORS = (torch.zeros, torch.ones, torch.full, torch.empty, torch.arange, torch.linspace, torch.eye)
+"""Functions that make tensors of a size. Torch's tracer does not see them."""
 
-def record(network: nn.Module, image: Tensor) -> fx.GraphModule:
-    """Return the operations of the network, for inputs of the shape of ``image`` and any batch size.
+
+def record(network: nn.Module, tracer: fx.Tracer) -> fx.GraphModule:
+    """Return the operations of the network.
 
     Raises:
         InputError: The network branches on the values of a tensor, or does something else that cannot be recorded.
             The message has the line of the network's code.
     """
     try:
-        return fx.GraphModule(network, Tracer().trace(network))
-    except Exception:  # the network's code may raise anything during tracing
-        tracer = ExampleTracer(image)
-    try:
         with torch.no_grad():
-            return fx.GraphModule(network, tracer.trace(network))
-    except Exception as error:
+            graph = tracer.trace(network)
+        for node in graph.nodes:
+            node.meta.pop("is_wrapped", None)  # it would make torch wrap functions in every later trace
+        return fx.GraphModule(network, graph)
+    except Exception as error:  # the network's code may raise anything during tracing
         raise InputError(
             f"{type(network).__name__} cannot be traced: {error}{_line(error)}; its forward must not branch on tensor "
             "values"
@@ -46,11 +49,15 @@ def record(network: nn.Module, image: Tensor) -> fx.GraphModule:
 class Tracer(fx.Tracer):
     """Torch's tracer, with one input. All other arguments of the forward pass keep their defaults."""
 
+    def __init__(self) -> None:
+        super().__init__(autowrap_functions=CREATORS)
+        self._autowrap_search.append(torch)
+
     def create_args_for_root(
-        self, root_fn: Callable[..., Any], _is_module: bool, _concrete_args: Any = None
+        self, _root_fn: Callable[..., Any], _is_module: bool, _concrete_args: Any = None
     ) -> tuple[Any, list[Any]]:
         """Return the function to trace and its arguments."""
-        return root_fn, [self.root, self.create_proxy("placeholder", "x", (), {})]
+        return self.root.forward, [self.create_proxy("placeholder", "x", (), {})]
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         """Wrap a node."""
@@ -96,6 +103,10 @@ class ExampleTracer(Tracer):
             return getattr(value, target)(*args[1:], **kwargs)
         return super().create_proxy(kind, target, args, kwargs, *rest, **named)
 
+    def create_arg(self, a: Any) -> Any:
+        """Convert an argument of an operation into one of a node."""
+        return a.node if isinstance(a, fx.Proxy) else super().create_arg(a)
+
     def value(self, proxy: fx.Proxy) -> Any:
         """Return the value for the example."""
         return self.values[proxy.node]
@@ -118,7 +129,9 @@ class ExampleTracer(Tracer):
     def to_bool(self, obj: fx.Proxy) -> bool:
         """Decide a branch. A branch on the values of a tensor raises an error."""
         value = self.value(obj)
-        return super().to_bool(obj) if isinstance(value, Tensor) else bool(value)
+        if not isinstance(value, Tensor):
+            return bool(value)
+        return _in_assert() or super().to_bool(obj)
 
     def iter(self, obj: fx.Proxy) -> Iterator[Any]:
         """Iterate over a sequence of known length."""
@@ -162,7 +175,14 @@ class Known(Recorded):
 
     tracer: ExampleTracer
 
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        """Be a tensor for the network's code where the value is one."""
+        return Tensor if isinstance(self.tracer.values.get(self.node), Tensor) else Known
+
     def __getattr__(self, name: str) -> Any:
+        if name == "_is_param":  # torch asks for it where something is a Tensor
+            raise AttributeError(name)
         value = self.tracer.value(self)
         if isinstance(value, Tensor) and name == "shape":
             return self.tracer.sizes(self)
@@ -180,8 +200,13 @@ class Known(Recorded):
         return self.__index__()
 
 
+def _in_assert() -> bool:
+    """Return True if the network's code is at an assert, which says nothing about the file to be built."""
+    frames = [frame for frame in traceback.extract_stack() if not frame.filename.startswith(OWN)]
+    return bool(frames) and (frames[-1].line or "").startswith("assert ")
+
+
 def _line(error: Exception) -> str:
     """Return the last line of the network's code in the error's traceback, with its place."""
-    own = str(Path(__file__).parent), str(Path(torch.__file__).parent)
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(own)]
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(OWN)]
     return f", in {frames[-1].filename} line {frames[-1].lineno}: {frames[-1].line}" if frames else ""

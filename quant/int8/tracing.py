@@ -26,7 +26,7 @@ from quant.int8.left_float import ACTIVATION_TYPES, LeftFloat, obstacle, survey
 from quant.int8.outputs import Leaf, choose, keep, leaves, read_later
 from quant.int8.placement import TRACE_SIZE, Placement, place
 from quant.int8.scheme import Int8Scheme
-from quant.int8.symbolic import record
+from quant.int8.symbolic import ExampleTracer, Tracer, record
 
 ACTIVATIONS: dict[Any, type[nn.Module]] = {
     F.relu: nn.ReLU,
@@ -109,8 +109,20 @@ def traced(
     images = torch.randn(2, in_channels, *size, generator=torch.Generator().manual_seed(0))
     network = plain_copy(module, images[:1])
     choice, note = choose(list(leaves(run(network, images[:1]), {})), keypoints, output)
-    graph = record(network, images[:1])
-    keep(graph, _outputs(graph, images[:1])[choice])
+    expected = list(leaves(run(network, images), {}))[choice].tensor
+    for tracer in (Tracer(), ExampleTracer(images[:1])):
+        try:
+            graph = _units(record(network, tracer), images[:1], choice)
+            _check_same(type(network).__name__, graph, images, expected)
+            return TracedNetwork(graph, keypoints, images[:1], note).eval()
+        except InputError as error:
+            problem = error
+    raise problem
+
+
+def _units(graph: fx.GraphModule, image: Tensor, choice: int) -> fx.GraphModule:
+    """Make units of a recorded network that returns only one of its outputs."""
+    keep(graph, _outputs(graph, image)[choice])
     make_modules(graph)
     _separate_modules(graph)
     _make_units(graph)
@@ -118,13 +130,17 @@ def traced(
     _return_features(graph)
     graph.recompile()
     graph.delete_all_unused_submodules()
-    found, expected = run(graph, images)[0], list(leaves(run(network, images), {}))[choice].tensor
+    return graph
+
+
+def _check_same(name: str, graph: fx.GraphModule, images: Tensor, expected: Tensor) -> None:
+    """Check that the graph computes what the network does, on two pictures."""
+    found = run(graph.forward, images)[0]
     if found.shape != expected.shape or (found - expected).norm() > TOLERANCE * expected.norm():
         raise InputError(
-            f"{type(module).__name__} cannot be traced: its copy computes something else. Its forward must not draw "
-            "random numbers, remember earlier calls, or depend on the batch size"
+            f"{name} cannot be traced: its copy computes something else. Its forward must not draw random numbers, "
+            "remember earlier calls, or depend on the batch size"
         )
-    return TracedNetwork(graph, keypoints, images[:1], note).eval()
 
 
 def as_checkpoint(network: TracedNetwork, spec: ModelSpec) -> Checkpoint:
@@ -158,8 +174,7 @@ def check_quantizable(network: TracedNetwork, scheme: Int8Scheme) -> None:
 def _outputs(graph: fx.GraphModule, image: Tensor) -> list[Leaf]:
     """Return every tensor among the outputs of the graph, in the order of the network's."""
     interpreter = fx.Interpreter(graph, garbage_collect_values=False)
-    with torch.no_grad():
-        interpreter.run(image)
+    run(interpreter.run, image)
     output = next(node for node in graph.graph.nodes if node.op == "output")
     return list(leaves(output.args[0], interpreter.env))
 
