@@ -81,11 +81,19 @@ def keep(graph: fx.GraphModule, leaf: Leaf) -> None:
     node = leaf.node
     with graph.graph.inserting_before(output):
         for function, key in leaf.path:
-            node = graph.graph.call_function(function, (node, key))
+            node = _stacked(node, key) or graph.graph.call_function(function, (node, key))
     if node.op in ("placeholder", "get_attr"):
         raise InputError("the network returns its input or a weight; it must return one tensor of heatmaps")
     output.args = (node,)
     remove_unused(graph)
+
+
+def _stacked(node: fx.Node, key: Any) -> Any:
+    """Return the tensor that ``torch.stack`` put at ``[:, i]``, or None if the key or the node is another."""
+    along = node.kwargs.get("dim", node.args[-1] if len(node.args) > 1 else 0)
+    if node.target is torch.stack and isinstance(key, tuple) and along == 1 and isinstance(node.args[0], list | tuple):
+        return node.args[0][key[1]]
+    return None
 
 
 def remove_unused(graph: fx.GraphModule) -> None:
@@ -122,17 +130,18 @@ def _is_needed(node: fx.Node, order: Mapping[fx.Node, int]) -> bool:
 
 def _is_alias(node: fx.Node) -> bool:
     """Return True if the operation returns its first argument or a view of it."""
-    return node.op.startswith("call_") and (_name(node) in VIEWS or _overwrites(node))
+    return node.op.startswith("call_") and (name_of(node) in VIEWS or _overwrites(node))
 
 
 def _overwrites(node: fx.Node) -> bool:
-    name = _name(node)
+    name = name_of(node)
     if node.op == "call_module":
         return bool(getattr(node.graph.owning_module.get_submodule(name), "inplace", False))  # type: ignore[union-attr]
     return name in CHANGES or name.rstrip("_") + "_" == name or bool(node.kwargs.get("inplace"))
 
 
-def _name(node: fx.Node) -> str:
+def name_of(node: fx.Node) -> str:
+    """Return the name of the function, method or module that a node calls."""
     return node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
 
 

@@ -23,7 +23,7 @@ from edgehrnet.spec import ModelSpec
 from quant.int8.functions import make_modules
 from quant.int8.importing import plain_copy, run
 from quant.int8.left_float import ACTIVATION_TYPES, LeftFloat, obstacle, survey
-from quant.int8.outputs import Leaf, choose, keep, leaves, read_later
+from quant.int8.outputs import VIEWS, Leaf, choose, keep, leaves, name_of, read_later
 from quant.int8.placement import TRACE_SIZE, Placement, place
 from quant.int8.scheme import Int8Scheme
 from quant.int8.symbolic import ExampleTracer, Tracer, record
@@ -41,6 +41,7 @@ ACTIVATIONS: dict[Any, type[nn.Module]] = {
 }
 ADDITIONS = (operator.add, operator.iadd, torch.add, "add", "add_")
 IN_PLACE = (operator.iadd, "add_", "relu_")
+ARRANGING = (*VIEWS, "clone", "to", "float", "stack")
 TOLERANCE = 1e-3
 """Largest difference between a network and its traced copy, relative to the output. Rounding gives about 1e-6."""
 
@@ -75,9 +76,7 @@ class TracedNetwork(KeypointNetwork):
         self.trace_size = (image.shape[2], image.shape[3])
         self.left, self.macs = survey(graph, image)
         self.note = note
-        last = _last(graph)
-        if isinstance(_module(graph, last), Convolution):
-            self.head_convolutions = frozenset([f"graph.{last.target}"])
+        self.head_convolutions = _heads(graph)
 
     def forward(self, x: Tensor) -> Output:
         """Return heatmaps and features for ``[B, C, H, W]``."""
@@ -144,7 +143,19 @@ def _check_same(name: str, graph: fx.GraphModule, images: Tensor, expected: Tens
 
 
 def as_checkpoint(network: TracedNetwork, spec: ModelSpec) -> Checkpoint:
-    """Wrap the network in a checkpoint for quantization and export. It exists only in memory."""
+    """Wrap the network in a checkpoint for quantization and export. It exists only in memory.
+
+    Raises:
+        InputError: The heatmaps do not have the size that the spec's stride gives.
+    """
+    cells = tuple(side // spec.stride for side in spec.input_size)
+    found = tuple(run(network, torch.zeros(1, network.in_channels, *spec.input_size)).heatmaps.shape[2:])
+    if found != cells:
+        raise InputError(
+            f"the heatmaps are {found[0]}x{found[1]} (height x width) for an input of {spec.input_size[0]}x"
+            f"{spec.input_size[1]}, but stride={spec.stride} of the spec gives {cells[0]}x{cells[1]}; state the "
+            f"network's stride, which looks like {round(spec.input_size[0] / found[0], 2):g}"
+        )
     return Checkpoint(spec.name, network.keypoints, {}, network.state_dict(), spec.to_dict(), {}, network=network)
 
 
@@ -175,6 +186,8 @@ def _outputs(graph: fx.GraphModule, image: Tensor) -> list[Leaf]:
     """Return every tensor among the outputs of the graph, in the order of the network's."""
     interpreter = fx.Interpreter(graph, garbage_collect_values=False)
     run(interpreter.run, image)
+    for node, value in interpreter.env.items():
+        node.meta["dimensions"] = getattr(value, "ndim", None)
     output = next(node for node in graph.graph.nodes if node.op == "output")
     return list(leaves(output.args[0], interpreter.env))
 
@@ -218,19 +231,28 @@ def _make_adds(graph: fx.GraphModule) -> None:
 
 
 def _return_features(graph: fx.GraphModule) -> None:
-    """Make the graph return the input of its last operation as well."""
+    """Make the graph return the nearest tensor of four dimensions before its output as well."""
     output = next(node for node in graph.graph.nodes if node.op == "output")
-    last = output.args[0]
-    if not last.all_input_nodes:
-        raise InputError("the network's output does not depend on its input; it must return a tensor of heatmaps")
-    output.args = ((last, last.all_input_nodes[0]),)
+    waiting = list(output.args[0].all_input_nodes)
+    while waiting:
+        node = waiting.pop(0)
+        if node.op == "placeholder" or (node.meta.get("dimensions") == 4 and node.op != "get_attr"):
+            output.args = ((output.args[0], node),)
+            return
+        waiting += node.all_input_nodes
+    raise InputError("the network's output does not depend on its input; it must return a tensor of heatmaps")
 
 
-def _last(graph: fx.GraphModule) -> fx.Node:
-    """Return the operation that computes the heatmaps."""
+def _heads(graph: fx.GraphModule) -> frozenset[str]:
+    """Return the names of the convolutions that compute the heatmaps, before functions that only arrange values."""
     output = next(node for node in graph.graph.nodes if node.op == "output")
-    last: fx.Node = output.args[0][0]
-    return last
+    node = output.args[0][0]
+    while not isinstance(module := _module(graph, node), Convolution):
+        arranges = isinstance(module, (*ACTIVATION_TYPES, nn.Identity)) or name_of(node) in ARRANGING
+        if not arranges or len(node.all_input_nodes) != 1:
+            return frozenset()
+        (node,) = node.all_input_nodes
+    return frozenset([f"graph.{node.target}"])
 
 
 def _call(graph: fx.GraphModule, node: fx.Node, name: str, module: nn.Module) -> None:

@@ -137,6 +137,23 @@ def test_computed_weights_are_baked(wrap, used):
     assert not [name for name in found.state_dict() if "orig" in name or "parametrizations" in name]
 
 
+class Compiled(Positions):
+    """A network with a compiled forward pass."""
+
+    @torch.compile(backend="eager")
+    def forward(self, x):
+        return self.head(self.conv(x))
+
+
+def test_compiled_forward_is_taken_off():
+    module = Compiled()
+    inside = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), module)
+    x = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(traced(module, 2)(x).heatmaps, module.head(module.conv(x)), atol=1e-5, rtol=0)
+    assert len(place(traced(inside, 2), OPENVINO).convolutions) == 2
+
+
 def compiled(module):
     return torch.compile(module, backend="eager")
 

@@ -63,6 +63,21 @@ def test_one_tensor_of_heatmaps_is_unwrapped(pack, pick):
     same(traced(module, 2), module, pick)
 
 
+def test_stages_in_one_tensor_are_separated():
+    module = Stages(lambda a, b, z: torch.stack([a, b], 1))
+    found = traced(module, 2)
+    same(found, module, lambda out: out[:, 1])
+    assert found.head_convolutions == {"graph.second"}
+    same(traced(module, 2, output="0"), module, lambda out: out[:, 0])
+    kept = Stages(lambda a, b, z: torch.cat([a, b], 1).unflatten(1, (2, 2)))
+    same(traced(kept, 2), kept, lambda out: out[:, 1])
+
+
+def test_functions_that_arrange_values_leave_the_head_in_float():
+    module = Stages(lambda a, b, z: b.permute(0, 1, 2, 3).contiguous())
+    assert traced(module, 2).head_convolutions == {"graph.second"}
+
+
 def test_of_several_the_last_is_taken_and_named():
     module = Stages(lambda a, b, z: [a, b, z])
     found = traced(module, 2)

@@ -56,7 +56,8 @@ class Padded(Net):
         b, c, h, w = y.shape
         grid = torch.arange(h * w).reshape(1, 1, h, w) / (h * w)
         rows = [y[:, :, i] for i in range(h)]
-        return self.head(torch.stack(rows, 2).view(b, c, h, w) + grid + torch.zeros(len(rows), w))
+        zeros = torch.zeros(b, c, len(rows), w, dtype=self.head.weight.dtype)
+        return self.head(torch.stack(rows, 2).view(b, c, h, w) + grid + zeros)
 
 
 class Tokens(Net):
@@ -85,7 +86,17 @@ class Overwritten(Net):
         return self.head(y)
 
 
-@pytest.mark.parametrize("kind", [Checks, Flags, Padded, Tokens, Overwritten])
+class Asks(Net):
+    """Questions about types, and asserts about values."""
+
+    def forward(self, x):
+        assert x.abs().max() < 100, "scale the picture"
+        y = self.stem(x)
+        y = y * 2 if isinstance(y, torch.Tensor) else y[0]
+        return self.head(y.to(self.stem.weight.dtype))
+
+
+@pytest.mark.parametrize("kind", [Checks, Flags, Padded, Tokens, Overwritten, Asks])
 def test_shapes_and_flags_are_followed(kind):
     module = kind().eval()
     found = traced(module, 2)

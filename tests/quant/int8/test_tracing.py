@@ -154,6 +154,52 @@ def test_ptq_builds_files_from_a_function(tmp_path, monkeypatch, capsys):
         assert hf.shape == (1, 8, 16, 16)
 
 
+def two():
+    return Two()
+
+
+class Two(nn.Module):
+    """Two outputs, by name."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.head = nn.Conv2d(3, 8, 3, 4, 1), nn.Conv2d(8, 3, 1)
+
+    def forward(self, x):
+        y = self.stem(x)
+        return {"first": self.head(y), "second": self.head(y.relu())}
+
+
+@pytest.mark.parametrize(
+    ("options", "rc", "printed"),
+    [
+        ([], 0, "heatmaps are second"),
+        (["--output", "first"], 0, "in int8: 1 convolutions"),
+        (["--output", "third"], 2, "'third'"),
+    ],
+)
+def test_ptq_takes_an_output_by_name(tmp_path, monkeypatch, capsys, options, rc, printed):
+    module = types.ModuleType("somebody_s")
+    vars(module).update(two=two)
+    monkeypatch.setitem(sys.modules, "somebody_s", module)
+    (tmp_path / "spec.json").write_text(SPEC.to_json())
+    arguments = ["somebody_s:two", "--spec", str(tmp_path / "spec.json"), "--data", "synthetic:document-corners"]
+    arguments += ["--calibration", "4", "--out", str(tmp_path), *options]
+    if rc:
+        with pytest.raises(SystemExit) as caught:
+            ptq.main(arguments)
+        assert caught.value.code == rc
+    else:
+        assert ptq.main(arguments) == 0
+    captured = capsys.readouterr()
+    assert printed in (captured.err if rc else captured.out)
+
+
+def test_wrong_stride_is_named(network):
+    with pytest.raises(InputError, match=r"stride=8.* 4"):
+        as_checkpoint(network, SPEC.replace(stride=8))
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
