@@ -16,6 +16,17 @@ from edgehrnet.models.layers.blocks import Add, Convolution
 ACTIVATION_TYPES = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish, nn.LeakyReLU, nn.Sigmoid)
 # Modules that are not listed as left in float, because they do not change values, or engines choose their precision.
 SILENT = (Add, nn.Identity, nn.Dropout, nn.Dropout2d, nn.Flatten, nn.MaxPool2d, *ACTIVATION_TYPES)
+SIZE_ONLY = (
+    "size",
+    "dim",
+    "numel",
+    "new_zeros",
+    "new_ones",
+    "new_full",
+    "new_empty",
+    torch.zeros_like,
+    torch.ones_like,
+)
 
 
 @dataclass(frozen=True)
@@ -84,6 +95,24 @@ def scope(node: fx.Node) -> str:
     """Return the name of the module that called a function, empty for the network itself."""
     stack = node.meta.get("nn_module_stack")
     return str(next(reversed(stack.values()))[0]) if stack else ""
+
+
+def reads_constant(node: fx.Node) -> bool:
+    """Return True if a layer reads a concatenation in which one part is the same for every picture, such as a grid."""
+    source = node.args[0]
+    if not isinstance(source, fx.Node) or source.target not in (torch.cat, torch.concat, torch.concatenate):
+        return False
+    parts = source.args[0] if source.args else source.kwargs.get("tensors", ())
+    return isinstance(parts, list | tuple) and not all(_depends(part) for part in parts)
+
+
+def _depends(value: Any) -> bool:
+    """Return True if a value depends on more of the picture than its size and type."""
+    if not isinstance(value, fx.Node) or value.op == "get_attr" or value.target in SIZE_ONLY:
+        return False
+    if value.target is getattr and value.args[1] in ("shape", "dtype", "device"):
+        return False
+    return value.op == "placeholder" or any(_depends(node) for node in value.all_input_nodes)
 
 
 def obstacle(conv: nn.Conv2d) -> str:

@@ -49,6 +49,8 @@ def record(network: nn.Module, tracer: fx.Tracer) -> fx.GraphModule:
 class Tracer(fx.Tracer):
     """Torch's tracer, with one input. All other arguments of the forward pass keep their defaults."""
 
+    proxy_buffer_attributes = True
+
     def __init__(self) -> None:
         super().__init__(autowrap_functions=CREATORS)
         self._autowrap_search.append(torch)

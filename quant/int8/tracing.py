@@ -22,7 +22,7 @@ from edgehrnet.models.layers.blocks import Add, ConvBNAct, Convolution
 from edgehrnet.spec import ModelSpec
 from quant.int8.functions import make_modules
 from quant.int8.importing import plain_copy, run
-from quant.int8.left_float import ACTIVATION_TYPES, LeftFloat, obstacle, survey
+from quant.int8.left_float import ACTIVATION_TYPES, LeftFloat, obstacle, reads_constant, survey
 from quant.int8.outputs import VIEWS, Leaf, choose, keep, leaves, name_of, read_later
 from quant.int8.placement import TRACE_SIZE, Placement, place
 from quant.int8.scheme import Int8Scheme
@@ -67,6 +67,9 @@ class TracedNetwork(KeypointNetwork):
     macs: dict[str, int]
     """MACs of each unit, by its name."""
 
+    reasons: dict[str, str]
+    """Why some units stay in float, by their names."""
+
     note: str
     """Which of several outputs the heatmaps are, empty if there is only one."""
 
@@ -76,7 +79,10 @@ class TracedNetwork(KeypointNetwork):
         self.trace_size = (image.shape[2], image.shape[3])
         self.left, self.macs = survey(graph, image)
         self.note = note
-        self.head_convolutions = _heads(graph)
+        heads = dict.fromkeys(_heads(graph), "its output is the network's output")
+        fixed = dict.fromkeys(_beside_constants(graph), "reads a constant beside the picture, as for coordinates")
+        self.reasons = {**fixed, **heads}
+        self.head_convolutions = frozenset(self.reasons)
 
     def forward(self, x: Tensor) -> Output:
         """Return heatmaps and features for ``[B, C, H, W]``."""
@@ -164,9 +170,7 @@ def left_float(network: TracedNetwork, placement: Placement) -> list[LeftFloat]:
     found = list(network.left)
     for name, macs in network.macs.items():
         if name not in placement.convolutions:
-            head = name in network.head_convolutions
-            why = "its output is the network's output" if head else "kept in float on request"
-            found.append(LeftFloat(name, "Convolution", why, macs))
+            found.append(LeftFloat(name, "Convolution", network.reasons.get(name, "kept in float on request"), macs))
     return found
 
 
@@ -253,6 +257,12 @@ def _heads(graph: fx.GraphModule) -> frozenset[str]:
             return frozenset()
         (node,) = node.all_input_nodes
     return frozenset([f"graph.{node.target}"])
+
+
+def _beside_constants(graph: fx.GraphModule) -> list[str]:
+    """Return the names of the convolutions that OpenVINO runs in float, because a constant is part of their input."""
+    units = [node for node in graph.graph.nodes if isinstance(_module(graph, node), Convolution)]
+    return [f"graph.{node.target}" for node in units if reads_constant(node)]
 
 
 def _call(graph: fx.GraphModule, node: fx.Node, name: str, module: nn.Module) -> None:
