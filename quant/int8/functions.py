@@ -114,13 +114,14 @@ def constant(graph: fx.GraphModule, value: Any) -> Any:
 def _free_name(graph: fx.GraphModule, caller: str, function: str) -> str:
     """Return the caller's name if it is free, or a name below it."""
     name, number = caller or function, 0
-    while _exists(graph, name):
+    while exists(graph, name):
         number += 1
         name = f"{caller}.{function}{number}" if caller else f"{function}{number}"
     return name
 
 
-def _exists(graph: fx.GraphModule, name: str) -> bool:
+def exists(graph: fx.GraphModule, name: str) -> bool:
+    """Return True if the network has a module or a tensor of this name."""
     try:
         operator.attrgetter(name)(graph)
     except AttributeError:

@@ -16,17 +16,8 @@ from edgehrnet.models.layers.blocks import Add, Convolution
 ACTIVATION_TYPES = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish, nn.LeakyReLU, nn.Sigmoid)
 # Modules that are not listed as left in float, because they do not change values, or engines choose their precision.
 SILENT = (Add, nn.Identity, nn.Dropout, nn.Dropout2d, nn.Flatten, nn.MaxPool2d, *ACTIVATION_TYPES)
-SIZE_ONLY = (
-    "size",
-    "dim",
-    "numel",
-    "new_zeros",
-    "new_ones",
-    "new_full",
-    "new_empty",
-    torch.zeros_like,
-    torch.ones_like,
-)
+SIZE_ONLY = ("size", "dim", "numel", "new_zeros", "new_ones", "new_full", torch.zeros_like, torch.ones_like)
+"""Functions whose results depend on a tensor's size and type only."""
 
 
 @dataclass(frozen=True)

@@ -6,53 +6,26 @@ and the activation that follow it. Each sum of two tensors becomes an `Add`. Eve
 
 from __future__ import annotations
 
-import copy
-import operator
-from collections.abc import Callable
-from typing import Any
-
 import torch
 from torch import Tensor, fx, nn
-from torch.nn import functional as F
 
 from edgehrnet.errors import InputError
 from edgehrnet.models import KeypointNetwork, Output
 from edgehrnet.models.checkpoints import Checkpoint
-from edgehrnet.models.layers.blocks import Add, ConvBNAct, Convolution
+from edgehrnet.models.layers.blocks import Convolution
 from edgehrnet.spec import ModelSpec
 from quant.int8.functions import make_modules
 from quant.int8.importing import plain_copy, run
-from quant.int8.left_float import ACTIVATION_TYPES, LeftFloat, obstacle, reads_constant, survey
-from quant.int8.outputs import VIEWS, Leaf, choose, keep, leaves, name_of, read_later
+from quant.int8.left_float import ACTIVATION_TYPES, LeftFloat, reads_constant, survey
+from quant.int8.outputs import VIEWS, Leaf, choose, keep, leaves, name_of
 from quant.int8.placement import TRACE_SIZE, Placement, place
 from quant.int8.scheme import Int8Scheme
 from quant.int8.symbolic import ExampleTracer, Tracer, record
+from quant.int8.units import make_units, module_of
 
-ACTIVATIONS: dict[Any, type[nn.Module]] = {
-    F.relu: nn.ReLU,
-    torch.relu: nn.ReLU,
-    F.relu6: nn.ReLU6,
-    F.silu: nn.SiLU,
-    F.hardswish: nn.Hardswish,
-    torch.sigmoid: nn.Sigmoid,
-    "relu": nn.ReLU,
-    "relu_": nn.ReLU,
-    "sigmoid": nn.Sigmoid,
-}
-ADDITIONS = (operator.add, operator.iadd, torch.add, "add", "add_")
-IN_PLACE = (operator.iadd, "add_", "relu_")
 ARRANGING = (*VIEWS, "clone", "to", "float", "stack")
 TOLERANCE = 1e-3
 """Largest difference between a network and its traced copy, relative to the output. Rounding gives about 1e-6."""
-
-
-class TracedConvolution(ConvBNAct):
-    """A convolution of any kernel size with the BatchNorm, if any, and the activation that follow it."""
-
-    def __init__(self, conv: nn.Conv2d, bn: nn.BatchNorm2d | None, act: nn.Module) -> None:
-        Convolution.__init__(self, conv.stride, conv.padding, conv.groups, act)  # type: ignore[arg-type]
-        self.conv = copy.deepcopy(conv)
-        self.bn = nn.Identity() if bn is None else _with_bias(bn, self.conv)
 
 
 class TracedNetwork(KeypointNetwork):
@@ -129,9 +102,7 @@ def _units(graph: fx.GraphModule, image: Tensor, choice: int) -> fx.GraphModule:
     """Make units of a recorded network that returns only one of its outputs."""
     keep(graph, _outputs(graph, image)[choice])
     make_modules(graph)
-    _separate_modules(graph)
-    _make_units(graph)
-    _make_adds(graph)
+    make_units(graph)
     _return_features(graph)
     graph.recompile()
     graph.delete_all_unused_submodules()
@@ -196,44 +167,6 @@ def _outputs(graph: fx.GraphModule, image: Tensor) -> list[Leaf]:
     return list(leaves(output.args[0], interpreter.env))
 
 
-def _separate_modules(graph: fx.GraphModule) -> None:
-    """Give each call its own module, because a quantizer has one range for one tensor."""
-    seen: set[str] = set()
-    for node in graph.graph.nodes:
-        if node.op == "call_module":
-            if node.target in seen:
-                _call(graph, node, node.name, copy.deepcopy(graph.get_submodule(node.target)))
-            seen.add(node.target)
-        elif node.op in ("call_function", "call_method") and node.target in ACTIVATIONS and not _overwrites(node):
-            node.args, node.kwargs = node.args[:1], {}
-            _call(graph, node, node.name, ACTIVATIONS[node.target]())
-
-
-def _make_units(graph: fx.GraphModule) -> None:
-    for node in list(graph.graph.nodes):
-        conv = _module(graph, node)
-        if not isinstance(conv, nn.Conv2d) or obstacle(conv):
-            continue
-        bn_node = _only_reader(node, lambda reader: isinstance(_module(graph, reader), nn.BatchNorm2d))
-        last = bn_node or node
-        act_node = _only_reader(last, lambda reader: isinstance(_module(graph, reader), ACTIVATION_TYPES))
-        bn = None if bn_node is None else _module(graph, bn_node)
-        act = nn.Identity() if act_node is None else copy.deepcopy(_module(graph, act_node))
-        graph.set_submodule(str(node.target), TracedConvolution(conv, bn, act))  # type: ignore[arg-type]
-        for absorbed in (act_node, bn_node):
-            if absorbed is not None:
-                absorbed.replace_all_uses_with(absorbed.all_input_nodes[0])
-                graph.graph.erase_node(absorbed)
-
-
-def _make_adds(graph: fx.GraphModule) -> None:
-    for node in graph.graph.nodes:
-        two = len(node.args) == 2 and all(isinstance(value, fx.Node) for value in node.args)
-        plain = node.target in ADDITIONS and two and not node.kwargs and not _overwrites(node)
-        if node.op in ("call_function", "call_method") and plain:
-            _call(graph, node, node.name, Add(inplace=False))
-
-
 def _return_features(graph: fx.GraphModule) -> None:
     """Make the graph return the nearest tensor of four dimensions before its output as well."""
     output = next(node for node in graph.graph.nodes if node.op == "output")
@@ -251,7 +184,7 @@ def _heads(graph: fx.GraphModule) -> frozenset[str]:
     """Return the names of the convolutions that compute the heatmaps, before functions that only arrange values."""
     output = next(node for node in graph.graph.nodes if node.op == "output")
     node = output.args[0][0]
-    while not isinstance(module := _module(graph, node), Convolution):
+    while not isinstance(module := module_of(graph, node), Convolution):
         arranges = isinstance(module, (*ACTIVATION_TYPES, nn.Identity)) or name_of(node) in ARRANGING
         if not arranges or len(node.all_input_nodes) != 1:
             return frozenset()
@@ -261,42 +194,5 @@ def _heads(graph: fx.GraphModule) -> frozenset[str]:
 
 def _beside_constants(graph: fx.GraphModule) -> list[str]:
     """Return the names of the convolutions that OpenVINO runs in float, because a constant is part of their input."""
-    units = [node for node in graph.graph.nodes if isinstance(_module(graph, node), Convolution)]
+    units = [node for node in graph.graph.nodes if isinstance(module_of(graph, node), Convolution)]
     return [f"graph.{node.target}" for node in units if reads_constant(node)]
-
-
-def _call(graph: fx.GraphModule, node: fx.Node, name: str, module: nn.Module) -> None:
-    """Add a module under ``name`` and make the node call it."""
-    node.op, node.target = "call_module", name
-    graph.add_submodule(name, module)
-
-
-def _module(graph: fx.GraphModule, node: fx.Node) -> nn.Module | None:
-    return graph.get_submodule(str(node.target)) if node.op == "call_module" else None
-
-
-def _only_reader(node: fx.Node, wanted: Callable[[fx.Node], bool]) -> fx.Node | None:
-    """Return the only reader of ``node`` if ``wanted`` accepts it, or None."""
-    readers = list(node.users)
-    return readers[0] if len(readers) == 1 and wanted(readers[0]) else None
-
-
-def _overwrites(node: fx.Node) -> bool:
-    """Return True if the function overwrites a tensor that is read later. A new module would not."""
-    if node.target in IN_PLACE or True in node.args or node.kwargs.get("inplace"):
-        return read_later(node, {other: index for index, other in enumerate(node.graph.nodes)})
-    return False
-
-
-def _with_bias(bn: nn.BatchNorm2d, conv: nn.Conv2d) -> nn.BatchNorm2d:
-    """Copy the BatchNorm and move the convolution's bias into its mean: ``x + b - m = x - (m - b)``."""
-    bn = copy.deepcopy(bn)
-    if not bn.affine:
-        affine = nn.BatchNorm2d(bn.num_features, bn.eps)
-        affine.load_state_dict({**affine.state_dict(), **bn.state_dict()})
-        bn = affine
-    if conv.bias is not None:
-        assert bn.running_mean is not None
-        bn.running_mean -= conv.bias.detach()
-        conv.bias = None
-    return bn.eval()

@@ -1,5 +1,6 @@
 """Convolutions and BatchNorms that are called as functions become units where their weights are constant."""
 
+import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -71,6 +72,40 @@ def test_functions_become_units():
     assert found.macs["graph.conv2d"] == 32 * 32 * 8 * 3 * 9
     assert found.macs["graph.conv2d1"] == 32 * 32 * 8 * 4 * 9
     assert found.macs["graph.standard"] == 16 * 16 * 8 * 8 * 9
+
+
+class Grid(nn.Module):
+    """A convolution that reads coordinates beside features, in a network whose names look like those of fx."""
+
+    grid: torch.Tensor
+
+    def __init__(self, *, buffer):
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.stem_1 = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.both, self.head = nn.Conv2d(6, 4, 3, padding=1), nn.Conv2d(4, 2, 1)
+        self.buffer = buffer
+        self.register_buffer("grid", torch.rand(1, 2, 64, 64))
+
+    def forward(self, x):
+        b, _, h, w = x.shape
+        lines = torch.linspace(0, 1, h)[:, None] * torch.linspace(-1, 1, w)
+        grid = self.grid if self.buffer else torch.stack([lines, lines])[None]
+        y = self.stem_1(self.stem(x)) + self.stem(-x)
+        return self.head(self.both(torch.cat([y, grid.expand(b, -1, -1, -1)], dim=1)))
+
+
+@pytest.mark.parametrize("buffer", [False, True])
+def test_a_convolution_that_reads_a_constant_stays_in_float(buffer):
+    module = Grid(buffer=buffer).eval()
+    found, x = traced(module, 2), torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(found(x).heatmaps, module(x), atol=1e-5, rtol=1e-5)
+    placement = place(found, OPENVINO)
+    assert len(placement.convolutions) == 3
+    reasons = {part.name: part.reason for part in left_float(found, placement)}
+    assert reasons.keys() == {"graph.both", "graph.head"}
+    assert "constant" in reasons["graph.both"]
 
 
 def test_what_stays_in_float_is_listed_with_macs():
