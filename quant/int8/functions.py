@@ -24,11 +24,11 @@ def make_modules(graph: fx.GraphModule) -> None:
     """Replace each `conv2d` and `batch_norm` whose weights are constant by a module, named after its caller."""
     made: list[tuple[fx.Node, nn.Module]] = []
     for node in graph.graph.nodes:
-        convert = {F.conv2d: _convolution, F.batch_norm: _batchnorm}.get(node.target)
-        if node.op != "call_function" or convert is None:
+        make = {F.conv2d: _convolution, F.batch_norm: _batchnorm}.get(node.target)
+        if node.op != "call_function" or make is None:
             continue
         try:
-            source, module = convert(graph, node)
+            source, module = make(graph, node)
         except NotConstantError:
             continue
         node.args, node.kwargs, caller = (source,), {}, node.target.__name__

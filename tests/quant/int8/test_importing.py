@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from torch import nn
+from torch import distributed, nn
 from torch.nn.utils import parametrizations, prune, spectral_norm, weight_norm
 from torch.optim.swa_utils import AveragedModel
 
@@ -168,6 +168,17 @@ def test_wrappers_are_taken_off(wrap):
     with torch.no_grad():
         torch.testing.assert_close(found(x).heatmaps, module(x), atol=1e-5, rtol=0)
     assert place(found, OPENVINO).convolutions == ("graph.0.0", "graph.0.3")
+
+
+def test_distributed_training_is_taken_off():
+    module = network(padding=1)
+    store = distributed.HashStore()  # type: ignore[attr-defined]
+    distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    try:
+        found = traced(nn.parallel.DistributedDataParallel(module), 2)
+    finally:
+        distributed.destroy_process_group()
+    assert place(found, OPENVINO).convolutions == ("graph.0", "graph.3")
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
