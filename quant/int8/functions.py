@@ -113,10 +113,11 @@ def constant(graph: fx.GraphModule, value: Any) -> Any:
 
 def _free_name(graph: fx.GraphModule, caller: str, function: str) -> str:
     """Return the caller's name if it is free, or a name below it."""
-    name, number = caller or function, 0
+    below = f"{caller}.{function}" if caller else function
+    name, number = caller or function, -1
     while exists(graph, name):
         number += 1
-        name = f"{caller}.{function}{number}" if caller else f"{function}{number}"
+        name = f"{below}{number or ''}"
     return name
 
 

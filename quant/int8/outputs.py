@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -81,15 +82,19 @@ def keep(graph: fx.GraphModule, leaf: Leaf) -> None:
     node = leaf.node
     with graph.graph.inserting_before(output):
         for function, key in leaf.path:
-            node = _stacked(node, key) or graph.graph.call_function(function, (node, key))
+            node = _part(node, key) or graph.graph.call_function(function, (node, key))
     if node.op in ("placeholder", "get_attr"):
         raise InputError("the network returns its input or a weight; it must return one tensor of heatmaps")
     output.args = (node,)
     remove_unused(graph)
 
 
-def _stacked(node: fx.Node, key: Any) -> Any:
-    """Return the tensor that ``torch.stack`` put at ``[:, i]``, or None if the key or the node is another."""
+def _part(node: fx.Node, key: Any) -> Any:
+    """Return the tensor that a class or ``torch.stack`` packed under this key, or None if nothing packed it."""
+    if isinstance(node.target, type):  # a named tuple or a dataclass
+        given = inspect.signature(node.target).bind(*node.args, **node.kwargs).arguments
+        part = given.get(key if isinstance(key, str) else list(getattr(node.target, "_fields", ()))[key])
+        return part if isinstance(part, fx.Node) else None
     along = node.kwargs.get("dim", node.args[-1] if len(node.args) > 1 else 0)
     if node.target is torch.stack and isinstance(key, tuple) and along == 1 and isinstance(node.args[0], list | tuple):
         return node.args[0][key[1]]

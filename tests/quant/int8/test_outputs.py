@@ -60,7 +60,10 @@ def same(found, module, pick):
 )
 def test_one_tensor_of_heatmaps_is_unwrapped(pack, pick):
     module = Stages(pack)
-    same(traced(module, 2), module, pick)
+    found = traced(module, 2)
+    same(found, module, pick)
+    assert found.head_convolutions <= {"graph.second"}
+    assert bool(found.head_convolutions) == ("split" not in pack.__code__.co_names)
 
 
 def test_stages_in_one_tensor_are_separated():
