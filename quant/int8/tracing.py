@@ -31,7 +31,7 @@ TOLERANCE = 1e-3
 class TracedNetwork(KeypointNetwork):
     """A traced network as a `KeypointNetwork`, from ``[B, C, H, W]`` float to `Output`.
 
-    The high-resolution features of the output (hf) are the input of the network's last operation.
+    The high-resolution features of the output (hf) are the input of the network's last convolution or operation.
     """
 
     left: list[LeftFloat]
@@ -52,7 +52,9 @@ class TracedNetwork(KeypointNetwork):
         self.trace_size = (image.shape[2], image.shape[3])
         self.left, self.macs = survey(graph, image)
         self.note = note
-        heads = dict.fromkeys(_heads(graph), "its output is the network's output")
+        last = next(node for node in graph.graph.nodes if node.op == "output").args[0]
+        head = _head(graph, last[0])
+        heads = {} if head is None else {f"graph.{head.target}": "its output is the network's output"}
         fixed = dict.fromkeys(_beside_constants(graph), "reads a constant beside the picture, as for coordinates")
         self.reasons = {**fixed, **heads}
         self.head_convolutions = frozenset(self.reasons)
@@ -168,9 +170,9 @@ def _outputs(graph: fx.GraphModule, image: Tensor) -> list[Leaf]:
 
 
 def _return_features(graph: fx.GraphModule) -> None:
-    """Make the graph return the nearest tensor of four dimensions before its output as well."""
+    """Make the graph return the nearest tensor of four dimensions before its head or output as well."""
     output = next(node for node in graph.graph.nodes if node.op == "output")
-    waiting = list(output.args[0].all_input_nodes)
+    waiting = list((_head(graph, output.args[0]) or output.args[0]).all_input_nodes)
     while waiting:
         node = waiting.pop(0)
         if node.op == "placeholder" or (node.meta.get("dimensions") == 4 and node.op != "get_attr"):
@@ -180,16 +182,14 @@ def _return_features(graph: fx.GraphModule) -> None:
     raise InputError("the network's output does not depend on its input; it must return a tensor of heatmaps")
 
 
-def _heads(graph: fx.GraphModule) -> frozenset[str]:
-    """Return the names of the convolutions that compute the heatmaps, before functions that only arrange values."""
-    output = next(node for node in graph.graph.nodes if node.op == "output")
-    node = output.args[0][0]
+def _head(graph: fx.GraphModule, node: fx.Node) -> fx.Node | None:
+    """Return the convolution that computes the heatmaps, before functions that only arrange values, or None."""
     while not isinstance(module := module_of(graph, node), Convolution):
         arranges = isinstance(module, (*ACTIVATION_TYPES, nn.Identity)) or name_of(node) in ARRANGING
         if not arranges or len(node.all_input_nodes) != 1:
-            return frozenset()
+            return None
         (node,) = node.all_input_nodes
-    return frozenset([f"graph.{node.target}"])
+    return node
 
 
 def _beside_constants(graph: fx.GraphModule) -> list[str]:

@@ -78,7 +78,9 @@ def test_stages_in_one_tensor_are_separated():
 
 def test_functions_that_arrange_values_leave_the_head_in_float():
     module = Stages(lambda a, b, z: b.permute(0, 1, 2, 3).contiguous())
-    assert traced(module, 2).head_convolutions == {"graph.second"}
+    found = traced(module, 2)
+    assert found.head_convolutions == {"graph.second"}
+    assert found(torch.zeros(1, 3, 64, 64)).hf.shape == (1, 8, 64, 64)
 
 
 def test_of_several_the_last_is_taken_and_named():
