@@ -39,7 +39,7 @@ def completed(annotations: Annotations) -> Annotations:
     if not trained and not remarks.of("error"):
         remarks.add(
             "error",
-            "labels without an instance to learn or to find; python -m quant.check lists what was dropped",
+            "labels without an instance to train on; type python -m quant.check DATA to see what was dropped",
             str(annotations.source),
         )
     check_relative(trained, sizes, remarks)
@@ -68,11 +68,13 @@ def _complete(instance: Instance, size: tuple[int, int], remarks: Remarks) -> In
         return None
     clipped = None if given is None or min(given[2:]) <= 0 else clip_box(given, width, height)
     if given is None or clipped is None or min(clipped[2:]) < MIN_BOX_SIDE:
-        kind = "box from the keypoints" + ("" if given is None else ", as the given one has no area in the picture")
+        kind = "boxes computed from the keypoints" + (
+            "" if given is None else ", as the given ones have no area in the picture"
+        )
         remarks.add("derived", kind, instance.source)
         given = clipped = points_box(points, size)
     if instance.area is None:
-        remarks.add("derived", "area from the box", instance.source)
+        remarks.add("derived", "areas computed from the boxes", instance.source)
     return dataclasses.replace(instance, box=clipped, area=instance.area or given[2] * given[3])
 
 

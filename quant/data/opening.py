@@ -25,7 +25,10 @@ from quant.data.normalization import completed, usual_crop
 from quant.data.same_pictures import note_duplicates
 
 ACCEPTED = f"{NAME!r}, {FORMATS}"
-UNPAIRED = "keypoints with a side but no partner, so that training pictures are not mirrored; pass --flip-pairs"
+UNPAIRED = (
+    "left or right keypoints without a partner, so that training pictures are not mirrored; "
+    "pass --flip-pairs LEFT=RIGHT"
+)
 """Remark on keypoints that only training, and only mirroring, cares about."""
 CropChoice: TypeAlias = CropConvention | Literal["auto"] | None
 """Crops of a network: a convention, None for whole pictures, or ``auto`` for what the labels suggest."""

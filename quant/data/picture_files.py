@@ -18,8 +18,12 @@ from quant.data.remarks import Remarks
 ORIENTATION = 0x0112
 """EXIF tag of the orientation. From 5 on, width and height of the stored picture are exchanged."""
 MISSING = (
-    "pictures that do not exist in the folder of --images, or without it in their project, beside the labels, in "
-    "images/ or data/ there, or in the same places one folder up; pass their folder with --images DIR"
+    "pictures that do not exist; without --images, they are looked for in the folder of the project or of the labels, "
+    "in images/ and data/ there, in the folder above, and in images/ there; pass their folder with --images DIR"
+)
+SAME_FILE = (
+    "different pictures for which the same file was found; keep the pictures in their folders, and pass the folder "
+    "above these with --images DIR"
 )
 EXIF = (
     "sizes (width x height) that differ by the EXIF orientation; if the labels were made on the turned picture, "
@@ -201,7 +205,7 @@ def _check_size(picture: Picture, stored: tuple[int, int], orientation: int, rem
     if picture.size is None or picture.size == shown:
         # Where turning changes no stated size, nothing tells whether the labels were made before or after it.
         if orientation != 1 and (picture.size is None or shown == stored):
-            kind = "pictures turned by their EXIF orientation; labels are taken as those of the turned picture"
+            kind = "pictures that their EXIF orientation turns; their labels are taken as made on the turned picture"
             remarks.add("warning", kind, f"{picture.path} (orientation {orientation})")
         return
     stated, actual = (f"{width}x{height}" for height, width in (picture.size, shown))
@@ -209,5 +213,5 @@ def _check_size(picture: Picture, stored: tuple[int, int], orientation: int, rem
     if picture.size == stored:
         remarks.add("error", EXIF, f"{place} with EXIF orientation {orientation}")
     else:
-        remarks.add("error", "sizes (width x height) that are not those of the pictures; were these resized after "
-                    "labeling?", place)  # fmt: skip
+        remarks.add("error", "sizes (width x height) that are not those of the pictures; pass the pictures that were "
+                    "labeled, or correct the sizes", place)  # fmt: skip

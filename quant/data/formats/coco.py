@@ -18,7 +18,7 @@ from edgehrnet.sides import pair_sides
 from quant.data.annotations import Annotations, ImageId, Instance, Picture
 from quant.data.formats.label_studio import refuse_coco_export
 from quant.data.formats.values import LARGEST, box_of, entries, flag, number, numbers, read_json, shortened, size_of
-from quant.data.picture_files import PictureFinder
+from quant.data.picture_files import SAME_FILE, PictureFinder
 from quant.data.remarks import Remarks
 
 WHAT = "a COCO keypoint file"
@@ -126,7 +126,9 @@ def _pictures(
         place = f"{path.name}, images[{index}]"
         if key is None or not isinstance(name, str) or not name:
             field = "file_name" if key is not None else "id"
-            remarks.add("error", f"pictures without a usable {field!r}", f"{place} has {shortened(image.get(field))}")
+            needed = "the path of the picture" if field == "file_name" else "a whole number or a text"
+            kind = f"pictures whose {field!r} is missing or cannot be used; write {needed}"
+            remarks.add("error", kind, f"{place} has {shortened(image.get(field))}")
             unusable |= set() if key is None else {key}
             continue
         try:
@@ -139,13 +141,13 @@ def _pictures(
         picture = Picture(found, key, f"{path.name}, image {key}", size)
         plain = posixpath.normpath(name.replace("\\", "/")).casefold()
         if found in by_path and spelled[found] == plain:
-            remarks.add("warning", "pictures that are listed twice", f"{place}: {name}")
+            remarks.add("warning", "pictures that are listed twice, and count as one", f"{place}: {name}")
         elif found in by_path:
-            remarks.add("error", "names of different folders for which there is one file alone", f"{place}: {name}")
+            remarks.add("error", SAME_FILE, f"{place}: {name}")
         spelled[found] = plain
         if key in pictures and pictures[key].path != found:
-            remarks.add("error", "ids that several pictures have", f"{place}: id {key} of {name} and "
-                        f"{pictures[key].path.name}")  # fmt: skip
+            remarks.add("error", "ids that several pictures share; give each picture an id of its own",
+                        f"{place}: id {key} of {name} and {pictures[key].path.name}")  # fmt: skip
         # The same file is the same picture, whatever ids it has.
         pictures[key] = by_path.setdefault(found, picture)
     return pictures, unusable
@@ -173,12 +175,12 @@ class _Reader:
         if picture is None:
             if picture_id in self.unusable:  # an error already
                 return None
-            self.remarks.add("error", "annotations of pictures that 'images' does not list",
+            self.remarks.add("error", "annotations whose image_id is not in 'images'; correct it or add the picture",
                              f"{place} has image_id {shortened(entry.get('image_id'))}")  # fmt: skip
             return None
         values, area, crowd = self._keypoints(entry, place), self._area(entry, place), flag(entry.get("iscrowd"))
         if crowd is None:
-            self.remarks.add("error", "values of 'iscrowd' other than 0 and 1",
+            self.remarks.add("error", "values of 'iscrowd' other than 0 and 1; write one of these",
                              f"{place} has {shortened(entry['iscrowd'])}")  # fmt: skip
         if values is None:
             return None
@@ -202,13 +204,15 @@ class _Reader:
         if not has_points or not entry["keypoints"]:
             return None
         if key in self.categories.others:
-            self.remarks.add("dropped", "annotations with keypoints of a category without them", place)
+            self.remarks.add("dropped", "annotations with keypoints whose category has none", place)
             return None
         if len(keys) > 1:
-            self.remarks.add("error", f"annotations of unknown categories; those with keypoints are {keys}",
-                             f"{place} has category_id {shortened(entry.get('category_id'))}")  # fmt: skip
+            kind = f"annotations of unknown categories; set category_id to one with keypoints: {keys}"
+            self.remarks.add("error", kind, f"{place} has category_id {shortened(entry.get('category_id'))}")
             return None
-        self.remarks.add("derived", "category_id taken from the only category with keypoints", place)
+        self.remarks.add(
+            "derived", "annotations put into the only category with keypoints, as theirs is missing or unknown", place
+        )
         return 1
 
     def _keypoints(self, entry: Mapping[str, Any], place: str) -> NDArray[np.float64] | None:
@@ -219,22 +223,22 @@ class _Reader:
         values = numbers(_flat(given, count))
         if values is None or len(values) != 3 * count:
             size = f"{len(given)} values" if isinstance(given, list) else shortened(given)
-            self.remarks.add("error", f"keypoints that are not {3 * count} numbers (x, y and visibility of {count})",
-                             f"{place} has {size}")  # fmt: skip
+            kind = f"annotations whose 'keypoints' are not {3 * count} numbers: x, y and visibility of {count} points"
+            self.remarks.add("error", kind, f"{place} has {size}")
             return None
         found = np.array(values).reshape(count, 3)
         labeled = ~(found[:, 2] <= 0)
         bad = labeled & ~np.isfinite(found).all(axis=1)
         if bad.any():
-            self.remarks.add("dropped", "points without finite coordinates count as not labeled", place)
+            self.remarks.add("dropped", "points without finite coordinates, which count as not labeled", place)
         if (labeled & ~bad & ~np.isin(found[:, 2], (1, 2))).any():
             self.remarks.add("warning", "visibilities other than 0, 1 and 2, taken as visible", place)
         if (~labeled & (found[:, :2] > 0).all(axis=1)).any():
-            self.remarks.add("dropped", "points with visibility 0 count as not labeled, though they have coordinates",
-                             place)  # fmt: skip
+            kind = "points with coordinates and visibility 0, which count as not labeled"
+            self.remarks.add("dropped", kind, place)
         absent = labeled & (found[:, :2] == -1).all(axis=1)
         if absent.any():
-            self.remarks.add("dropped", "points at (-1, -1) count as not labeled", place)
+            self.remarks.add("dropped", "points at (-1, -1), which count as not labeled", place)
         visibility = np.where(labeled & ~bad & ~absent, np.where(found[:, 2] == 1, 1, 2), 0)
         points: NDArray[np.float64] = np.c_[np.where(visibility[:, None] > 0, found[:, :2], 0.0), visibility]
         return points
@@ -243,7 +247,9 @@ class _Reader:
         """Return the area, or None if there is none, or it is not positive and finite."""
         area = number(entry.get("area"), LARGEST**2)
         if area is None:
-            self.remarks.add("error", "areas that are not numbers", f"{place} has {shortened(entry['area'])}")
+            self.remarks.add(
+                "error", "areas that are not numbers; correct or remove them", f"{place} has {shortened(entry['area'])}"
+            )
         return area if area is not None and area > 0 else None
 
     def _box(self, entry: Mapping[str, Any], place: str) -> tuple[float, float, float, float] | None:
@@ -275,7 +281,7 @@ def _skeleton(
     # COCO counts from 1. Where a pair has a 0, and none has the last number, all of them count from 0.
     start = 0 if 0 in ends and len(names) not in ends else 1
     if start == 0:
-        remarks.add("derived", "skeleton counted from 0 instead of 1", path.name)
+        remarks.add("derived", "skeletons that count keypoints from 0 instead of 1", path.name)
     for pair in pairs:
         given = pair if isinstance(pair, list) else []
         indices = [names.index(end) if isinstance(end, str) and end in names else
@@ -283,7 +289,9 @@ def _skeleton(
         if len(indices) == 2 and all(0 <= index < len(names) for index in indices):
             found.append((indices[0], indices[1]))
         else:
-            remarks.add("warning", "lines of the skeleton without two keypoints", f"{path.name}: {shortened(pair)}")
+            remarks.add(
+                "warning", "lines of the skeleton that do not name two keypoints", f"{path.name}: {shortened(pair)}"
+            )
     return tuple(dict.fromkeys(found))
 
 
@@ -293,7 +301,7 @@ def _sigmas(categories: _Categories, names: tuple[str, ...], path: Path, remarks
         values = numbers(given)
         if values is not None and len(values) == len(names) and all(value > 0 for value in values):
             return tuple(values)
-        kind = f"'sigmas' that are not {len(names)} positive numbers, and are not used"
+        kind = f"'sigmas' that are not used, because they are not {len(names)} positive numbers"
         remarks.add("warning", kind, f"{path.name} has {shortened(given)}")
     known = dict(zip(COCO_PERSON.names, COCO_PERSON.sigmas, strict=True))
     return tuple(known[name] for name in names) if set(names) == set(known) else ()

@@ -105,7 +105,7 @@ def _of_one_kind(objects: list[_Object], remarks: Remarks) -> list[_Object]:
     skeletons = [one for one in objects if not one.plain]
     for one in objects:
         if skeletons and one.plain:
-            remarks.add("dropped", "points outside of skeletons, as there are skeletons", one.source)
+            remarks.add("dropped", "points outside of skeletons, in an export that has skeletons", one.source)
     return skeletons or objects
 
 
@@ -173,13 +173,13 @@ class _Reader:
             name, given = element.get("label", ""), element.get("points", "")
             values = [_float(value) for value in given.split(",")] if ";" not in given else []
             if name in places:
-                self.remarks.add("error", "points with the same label twice in one object; draw a skeleton for each "
+                self.remarks.add("error", "objects with two points of the same label; draw a skeleton for each "
                                  "object, or group its points", f"{source}: {name!r}")  # fmt: skip
                 continue
             places[name] = (0.0, 0.0, 0)
             if len(values) != 2 or not all(abs(value) <= LARGEST for value in values):
-                self.remarks.add("error", "points that are not one 'x,y'; draw each keypoint as a shape of its own",
-                                 f"{source}, {name!r} has {shortened(given)}")  # fmt: skip
+                kind = "shapes that are not one point 'x,y'; draw each keypoint as a shape of its own"
+                self.remarks.add("error", kind, f"{source}, {name!r} has {shortened(given)}")
             elif element.get("outside") != "1":
                 places[name] = (values[0], values[1], 1 if element.get("occluded") == "1" else 2)
         return places
@@ -199,7 +199,7 @@ class _Reader:
             if group != "0" and len(found) == len(members) == 1:
                 objects[members[0]] = replace(objects[members[0]], box=found[0])
             else:
-                self.remarks.add("dropped", "boxes that are not grouped with one object", place)
+                self.remarks.add("dropped", "boxes that are not grouped with exactly one object", place)
         return objects
 
 
@@ -233,7 +233,7 @@ class _Labels:
         if not names:
             raise InputError(f"{file} has no <skeleton> and no <points>")
         if not {name for name, _, _ in self.listed} >= set(names):
-            remarks.add("derived", "order of keypoints from their first appearance, as <meta> does not list them all",
+            remarks.add("derived", "order of keypoints, taken from their first appearance as <meta> does not list all",
                         f"{file.name}: {', '.join(names)}")  # fmt: skip
         return names
 

@@ -93,7 +93,7 @@ def _once(rows: Iterable[_Row], remarks: Remarks) -> list[_Row]:
         if np.isnan(known.points).all():
             found[key] = row
             continue
-        kind = "rows of a picture that repeat another one"
+        kind = "rows that repeat another row of the same picture"
         if not np.array_equal(known.points, row.points, equal_nan=True):
             kind = "pictures with different labels in several rows; keep one row, or pass one table"
             remarks.add("error", kind, f"{row.path.name} in {known.source} and {row.source}")

@@ -19,7 +19,7 @@ from quant.data.formats.label_studio_pictures import Addresses, picture_address
 from quant.data.formats.label_studio_tasks import ABSENT, HIDDEN, Region, Task, read_tasks
 from quant.data.formats.values import begins_with, number, shortened, size_of
 from quant.data.formats.xml_files import read_xml
-from quant.data.picture_files import PictureFinder
+from quant.data.picture_files import SAME_FILE, PictureFinder
 from quant.data.remarks import Remarks
 
 CONFIG = "config.xml"
@@ -131,16 +131,18 @@ class _Reader:
         sides = [number(region.value.get(key)) for key in ("x", "y", "width", "height", "rotation")]
         needed = sides[:2] if region.kind == "keypoint" else sides[:4]
         if not all(value is not None and math.isfinite(value) for value in needed):
-            self.remarks.add("error", "regions without numbers x and y, or width and height",
+            self.remarks.add("error", "regions in which x, y, or the width or height of a rectangle is not a number",
                              f"{place} has {shortened(region.value)}")  # fmt: skip
         elif _size(region) is None:
-            self.remarks.add("error", "regions without original_width and original_height, so that their percentages "
-                             "are of an unknown size", place)  # fmt: skip
+            self.remarks.add("error", "regions without original_width and original_height, which are needed to "
+                             "convert percentages to pixels", place)  # fmt: skip
         elif number(region.entry.get("image_rotation") or 0) != 0:
-            self.remarks.add("error", "pictures that were turned in Label Studio; turn them back there, export again",
+            self.remarks.add("error", "pictures that were turned in Label Studio; turn them back and export again",
                              f"{place} has image_rotation {shortened(region.entry['image_rotation'])}")  # fmt: skip
         elif region.kind == "keypoint" and len(region.labels) > 1:
-            self.remarks.add("error", "keypoints with several labels", f"{place} has {shortened(region.labels)}")
+            self.remarks.add(
+                "error", "keypoints with several labels; keep one", f"{place} has {shortened(region.labels)}"
+            )
         elif region.kind == "keypoint" and not region.labels:
             self.remarks.add("dropped", "keypoints without a label", place)
         else:
@@ -157,23 +159,24 @@ class _Reader:
             return None
         address = picture_address(task.data, next(iter(controls), "image"))
         if address is None:
-            self.remarks.add("error", "tasks whose data has no address of a picture",
+            self.remarks.add("error", "tasks without the address of a picture in their data",
                              f"{task.source} has {shortened(dict(task.data))}")  # fmt: skip
             return None
         try:
             path = self.addresses.find(address)
         except InputError as error:
-            self.remarks.add("error", "pictures that cannot be looked for", f"{task.source}: {error}")
+            self.remarks.add(
+                "error", "pictures that are not a file in the folders of the data set", f"{task.source}: {error}"
+            )
             return None
         size = next((_size(region) for region in regions if region.kind != "other"), None)
         if path not in self.pictures:
             self.addressed[path] = address
             self.pictures[path] = Picture(path, task.id, task.source, size)
         elif self.addressed[path] == address:
-            self.remarks.add("warning", "pictures that are listed twice", f"{task.source}: {address}")
+            self.remarks.add("warning", "pictures that are listed twice, and count as one", f"{task.source}: {address}")
         else:
-            kind = "different pictures for which the same file is found; keep the folders, or Label Studio's names"
-            self.remarks.add("error", kind, f"{task.source}: {address} and {self.addressed[path]}")
+            self.remarks.add("error", SAME_FILE, f"{task.source}: {address} and {self.addressed[path]}")
         return self.pictures[path]
 
     def _groups(self, task: Task, regions: Sequence[Region]) -> list[tuple[Region | None, list[Region]]]:
@@ -190,12 +193,12 @@ class _Reader:
         if alone:
             place = f"{task.source}, keypoint {alone[0].labels[0]!r}"
             if len(owners) > 1 or keypoints:
-                kind = "keypoints outside of a rectangle beside others; drag them into one in the list of regions"
+                kind = "keypoints in no rectangle, whose object is unclear; drag each into one in the list of regions"
                 self.remarks.add(
                     "error", kind + (", and export JSON instead of JSON-MIN" if task.minimal else ""), place
                 )
                 return []
-            self.remarks.add("derived", "keypoints taken as those of the only rectangle of their task", place)
+            self.remarks.add("derived", "keypoints without a rectangle, given to the only one of their task", place)
         return [(owner, keypoints.get(owner.id, alone)) for owner in owners]
 
     def _points(self, keypoints: Sequence[Region], source: str) -> dict[str, tuple[float, float, int]]:
@@ -233,8 +236,8 @@ def _names(path: Path, objects: Sequence[_Object], remarks: Remarks) -> tuple[st
     if listed and missing:
         raise InputError(f"{path}: its keypoint {missing[0]!r} is not in {config}, which has {', '.join(listed)}")
     if seen and not listed:
-        remarks.add("derived", f"order of keypoints from their first appearance; the labeling configuration, saved as "
-                    f"{CONFIG} beside the export, fixes it", f"{path.name}: {', '.join(seen)}")  # fmt: skip
+        remarks.add("derived", "order of keypoints, taken from their first appearance; to set it, save the labeling "
+                    f"configuration as {CONFIG} beside the export", f"{path.name}: {', '.join(seen)}")  # fmt: skip
     if not listed and not seen and not remarks.of("error"):
         raise InputError(f"{path} has no keypoints of a <KeyPointLabels> in a finished annotation")
     return listed or seen

@@ -18,7 +18,10 @@ HIDDEN = frozenset({"hidden", "occluded", "invisible", "not visible", "not_visib
 """Choices, in lower case, that say that a keypoint is hidden."""
 ABSENT = frozenset({"absent", "missing", "outside", "not labeled", "not_labeled"})
 """Choices, in lower case, that say that a keypoint is not in the picture."""
-MINIMAL = "JSON-MIN does not say which keypoint a choice belongs to; all count as visible; export JSON instead"
+MINIMAL = (
+    "choices such as 'hidden' that JSON-MIN does not assign to a keypoint, so that all keypoints count as visible; "
+    "export JSON instead"
+)
 Kind: TypeAlias = Literal["keypoint", "rectangle", "other"]
 KINDS: dict[str, Kind] = {"keypointlabels": "keypoint", "rectanglelabels": "rectangle"}
 
@@ -137,8 +140,8 @@ def _chosen(annotations: Sequence[Mapping[str, Any]], place: str, remarks: Remar
         remarks.add("dropped", "tasks without a finished annotation", place)
         return None
     if len(annotations) > 1:
-        remarks.add("dropped", "further annotations of a task: the ground truth is used, or else the one updated last",
-                    place)  # fmt: skip
+        kind = "further annotations of a task, where the ground truth counts, or else the one updated last"
+        remarks.add("dropped", kind, place)
     return sorted(annotations, key=_rank)[-1]
 
 

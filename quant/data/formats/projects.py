@@ -70,10 +70,10 @@ def chosen(tables: Sequence[Path], root: Path | None, remarks: Remarks) -> list[
     for table in tables:
         others = {other.stem for other in tables if other.parent == table.parent}
         if scorer is not None and mine in others:
-            kind = None if table.stem == mine else f"tables of others than the project's scorer {scorer!r}"
+            kind = None if table.stem == mine else f"tables that are not by the project's scorer {scorer!r}"
         else:
             new = table.stem.endswith(NEW) and table.stem.removesuffix(NEW) in others
-            kind = f"tables *{NEW} for tests, which can be passed with --val" if new else None
+            kind = f"tables *{NEW}, on which Lightning Pose tests; pass one with --val" if new else None
         if kind is None:
             result.append(table)
         else:
@@ -119,14 +119,20 @@ def skeleton_of(root: Path | None, names: Sequence[str], remarks: Remarks) -> tu
         remarks.add("dropped", "skeletons; to read them, type: pip install 'edgehrnet[formats]'", CONFIG)
         return ()
     except Exception as error:  # damaged files end in a dozen types of error
-        remarks.add("warning", f"{CONFIG} that cannot be read", f"{root}: {shortened(str(error))}")
+        remarks.add(
+            "warning",
+            f"files {CONFIG} that cannot be read, so that no skeleton is drawn",
+            f"{root}: {shortened(str(error))}",
+        )
         return ()
     found: list[tuple[int, int]] = []
     for line in lines if isinstance(lines, list) else []:
         if _is_line(line, names):
             found.append((names.index(line[0]), names.index(line[1])))
         else:
-            remarks.add("dropped", "lines of the skeleton without two keypoints", f"{CONFIG}: {shortened(line)}")
+            remarks.add(
+                "dropped", "lines of the skeleton that do not name two keypoints", f"{CONFIG}: {shortened(line)}"
+            )
     return tuple(dict.fromkeys(found))
 
 

@@ -14,7 +14,7 @@ from edgehrnet.errors import InputError, MissingExtraError
 from edgehrnet.sides import pair_sides
 from quant.data.annotations import Annotations, Instance, Picture
 from quant.data.formats.pairs import left_first
-from quant.data.picture_files import PictureFinder
+from quant.data.picture_files import SAME_FILE, PictureFinder
 from quant.data.remarks import Remarks
 
 SUFFIX = ".slp"
@@ -158,8 +158,7 @@ class _Reader:
         if file not in self.pictures:
             self.pictures[file] = Picture(file, len(self.pictures) + 1, place)
         elif self.names[file] != name:
-            kind = "frames for which the same picture was found; keep the folders of the pictures, or pass --images DIR"
-            self.remarks.add("error", kind, f"{place}: {file}")
+            self.remarks.add("error", SAME_FILE, f"{place}: {file}")
         self.names.setdefault(file, name)
         return self.pictures[file]
 
@@ -184,7 +183,7 @@ class _Reader:
         points = np.array(instance.points["xy"], float)
         finite, visible = np.isfinite(points).all(axis=1), np.array(instance.points["visible"], bool)
         if (finite & ~visible).any():
-            self.remarks.add("dropped", "points marked as not visible, which SLEAP does not train either", place)
+            self.remarks.add("dropped", "points marked as not visible, on which SLEAP does not train either", place)
         labeled = finite & visible
         visibility = np.where(labeled, 2, 0).astype(np.uint8)
         return Instance(picture, np.where(labeled[:, None], points, 0.0), visibility, place)

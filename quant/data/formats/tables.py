@@ -174,7 +174,7 @@ class _Columns:
         table = [[places[animal].get(name, (-1, -1)) for name in keypoints] for animal in places]
         others = dict.fromkeys(named["coords"][column] for column in used if named["coords"][column] not in ("x", "y"))
         if others:
-            kind = "columns besides x and y are not used; points count as labeled however low their likelihood is"
+            kind = "tables with columns besides x and y, which are not used; points of low likelihood count as labeled"
             remarks.add("warning", kind, f"{label(path)}: {', '.join(others)}")
         return cls(len(head), used[0], width, tuple(places), keypoints, np.array(table))
 
@@ -254,10 +254,10 @@ class _Reader:
         points = values[self.columns.places]
         source = f"{label(self.path)}, {place}"
         if (np.abs(points) > LARGEST).any():
-            self.remarks.add("dropped", "points without finite coordinates count as not labeled", source)
+            self.remarks.add("dropped", "points without finite coordinates, which count as not labeled", source)
         labeled = np.abs(points) <= LARGEST  # False for NaN too
         if (labeled.any(axis=2) != labeled.all(axis=2)).any():
-            self.remarks.add("dropped", "points with only one coordinate count as not labeled", source)
+            self.remarks.add("dropped", "points with only one coordinate, which count as not labeled", source)
         return Row(picture, place, np.where(labeled.all(axis=2)[..., None], points, math.nan))
 
     def _number(self, cell: str, where: str, column: int) -> float:

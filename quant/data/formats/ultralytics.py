@@ -135,7 +135,7 @@ class _Reader:
             return None
         classes = list(self.described.classes)
         if values[0] not in classes:
-            self.remarks.add("error", f"classes that the names in the data.yaml do not list; these are {classes}",
+            self.remarks.add("error", f"classes that 'names' in the data.yaml does not have; it has {classes}",
                              f"{place} has {cells[0]}")  # fmt: skip
             return None
         points, visibility = self._points(values[5:].reshape(-1, self.described.columns), place)
@@ -158,7 +158,9 @@ class _Reader:
         count, columns = len(self.described.keypoints), self.described.columns
         expected = 5 + count * columns
         if len(cells) != expected:
-            kind = f"rows without {expected} values: class, box (4), and {columns} of each of {count} keypoints"
+            kind = (
+                f"rows that do not have {expected} values: class, box (4), and {columns} for each of {count} keypoints"
+            )
             self.remarks.add("error", kind, f"{place} has {len(cells)}")
             return None
         for cell in cells:

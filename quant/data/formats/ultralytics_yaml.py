@@ -122,7 +122,7 @@ def _flip_pairs(path: Path, value: Any, names: tuple[str, ...], remarks: Remarks
     pairs = left_first(((index, other) for index, other in enumerate(value) if index < other), names)
     by_names = pair_sides(names)
     if not pairs and by_names:
-        kind = "flip_idx that exchanges nothing although the names have sides; pairs are taken from the names"
+        kind = "flip_idx that exchanges nothing, although names have left and right; the pairs are those of the names"
         remarks.add("warning", kind, str(path))
     return pairs or by_names
 
