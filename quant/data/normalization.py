@@ -1,4 +1,4 @@
-"""Complete and check labels, so that everything that uses them can rely on them."""
+"""Add what labels lack, and check them, so that the code that uses them need not."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def completed(annotations: Annotations) -> Annotations:
 
 
 def _complete(instance: Instance, size: tuple[int, int], remarks: Remarks) -> Instance | None:
-    """Return the instance with a box and an area, or None if it has nothing to find in the picture.
+    """Return the instance with a box and an area, or None if no keypoint and no box of it can be used.
 
-    The size of the picture is (height, width). Only the boxes of instances to be trained are cut to the picture.
-    COCO's evaluation uses the other ones as they are.
+    The size of the picture is (height, width). Boxes of instances that are trained on are cut to the picture. Those of
+    the others stay as they are, because COCO's evaluation uses them so.
     """
     height, width = size
     points, given = instance.points[instance.labeled], instance.box
@@ -81,7 +81,7 @@ def _complete(instance: Instance, size: tuple[int, int], remarks: Remarks) -> In
 def points_box(points: NDArray[np.float64], size: tuple[int, int]) -> Box:
     """Return a box ``xywh`` around points ``(N, 2)``, grown by `GROWTH` and cut to the picture.
 
-    It is the whole picture if the points have no extent, or the box has none in the picture.
+    The box is the whole picture if all points lie in one place, or if it would have no area in the picture.
 
     Args:
         points: points in picture pixels.
@@ -97,6 +97,6 @@ def points_box(points: NDArray[np.float64], size: tuple[int, int]) -> Box:
 
 
 def usual_crop(annotations: Annotations) -> CropConvention | None:
-    """Return the kind of model that fits the labels: crops if a picture has several instances, else whole pictures."""
+    """Return ``hrnet`` crops if a picture shows several instances, and otherwise None for whole pictures."""
     counts = Counter(instance.picture.path for instance in annotations.trained())
     return "hrnet" if max(counts.values(), default=0) > 1 else None

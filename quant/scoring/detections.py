@@ -13,7 +13,7 @@ from edgehrnet.errors import InputError
 from edgehrnet.picture.crops import MIN_BOX_SIDE
 from quant.data.annotations import Annotations, ImageId, Picture
 from quant.data.examples import Box
-from quant.data.formats.coco import image_key
+from quant.data.formats.coco_categories import image_key
 from quant.data.formats.values import box_of, number, read_json, shortened
 from quant.data.plausibility import CORNERS, RELATIVE, look_like_corners
 

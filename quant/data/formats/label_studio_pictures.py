@@ -44,7 +44,7 @@ class Addresses:
         """Return the file, or where it would be if there is none.
 
         Raises:
-            InputError: the address holds the picture itself, or the file lies outside the folders to look in.
+            InputError: the address holds the picture itself, or the file lies outside the searched folders.
         """
         if address.startswith("data:"):
             raise InputError(f"the picture itself is in the task ({address[:20]}...); save it as a file")

@@ -166,7 +166,7 @@ class _Reader:
         """Return name and place of a frame's picture: one of the video's own, or the one that `write_pictures` writes.
 
         Raises:
-            InputError: there is no such frame, or the picture lies outside the folders to look in.
+            InputError: there is no such frame, or the picture lies outside the searched folders.
         """
         names = _file_names(video)
         if names is None:
