@@ -42,8 +42,8 @@ class PictureFinder:
     """Finds picture files by the names in a label file.
 
     If the user names no folder, these are searched: the project's folder, the label file's folder, ``images``, ``data``
-    and ``<part>`` in it, the folder above, and ``images``, ``<part>`` and ``images/<part>`` in that one. The part is the
-    end of the label file's name, such as ``val2017`` of ``person_keypoints_val2017.json``.
+    and ``<part>`` in it, the folder above, and ``images``, ``<part>`` and ``images/<part>`` in that one. The part is
+    the end of the label file's name, such as ``val2017`` of ``person_keypoints_val2017.json``.
     """
 
     def __init__(self, labels: Path, images: Path | None = None, root: Path | None = None) -> None:
@@ -84,7 +84,7 @@ class PictureFinder:
     def first(self, names: Iterable[str]) -> Path | None:
         """Return the first file that has one of several names in one of the folders, or None if there is none.
 
-        Links in the folders are followed wherever they lead. Absolute names and names with ".." must stay in the folders.
+        Links in the folders may lead anywhere. Absolute names and names with ".." must stay in the folders.
 
         Raises:
             InputError: such files exist only outside the searched folders.
