@@ -41,7 +41,7 @@ def add_crop_argument(p: argparse.ArgumentParser) -> None:
     """Add ``--crop``."""
     p.add_argument("--crop", choices=("auto", "none", *CONVENTIONS), default="auto",
                    help="input of the network: whole pictures (none), or crops around boxes as HRNet or UDP make "
-                        "them (default: auto, which is hrnet if a picture shows several instances, else none)")  # fmt: skip
+                        "them (default: auto: hrnet if a picture shows several instances, else none)")  # fmt: skip
 
 
 def open_labels(args: argparse.Namespace, crop: CropChoice = "auto") -> DataSet:
