@@ -92,7 +92,7 @@ def _pictures(
         if key in pictures and pictures[key].path != found:
             remarks.add("error", "ids that several pictures share; give each picture an id of its own",
                         f"{place}: id {key} of {name} and {pictures[key].path.name}")  # fmt: skip
-        # The same file is the same picture, whatever ids it has.
+        # A file that is listed with several ids is one picture.
         pictures[key] = by_path.setdefault(found, picture)
     return pictures, unusable
 
@@ -108,7 +108,7 @@ class _Reader:
     remarks: Remarks
 
     def instance(self, index: int, entry: Mapping[str, Any]) -> Instance | None:
-        """Return one instance, or None for an annotation of another kind or one with an error."""
+        """Return one instance. None if the annotation has an error, or its category has no keypoints."""
         key = image_key(entry.get("id"))
         place = f"{self.path.name}, annotation {index if key is None else key}"
         category = self._category(entry, place)
@@ -188,7 +188,7 @@ class _Reader:
         return points
 
     def _area(self, entry: Mapping[str, Any], place: str) -> float | None:
-        """Return the area, or None if there is none, or it is not positive and finite."""
+        """Return the area, or None if it is missing or is not a positive, finite number."""
         area = number(entry.get("area"), LARGEST**2)
         if area is None:
             self.remarks.add(

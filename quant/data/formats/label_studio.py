@@ -23,7 +23,7 @@ from quant.data.picture_files import SAME_FILE, PictureFinder
 from quant.data.remarks import Remarks
 
 CONFIG = "config.xml"
-"""Labeling configuration beside the export, which tells the order of the keypoints. Label Studio does not export it."""
+"""Labeling configuration, which has the order of the keypoints. The user saves it beside the export."""
 
 
 def is_label_studio(path: Path) -> bool:
@@ -34,9 +34,10 @@ def is_label_studio(path: Path) -> bool:
 def read_label_studio(path: Path, images: Path | None = None) -> Annotations:
     """Read keypoints from an export JSON or JSON-MIN.
 
-    The keypoints inside of a rectangle in the list of regions, or related to one, are an instance with this box. In a
-    task with at most one rectangle, all keypoints are one instance. Keypoints have the order of the labels in `CONFIG`
-    beside the export, that of ``model_index`` if all labels have one. Without it, they come as they first appear.
+    A rectangle is the box of an instance. Its keypoints are those below it in the list of regions, or related to it. In
+    a task with at most one rectangle, all keypoints are one instance. Keypoints have the order of the labels in
+    `CONFIG` beside the export, or of their ``model_index`` if all have one. Without that file, they have the order in
+    which they first appear.
 
     Args:
         path: JSON file.
@@ -77,14 +78,14 @@ def refuse_coco_export(content: Any, path: Path) -> None:
     categories = content.get("categories")
     if isinstance(categories, list) and any(isinstance(one, Mapping) and one.get("keypoints") for one in categories):
         raise InputError(
-            f"{path} is a COCO export of Label Studio, which writes all keypoints of a picture as one object and may "
-            "give them each other's names; export JSON from Label Studio instead"
+            f"{path} is a COCO export of Label Studio, which merges all objects of a picture and may give "
+            "keypoints wrong names; export JSON from Label Studio instead"
         )
 
 
 @dataclass(frozen=True)
 class _Object:
-    """Keypoints with x, y and visibility by name, of one rectangle if there is one."""
+    """An object: its keypoints (x, y, visibility) by name, and the label and box of its rectangle if it has one."""
 
     picture: Picture
     source: str
@@ -124,7 +125,7 @@ class _Reader:
         return found
 
     def _usable(self, region: Region, task: Task) -> bool:
-        """Return whether the numbers of a region can be used, and note an error or what is dropped otherwise."""
+        """Return whether a region can be used. If not, note why."""
         place = f"{task.source}, region {region.id}"
         if region.kind == "other":
             return True
@@ -234,17 +235,19 @@ def _names(path: Path, objects: Sequence[_Object], remarks: Remarks) -> tuple[st
     listed = _configured(config) if config.is_file() else ()
     missing = [name for name in seen if name not in listed]
     if listed and missing:
-        raise InputError(f"{path}: its keypoint {missing[0]!r} is not in {config}, which has {', '.join(listed)}")
+        raise InputError(
+            f"{path} has a keypoint {missing[0]!r}, and {config} has only {', '.join(listed)}; add it there"
+        )
     if seen and not listed:
         remarks.add("derived", "order of keypoints, taken from their first appearance; to set it, save the labeling "
                     f"configuration as {CONFIG} beside the export", f"{path.name}: {', '.join(seen)}")  # fmt: skip
     if not listed and not seen and not remarks.of("error"):
-        raise InputError(f"{path} has no keypoints of a <KeyPointLabels> in a finished annotation")
+        raise InputError(f"{path} has no finished annotation with keypoints; label some with <KeyPointLabels>")
     return listed or seen
 
 
 def _configured(config: Path) -> tuple[str, ...]:
-    """Return the keypoints of a labeling configuration. Exports have the alias of a label that has one."""
+    """Return the keypoints of a labeling configuration. A label with an alias appears by that in exports."""
     root = read_xml(config, "a labeling configuration of Label Studio")
     labels = [label for group in root.iter("KeyPointLabels") for label in group.iter("Label")]
     indices = [label.get("model_index", "") for label in labels]
@@ -259,14 +262,14 @@ def _size(region: Region) -> tuple[int, int] | None:
 
 
 def _pixels(region: Region, *keys: str) -> list[float]:
-    """Return numbers of a region in pixels. They are percentages, in turns of the picture's width and height."""
+    """Convert numbers of a region from percentages, alternately of the picture's width and height, to pixels."""
     height, width = _size(region) or (0, 0)
     return [(number(region.value.get(key)) or 0.0) * side / 100
             for key, side in zip(keys, (width, height, width, height), strict=False)]  # fmt: skip
 
 
 def _box(region: Region) -> Box:
-    """Return the upright box around a rectangle, which is turned clockwise about its left upper corner."""
+    """Return the upright box around a rectangle that may be turned clockwise about its upper left corner."""
     x, y, w, h = _pixels(region, "x", "y", "width", "height")
     angle = math.radians(number(region.value.get("rotation")) or 0.0)
     cos, sin = math.cos(angle), math.sin(angle)

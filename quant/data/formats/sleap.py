@@ -196,7 +196,7 @@ class _Reader:
             videos = ", ".join(dict.fromkeys(self.unwritten))
             raise InputError(
                 f"{self.path}: {len(self.unwritten)} labeled frames are in {videos}, and only picture files are read. "
-                f"Write them as pictures to the folder {PICTURES} beside the labels, and try again; type: "
+                f"To write them to the folder {PICTURES} beside the labels, from where they are read, type: "
                 f'python -c "from {__name__} import write_pictures; write_pictures({str(self.path)!r})"'
             )
 
