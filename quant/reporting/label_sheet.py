@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from edgehrnet.drawing.overlay import PALETTE
@@ -29,15 +30,8 @@ def label_sheet(annotations: Annotations, seed: int = 0) -> Image.Image:
         seed: seed of the random choice.
     """
     instances = list(annotations.trained())
-    scores = strangeness(instances)
-    worst = np.nan_to_num(scores, nan=-1.0)
-    strangest = np.argsort(-worst.max(axis=1), kind="stable")[:SHOWN].tolist()
-    chosen = sorted(np.random.default_rng(seed).permutation(len(instances))[:SHOWN].tolist())
-    title = f"the {len(strangest)} that differ most, with a ring around the keypoint farthest from its usual place"
-    sections: tuple[tuple[str, list[tuple[int, int | None]]], ...] = (
-        (f"{len(chosen)} of {len(instances)} instances at random", [(index, None) for index in chosen]),
-        (title, [(index, int(worst[index].argmax())) for index in strangest]),
-    )
+    worst = np.nan_to_num(strangeness(instances), nan=-1.0)
+    sections = _sections(worst, seed)
     width = COLUMNS * (CELL + GAP) + GAP
     rows = [-(-len(cells) // COLUMNS) for _, cells in sections]
     places = _legend_places(annotations.keypoints, width)
@@ -61,6 +55,22 @@ def label_sheet(annotations: Annotations, seed: int = 0) -> Image.Image:
             _caption(pen, (corner[0], corner[1] + CELL + 2), (instances[index].picture.path.name, note))
         top += count * (CELL + CAPTION + GAP)
     return sheet
+
+
+def _sections(worst: NDArray[np.float64], seed: int) -> list[tuple[str, list[tuple[int, int | None]]]]:
+    """Choose the instances to draw, and return a title and pairs (instance, strangest keypoint) for each part.
+
+    Args:
+        worst: strangeness ``(N, K)`` of each keypoint, -1 where not labeled.
+        seed: seed of the random choice.
+    """
+    chosen = sorted(np.random.default_rng(seed).permutation(len(worst))[:SHOWN].tolist())
+    strangest = np.argsort(-worst.max(axis=1), kind="stable")[:SHOWN].tolist()
+    title = f"the {len(strangest)} that differ most, with a ring around the keypoint farthest from its usual place"
+    return [
+        (f"{len(chosen)} of {len(worst)} instances at random", [(index, None) for index in chosen]),
+        (title, [(index, int(worst[index].argmax())) for index in strangest]),
+    ]
 
 
 def _legend_places(names: Sequence[str], width: int) -> list[tuple[int, int]]:
