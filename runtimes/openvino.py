@@ -214,7 +214,9 @@ def _device(core: Any, device: str | None) -> str:
     present = list(core.available_devices)
     if kind == "AUTO" or name in present or f"{name}.0" in present:
         return name
-    raise AbsentDeviceError(f"device {device!r} is not present; OpenVINO finds {', '.join(present).lower()}; pass one of these")
+    raise AbsentDeviceError(
+        f"device {device!r} is not present; OpenVINO finds {', '.join(present).lower()}; pass one of these"
+    )
 
 
 def _device_name(core: Any, name: str) -> str:
@@ -262,7 +264,9 @@ def _settings(
 def _read(core: Any, path: Path) -> Any:
     weights = path.with_suffix(".bin")
     if not weights.is_file():
-        raise ModelFileError(f"{path.name} needs its weights beside it, but {weights} does not exist; copy the .bin file there")
+        raise ModelFileError(
+            f"{path.name} needs its weights beside it, but {weights} does not exist; copy the .bin file there"
+        )
     with path.open("rb") as file:
         # For other content, the engine tries every format that it knows, and prints an error for each.
         if b"<net" not in file.read(512):
