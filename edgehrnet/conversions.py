@@ -1,4 +1,4 @@
-"""Convert keypoints to the classes of other packages, which are imported on demand."""
+"""Convert keypoints to the classes of other packages, which are imported only when they are used."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def frame_of(
 
 
 def supervision_keypoints(xy: NDArray[np.float64], conf: NDArray[np.float32], score: NDArray[np.float32]) -> Any:
-    """Return supervision.KeyPoints with those of our values that the installed release has fields for.
+    """Return supervision.KeyPoints with all values for which the installed release has a field.
 
     Args:
         xy: ``(N, K, 2)`` positions in pixels.

@@ -1,4 +1,4 @@
-"""Run a picture through an engine, with bounded memory for the network inputs."""
+"""Run a network on a picture, in parts so that its inputs take little memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from edgehrnet.spec import ModelSpec
 from runtimes.base import Runtime
 
 Outputs = dict[str, NDArray[np.float32]]
-CHUNK_BYTES = 16 * 2**20  # of u8 inputs at a time. As floats, with copies, they take up to ten times as much.
+CHUNK_BYTES = (
+    16 * 2**20
+)  # of u8 inputs that are run together. Converted to floats and copied, they take up to ten times as much.
 
 
 def infer(
@@ -60,7 +62,7 @@ def infer(
 
 
 def _stored(outputs: Outputs, found: Outputs, start: int, count: int) -> Outputs:
-    """Put the outputs of some inputs in their place among those of ``count``."""
+    """Copy the outputs ``found`` of some inputs to their place in the outputs of all ``count`` inputs."""
     if any(len(array) == count for array in found.values()):
         return found  # all of them, without a copy
     if start == 0:
@@ -69,7 +71,7 @@ def _stored(outputs: Outputs, found: Outputs, start: int, count: int) -> Outputs
         except MemoryError:
             size = sum(array[0].nbytes for array in found.values()) * count / 1e9
             raise InputError(
-                f"the outputs for {count} boxes take {size:.0f} GB, more than there is; pass fewer boxes at a time"
+                f"the outputs for {count} boxes need {size:.0f} GB, more than there is; pass fewer boxes at a time"
             ) from None
     for name, array in found.items():
         outputs[name][start : start + len(array)] = array

@@ -10,11 +10,11 @@ WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_]+|\d+")
 """A word of a name: capitals, a capital with lower-case letters, or digits. "LShoulder" is L and Shoulder."""
 SIDE = re.compile(r"(?:left|lt|l)|(?:right|rt|r)", re.IGNORECASE)
 LIMB = re.compile(r"[LR][FHB]|[FHB][LR]")
-"""Side with front, hind or back, as in the names of paws: LF, HR."""
+"""Word of two letters, one for the side and one for front, hind or back, as in the names of paws: LF, HR."""
 
 
 def side_of(name: str) -> tuple[str, int] | None:
-    """Return the part of the body and its side, 0 for left and 1 for right. None if no word of the name is a side.
+    """Return the name without its side, and the side: 0 for left, 1 for right. None if no single word is a side.
 
     >>> side_of("L_Eye"), side_of("lShoulder"), side_of("ear_l"), side_of("paw1LH"), side_of("nose")
     (('eye', 0), ('shoulder', 0), ('ear', 0), ('paw 1 h', 0), None)
@@ -36,7 +36,7 @@ def side_of(name: str) -> tuple[str, int] | None:
 
 
 def pair_sides(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
-    """Return pairs of indices (left, right) of keypoints, however their sides are spelled.
+    """Return pairs of indices (left, right) of keypoints that have the same name apart from the side.
 
     >>> pair_sides(["nose", "L_Eye", "R_Eye", "ear_l", "lhand", "rhand"])
     ((1, 2), (4, 5))
@@ -57,7 +57,7 @@ def pair_sides(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
 
 
 def unpaired(names: Sequence[str], pairs: Sequence[tuple[int, int]]) -> tuple[str, ...]:
-    """Return the names with a side that are in none of the pairs.
+    """Return the names with a left or right that are in none of the pairs.
 
     >>> unpaired(["nose", "L_Eye", "R_Eye", "ear_l"], [(1, 2)])
     ('ear_l',)
@@ -67,7 +67,7 @@ def unpaired(names: Sequence[str], pairs: Sequence[tuple[int, int]]) -> tuple[st
 
 
 def _right_names(name: str) -> Iterator[str]:
-    """Yield what the partner on the right may be called where the side is part of a word, as in lefteye and lhand."""
+    """Yield possible names of the right partner if the side is part of a word, as in lefteye and lhand."""
     for found in re.finditer("left", name, re.IGNORECASE):
         yield f"{name[: found.start()]}right{name[found.end() :]}".lower()
     for found in WORD.finditer(name):

@@ -14,7 +14,7 @@ _PRECISIONS = {"FLOAT": "f32", "FLOAT16": "f16", "UINT8": "u8", "INT8": "i8"}
 
 
 def import_onnx() -> ModuleType:
-    """Import the onnx package, which building files needs and running them does not."""
+    """Import the onnx package. It is needed to build files, but not to run them."""
     try:
         import onnx
     except ImportError as error:
@@ -42,14 +42,14 @@ def read_checked(path: Path) -> Any:
     custom -= {"", "ai.onnx"}
     if custom:
         raise ModelFileError(
-            f"{path} has operators outside the ONNX standard, which other engines cannot run: "
+            f"{path} has operators outside the ONNX standard, which other engines cannot run; they are from "
             f"{', '.join(sorted(custom))}"
         )
     return model
 
 
 def remove_notes(model: Any) -> None:
-    """Remove the exporter's notes, which hold a stack trace of each node with paths of the exporting machine."""
+    """Remove the notes of the exporter: stack traces of all nodes, with paths on the exporting machine."""
     graph = model.graph
     for part in (model, graph, *graph.node, *graph.initializer, *graph.value_info, *graph.input, *graph.output):
         part.ClearField("metadata_props")
@@ -60,13 +60,13 @@ def read_layers(file: Path, optimized: Path) -> tuple[Layer, ...]:
     """List the operations of a graph that ONNX Runtime has optimized.
 
     Args:
-        file: The ONNX file before optimization, from which MACs are counted.
+        file: The ONNX file before optimization. Multiplications (MACs) are counted in it.
         optimized: The graph that ONNX Runtime saved after optimization.
     """
     onnx = import_onnx()
     infer = onnx.shape_inference.infer_shapes
     macs = _macs(infer(onnx.load(file)).graph)
-    # ONNX Runtime stores the types of most tensors, including those of its own operators; the rest are inferred.
+    # ONNX Runtime stores the types of most tensors, including those of its own operators. The others are inferred.
     graph = infer(onnx.load(optimized)).graph
     types = {v.name: v.type.tensor_type.elem_type for v in (*graph.value_info, *graph.input, *graph.output)}
     types |= {tensor.name: tensor.data_type for tensor in graph.initializer}

@@ -44,7 +44,7 @@ def build(onnx_path: Path, out: Path, metadata: str, *, half: bool = False) -> t
         half: Whether to store float weights as float16.
 
     Returns:
-        The operations that OpenVINO really runs on the CPU.
+        The operations that OpenVINO runs on the CPU after its own optimization.
     """
     ov = _openvino()
     model = ov.convert_model(onnx_path)
@@ -121,7 +121,7 @@ class OpenVINORuntime:
         self._path, self._device, self._device_name = path, name, _device_name(core, name)
         self._tensor = ov.Tensor
         self._version = ov.__version__.split("-")[0]
-        # If all requests of this pool are in use, further callers wait. Nothing runs in the background.
+        # A caller takes a request from this pool, and waits if there is none. Nothing runs in the background.
         self._requests = max(1, int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")))
         self._pool: queue.Queue[Any] = queue.Queue()
         for _ in range(self._requests):
@@ -142,7 +142,7 @@ class OpenVINORuntime:
                 request.set_input_tensor(self._tensor(picture, shared_memory=True))
                 for name, port in self._outputs.items():
                     if self._is_direct(port):
-                        # The engine writes into the caller's array, which avoids a copy of the 4 MB of features.
+                        # The engine writes into the caller's array. This avoids a copy of 4 MB of features.
                         output = self._tensor(outputs[name][n : n + 1], shared_memory=True)
                         request.set_output_tensor(port.index, output)
                 request.infer()
@@ -210,11 +210,13 @@ def _device(core: Any, device: str | None) -> str:
     name = "CPU" if device is None else str(device).upper()
     kind = name.partition(".")[0]
     if kind not in ("CPU", "GPU", "NPU") and name != "AUTO":
-        raise DeviceError(f"device {device!r}: an .xml file runs on cpu, gpu, gpu.1, npu or auto")
+        raise DeviceError(f"device {device!r} is unknown; an .xml file runs on cpu, gpu, gpu.1, npu or auto")
     present = list(core.available_devices)
     if kind == "AUTO" or name in present or f"{name}.0" in present:
         return name
-    raise AbsentDeviceError(f"device {device!r} is not present; OpenVINO finds: {', '.join(present).lower()}")
+    raise AbsentDeviceError(
+        f"device {device!r} is not present; OpenVINO finds {', '.join(present).lower()}; pass one of these"
+    )
 
 
 def _device_name(core: Any, name: str) -> str:
@@ -262,9 +264,11 @@ def _settings(
 def _read(core: Any, path: Path) -> Any:
     weights = path.with_suffix(".bin")
     if not weights.is_file():
-        raise ModelFileError(f"{path.name} needs its weights next to it: {weights} does not exist")
+        raise ModelFileError(
+            f"{path.name} needs its weights beside it, but {weights} does not exist; copy the .bin file there"
+        )
     with path.open("rb") as file:
-        # With other content, the engine would try every format that it knows, and print an error for each.
+        # For other content, the engine tries every format that it knows, and prints an error for each.
         if b"<net" not in file.read(512):
             raise ModelFileError(f"{path} is not a usable OpenVINO file: it does not contain <net")
     try:

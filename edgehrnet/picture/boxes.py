@@ -8,8 +8,8 @@ Three kinds of content are accepted:
   [x, y, w, h]}, ...]}``. Crowds are left out.
 - boxes by file name: ``{"photo.jpg": [[x, y, w, h], ...]}``
 
-A picture is found by its file name. Where a file has ids but no names, the last digits of a picture's name are its id:
-``COCO_val2014_000000000785.jpg`` is picture 785. Other names are looked for as they are, without the suffix.
+The boxes of a picture are found by its file name. If the JSON file has ids instead of names, the id of a picture is its
+file name without the suffix, or else the last digits in it: ``COCO_val2014_000000000785.jpg`` is picture 785.
 """
 
 from __future__ import annotations
@@ -110,7 +110,9 @@ def _key(entry: Mapping[str, Any], where: str, names: Mapping[int | str, str] | 
     if names is None:
         return found
     if found not in names:
-        raise InputError(f"{where} has image_id {reprlib.repr(found)}, which is not in 'images'; add the picture there")
+        raise InputError(
+            f"{where} has image_id {reprlib.repr(found)}, which is not in 'images'; add it there, or correct the id"
+        )
     return PurePosixPath(names[found])
 
 
@@ -129,7 +131,7 @@ def _is_kept(where: str, entry: Mapping[str, Any], min_score: float | None, cate
     if min_score is not None and "score" in entry:
         score = entry["score"]
         if not _is_number(score) or score != score:
-            raise InputError(f"the score of {where} is {reprlib.repr(score)}; it must be a number")
+            raise InputError(f"{where}: the score is {reprlib.repr(score)}, and must be a number")
         if score < min_score:
             return False
     return category is None or entry.get("category_id", category) == category

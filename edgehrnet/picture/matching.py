@@ -12,11 +12,11 @@ from edgehrnet.errors import InputError
 
 Row: TypeAlias = tuple[float, float, float, float]  # xywh in pixels of the picture
 Key: TypeAlias = PurePosixPath | int | str  # a file name, or an image id
-LONGEST_ID = 18  # digits; longer runs are not numbers of pictures
+LONGEST_ID = 18  # digits. Longer numbers are not taken as image ids
 
 
 def image_id(text: str) -> int | str:
-    """Return an image id that is written as text: a number if it has digits only, else the text.
+    """Convert an image id that is a text: to a number if it has digits only. Other texts stay as they are.
 
     >>> image_id("000000000785"), image_id("street")
     (785, 'street')
@@ -45,7 +45,7 @@ class PictureBoxes:
 
     def __init__(self, origin: str) -> None:
         self.origin = origin
-        """The file they are from, for messages."""
+        """File that the boxes were read from, for messages."""
         self._rows: dict[Key, list[Row]] = {}
         self._full_names: dict[str, list[PurePosixPath]] = {}
 
@@ -59,7 +59,7 @@ class PictureBoxes:
         """Return the boxes of each picture in the order of the file. A picture without boxes has an empty list.
 
         Raises:
-            InputError: No picture has a box, or the boxes of a picture could be those of another.
+            InputError: No picture has a box, or it is not clear to which picture some boxes belong.
         """
         pictures = [Path(path) for path in paths]
         keys = [self._key(path) for path in pictures]
@@ -69,13 +69,13 @@ class PictureBoxes:
         for path, key in zip(pictures, keys, strict=True):
             if key is not None and owners.setdefault(key, path).absolute() != path.absolute():
                 raise InputError(
-                    f"{self.origin} has boxes for {str(key)!r}, which may be {str(owners[key])!r} or {str(path)!r}; "
-                    "pass one of them only, or write file names with folders into the file"
+                    f"{self.origin} has boxes for {str(key)!r}, which fits {str(owners[key])!r} and {str(path)!r}; "
+                    "pass only one of these pictures, or write file names with folders into the file"
                 )
         return [[] if key is None else list(self._rows[key]) for key in keys]
 
     def _key(self, path: Path) -> Key | None:
-        """Return the file name or the id under which the boxes of a picture are, None if there are none."""
+        """Return the file name or the id under which the file has the boxes of a picture. None if it has none."""
         names = self._full_names.get(path.name, [])
         if names:
             return self._nearest_name(path, names)
@@ -88,19 +88,19 @@ class PictureBoxes:
         best = [name for name, count in zip(names, shared, strict=True) if count == max(shared)]
         if len(best) > 1:
             raise InputError(
-                f"{self.origin} has boxes for {str(best[0])!r} and {str(best[1])!r}, and {str(path)!r} may be either; "
-                "pass pictures with their folders"
+                f"{self.origin} has boxes for {str(best[0])!r} and {str(best[1])!r}, and {str(path)!r} fits both; "
+                "pass the picture with its folder"
             )
         return best[0]
 
     def _no_match(self, pictures: Sequence[Path]) -> str:
         path, known = pictures[0], [repr(str(key)) for key in list(self._rows)[:3]]
         ids = " or ".join(repr(key) for key in image_ids(path))
-        others = "" if len(pictures) == 1 else f", and likewise for {len(pictures) - 1} more"
+        others = "" if len(pictures) == 1 else f", and in the same way for {len(pictures) - 1} more pictures"
         has = (
-            f"it has boxes for {len(self._rows)}, such as {', '.join(known)}"
+            f"the file has boxes for {len(self._rows)} pictures, such as {', '.join(known)}"
             if known
-            else "it has none, or none was kept"
+            else "the file has no boxes, or the score and the category that were asked for excluded all"
         )
         return (
             f"{self.origin} has no box for any of the pictures; looked for the file name {path.name!r} and the image "

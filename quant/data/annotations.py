@@ -14,7 +14,7 @@ from quant.data.examples import Box
 from quant.data.remarks import Remarks
 
 ImageId: TypeAlias = int | str
-"""Id of a picture in its label file, which the files of detectors repeat."""
+"""Id of a picture in its label file. The files of detectors refer to it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class Instance:
     area: float | None = None
     """Area of the object in square pixels. None until it is derived from the box."""
     crowd: bool = False
-    """Whether this is a crowd, which is neither trained nor scored."""
+    """Whether this is a crowd. Crowds are neither trained on nor scored."""
     category: int = 1
     """Number of the category, from 1, see `Annotations.categories`."""
 
@@ -59,7 +59,7 @@ class Instance:
 
     @property
     def trained(self) -> bool:
-        """Return whether the instance is to be found: it is not a crowd, and at least one keypoint is labeled."""
+        """Return whether the instance is trained on and scored: it is no crowd, and has a labeled keypoint."""
         return not self.crowd and bool(self.labeled.any())
 
 
@@ -82,20 +82,20 @@ class Annotations:
     flip_pairs: tuple[tuple[int, int], ...] = ()
     """Pairs of keypoint indices to swap in a mirrored picture."""
     unpaired: tuple[str, ...] = ()
-    """Names of keypoints on a side whose partner is not known. Pictures are not mirrored then."""
+    """Names of left or right keypoints without a partner. Pictures are not mirrored if there are any."""
     sigmas: tuple[float, ...] = ()
     """OKS constants of the keypoints. Empty if the labels state none."""
     categories: dict[int, tuple[ImageId, str]] = field(default_factory=lambda: {1: (1, "object")})
-    """Id in the label file and name of each category by its number from 1."""
+    """Maps the number of a category, from 1, to its id in the label file and its name."""
     sizes: Mapping[Picture, tuple[int, int]] = field(default_factory=dict)
-    """Size (height, width) in pixels of each picture file, as it is shown. Empty until the files are looked at."""
+    """Size (height, width) in pixels of each picture as it is shown. Empty until the files are opened."""
     aliases: Mapping[ImageId, Picture] = field(default_factory=dict)
-    """Pictures by further ids, where the labels list a file several times."""
+    """Pictures by all ids that the labels give them. A file that is listed several times has several."""
     remarks: Remarks = field(default_factory=Remarks)
     """What was derived, dropped or looks wrong."""
 
     def trained(self) -> Iterator[Instance]:
-        """Yield the instances to be learned and found."""
+        """Yield the instances that are trained on and scored."""
         return (instance for instance in self.instances if instance.trained)
 
     def by_id(self) -> dict[ImageId, Picture]:

@@ -1,4 +1,4 @@
-"""Add the options that say where labels are to a command line, and open what they name. Torch is not needed."""
+"""Define the options that say where labels are, and open the data set that they name. Torch is not needed."""
 
 from __future__ import annotations
 
@@ -31,16 +31,17 @@ def add_data_arguments(
 
 def add_label_arguments(p: argparse.ArgumentParser) -> None:
     """Add the arguments that say how labels are read."""
-    p.add_argument("--images", metavar="DIR", help="folder of the pictures (default: look beside the labels)")
+    p.add_argument("--images", metavar="DIR", help="folder that holds the pictures (default: search beside the labels)")
     p.add_argument("--flip-pairs", type=parse_flip_pair, nargs="+", metavar="LEFT=RIGHT",
-                   help="more keypoints that a mirrored picture exchanges (default: by their names)")  # fmt: skip
+                   help="pairs that a mirrored picture exchanges, besides those in the names or in the labels "
+                        "(default: none)")  # fmt: skip
 
 
 def add_crop_argument(p: argparse.ArgumentParser) -> None:
     """Add ``--crop``."""
     p.add_argument("--crop", choices=("auto", "none", *CONVENTIONS), default="auto",
-                   help="what the network takes: none for whole pictures, else crops of boxes by this convention "
-                        "(default: auto, which is hrnet if a picture shows several instances, else none)")  # fmt: skip
+                   help="input of the network: whole pictures (none), or crops around boxes as HRNet or UDP make "
+                        "them (default: auto: hrnet if a picture shows several instances, else none)")  # fmt: skip
 
 
 def open_labels(args: argparse.Namespace, crop: CropChoice = "auto") -> DataSet:
@@ -54,6 +55,6 @@ def print_remarks(data: DataSet) -> None:
     """Print what was dropped or looks wrong in the labels, one line for each kind, on standard error."""
     if isinstance(data, Labeled):
         for remark in data.annotations.remarks.of("warning", "dropped"):
-            if remark.kind == UNPAIRED:  # training says so itself, and nothing else mirrors
+            if remark.kind == UNPAIRED:  # only training mirrors, and its summary says it
                 continue
             print(f"{remark.level}: {remark.text()}", file=sys.stderr)

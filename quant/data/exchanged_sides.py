@@ -34,11 +34,11 @@ def check_sides(annotations: Annotations) -> None:
     labeled = np.stack([instance.labeled for instance in instances])
     for instance, found in _of(instances, exchanged_pairs(points, labeled, pairs)):
         shown = ", ".join(f"{names[left]} and {names[right]}" for left, right in pairs[found])
-        remarks.add("warning", "left and right that seem exchanged, as the other pairs show",
-                    f"{instance.source}: {shown}")  # fmt: skip
+        remarks.add("warning", "instances in which left and right of some pairs seem exchanged, because they point "
+                    "against the other pairs; exchange them if so", f"{instance.source}: {shown}")  # fmt: skip
     for instance, _ in _of(instances, exchanged_instances(points, labeled, pairs)[:, None]):
-        remarks.add("warning", "left and right of all pairs that seem exchanged, or objects seen from another side "
-                    "than all others", instance.source)  # fmt: skip
+        remarks.add("warning", "instances in which left and right of all pairs seem exchanged, or which show another "
+                    "side of the object than nearly all others; exchange them if so", instance.source)  # fmt: skip
 
 
 def _of(instances: Sequence[Instance], found: NDArray[np.bool_]) -> Iterator[tuple[Instance, NDArray[np.bool_]]]:

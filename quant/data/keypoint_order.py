@@ -1,4 +1,4 @@
-"""Compare the keypoint names of two sides, and bring labels into another order."""
+"""Compare two lists of keypoint names, and reorder the keypoints of labels."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from edgehrnet.errors import InputError
 from quant.data.annotations import Annotations
 
 COUNTED = re.compile(r"(keypoint|kp|point|landmark|joint)? ?\d+")
-"""A keypoint name that only counts."""
+"""A keypoint name that is only a number, such as "keypoint-3"."""
 
 
 def keypoint_order(have: Sequence[str], want: Sequence[str]) -> list[int] | None:
-    """Return the indices that bring the keypoints ``have`` into the order of ``want``, or None if the names differ.
+    """Return indices such that ``have[index]`` gives the order of ``want``, or None if the names differ.
 
-    Names that count keypoints, such as ``keypoint-3``, say nothing: the order is kept if one side has only such names.
-    Otherwise letter case and separators do not matter.
+    Letter case and separators do not matter. If one of the lists has only numbers as names, such as ``keypoint-3``, the
+    order is kept.
 
     >>> keypoint_order(["nose", "left_ear"], ["Left ear", "Nose"])
     [1, 0]
@@ -33,15 +33,15 @@ def keypoint_order(have: Sequence[str], want: Sequence[str]) -> list[int] | None
 
 
 def check_order(have: Sequence[str], want: Sequence[str], name: str, other: str) -> list[int]:
-    """Return `keypoint_order`.
+    """Return the indices of `keypoint_order`.
 
     Raises:
-        InputError: the names differ. The message lists both sides, called ``name`` and ``other``.
+        InputError: the names differ. The message lists those of both, which it calls ``name`` and ``other``.
     """
     order = keypoint_order(have, want)
     if order is None:
         raise InputError(
-            f"{name} and {other} have different keypoints, and must have the same, in any order. "
+            f"{name} and {other} must have the same keypoints, in any order, and have different ones. "
             f"{name} has {len(have)}: {', '.join(have)}. {other} has {len(want)}: {', '.join(want)}"
         )
     return order

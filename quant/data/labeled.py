@@ -1,6 +1,6 @@
 """Provide labeled pictures as a data set with a training part and a validation part.
 
-All labels are read at once. A picture is opened when it is needed.
+All labels are in memory. A picture is opened when it is needed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ WHOLE_SIZE, CROP_SIZE = (256, 256), (256, 192)
 class Labeled:
     """A data set of labeled pictures on disk, split into a training part and a validation part.
 
-    All instances of a picture are in the same part, since the crops of neighbors overlap.
+    All instances of a picture are in the same part, because their crops may overlap.
     """
 
     def __init__(
@@ -76,14 +76,14 @@ class Labeled:
             self._validation = [instance for instance in instances if part[instance.picture.path] == k]
             self._training = [instance for instance in instances if part[instance.picture.path] != k]
         if not self._training or not self._validation:
-            why = "" if fold is None else f"; fold {fold[0]}/{fold[1]} needs some in both parts"
+            why = "" if fold is None else f", and --fold {fold[0]}/{fold[1]} leaves one part without any; use another"
             raise InputError(f"{self.spec.name} has {len(instances)} labeled instances{why}")
 
     def __len__(self) -> int:
         return len(self._training)
 
     def counts(self) -> tuple[int, int, int]:
-        """Return the number of pictures and of instances in both parts, and of instances in the validation part."""
+        """Return the number of all pictures, of all instances, and of the instances in the validation part."""
         both = self._training if self._training is self._validation else [*self._training, *self._validation]
         return len({instance.picture.path for instance in both}), len(both), len(self._validation)
 

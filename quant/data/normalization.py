@@ -1,4 +1,4 @@
-"""Complete and check labels, so that everything that uses them can rely on them."""
+"""Add what labels lack, and check them, so that the code that uses them need not."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def completed(annotations: Annotations) -> Annotations:
     if not trained and not remarks.of("error"):
         remarks.add(
             "error",
-            "labels without an instance to learn or to find; python -m quant.check lists what was dropped",
+            "labels without an instance to train on; type python -m quant.check DATA to see what was dropped",
             str(annotations.source),
         )
     check_relative(trained, sizes, remarks)
@@ -49,10 +49,10 @@ def completed(annotations: Annotations) -> Annotations:
 
 
 def _complete(instance: Instance, size: tuple[int, int], remarks: Remarks) -> Instance | None:
-    """Return the instance with a box and an area, or None if it has nothing to find in the picture.
+    """Return the instance with a box and an area, or None if no keypoint and no box of it can be used.
 
-    The size of the picture is (height, width). Only the boxes of instances to be trained are cut to the picture.
-    COCO's evaluation uses the other ones as they are.
+    The size of the picture is (height, width). Boxes of instances that are trained on are cut to the picture. Those of
+    the others stay as they are, because COCO's evaluation uses them so.
     """
     height, width = size
     points, given = instance.points[instance.labeled], instance.box
@@ -68,18 +68,20 @@ def _complete(instance: Instance, size: tuple[int, int], remarks: Remarks) -> In
         return None
     clipped = None if given is None or min(given[2:]) <= 0 else clip_box(given, width, height)
     if given is None or clipped is None or min(clipped[2:]) < MIN_BOX_SIDE:
-        kind = "box from the keypoints" + ("" if given is None else ", as the given one has no area in the picture")
+        kind = "boxes computed from the keypoints" + (
+            "" if given is None else ", as the given ones have no area in the picture"
+        )
         remarks.add("derived", kind, instance.source)
         given = clipped = points_box(points, size)
     if instance.area is None:
-        remarks.add("derived", "area from the box", instance.source)
+        remarks.add("derived", "areas computed from the boxes", instance.source)
     return dataclasses.replace(instance, box=clipped, area=instance.area or given[2] * given[3])
 
 
 def points_box(points: NDArray[np.float64], size: tuple[int, int]) -> Box:
     """Return a box ``xywh`` around points ``(N, 2)``, grown by `GROWTH` and cut to the picture.
 
-    It is the whole picture if the points have no extent, or the box has none in the picture.
+    The box is the whole picture if all points lie in one place, or if it would have no area in the picture.
 
     Args:
         points: points in picture pixels.
@@ -95,6 +97,6 @@ def points_box(points: NDArray[np.float64], size: tuple[int, int]) -> Box:
 
 
 def usual_crop(annotations: Annotations) -> CropConvention | None:
-    """Return the kind of model that fits the labels: crops if a picture has several instances, else whole pictures."""
+    """Return ``hrnet`` crops if a picture shows several instances, and otherwise None for whole pictures."""
     counts = Counter(instance.picture.path for instance in annotations.trained())
     return "hrnet" if max(counts.values(), default=0) > 1 else None

@@ -1,4 +1,4 @@
-"""Open the data set or the folder of pictures that ``--data`` names."""
+"""Open the data set, or the folder of pictures, that the option ``--data`` names."""
 
 from __future__ import annotations
 
@@ -25,10 +25,13 @@ from quant.data.normalization import completed, usual_crop
 from quant.data.same_pictures import note_duplicates
 
 ACCEPTED = f"{NAME!r}, {FORMATS}"
-UNPAIRED = "keypoints with a side but no partner, so that training pictures are not mirrored; pass --flip-pairs"
-"""Remark on keypoints that only training, and only mirroring, cares about."""
+UNPAIRED = (
+    "left or right keypoints without a partner, so that training pictures are not mirrored; "
+    "pass --flip-pairs LEFT=RIGHT"
+)
+"""Remark on keypoints that matters only in training, where pictures are mirrored."""
 CropChoice: TypeAlias = CropConvention | Literal["auto"] | None
-"""Crops of a network: a convention, None for whole pictures, or ``auto`` for what the labels suggest."""
+"""Convention of the crops, None for whole pictures, or ``auto`` to choose by the labels."""
 
 
 def open_data(
@@ -55,7 +58,7 @@ def open_data(
         validation: labels of the validation set. None takes it from ``data``.
 
     Raises:
-        InputError: ``data`` is none of these, synthetic documents with a fold, or its labels have an error.
+        InputError: ``data`` has no known format, its labels have an error, or the options do not fit each other.
     """
     if data.startswith("synthetic:"):
         if data != NAME:
@@ -78,7 +81,7 @@ def open_data(
 
 
 def _open_validation(data: str, images: str | None) -> Annotations:
-    """Open the labels of a validation set, whose pictures lie beside them, or else in the folder ``images``."""
+    """Open the labels of a validation set. Pictures are searched beside them first, then in the folder ``images``."""
     found = read_annotations(data)
     if found.remarks.of("error") and images is not None:
         return open_annotations(data, images)
@@ -89,7 +92,7 @@ def _open_validation(data: str, images: str | None) -> Annotations:
 def open_annotations(
     data: str, images: str | None = None, flip_pairs: Sequence[tuple[str, str]] | None = None
 ) -> Annotations:
-    """Read labels and complete and check them. For arguments and errors, see `open_data`."""
+    """Read, complete and check labels. Arguments and errors are those of `open_data`."""
     annotations = read_annotations(data, images, flip_pairs)
     annotations.remarks.raise_errors(str(annotations.source))
     return annotations
@@ -98,7 +101,7 @@ def open_annotations(
 def read_annotations(
     data: str, images: str | None = None, flip_pairs: Sequence[tuple[str, str]] | None = None
 ) -> Annotations:
-    """Read labels and complete them. Errors of single annotations are among the remarks, see `open_annotations`."""
+    """Read and complete labels as `open_annotations` does, but keep errors in the annotations as remarks."""
     if not has_labels(Path(data)):
         what = "has no labels of a known format" if Path(data).exists() else "does not exist"
         raise InputError(f"data set {data!r} {what}; pass {ACCEPTED}")
@@ -111,17 +114,17 @@ def read_annotations(
 
 
 def _with_pairs(annotations: Annotations, given: Sequence[tuple[str, str]]) -> tuple[tuple[int, int], ...]:
-    """Return the given pairs of names as indices, and the pairs of the labels that have none of these keypoints.
+    """Return the given pairs as indices, followed by the pairs of the labels that share no keypoint with them.
 
     Raises:
-        InputError: a name is not that of a keypoint, or comes twice.
+        InputError: a name is not that of a keypoint, or is in several pairs.
     """
     names, typed = annotations.keypoints, [name for pair in given for name in pair]
     for name in typed:
         if name not in names:
             raise InputError(f"--flip-pairs: no keypoint {name!r}; {nearest(name, names)}")
         if typed.count(name) > 1:
-            raise InputError(f"--flip-pairs: the keypoint {name!r} is in several pairs")
+            raise InputError(f"--flip-pairs: the keypoint {name!r} is in several pairs; put it into one")
     pairs = [(names.index(left), names.index(right)) for left, right in given]
     taken = {index for pair in pairs for index in pair}
     return (*pairs, *(pair for pair in annotations.flip_pairs if not taken & {*pair}))
@@ -161,7 +164,9 @@ def parse_fold(text: str) -> tuple[int, int]:
     except ValueError:
         raise argparse.ArgumentTypeError(f"fold {text!r} is not K/N; use for example 0/5") from None
     if not 0 <= k < n or n < 2:
-        raise argparse.ArgumentTypeError(f"fold {text!r}: N must be at least 2, and K from 0 to N - 1")
+        raise argparse.ArgumentTypeError(
+            f"fold {text!r}: N must be at least 2, and K from 0 to N - 1; use for example 0/5"
+        )
     return k, n
 
 

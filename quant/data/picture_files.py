@@ -18,15 +18,19 @@ from quant.data.remarks import Remarks
 ORIENTATION = 0x0112
 """EXIF tag of the orientation. From 5 on, width and height of the stored picture are exchanged."""
 MISSING = (
-    "pictures that do not exist in the folder of --images, or without it in their project, beside the labels, in "
-    "images/ or data/ there, or in the same places one folder up; pass their folder with --images DIR"
+    "pictures that do not exist; without --images, they are looked for in the folder of the project or of the labels, "
+    "in images/ and data/ there, in the folder above, and in images/ there; pass their folder with --images DIR"
+)
+SAME_FILE = (
+    "different pictures for which the same file was found; keep the pictures in their folders, and pass the folder "
+    "above these with --images DIR"
 )
 EXIF = (
     "sizes (width x height) that differ by the EXIF orientation; if the labels were made on the turned picture, "
     "exchange width and height in the labels, and otherwise remove the orientation from the picture"
 )
 TAIL = 2**16
-"""Bytes at the end of a file in which the mark of its end is looked for."""
+"""Number of bytes at the end of a file in which its end marker is searched."""
 SPLIT = re.compile(r"(?:(?<=^person_keypoints_).+|(?:train|val|test|default)\w*)$", re.IGNORECASE)
 """Name of a part of a data set at the end of a label file's name, as in ``person_keypoints_val2017``.
 
@@ -37,17 +41,17 @@ CVAT names its parts freely, and ``default`` if the user does not.
 class PictureFinder:
     """Finds picture files by the names in a label file.
 
-    Without a folder of the user's, the pictures may lie in the project's folder, in the label file's folder, in
-    ``images``, ``data`` or ``<part>`` beside it, or in ``images``, ``<part>`` or ``images/<part>`` beside its folder.
-    The part is as in COCO's files: ``val2017`` for ``person_keypoints_val2017.json``.
+    If the user names no folder, these are searched: the project's folder, the label file's folder, ``images``, ``data``
+    and ``<part>`` in it, the folder above, and ``images``, ``<part>`` and ``images/<part>`` in that one. The part is
+    the end of the label file's name, such as ``val2017`` of ``person_keypoints_val2017.json``.
     """
 
     def __init__(self, labels: Path, images: Path | None = None, root: Path | None = None) -> None:
-        """Choose the folders to look in.
+        """Choose the folders to search.
 
         Args:
             labels: label file.
-            images: the user's folder. Nothing else is looked at.
+            images: the folder that the user names. No other one is searched.
             root: folder of the project, to which the names in the label file are relative. None if there is none.
 
         Raises:
@@ -67,23 +71,23 @@ class PictureFinder:
         self._listed: dict[Path, dict[str, list[Path]]] = {}
 
     def find(self, name: str) -> Path:
-        """Return the file of a picture, or where it would be in the first folder if there is none.
+        """Return the file of a picture. If there is none, return its path in the first folder.
 
-        A name may have backslashes, or be an address. A path of another machine is found by its last parts, as many as
-        possible. Letter case does not matter if only one file fits.
+        A name may have backslashes, or be an address. If it is a path of another machine, the file that shares most of
+        its last parts is returned. Letter case does not matter if only one file fits.
 
         Raises:
-            InputError: the file lies outside the folders to look in.
+            InputError: the file lies outside the searched folders.
         """
         return self.first(_spellings(name)) or self.folders[0] / name.replace("\\", "/")
 
     def first(self, names: Iterable[str]) -> Path | None:
         """Return the first file that has one of several names in one of the folders, or None if there is none.
 
-        A name that is absolute or has ".." may lead outside. Links in the folders are followed wherever they lead.
+        Links in the folders may lead anywhere. Absolute names and names with ".." must stay in the folders.
 
         Raises:
-            InputError: the only such files lie outside the folders to look in.
+            InputError: such files exist only outside the searched folders.
         """
         outside, names = None, list(dict.fromkeys(names))
         for find in (_exact, self._in_other_case):
@@ -94,11 +98,11 @@ class PictureFinder:
                         return path
                     outside = outside or (name if path is not None else None)
         if outside is not None:
-            raise InputError(f"{outside!r} lies outside {self.folders[0]}; pass its folder with --images")
+            raise InputError(f"{outside!r} lies outside {self.folders[0]}; pass its folder with --images DIR")
         return None
 
     def _is_allowed(self, name: str, path: Path) -> bool:
-        """Return whether a name stays in the folder, or its file lies in one of the folders."""
+        """Return whether a name cannot leave its folder, or its file lies in one of the searched folders."""
         if not Path(name).is_absolute() and ".." not in Path(name).parts:
             return True
         return any(path.resolve().is_relative_to(root) for root in self._roots)
@@ -114,7 +118,7 @@ class PictureFinder:
 
 
 def _spellings(name: str) -> Iterator[str]:
-    """Yield what a file may be called: as it is, with slashes, without the query of an address, and by last parts."""
+    """Yield the name, then with slashes and without the query of an address, and the ends of the paths."""
     yield name
     plain = name.partition("?")[0]
     for text in dict.fromkeys((name, plain, unquote(plain))):
@@ -158,9 +162,9 @@ def header(path: Path) -> tuple[int, int, int]:
 
 
 def _seems_cut_off(path: Path) -> bool:
-    """Return whether a JPEG or PNG file lacks the mark of its end, as after a download that was interrupted.
+    """Return whether a JPEG or PNG file lacks its end marker, as after an interrupted download.
 
-    Other data may follow the mark, such as the video that phones add.
+    Other data may follow the marker, such as the video that phones add.
     """
     with path.open("rb") as file:
         start = file.read(4)
@@ -199,9 +203,9 @@ def _check_size(picture: Picture, stored: tuple[int, int], orientation: int, rem
     """Compare the size (height, width) that the labels state with that of the stored picture, turned as it is shown."""
     shown = stored[::-1] if orientation >= 5 else stored
     if picture.size is None or picture.size == shown:
-        # Where turning changes no stated size, nothing tells whether the labels were made before or after it.
+        # Without a stated size that turning would change, it is unknown whether the labels were made before or after.
         if orientation != 1 and (picture.size is None or shown == stored):
-            kind = "pictures turned by their EXIF orientation; labels are taken as those of the turned picture"
+            kind = "pictures that their EXIF orientation turns; their labels are taken as made on the turned picture"
             remarks.add("warning", kind, f"{picture.path} (orientation {orientation})")
         return
     stated, actual = (f"{width}x{height}" for height, width in (picture.size, shown))
@@ -209,5 +213,5 @@ def _check_size(picture: Picture, stored: tuple[int, int], orientation: int, rem
     if picture.size == stored:
         remarks.add("error", EXIF, f"{place} with EXIF orientation {orientation}")
     else:
-        remarks.add("error", "sizes (width x height) that are not those of the pictures; were these resized after "
-                    "labeling?", place)  # fmt: skip
+        remarks.add("error", "sizes (width x height) that are not those of the pictures; pass the pictures that were "
+                    "labeled, or correct the sizes", place)  # fmt: skip

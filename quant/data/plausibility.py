@@ -65,8 +65,8 @@ def check_boxes(instances: Sequence[Instance], sizes: Sequence[tuple[int, int]],
                         f"{instance.source}: {held.sum()} of {len(points)}")  # fmt: skip
         share = None if instance.area is None else instance.area / (width * height)
         if share is not None and not AREAS[0] <= share <= AREAS[1]:
-            remarks.add("warning", "areas that do not fit their boxes, so that AP is wrong; leave them out to take the "
-                        "boxes' own", f"{instance.source}: {instance.area:g} in {width:g}x{height:g} px")  # fmt: skip
+            kind = "areas that do not fit their boxes, which makes AP wrong; remove them to use those of the boxes"
+            remarks.add("warning", kind, f"{instance.source}: {instance.area:g} in {width:g}x{height:g} px")
 
 
 def check_points(instance: Instance, size: tuple[int, int], remarks: Remarks) -> None:
@@ -74,10 +74,11 @@ def check_points(instance: Instance, size: tuple[int, int], remarks: Remarks) ->
     points = instance.points[instance.labeled]
     outside = int((~inside(points, size[1], size[0])).sum())
     if outside:
-        remarks.add("warning", "points outside the picture, which are not trained, and count in AP alone",
-                    f"{instance.source}: {outside} outside {size[1]}x{size[0]} px")  # fmt: skip
+        kind = "instances with points outside the picture, which are not trained on, and count only in AP"
+        remarks.add("warning", kind, f"{instance.source}: {outside} outside {size[1]}x{size[0]} px")
     if (points == 0).all(axis=1).any():
-        remarks.add("warning", "points at exactly (0, 0), which some tools write for missing points", instance.source)
+        kind = "instances with a point at exactly (0, 0), as some tools write for a missing one; remove it if so"
+        remarks.add("warning", kind, instance.source)
     if len(points) >= SEVERAL and np.ptp(points, axis=0).max() <= 1:
         remarks.add("warning", "instances whose points all lie within one pixel", instance.source)
 
@@ -88,11 +89,11 @@ def check_relative(instances: Sequence[Instance], sizes: Mapping[Picture, tuple[
     largest = max((float(np.abs(values).max()) for values in points), default=math.inf)
     smallest = min((min(sizes[instance.picture]) for instance in instances), default=0)
     if largest <= 100 and smallest >= 200 and len({instance.picture for instance in instances}) >= SEVERAL:
-        remarks.add("warning", "coordinates that all are at most 100, which look like percent of the picture's sides",
+        remarks.add("warning", "coordinates that look like percent of the picture's sides, as none is above 100",
                     f"{instances[0].source} and others")  # fmt: skip
     if largest <= RELATIVE:
-        remarks.add("error", "coordinates that look like shares in 0..1; multiply x by the picture's width, y by its "
-                    "height", instances[0].source)  # fmt: skip
+        remarks.add("error", "coordinates that look like shares of the picture's sides in 0..1; multiply x by the "
+                    "width, y by the height", instances[0].source)  # fmt: skip
 
 
 def check_duplicates(instances: Iterable[Instance], remarks: Remarks) -> None:
@@ -102,5 +103,5 @@ def check_duplicates(instances: Iterable[Instance], remarks: Remarks) -> None:
         key = str(instance.picture.path), np.c_[instance.points, instance.visibility].tobytes()
         if key in seen:
             place = f"{instance.source} and {seen[key]}"
-            remarks.add("warning", "instances that are the same as another one", place)
+            remarks.add("warning", "instances with the same points as another one; remove one of them", place)
         seen.setdefault(key, instance.source)

@@ -10,7 +10,7 @@ from edgehrnet.errors import InputError
 
 Level: TypeAlias = Literal["error", "warning", "dropped", "derived"]
 LEVELS: tuple[Level, ...] = get_args(Level)
-"""Levels, the gravest first."""
+"""Levels, the most serious first."""
 LONGEST = 400
 """Most characters of a place that are kept."""
 PLACES = 3
@@ -24,7 +24,7 @@ class Remark:
     level: Level
     """``error`` ends a command, ``dropped`` and ``derived`` say what was done."""
     kind: str
-    """What was found, and for an error or a warning what to do about it."""
+    """What was found, in the plural, and what to do about it if it is an error or a warning."""
     count: int = 0
     """Number of places."""
     places: list[str] = field(default_factory=list)
@@ -37,7 +37,7 @@ class Remark:
 
 
 def _printable(text: str) -> str:
-    """Return a text whose control characters are escaped, and whose middle is left out if it is too long.
+    """Return a text with its control characters escaped, and without its middle if it is too long.
 
     Names in label files may have characters that change the colors or the title of a terminal.
     """
@@ -67,11 +67,11 @@ class Remarks:
             mine.places = [*mine.places, *remark.places][:PLACES]
 
     def __iter__(self) -> Iterator[Remark]:
-        """Iterate over the remarks, the gravest level first."""
+        """Iterate over the remarks, the most serious level first."""
         return iter(sorted(self._found.values(), key=lambda remark: LEVELS.index(remark.level)))
 
     def of(self, *levels: Level) -> list[Remark]:
-        """Return the remarks of some levels."""
+        """Return the remarks of the given levels."""
         return [remark for remark in self if remark.level in levels]
 
     def raise_errors(self, name: str) -> None:

@@ -27,7 +27,7 @@ def note_duplicates(ours: Annotations, others: Annotations) -> None:
 
 def note_repeated(annotations: Annotations) -> None:
     """Note the pictures that are in a data set several times under different names."""
-    kind = "pictures that are the same as another one, of which --fold may put one into each part"
+    kind = "pictures with the same content as another one, which --fold may put into the other part; remove one"
     for first, *others in same_files(picture.path for picture in annotations.sizes):
         for other in others:
             annotations.remarks.add("warning", kind, f"{other} and {first}")

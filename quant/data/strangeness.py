@@ -1,4 +1,4 @@
-"""Measure how unlike the others the labels of an instance are."""
+"""Measure how much the labels of an instance differ from those of the others."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from quant.data.annotations import Instance
 
 SMALLEST = 0.02
-"""Least spread of a keypoint's place, as a share of the box. It keeps keypoints that never move from ruling."""
+"""Smallest usual distance, as a share of the box. Without it, keypoints that hardly move would seem strangest."""
 
 
 def strangeness(instances: Sequence[Instance]) -> NDArray[np.float64]:
-    """Return how far each keypoint lies from its usual place, ``(N, K)``, in usual distances. NaN where not labeled.
+    """Return ``(N, K)``, how many usual distances each keypoint is from its usual place. NaN where not labeled.
 
     Places are shares of the box's sides. The usual place of a keypoint is its median over all instances, and the usual
     distance is the median distance from there.

@@ -14,9 +14,9 @@ from quant.scoring.by_keypoint import KeypointScore, by_keypoint, worst_of
 from quant.scoring.evaluation import Evaluation
 
 MOST = 40
-"""Keypoints of which all are listed without being asked for."""
+"""Largest number of keypoints that are all listed without ``--per-keypoint``."""
 WORST = 20
-"""Keypoints listed if there are more than `MOST`."""
+"""Number of keypoints that are listed if there are more than `MOST`."""
 MARK = " *"
 
 
@@ -36,7 +36,7 @@ def keypoint_table(evaluations: Sequence[Evaluation], names: Sequence[str], *, c
     order, notes = list(range(len(first))), []
     if len(order) > MOST and not complete:
         order = sorted(order, key=lambda k: (math.isnan(first[k].mean_px), -first[k].mean_px))[:WORST]
-        notes.append(f"The {WORST} worst of {len(first)} keypoints, worst first. --per-keypoint lists all.")
+        notes.append(f"These are the {WORST} worst of {len(first)} keypoints. --per-keypoint lists all.")
     worst = worst_of(first)
     heads = [first[k].name + (MARK if k == worst else "") for k in order]
     if worst is not None:
@@ -65,7 +65,7 @@ def _one_model(heads: Sequence[str], scores: Sequence[KeypointScore], pictures: 
     ]
     size = ("size %",) if crops else ()
     text = table(("keypoint", "scored", "mean px", "median px", "p95 px", "mean %", *size, "worst picture"), rows)
-    unit = "mean %: in percent of the picture's diagonal."
+    unit = "mean %: mean in percent of the picture's diagonal."
     return text, unit + (" size %: mean in percent of the object's size, sqrt(area)." if crops else "")
 
 

@@ -1,10 +1,11 @@
-"""Draw labels on their pictures: some at random, and those that are most unlike the others."""
+"""Draw labels on their pictures: some at random, and those that differ most from the others."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from edgehrnet.drawing.overlay import PALETTE
@@ -13,11 +14,11 @@ from quant.data.annotations import Annotations, Instance
 from quant.data.strangeness import strangeness
 
 SHOWN, COLUMNS = 16, 8
-"""Instances in each of the two parts, and in a row."""
+"""Largest number of instances in each of the two parts, and number in a row."""
 CELL, GAP, CAPTION, HEADING, LINE_HEIGHT, TEXT = 200, 6, 34, 34, 20, 12
 """Sizes in pixels."""
 MARGIN = 0.25
-"""Surroundings of a box that are shown, as a share of its longer side."""
+"""Margin that is shown around a box, as a share of its longer side."""
 BACKGROUND, INK, MUTED, LINE, RING = (250, 250, 248), (30, 30, 30), (110, 110, 110), (255, 255, 255), (230, 0, 60)
 
 
@@ -25,21 +26,12 @@ def label_sheet(annotations: Annotations, seed: int = 0) -> Image.Image:
     """Draw `SHOWN` random instances and the `SHOWN` strangest ones with their keypoints.
 
     Args:
-        annotations: complete labels with at least one instance to find.
+        annotations: complete labels with at least one instance to train on.
         seed: seed of the random choice.
     """
     instances = list(annotations.trained())
-    scores = strangeness(instances)
-    worst = np.nan_to_num(scores, nan=-1.0)
-    strangest = np.argsort(-worst.max(axis=1), kind="stable")[:SHOWN].tolist()
-    chosen = sorted(np.random.default_rng(seed).permutation(len(instances))[:SHOWN].tolist())
-    title = (
-        f"the {len(strangest)} most unlike the others, with a ring around the keypoint farthest from its usual place"
-    )
-    sections: tuple[tuple[str, list[tuple[int, int | None]]], ...] = (
-        (f"{len(chosen)} of {len(instances)} instances at random", [(index, None) for index in chosen]),
-        (title, [(index, int(worst[index].argmax())) for index in strangest]),
-    )
+    worst = np.nan_to_num(strangeness(instances), nan=-1.0)
+    sections = _sections(worst, seed)
     width = COLUMNS * (CELL + GAP) + GAP
     rows = [-(-len(cells) // COLUMNS) for _, cells in sections]
     places = _legend_places(annotations.keypoints, width)
@@ -56,11 +48,29 @@ def label_sheet(annotations: Annotations, seed: int = 0) -> Image.Image:
             corner = GAP + column * (CELL + GAP), top + row * (CELL + CAPTION + GAP)
             sheet.paste(_cell(instances[index], annotations.skeleton, strange), corner)
             note = (
-                "" if strange is None else f"{annotations.keypoints[strange]}, {worst[index, strange]:.1f} times as far"
+                ""
+                if strange is None
+                else f"{annotations.keypoints[strange]}, {worst[index, strange]:.1f} x the usual distance"
             )
             _caption(pen, (corner[0], corner[1] + CELL + 2), (instances[index].picture.path.name, note))
         top += count * (CELL + CAPTION + GAP)
     return sheet
+
+
+def _sections(worst: NDArray[np.float64], seed: int) -> list[tuple[str, list[tuple[int, int | None]]]]:
+    """Choose the instances to draw, and return a title and pairs (instance, strangest keypoint) for each part.
+
+    Args:
+        worst: strangeness ``(N, K)`` of each keypoint, -1 where not labeled.
+        seed: seed of the random choice.
+    """
+    chosen = sorted(np.random.default_rng(seed).permutation(len(worst))[:SHOWN].tolist())
+    strangest = np.argsort(-worst.max(axis=1), kind="stable")[:SHOWN].tolist()
+    title = f"the {len(strangest)} that differ most, with a ring around the keypoint farthest from its usual place"
+    return [
+        (f"{len(chosen)} of {len(worst)} instances at random", [(index, None) for index in chosen]),
+        (title, [(index, int(worst[index].argmax())) for index in strangest]),
+    ]
 
 
 def _legend_places(names: Sequence[str], width: int) -> list[tuple[int, int]]:

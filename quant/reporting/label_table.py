@@ -1,4 +1,4 @@
-"""Describe labels as text: what there is, what was derived, and what looks wrong."""
+"""Describe labels as text: their numbers, what was derived or dropped, and what looks wrong."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ def label_table(annotations: Annotations) -> str:
     labeled = {instance.picture for instance in instances}
     crowds = sum(instance.crowd for instance in annotations.instances)
     others = len(annotations.instances) - len(instances) - crowds
-    takes = "whole pictures" if usual_crop(annotations) is None else "crops of boxes: a picture shows several"
+    takes = (
+        "whole pictures" if usual_crop(annotations) is None else "crops of boxes, as a picture shows several instances"
+    )
     rows = [
         ("labels", str(annotations.source)),
         ("pictures", f"{len(annotations.pictures)}, of which {len(labeled)} have labeled keypoints"),
@@ -62,7 +64,7 @@ def _sizes(annotations: Annotations) -> str:
 
 
 def _objects(annotations: Annotations) -> str:
-    """Return the range of the objects' sizes, the square roots of their areas."""
+    """Return the range and the median of the objects' sizes. A size is the square root of an area."""
     sides = np.sqrt([instance.area for instance in annotations.trained() if instance.area])
     if not len(sides):
         return "none"

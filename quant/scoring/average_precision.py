@@ -1,8 +1,8 @@
 """Compute COCO's AP and AR over object keypoint similarity with pycocotools.
 
-The protocol is that of the published pose networks: each box gives a crop, and each crop one detection. Its score is
-the box's score times the mean score of its keypoints above a threshold. Of detections that nearly agree, the one with
-the best score is kept.
+The protocol is that of the published pose networks. Each box gives a crop, and each crop gives one detection. The
+score of a detection is the score of its box times the mean score of its keypoints above a threshold. If several
+detections are nearly the same, the one with the best score is kept.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _results(
     conf: NDArray[np.float32],
     sigmas: Sequence[float],
 ) -> Iterator[dict[str, Any]]:
-    """Yield the COCO results of one picture, best first, without those that a better one suppresses."""
+    """Yield the COCO results of one picture, best first, without those that nearly equal a better one."""
     scores = np.array([rescore(box.score, row) for box, row in zip(detections, conf, strict=True)])
     areas = np.array([box.box for box in detections], np.float64)[:, 2:].prod(axis=1) * MARGIN**2
     for n in oks_nms(xy, conf, scores, areas, sigmas):
@@ -210,5 +210,5 @@ def load_pycocotools() -> tuple[Any, Any]:
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval
     except ImportError:
-        raise MissingExtraError("OKS-AP needs pycocotools: pip install 'edgehrnet[train]'") from None
+        raise MissingExtraError("AP needs pycocotools; type: pip install 'edgehrnet[train]'") from None
     return COCO, COCOeval

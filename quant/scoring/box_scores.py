@@ -27,10 +27,10 @@ class BoxScores:
 
 
 def check_boxes_options(data: DataSet, boxes: Path | None, results: Path | None) -> None:
-    """Refuse ``--boxes`` and ``--results`` where the labels cannot serve them.
+    """Refuse ``--boxes`` and ``--results`` if the data cannot be scored with them.
 
     Raises:
-        InputError: The data has no labels, or no sigmas for an AP that nothing else was asked for.
+        InputError: The data has no labels, or ``--boxes`` without ``--results`` has no sigmas to compute AP with.
     """
     if boxes is None and results is None:
         return
@@ -44,15 +44,15 @@ def check_boxes_options(data: DataSet, boxes: Path | None, results: Path | None)
 def score_boxes(
     models: Sequence[OpenModel], evaluations: Sequence[Evaluation], data: Labeled, boxes: Path | None, *, part: bool
 ) -> list[BoxScores]:
-    """Find the keypoints in each box. Boxes that a model has seen in its evaluation are not run again.
+    """Find the keypoints in each box and score them. Results from the evaluation are used again.
 
     Args:
         models: Models for crops.
         evaluations: Their evaluations.
         data: Labels.
         boxes: Boxes of a detector, see `read_boxes`. None takes those of the labels.
-        part: Whether a part of the data was evaluated. Then only its pictures count. All of the data includes pictures
-            without people, where each detection is a false positive.
+        part: Whether only a part of the data was evaluated. Then only the pictures of that part count. Otherwise
+            pictures without objects count as well, and each detection in them is a false positive.
     """
     labels, found = data.annotations, []
     detections = true_boxes(labels) if boxes is None else read_boxes(boxes, labels)

@@ -1,4 +1,4 @@
-"""Read the boxes in which keypoints are looked for: those of the labels, or those of a detector."""
+"""Read the boxes in which keypoints are to be found: those of the labels, or those of a detector."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgehrnet.errors import InputError
 from edgehrnet.picture.crops import MIN_BOX_SIDE
 from quant.data.annotations import Annotations, ImageId, Picture
 from quant.data.examples import Box
-from quant.data.formats.coco import image_key
+from quant.data.formats.coco_categories import image_key
 from quant.data.formats.values import box_of, number, read_json, shortened
 from quant.data.plausibility import CORNERS, RELATIVE, look_like_corners
 
@@ -47,16 +47,16 @@ def read_boxes(path: Path, annotations: Annotations) -> list[Detection]:
     """Read a detector's boxes from a JSON list.
 
     Args:
-        path: File whose entries have ``image_id`` and ``bbox`` (xywh), and may have ``score``, 1 by default, and
-            ``category_id``. Without a category they belong to the only one of the labels.
+        path: File whose entries have ``image_id`` and ``bbox`` (xywh). They may have ``score``, 1 by default, and
+            ``category_id``, which is needed only if the labels have several categories.
         annotations: Labels of the pictures.
 
     Returns:
         The boxes that have an area.
 
     Raises:
-        InputError: It is not such a list, or an entry is of a picture or a category that the labels do not have. The
-            message names the entry. Or no box has an area, or they look like two corners.
+        InputError: The file is not such a list, an entry names a picture or a category that the labels do not have, no
+            box has an area, or the boxes look like two corners or like shares. The message names the entry.
     """
     content = read_json(path, WHAT)
     if not isinstance(content, list):
@@ -66,8 +66,8 @@ def read_boxes(path: Path, annotations: Annotations) -> list[Detection]:
     _check_categories(path, found, annotations)
     found = [detection for detection in found if min(detection.box[2:]) >= MIN_BOX_SIDE]
     if not found:
-        raise InputError(f"{path} has no box with an area, of {len(content)}; to score the labels' boxes, leave out "
-                         "--boxes")  # fmt: skip
+        raise InputError(f"{path} has {len(content)} boxes, but none with an area; to score the labels' boxes, leave "
+                         "out --boxes")  # fmt: skip
     _check_boxes(path, found, annotations)
     return found
 
@@ -83,11 +83,17 @@ def _detection(place: str, entry: Any, pictures: Mapping[ImageId, Picture], anno
         raise InputError(f"{place}: score is {shortened(entry.get('score'))}, and must be a finite number")
     key = image_key(entry.get("image_id"))
     if key is None or key not in pictures:
-        raise InputError(f"{place}: the labels have no picture with the id {shortened(entry.get('image_id'))}")
+        raise InputError(
+            f"{place}: the labels have no picture with the id {shortened(entry.get('image_id'))}; pass boxes "
+            "for the same pictures"
+        )
     category = image_key(entry.get("category_id"))
     if category is None:
         if len(annotations.categories) > 1:
-            raise InputError(f"{place} has no usable category_id, and the labels have several categories")
+            raise InputError(
+                f"{place}: category_id is {shortened(entry.get('category_id'))}, and must be one of the labels' "
+                f"categories: {[key for key, _ in annotations.categories.values()]}"
+            )
         ((category, _),) = annotations.categories.values()
     return Detection(pictures[key], category, box, score)
 

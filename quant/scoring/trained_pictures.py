@@ -1,4 +1,4 @@
-"""Tell which of the scored pictures a model was trained on, as far as its file says so."""
+"""Find which of the scored pictures a model was trained on, if its file has the training settings."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from quant.scoring.evaluation import Evaluation
 
 @dataclass(frozen=True)
 class Trained:
-    """The pictures among the scored ones that were trained on."""
+    """The scored pictures that a model was trained on."""
 
     paths: frozenset[Path] | None
     """Files of the scored pictures that were trained on. None if it is not known."""
     text: str
-    """Words that say so, to follow the name of the model and a colon."""
+    """Sentence about it for people, which follows the name of the model and a colon."""
 
 
 def trained_pictures(file: str | Path, data: Labeled, evaluation: Evaluation) -> Trained:
     """Compare the pictures of an evaluation with those that the training settings of a model file name.
 
-    Only checkpoints have training settings. Those of the last run count: a run that began with another checkpoint does
-    not know what that one was trained on, and the words name it.
+    Only checkpoints have training settings, and only those of their last run. If that run began with another
+    checkpoint, the pictures of earlier runs are not known, and the text names that checkpoint.
 
     Args:
         file: Model file.
@@ -58,7 +58,7 @@ def trained_of(models: Sequence[str], data: DataSet, evaluations: Sequence[Evalu
 
 
 def training_settings(file: Path) -> Mapping[str, Any]:
-    """Return the training settings in a checkpoint. They are empty for other files, and where a checkpoint has none."""
+    """Return the training settings in a checkpoint. They are empty if it has none, and for other files."""
     if file.suffix.lower() != ".pt":
         return {}
     from edgehrnet.models.checkpoints import load_checkpoint  # needs torch, which scoring other files does not
@@ -80,7 +80,7 @@ def training_part(settings: Mapping[str, Any], data: Labeled) -> frozenset[Path]
 
 
 def _is_source(name: Any, data: Labeled) -> bool:
-    """Return whether a name in training settings is the file of these labels, or a folder with no other table."""
+    """Return whether a name in training settings is the file of these labels, or a folder with this table only."""
     source, path = data.annotations.source.resolve(), Path(str(name))
     if path.resolve() == source:
         return True

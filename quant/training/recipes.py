@@ -13,25 +13,25 @@ from quant.data.labeled import Labeled
 MODEL = "hrnet_w18_small_v1"
 """Small HRNet that learns fast from few labels, and runs fastest in INT8."""
 STEPS, LABELS = 300, 48
-"""Training steps for this number of labels. More labels get more steps, by the square root."""
+"""Training steps for a number of labels. The steps grow with the square root of the labels."""
 BATCH = 8
 SIDES = ((0, 128), (500, 192), (5000, 256))
-"""Least number of labels for an input as large as a square of this side. More labels are worth more time."""
+"""Pairs (labels, side): from this number of labels on, the input has as many pixels as a square of this side."""
 SMALL, SMALL_SIDE = 0.4, 192
-"""Objects smaller than this share of the picture's side get an input of at least this side, if it shows all of it."""
+"""If the usual object is below this share of the picture, whole pictures get an input of at least this side."""
 STRIDE = 32
 """Sides of an input are multiples of this."""
 PICTURES = 200
-"""Most pictures whose shape is looked at."""
+"""Number of instances from which the shape is taken."""
 
 
 def recipe(data: DataSet, model: str | None = None, steps: int | None = None) -> dict[str, Any]:
-    """Return settings for a data set by the field names of TrainSettings. Empty for synthetic pictures.
+    """Return settings for a data set, with the field names of TrainSettings as keys. Empty for synthetic pictures.
 
     Args:
         data: data set to train on.
-        model: network that was chosen. None chooses one.
-        steps: number of steps that was chosen, which averaging and validations follow. None chooses one.
+        model: network that the user chose. None chooses one.
+        steps: number of steps that the user chose, from which averaging and validation are set. None chooses one.
 
     >>> from quant.data.opening import open_data
     >>> recipe(open_data("synthetic:document-corners"))
@@ -59,7 +59,7 @@ def recipe(data: DataSet, model: str | None = None, steps: int | None = None) ->
 
 
 def object_share(data: Labeled) -> float:
-    """Return the usual size of the objects as a share of their pictures: the median root of the ratio of areas."""
+    """Return the median size of the objects as a share of their pictures. A size is the square root of an area."""
     instances = list(data.annotations.trained())[:PICTURES]
     pictures = (math.prod(data.annotations.sizes[instance.picture]) for instance in instances)
     shares = [math.sqrt((instance.area or 0) / area) for instance, area in zip(instances, pictures, strict=True)]
@@ -73,7 +73,7 @@ def _side(data: Labeled) -> int:
 
 
 def input_size(data: Labeled, side: int) -> tuple[int, int]:
-    """Return an input size (height, width) with the usual shape of the boxes, or of the pictures if there are no crops.
+    """Return an input size (height, width) with the median shape of the boxes, or of the pictures without crops.
 
     Args:
         data: data set.

@@ -30,7 +30,7 @@ SCORES = {
 
 
 def description(trainer: Trainer) -> str:
-    """Return a block that says what a run trains, on what it is validated, and where its files go."""
+    """Return lines that say what is trained, on which data, with which settings, and where the files go."""
     settings, spec = trainer.settings, trainer.spec
     millions = sum(p.numel() for p in trainer.network.parameters()) / 1e6
     sizes = ", ".join(f"{height}x{width}" for height, width in settings.sizes)
@@ -56,7 +56,7 @@ def description(trainer: Trainer) -> str:
 
 
 def _codec(trainer: Trainer) -> str:
-    """Return the option of the encoding, which quantization-aware training does not have."""
+    """Return the option ``--codec``. Quantization-aware training does not have it, and gets an empty text."""
     settings = trainer.settings
     return "" if isinstance(settings, QatSettings) else f"--codec {settings.codec or usual_codec(trainer.spec)} "
 
@@ -70,7 +70,7 @@ def _advice(trainer: Trainer) -> str:
 
 
 def step_seconds(trainer: Trainer) -> float:
-    """Return about how long a training step takes, from the second step of a copy of the network on black pictures."""
+    """Estimate the duration of a training step: time the second one of a copy of the network on black pictures."""
     settings = trainer.settings
     network = copy.deepcopy(trainer.network).train()
     with torch.random.fork_rng():
@@ -101,7 +101,7 @@ def _sides(trainer: Trainer) -> str:
     spec, names = trainer.spec, trainer.spec.keypoints
     if isinstance(trainer.data, Labeled) and trainer.data.annotations.unpaired:
         alone = ", ".join(trainer.data.annotations.unpaired)
-        return f"pictures are not mirrored: no partner is known for {alone}; pass --flip-pairs LEFT=RIGHT ..."
+        return f"pictures are not mirrored, because no partner is known for {alone}; pass --flip-pairs LEFT=RIGHT"
     pairs = ", ".join(f"{names[a]}={names[b]}" for a, b in spec.flip_pairs)
     return f"pairs {pairs}" if pairs else "no keypoint has a side in its name"
 
@@ -140,7 +140,8 @@ def score_lines(trainer: Trainer, scores: Mapping[str, float | None]) -> str:
 def next_steps(trainer: Trainer) -> str:
     """Return the files of a run, and the commands that draw its curve and quantize its network.
 
-    The validation set is not needed for it: with ``--val``, all labels of ``--data`` are training labels.
+    They have no ``--val``, because quantization uses training pictures only, and with ``--val`` these are all of
+    ``--data``.
     """
     settings = trainer.settings
     quantize = ["python", "-m", "quant.ptq", str(trainer.out / "ema.pt"), "--data", settings.data]
@@ -160,7 +161,7 @@ def next_steps(trainer: Trainer) -> str:
 def _counts(trainer: Trainer) -> str:
     """Say how many pictures and instances ``--data`` has."""
     if not isinstance(trainer.data, Labeled):
-        return "synthetic pictures without end"
+        return "synthetic pictures, never repeated"
     instances = list(trainer.data.annotations.trained())  # without those of --val
     pictures = {instance.picture.path for instance in instances}
     return f"{len(pictures)} pictures, {len(instances)} instances"

@@ -21,16 +21,16 @@ ENTRIES = (
     "module",
 )  # fmt: skip
 WRAPPERS = ("model", "module", "_orig_mod", "net")  # first parts of names that a training tool adds
-DEPTH = 3  # of entries in entries, as in {"ema": {"module": {...}}}
+DEPTH = 3  # to which nested entries are searched, as in {"ema": {"module": {...}}}
 # Last parts of names that profilers (thop) and averaging (torch, mmengine) add.
 COUNTERS = ("total_ops", "total_params", "n_averaged", "steps")
 PREPROCESSOR = re.compile(r"(.*\.)?data_preprocessor\.")  # mean and standard deviation in mmpose 1.x
-# Fragments of torch's errors for files with more than tensors and plain values.
+# Parts of torch's error messages for files that contain other objects than tensors and plain values.
 MORE_THAN_PLAIN = ("Unsupported global", "unsupported GLOBAL", "unrecognized function", "Unsupported class")
 # {0} is the file, {1} its name without suffix.
 CONVERSION = (
-    "contains Python objects, and loading them would run code. If you trust the file, type this command and use the "
-    "file that it writes, which has the tensors and the metadata only:\n"
+    "contains Python objects, and loading these runs code. If you trust the file, type the command below. It writes a "
+    "file with the tensors and the metadata only, which you can use instead:\n"
     """python -c "import torch; c = torch.load('{0}', map_location='cpu', weights_only=False); """
     "s = lambda v: v.state_dict() if hasattr(v, 'state_dict') else v; c = {{n: s(v) for n, v in s(c).items()}}; "
     "t = lambda v: torch.is_tensor(v) or isinstance(v, dict) and all(map(t, v.values())); "
@@ -43,11 +43,13 @@ def read_file(file: Path) -> Any:
 
     Raises:
         MissingFileError: The file does not exist.
-        MissingExtraError: The file is of safetensors, which is not installed.
+        MissingExtraError: The file needs the package safetensors, which is not installed.
         ModelFileError: The file is damaged, or contains Python objects.
     """
     if not file.is_file():
-        raise MissingFileError(f"no such checkpoint: {file}")
+        raise MissingFileError(
+            f"the checkpoint {file} does not exist; pass the path of a .pt, .pth, .ckpt or .safetensors file"
+        )
     try:
         if file.suffix.lower() == ".safetensors":
             return _read_safetensors(file)
@@ -73,9 +75,9 @@ def _read_safetensors(file: Path) -> dict[str, Tensor]:
 def tensors_of(content: object) -> dict[str, Tensor] | None:
     """Return the state dict in a file's content, or None if it has none.
 
-    The state dict is the content itself, or the first of `ENTRIES` that holds one, possibly as an entry of that entry.
-    Counters are left out, and so are the mean and standard deviation that mmpose 1.x stores. Then the beginning that
-    all names have in common is removed, such as ``module.model.``.
+    The state dict is the content itself, or the first of `ENTRIES` that is a state dict or contains one. Counters are
+    left out, and so are the mean and standard deviation that mmpose 1.x stores. Then the beginning that all names have
+    in common is removed, such as ``module.model.``.
     """
     state = next(_state_dicts(content, DEPTH), None)
     if state is None:
@@ -115,7 +117,7 @@ def common_prefix(names: Iterable[str]) -> str:
 
 
 def mixed_beginnings(state: Mapping[str, Tensor]) -> str:
-    """Say, for the end of an error message, that only some names begin as a training tool lets them begin.
+    """Return the end of an error message if only some names begin with a word that a training tool adds.
 
     >>> mixed_beginnings({"conv1.weight": torch.ones(1), "model.bn1.bias": torch.ones(1)})
     '; only some names begin with model., such as model.bn1.bias, and others do not, such as conv1.weight'
@@ -141,7 +143,7 @@ def shorten(names: list[str], most: int = 5) -> str:
 
 
 def beginnings(content: object) -> str:
-    """Return the first three names in a file's content, for the end of an error message.
+    """List the first three names in a file's content, for the end of an error message.
 
     >>> beginnings({"epoch": 3, "models": [], "optimizer": {}, "seed": 0})
     "it has no state dict, but 'epoch', 'models', 'optimizer' and 1 more"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,17 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgehrnet.errors import InputError
-from edgehrnet.keypoint_sets import COCO_PERSON
 from edgehrnet.sides import pair_sides
 from quant.data.annotations import Annotations, ImageId, Instance, Picture
+from quant.data.formats.coco_categories import Categories, image_key, sigmas_of, skeleton_of
 from quant.data.formats.label_studio import refuse_coco_export
 from quant.data.formats.values import LARGEST, box_of, entries, flag, number, numbers, read_json, shortened, size_of
-from quant.data.picture_files import PictureFinder
+from quant.data.picture_files import SAME_FILE, PictureFinder
 from quant.data.remarks import Remarks
 
 WHAT = "a COCO keypoint file"
-WHOLE = re.compile(r"0|-?[1-9][0-9]{,99}")
-"""A whole number as Python writes it."""
 
 
 def read_coco(path: Path, images: Path | None = None) -> Annotations:
@@ -40,7 +37,7 @@ def read_coco(path: Path, images: Path | None = None) -> Annotations:
     refuse_coco_export(content, path)
     lists = {name: entries(content, name, path) for name in ("images", "annotations", "categories")}
     remarks = Remarks()
-    categories = _Categories.read(lists["categories"], lists["annotations"], path)
+    categories = Categories.read(lists["categories"], lists["annotations"], path)
     pictures, unusable = _pictures(lists["images"], path, PictureFinder(path, images), remarks)
     reader = _Reader(path, categories, pictures, unusable, remarks)
     instances = [found for entry in enumerate(lists["annotations"]) if (found := reader.instance(*entry)) is not None]
@@ -51,66 +48,13 @@ def read_coco(path: Path, images: Path | None = None) -> Annotations:
         keypoints=names,
         pictures=list(dict.fromkeys(pictures.values())),
         instances=instances,
-        skeleton=_skeleton(categories.skeletons, names, path, remarks),
+        skeleton=skeleton_of(categories, path, remarks),
         flip_pairs=pair_sides(names),
-        sigmas=_sigmas(categories, names, path, remarks),
+        sigmas=sigmas_of(categories, path, remarks),
         categories={n: (key, name) for n, (key, name) in enumerate(categories.names.items(), start=1)},
         aliases=pictures,
         remarks=remarks,
     )
-
-
-def image_key(value: Any) -> ImageId | None:
-    """Return an id such that 7, 7.0 and "7" are the same, or None if it is not an id.
-
-    >>> image_key("007"), image_key(7.0), image_key("7"), image_key("-7"), image_key("a7")
-    ('007', 7, 7, -7, 'a7')
-    """
-    if isinstance(value, str):
-        return int(value) if WHOLE.fullmatch(value) else value
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value if type(value) is int else None
-
-
-@dataclass(frozen=True)
-class _Categories:
-    """Categories that have keypoints, by their ids, and the ids of others."""
-
-    keypoints: tuple[str, ...]
-    names: dict[ImageId, str]
-    others: frozenset[ImageId]
-    skeletons: list[Any]
-    sigmas: list[Any]
-
-    @classmethod
-    def read(
-        cls, listed: Sequence[Mapping[str, Any]], annotations: Sequence[Mapping[str, Any]], path: Path
-    ) -> _Categories:
-        used = [c for c in listed if c.get("keypoints")]
-        lists = [_keypoint_names(c["keypoints"], path) for c in used]
-        if len(set(lists)) > 1:
-            shown = "; ".join(f"{c.get('name')}: {', '.join(names)}" for c, names in zip(used, lists, strict=True))
-            raise InputError(f"{path}: its categories have {len(set(lists))} different lists of keypoints, and must "
-                             f"have one ({shown})")  # fmt: skip
-        if not used:
-            lengths = {len(a["keypoints"]) for a in annotations if isinstance(a.get("keypoints"), list)}
-            if len(lengths) != 1 or not lengths <= {3 * k for k in range(1, 10_000)}:
-                raise InputError(f"{path} has no category with 'keypoints', the list of their names")
-            used, lists = list(listed), [tuple(f"keypoint-{k}" for k in range(lengths.pop() // 3))]
-        names = {key: str(c.get("name", key)) for c in used if (key := image_key(c.get("id", 1))) is not None}
-        fields = ([c.get(field) for c in used] for field in ("skeleton", "sigmas"))
-        others = frozenset(key for c in listed if (key := image_key(c.get("id"))) is not None and key not in names)
-        return cls(lists[0], names or {1: "object"}, others, *fields)
-
-
-def _keypoint_names(values: Any, path: Path) -> tuple[str, ...]:
-    if not isinstance(values, list) or not all(isinstance(name, str) for name in values):
-        raise InputError(f"{path}: a category's 'keypoints' is {shortened(values)}, and must be a list of names")
-    if len(set(values)) < len(values):
-        twice = next(name for name in values if values.count(name) > 1)
-        raise InputError(f"{path}: a category names the keypoint {twice!r} twice")
-    return tuple(values)
 
 
 def _pictures(
@@ -126,7 +70,9 @@ def _pictures(
         place = f"{path.name}, images[{index}]"
         if key is None or not isinstance(name, str) or not name:
             field = "file_name" if key is not None else "id"
-            remarks.add("error", f"pictures without a usable {field!r}", f"{place} has {shortened(image.get(field))}")
+            needed = "the path of the picture" if field == "file_name" else "a whole number or a text"
+            kind = f"pictures whose {field!r} is missing or cannot be used; write {needed}"
+            remarks.add("error", kind, f"{place} has {shortened(image.get(field))}")
             unusable |= set() if key is None else {key}
             continue
         try:
@@ -139,14 +85,14 @@ def _pictures(
         picture = Picture(found, key, f"{path.name}, image {key}", size)
         plain = posixpath.normpath(name.replace("\\", "/")).casefold()
         if found in by_path and spelled[found] == plain:
-            remarks.add("warning", "pictures that are listed twice", f"{place}: {name}")
+            remarks.add("warning", "pictures that are listed twice, and count as one", f"{place}: {name}")
         elif found in by_path:
-            remarks.add("error", "names of different folders for which there is one file alone", f"{place}: {name}")
+            remarks.add("error", SAME_FILE, f"{place}: {name}")
         spelled[found] = plain
         if key in pictures and pictures[key].path != found:
-            remarks.add("error", "ids that several pictures have", f"{place}: id {key} of {name} and "
-                        f"{pictures[key].path.name}")  # fmt: skip
-        # The same file is the same picture, whatever ids it has.
+            remarks.add("error", "ids that several pictures share; give each picture an id of its own",
+                        f"{place}: id {key} of {name} and {pictures[key].path.name}")  # fmt: skip
+        # A file that is listed with several ids is one picture.
         pictures[key] = by_path.setdefault(found, picture)
     return pictures, unusable
 
@@ -156,13 +102,13 @@ class _Reader:
     """Turns entries of ``annotations`` into instances."""
 
     path: Path
-    categories: _Categories
+    categories: Categories
     pictures: Mapping[ImageId, Picture]
     unusable: Collection[ImageId]
     remarks: Remarks
 
     def instance(self, index: int, entry: Mapping[str, Any]) -> Instance | None:
-        """Return one instance, or None for an annotation of another kind or one with an error."""
+        """Return one instance. None if the annotation has an error, or its category has no keypoints."""
         key = image_key(entry.get("id"))
         place = f"{self.path.name}, annotation {index if key is None else key}"
         category = self._category(entry, place)
@@ -173,12 +119,12 @@ class _Reader:
         if picture is None:
             if picture_id in self.unusable:  # an error already
                 return None
-            self.remarks.add("error", "annotations of pictures that 'images' does not list",
+            self.remarks.add("error", "annotations whose image_id is not in 'images'; correct it or add the picture",
                              f"{place} has image_id {shortened(entry.get('image_id'))}")  # fmt: skip
             return None
         values, area, crowd = self._keypoints(entry, place), self._area(entry, place), flag(entry.get("iscrowd"))
         if crowd is None:
-            self.remarks.add("error", "values of 'iscrowd' other than 0 and 1",
+            self.remarks.add("error", "values of 'iscrowd' other than 0 and 1; write one of these",
                              f"{place} has {shortened(entry['iscrowd'])}")  # fmt: skip
         if values is None:
             return None
@@ -202,13 +148,15 @@ class _Reader:
         if not has_points or not entry["keypoints"]:
             return None
         if key in self.categories.others:
-            self.remarks.add("dropped", "annotations with keypoints of a category without them", place)
+            self.remarks.add("dropped", "annotations with keypoints whose category has none", place)
             return None
         if len(keys) > 1:
-            self.remarks.add("error", f"annotations of unknown categories; those with keypoints are {keys}",
-                             f"{place} has category_id {shortened(entry.get('category_id'))}")  # fmt: skip
+            kind = f"annotations of unknown categories; set category_id to one with keypoints: {keys}"
+            self.remarks.add("error", kind, f"{place} has category_id {shortened(entry.get('category_id'))}")
             return None
-        self.remarks.add("derived", "category_id taken from the only category with keypoints", place)
+        self.remarks.add(
+            "derived", "annotations put into the only category with keypoints, as theirs is missing or unknown", place
+        )
         return 1
 
     def _keypoints(self, entry: Mapping[str, Any], place: str) -> NDArray[np.float64] | None:
@@ -219,31 +167,33 @@ class _Reader:
         values = numbers(_flat(given, count))
         if values is None or len(values) != 3 * count:
             size = f"{len(given)} values" if isinstance(given, list) else shortened(given)
-            self.remarks.add("error", f"keypoints that are not {3 * count} numbers (x, y and visibility of {count})",
-                             f"{place} has {size}")  # fmt: skip
+            kind = f"annotations whose 'keypoints' are not {3 * count} numbers: x, y and visibility of {count} points"
+            self.remarks.add("error", kind, f"{place} has {size}")
             return None
         found = np.array(values).reshape(count, 3)
         labeled = ~(found[:, 2] <= 0)
         bad = labeled & ~np.isfinite(found).all(axis=1)
         if bad.any():
-            self.remarks.add("dropped", "points without finite coordinates count as not labeled", place)
+            self.remarks.add("dropped", "points without finite coordinates, which count as not labeled", place)
         if (labeled & ~bad & ~np.isin(found[:, 2], (1, 2))).any():
             self.remarks.add("warning", "visibilities other than 0, 1 and 2, taken as visible", place)
         if (~labeled & (found[:, :2] > 0).all(axis=1)).any():
-            self.remarks.add("dropped", "points with visibility 0 count as not labeled, though they have coordinates",
-                             place)  # fmt: skip
+            kind = "points with coordinates and visibility 0, which count as not labeled"
+            self.remarks.add("dropped", kind, place)
         absent = labeled & (found[:, :2] == -1).all(axis=1)
         if absent.any():
-            self.remarks.add("dropped", "points at (-1, -1) count as not labeled", place)
+            self.remarks.add("dropped", "points at (-1, -1), which count as not labeled", place)
         visibility = np.where(labeled & ~bad & ~absent, np.where(found[:, 2] == 1, 1, 2), 0)
         points: NDArray[np.float64] = np.c_[np.where(visibility[:, None] > 0, found[:, :2], 0.0), visibility]
         return points
 
     def _area(self, entry: Mapping[str, Any], place: str) -> float | None:
-        """Return the area, or None if there is none, or it is not positive and finite."""
+        """Return the area, or None if it is missing or is not a positive, finite number."""
         area = number(entry.get("area"), LARGEST**2)
         if area is None:
-            self.remarks.add("error", "areas that are not numbers", f"{place} has {shortened(entry['area'])}")
+            self.remarks.add(
+                "error", "areas that are not numbers; correct or remove them", f"{place} has {shortened(entry['area'])}"
+            )
         return area if area is not None and area > 0 else None
 
     def _box(self, entry: Mapping[str, Any], place: str) -> tuple[float, float, float, float] | None:
@@ -263,37 +213,3 @@ def _flat(given: Any, count: int) -> Any:
         return given
     nested = all(isinstance(point, list) and len(point) == 3 for point in given)
     return [value for point in given for value in point] if nested else given
-
-
-def _skeleton(
-    skeletons: Sequence[Any], names: Sequence[str], path: Path, remarks: Remarks
-) -> tuple[tuple[int, int], ...]:
-    """Return pairs of indices from 0. Lines are only drawn, so pairs that are not understood are left out."""
-    pairs = [pair for skeleton in skeletons if isinstance(skeleton, list) for pair in skeleton]
-    found: list[tuple[int, int]] = []
-    ends = {end for pair in pairs if isinstance(pair, list) for end in pair if type(end) is int}
-    # COCO counts from 1. Where a pair has a 0, and none has the last number, all of them count from 0.
-    start = 0 if 0 in ends and len(names) not in ends else 1
-    if start == 0:
-        remarks.add("derived", "skeleton counted from 0 instead of 1", path.name)
-    for pair in pairs:
-        given = pair if isinstance(pair, list) else []
-        indices = [names.index(end) if isinstance(end, str) and end in names else
-                   end - start if type(end) is int else -1 for end in given]  # fmt: skip
-        if len(indices) == 2 and all(0 <= index < len(names) for index in indices):
-            found.append((indices[0], indices[1]))
-        else:
-            remarks.add("warning", "lines of the skeleton without two keypoints", f"{path.name}: {shortened(pair)}")
-    return tuple(dict.fromkeys(found))
-
-
-def _sigmas(categories: _Categories, names: tuple[str, ...], path: Path, remarks: Remarks) -> tuple[float, ...]:
-    """Return the OKS constants that the file states, or COCO's for COCO's keypoints, in any order."""
-    for given in (sigmas for sigmas in categories.sigmas if sigmas):
-        values = numbers(given)
-        if values is not None and len(values) == len(names) and all(value > 0 for value in values):
-            return tuple(values)
-        kind = f"'sigmas' that are not {len(names)} positive numbers, and are not used"
-        remarks.add("warning", kind, f"{path.name} has {shortened(given)}")
-    known = dict(zip(COCO_PERSON.names, COCO_PERSON.sigmas, strict=True))
-    return tuple(known[name] for name in names) if set(names) == set(known) else ()

@@ -39,11 +39,12 @@ def is_cvat(path: Path) -> bool:
 def read_cvat(path: Path, images: Path | None = None) -> Annotations:
     """Read an XML file of the export ``CVAT for images 1.1``.
 
-    Each skeleton is an instance. Without skeletons, the points of a group are one, or all points of a picture. A box
-    belongs to the skeleton of the same group. Keypoints have the order in which ``<meta>`` lists their labels.
+    Each skeleton is an instance. If there are no skeletons, the points of each group are an instance, and so are all
+    points of a picture that are in no group. A box belongs to the skeleton of the same group. Keypoints have the order
+    in which ``<meta>`` lists their labels.
 
     Args:
-        path: XML file, or the folder with `FILE` that CVAT's ZIP file unpacks to.
+        path: XML file, or the folder with `FILE` that CVAT's ZIP file contains.
         images: folder of the pictures. None looks for them, see `PictureFinder`.
 
     Raises:
@@ -105,7 +106,7 @@ def _of_one_kind(objects: list[_Object], remarks: Remarks) -> list[_Object]:
     skeletons = [one for one in objects if not one.plain]
     for one in objects:
         if skeletons and one.plain:
-            remarks.add("dropped", "points outside of skeletons, as there are skeletons", one.source)
+            remarks.add("dropped", "points outside of skeletons, in an export that has skeletons", one.source)
     return skeletons or objects
 
 
@@ -139,7 +140,7 @@ class _Reader:
         return picture, self._with_boxes(objects, element.findall("box"), place)
 
     def _find(self, name: str, subset: str | None) -> Path:
-        """Return the file of a picture. Frames of a video are named without a suffix, and projects have subsets."""
+        """Return the file of a picture. The names of video frames have no suffix, and projects have subsets."""
         suffixes = [""] if name.lower().endswith(SUFFIXES) else ["", *SUFFIXES, *(s.upper() for s in SUFFIXES)]
         folders = [f"{subset}/", ""] if subset else [""]
         full = [f"{folder}{name}{suffix}" for folder in folders for suffix in suffixes]
@@ -173,19 +174,19 @@ class _Reader:
             name, given = element.get("label", ""), element.get("points", "")
             values = [_float(value) for value in given.split(",")] if ";" not in given else []
             if name in places:
-                self.remarks.add("error", "points with the same label twice in one object; draw a skeleton for each "
+                self.remarks.add("error", "objects with two points of the same label; draw a skeleton for each "
                                  "object, or group its points", f"{source}: {name!r}")  # fmt: skip
                 continue
             places[name] = (0.0, 0.0, 0)
             if len(values) != 2 or not all(abs(value) <= LARGEST for value in values):
-                self.remarks.add("error", "points that are not one 'x,y'; draw each keypoint as a shape of its own",
-                                 f"{source}, {name!r} has {shortened(given)}")  # fmt: skip
+                kind = "shapes that are not one point 'x,y'; draw each keypoint as a shape of its own"
+                self.remarks.add("error", kind, f"{source}, {name!r} has {shortened(given)}")
             elif element.get("outside") != "1":
                 places[name] = (values[0], values[1], 1 if element.get("occluded") == "1" else 2)
         return places
 
     def _with_boxes(self, objects: list[_Object], elements: Iterable[Element], place: str) -> list[_Object]:
-        """Give each object the box of its group, where a group has one object and one box."""
+        """Give an object the box of its group if the group has only one object and one box."""
         boxes: defaultdict[str, list[Box]] = defaultdict(list)
         for element in elements:
             box = _box(element)
@@ -199,13 +200,13 @@ class _Reader:
             if group != "0" and len(found) == len(members) == 1:
                 objects[members[0]] = replace(objects[members[0]], box=found[0])
             else:
-                self.remarks.add("dropped", "boxes that are not grouped with one object", place)
+                self.remarks.add("dropped", "boxes that are not grouped with exactly one object", place)
         return objects
 
 
 @dataclass(frozen=True)
 class _Labels:
-    """Labels in ``<meta>``: their names with type and parent, in order, and the drawings of skeletons."""
+    """Labels in ``<meta>``: name, type and parent of each, in order, and the drawings of the skeletons by name."""
 
     listed: Sequence[tuple[str, str, str]]
     drawings: Mapping[str, str]
@@ -231,14 +232,16 @@ class _Labels:
             shown = "; ".join(f"{label}: {', '.join(some)}" for label, some in lists.items())
             raise InputError(f"{file}: its skeletons have different keypoints, and must have the same ones ({shown})")
         if not names:
-            raise InputError(f"{file} has no <skeleton> and no <points>")
+            raise InputError(
+                f"{file} has no <skeleton> and no <points>, and so no keypoints; draw some in CVAT and export again"
+            )
         if not {name for name, _, _ in self.listed} >= set(names):
-            remarks.add("derived", "order of keypoints from their first appearance, as <meta> does not list them all",
+            remarks.add("derived", "order of keypoints, taken from their first appearance as <meta> does not list all",
                         f"{file.name}: {', '.join(names)}")  # fmt: skip
         return names
 
     def _of(self, objects: Sequence[_Object]) -> tuple[str, ...]:
-        """Return the keypoints of objects of one category, as they are listed, then as they appear."""
+        """Return the keypoints of objects of one category: first those in ``<meta>``, then others as they appear."""
         seen = list(dict.fromkeys(name for one in objects for name in one.places))
         plain, label = objects[0].plain, objects[0].category
         alone = [

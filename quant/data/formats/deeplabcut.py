@@ -71,7 +71,7 @@ class _Row:
 def _rows(table: Table, first: Table, finder: PictureFinder, remarks: Remarks) -> Iterator[_Row]:
     """Yield the rows of a table. Raise InputError if it has other keypoints than the first one."""
     if set(table.keypoints) != set(first.keypoints):
-        raise InputError(f"{table.path} has other keypoints than {first.path}: {', '.join(table.keypoints)}; expected "
+        raise InputError(f"{table.path} has other keypoints than {first.path}: {', '.join(table.keypoints)} instead of "
                          f"{', '.join(first.keypoints)}; pass one of the tables")  # fmt: skip
     order = [table.keypoints.index(name) for name in first.keypoints]
     for row in table.rows:
@@ -83,7 +83,7 @@ def _rows(table: Table, first: Table, finder: PictureFinder, remarks: Remarks) -
 
 
 def _once(rows: Iterable[_Row], remarks: Remarks) -> list[_Row]:
-    """Return one row of each picture file, the first with labels. Note further ones with other labels as errors."""
+    """Return the first row with labels of each picture file. Further rows with other labels are errors."""
     found: dict[str, _Row] = {}
     for row in rows:
         key = os.path.realpath(row.path)
@@ -93,7 +93,7 @@ def _once(rows: Iterable[_Row], remarks: Remarks) -> list[_Row]:
         if np.isnan(known.points).all():
             found[key] = row
             continue
-        kind = "rows of a picture that repeat another one"
+        kind = "rows that repeat another row of the same picture"
         if not np.array_equal(known.points, row.points, equal_nan=True):
             kind = "pictures with different labels in several rows; keep one row, or pass one table"
             remarks.add("error", kind, f"{row.path.name} in {known.source} and {row.source}")

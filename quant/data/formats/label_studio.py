@@ -19,11 +19,11 @@ from quant.data.formats.label_studio_pictures import Addresses, picture_address
 from quant.data.formats.label_studio_tasks import ABSENT, HIDDEN, Region, Task, read_tasks
 from quant.data.formats.values import begins_with, number, shortened, size_of
 from quant.data.formats.xml_files import read_xml
-from quant.data.picture_files import PictureFinder
+from quant.data.picture_files import SAME_FILE, PictureFinder
 from quant.data.remarks import Remarks
 
 CONFIG = "config.xml"
-"""Labeling configuration beside the export, which tells the order of the keypoints. Label Studio does not export it."""
+"""Labeling configuration, which has the order of the keypoints. The user saves it beside the export."""
 
 
 def is_label_studio(path: Path) -> bool:
@@ -34,9 +34,10 @@ def is_label_studio(path: Path) -> bool:
 def read_label_studio(path: Path, images: Path | None = None) -> Annotations:
     """Read keypoints from an export JSON or JSON-MIN.
 
-    The keypoints inside of a rectangle in the list of regions, or related to one, are an instance with this box. In a
-    task with at most one rectangle, all keypoints are one instance. Keypoints have the order of the labels in `CONFIG`
-    beside the export, that of ``model_index`` if all labels have one. Without it, they come as they first appear.
+    A rectangle is the box of an instance. Its keypoints are those below it in the list of regions, or related to it. In
+    a task with at most one rectangle, all keypoints are one instance. Keypoints have the order of the labels in
+    `CONFIG` beside the export, or of their ``model_index`` if all have one. Without that file, they have the order in
+    which they first appear.
 
     Args:
         path: JSON file.
@@ -77,14 +78,14 @@ def refuse_coco_export(content: Any, path: Path) -> None:
     categories = content.get("categories")
     if isinstance(categories, list) and any(isinstance(one, Mapping) and one.get("keypoints") for one in categories):
         raise InputError(
-            f"{path} is a COCO export of Label Studio, which writes all keypoints of a picture as one object and may "
-            "give them each other's names; export JSON from Label Studio instead"
+            f"{path} is a COCO export of Label Studio, which merges all objects of a picture and may give "
+            "keypoints wrong names; export JSON from Label Studio instead"
         )
 
 
 @dataclass(frozen=True)
 class _Object:
-    """Keypoints with x, y and visibility by name, of one rectangle if there is one."""
+    """An object: its keypoints (x, y, visibility) by name, and the label and box of its rectangle if it has one."""
 
     picture: Picture
     source: str
@@ -124,23 +125,25 @@ class _Reader:
         return found
 
     def _usable(self, region: Region, task: Task) -> bool:
-        """Return whether the numbers of a region can be used, and note an error or what is dropped otherwise."""
+        """Return whether a region can be used. If not, note why."""
         place = f"{task.source}, region {region.id}"
         if region.kind == "other":
             return True
         sides = [number(region.value.get(key)) for key in ("x", "y", "width", "height", "rotation")]
         needed = sides[:2] if region.kind == "keypoint" else sides[:4]
         if not all(value is not None and math.isfinite(value) for value in needed):
-            self.remarks.add("error", "regions without numbers x and y, or width and height",
+            self.remarks.add("error", "regions in which x, y, or the width or height of a rectangle is not a number",
                              f"{place} has {shortened(region.value)}")  # fmt: skip
         elif _size(region) is None:
-            self.remarks.add("error", "regions without original_width and original_height, so that their percentages "
-                             "are of an unknown size", place)  # fmt: skip
+            self.remarks.add("error", "regions without original_width and original_height, which are needed to "
+                             "convert percentages to pixels", place)  # fmt: skip
         elif number(region.entry.get("image_rotation") or 0) != 0:
-            self.remarks.add("error", "pictures that were turned in Label Studio; turn them back there, export again",
+            self.remarks.add("error", "pictures that were turned in Label Studio; turn them back and export again",
                              f"{place} has image_rotation {shortened(region.entry['image_rotation'])}")  # fmt: skip
         elif region.kind == "keypoint" and len(region.labels) > 1:
-            self.remarks.add("error", "keypoints with several labels", f"{place} has {shortened(region.labels)}")
+            self.remarks.add(
+                "error", "keypoints with several labels; keep one", f"{place} has {shortened(region.labels)}"
+            )
         elif region.kind == "keypoint" and not region.labels:
             self.remarks.add("dropped", "keypoints without a label", place)
         else:
@@ -157,23 +160,24 @@ class _Reader:
             return None
         address = picture_address(task.data, next(iter(controls), "image"))
         if address is None:
-            self.remarks.add("error", "tasks whose data has no address of a picture",
+            self.remarks.add("error", "tasks without the address of a picture in their data",
                              f"{task.source} has {shortened(dict(task.data))}")  # fmt: skip
             return None
         try:
             path = self.addresses.find(address)
         except InputError as error:
-            self.remarks.add("error", "pictures that cannot be looked for", f"{task.source}: {error}")
+            self.remarks.add(
+                "error", "pictures that are not a file in the folders of the data set", f"{task.source}: {error}"
+            )
             return None
         size = next((_size(region) for region in regions if region.kind != "other"), None)
         if path not in self.pictures:
             self.addressed[path] = address
             self.pictures[path] = Picture(path, task.id, task.source, size)
         elif self.addressed[path] == address:
-            self.remarks.add("warning", "pictures that are listed twice", f"{task.source}: {address}")
+            self.remarks.add("warning", "pictures that are listed twice, and count as one", f"{task.source}: {address}")
         else:
-            kind = "different pictures for which the same file is found; keep the folders, or Label Studio's names"
-            self.remarks.add("error", kind, f"{task.source}: {address} and {self.addressed[path]}")
+            self.remarks.add("error", SAME_FILE, f"{task.source}: {address} and {self.addressed[path]}")
         return self.pictures[path]
 
     def _groups(self, task: Task, regions: Sequence[Region]) -> list[tuple[Region | None, list[Region]]]:
@@ -190,12 +194,12 @@ class _Reader:
         if alone:
             place = f"{task.source}, keypoint {alone[0].labels[0]!r}"
             if len(owners) > 1 or keypoints:
-                kind = "keypoints outside of a rectangle beside others; drag them into one in the list of regions"
+                kind = "keypoints in no rectangle, whose object is unclear; drag each into one in the list of regions"
                 self.remarks.add(
                     "error", kind + (", and export JSON instead of JSON-MIN" if task.minimal else ""), place
                 )
                 return []
-            self.remarks.add("derived", "keypoints taken as those of the only rectangle of their task", place)
+            self.remarks.add("derived", "keypoints without a rectangle, given to the only one of their task", place)
         return [(owner, keypoints.get(owner.id, alone)) for owner in owners]
 
     def _points(self, keypoints: Sequence[Region], source: str) -> dict[str, tuple[float, float, int]]:
@@ -231,17 +235,19 @@ def _names(path: Path, objects: Sequence[_Object], remarks: Remarks) -> tuple[st
     listed = _configured(config) if config.is_file() else ()
     missing = [name for name in seen if name not in listed]
     if listed and missing:
-        raise InputError(f"{path}: its keypoint {missing[0]!r} is not in {config}, which has {', '.join(listed)}")
+        raise InputError(
+            f"{path} has a keypoint {missing[0]!r}, and {config} has only {', '.join(listed)}; add it there"
+        )
     if seen and not listed:
-        remarks.add("derived", f"order of keypoints from their first appearance; the labeling configuration, saved as "
-                    f"{CONFIG} beside the export, fixes it", f"{path.name}: {', '.join(seen)}")  # fmt: skip
+        remarks.add("derived", "order of keypoints, taken from their first appearance; to set it, save the labeling "
+                    f"configuration as {CONFIG} beside the export", f"{path.name}: {', '.join(seen)}")  # fmt: skip
     if not listed and not seen and not remarks.of("error"):
-        raise InputError(f"{path} has no keypoints of a <KeyPointLabels> in a finished annotation")
+        raise InputError(f"{path} has no finished annotation with keypoints; label some with <KeyPointLabels>")
     return listed or seen
 
 
 def _configured(config: Path) -> tuple[str, ...]:
-    """Return the keypoints of a labeling configuration. Exports have the alias of a label that has one."""
+    """Return the keypoints of a labeling configuration. A label with an alias appears by that in exports."""
     root = read_xml(config, "a labeling configuration of Label Studio")
     labels = [label for group in root.iter("KeyPointLabels") for label in group.iter("Label")]
     indices = [label.get("model_index", "") for label in labels]
@@ -256,14 +262,14 @@ def _size(region: Region) -> tuple[int, int] | None:
 
 
 def _pixels(region: Region, *keys: str) -> list[float]:
-    """Return numbers of a region in pixels. They are percentages, in turns of the picture's width and height."""
+    """Convert numbers of a region from percentages, alternately of the picture's width and height, to pixels."""
     height, width = _size(region) or (0, 0)
     return [(number(region.value.get(key)) or 0.0) * side / 100
             for key, side in zip(keys, (width, height, width, height), strict=False)]  # fmt: skip
 
 
 def _box(region: Region) -> Box:
-    """Return the upright box around a rectangle, which is turned clockwise about its left upper corner."""
+    """Return the upright box around a rectangle that may be turned clockwise about its upper left corner."""
     x, y, w, h = _pixels(region, "x", "y", "width", "height")
     angle = math.radians(number(region.value.get("rotation")) or 0.0)
     cos, sin = math.cos(angle), math.sin(angle)

@@ -14,9 +14,9 @@ from edgehrnet.picture.sources import SUFFIXES
 from quant.data.picture_files import PictureFinder
 
 LOCAL = "?d="
-"""What precedes the path of a file in a local storage, as in ``/data/local-files/?d=folder/photo.jpg``."""
+"""Text before the path of a file in a local storage, as in ``/data/local-files/?d=folder/photo.jpg``."""
 UPLOAD = re.compile(r"^[0-9a-f]{8}-(?=.)")
-"""What Label Studio puts before the name of an uploaded file."""
+"""Characters that Label Studio puts before the name of an uploaded file."""
 
 
 def picture_address(data: Mapping[str, Any], control: str) -> str | None:
@@ -24,7 +24,7 @@ def picture_address(data: Mapping[str, Any], control: str) -> str | None:
 
     Args:
         data: data of the task.
-        control: name of the ``<Image>`` in the labeling configuration, which is preferred as a key.
+        control: name of the ``<Image>`` in the labeling configuration. The key of this name is preferred.
     """
     texts = {key: value for key, value in data.items() if isinstance(value, str)}
     likely = [key for key, value in texts.items() if _path(value).lower().endswith(SUFFIXES)]
@@ -34,20 +34,20 @@ def picture_address(data: Mapping[str, Any], control: str) -> str | None:
 
 
 class Addresses:
-    """Finds the files of addresses, of uploads also under the name that they had before."""
+    """Finds the files of addresses. Uploads are also found by the name that they had before."""
 
     def __init__(self, finder: PictureFinder) -> None:
         self.finder = finder
         self._stored: dict[str, list[Path]] | None = None
 
     def find(self, address: str) -> Path:
-        """Return the file, or where it would be if there is none.
+        """Return the file. If there is none, return its path in the first searched folder.
 
         Raises:
-            InputError: the address holds the picture itself, or the file lies outside the folders to look in.
+            InputError: the address holds the picture itself, or the file lies outside the searched folders.
         """
         if address.startswith("data:"):
-            raise InputError(f"the picture itself is in the task ({address[:20]}...); save it as a file")
+            raise InputError(f"the task contains the picture itself ({address[:20]}...); save it as a file")
         names = list(_names(address))
         last = names[-1].rpartition("/")[2]
         bare = UPLOAD.sub("", last)
@@ -82,7 +82,7 @@ def _path(address: str) -> str:
 
 
 def _names(address: str) -> Iterator[str]:
-    """Yield the names that the file may have, first as they are, then decoded, and those with most folders first."""
+    """Yield the names that the file may have: as they are, then decoded, each with all its folders first."""
     path = _path(address).replace("\\", "/")
     for text in dict.fromkeys((path, unquote(path))):
         parts = [part for part in text.split("/") if part not in ("", ".", "..")] or [address]

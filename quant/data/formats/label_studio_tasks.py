@@ -18,7 +18,10 @@ HIDDEN = frozenset({"hidden", "occluded", "invisible", "not visible", "not_visib
 """Choices, in lower case, that say that a keypoint is hidden."""
 ABSENT = frozenset({"absent", "missing", "outside", "not labeled", "not_labeled"})
 """Choices, in lower case, that say that a keypoint is not in the picture."""
-MINIMAL = "JSON-MIN does not say which keypoint a choice belongs to; all count as visible; export JSON instead"
+MINIMAL = (
+    "choices such as 'hidden' that JSON-MIN does not assign to a keypoint, so that all keypoints count as visible; "
+    "export JSON instead"
+)
 Kind: TypeAlias = Literal["keypoint", "rectangle", "other"]
 KINDS: dict[str, Kind] = {"keypointlabels": "keypoint", "rectanglelabels": "rectangle"}
 
@@ -45,21 +48,21 @@ class Region:
 
 @dataclass(frozen=True)
 class Task:
-    """A task with the regions of one annotation. JSON-MIN gives them neither parents nor relations."""
+    """A task with the regions of one annotation. In JSON-MIN, regions have no parents and no relations."""
 
     id: ImageId
     source: str
     data: Mapping[str, Any]
     regions: Sequence[Region]
     relations: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Ids of the regions that a region is related to, in any direction."""
+    """Maps the id of a region to those of the regions that it is related to, in either direction."""
     minimal: bool = False
 
 
 def read_tasks(path: Path, remarks: Remarks) -> list[Task]:
-    """Return the tasks that have an annotation, each with the one to be used.
+    """Return the tasks that have an annotation, each with one.
 
-    Of several annotations of a task, the one marked as ground truth is used, and otherwise the one updated last.
+    If a task has several, the one marked as ground truth is used, and otherwise the one that was updated last.
 
     Raises:
         InputError: the file cannot be read, or is not an export JSON or JSON-MIN.
@@ -137,8 +140,8 @@ def _chosen(annotations: Sequence[Mapping[str, Any]], place: str, remarks: Remar
         remarks.add("dropped", "tasks without a finished annotation", place)
         return None
     if len(annotations) > 1:
-        remarks.add("dropped", "further annotations of a task: the ground truth is used, or else the one updated last",
-                    place)  # fmt: skip
+        kind = "further annotations of a task, where the ground truth counts, or else the one updated last"
+        remarks.add("dropped", kind, place)
     return sorted(annotations, key=_rank)[-1]
 
 
@@ -148,7 +151,7 @@ def _rank(annotation: Mapping[str, Any]) -> tuple[bool, str]:
 
 
 def _regions(results: Sequence[Mapping[str, Any]]) -> list[Region]:
-    """Return the regions. Choices and texts for a region are results of their own with the region's id."""
+    """Return the regions. Choices and texts for a region are separate results with the region's id."""
     choices: defaultdict[str, set[str]] = defaultdict(set)
     regions: dict[str, Region] = {}
     for index, result in enumerate(results):

@@ -12,20 +12,20 @@ from quant.data.remarks import Remarks
 
 PREFIX = "CollectedData"
 SUFFIXES = (".csv", ".h5")
-"""Kinds of tables. Of two with the same name, the first is read."""
+"""Suffixes of tables. If a folder has both for one name, the first is read."""
 VIDEOS, TRAINING = "labeled-data", "training-datasets"
-"""Folders of a project: one folder of pictures and their table for each video, and DeepLabCut's merged tables."""
+"""Folders of a project: the first has a folder for each video, the second DeepLabCut's merged tables."""
 CONFIG = "config.yaml"
 NEW = "_new"
-"""Ending of the table that Lightning Pose tests on, as in ``CollectedData_new.csv``."""
+"""Ending of the name of a table that Lightning Pose tests on, as in ``CollectedData_new.csv``."""
 SCORER = re.compile(r"^scorer:[ \t]*(\S.*?)\s*$", re.MULTILINE)
 
 
 def tables_of(path: Path) -> list[Path]:
-    """Return the tables that a path stands for, in the order in which they are read. Empty if there is none.
+    """Return the tables at a path, in the order in which they are read. Empty if there is none.
 
-    The path is a table, a folder with tables, a project, or its folder ``labeled-data``. A project's own tables, as
-    Lightning Pose has them, win over those of its videos, from which they were made.
+    The path is a table, a folder with tables, a project, or its folder ``labeled-data``. If a
+    project has tables of its own, as in Lightning Pose, those of its videos are not read, from which they were made.
     """
     if path.is_file():
         return [path] if _is_table(path) else []
@@ -40,7 +40,7 @@ def tables_of(path: Path) -> list[Path]:
 
 
 def _in_folder(folder: Path) -> list[Path]:
-    """Return the tables in a folder, the ``.csv`` where there is an ``.h5`` of the same name."""
+    """Return the tables in a folder. If a ``.csv`` and an ``.h5`` have the same name, return the ``.csv``."""
     found = [path for path in folder.glob(f"{PREFIX}*") if path.suffix.lower() in SUFFIXES and path.is_file()]
     by_name = {path.stem: path for path in sorted(found, key=lambda path: path.suffix.lower(), reverse=True)}
     return [by_name[name] for name in sorted(by_name)]
@@ -63,17 +63,18 @@ def _is_table(path: Path) -> bool:
 def chosen(tables: Sequence[Path], root: Path | None, remarks: Remarks) -> list[Path]:
     """Return the tables to read together.
 
-    Of several in one folder, these are the one of the project's scorer, or else all but Lightning Pose's for tests.
+    If a folder has a table of the project's scorer, only that one is read. Otherwise all are read except those on which
+    Lightning Pose tests.
     """
     scorer, result = scorer_of(root), []
     mine = f"{PREFIX}_{scorer}"
     for table in tables:
         others = {other.stem for other in tables if other.parent == table.parent}
         if scorer is not None and mine in others:
-            kind = None if table.stem == mine else f"tables of others than the project's scorer {scorer!r}"
+            kind = None if table.stem == mine else f"tables that are not by the project's scorer {scorer!r}"
         else:
             new = table.stem.endswith(NEW) and table.stem.removesuffix(NEW) in others
-            kind = f"tables *{NEW} for tests, which can be passed with --val" if new else None
+            kind = f"tables *{NEW}, on which Lightning Pose tests; pass one with --val" if new else None
         if kind is None:
             result.append(table)
         else:
@@ -82,7 +83,7 @@ def chosen(tables: Sequence[Path], root: Path | None, remarks: Remarks) -> list[
 
 
 def root_of(path: Path) -> Path | None:
-    """Return the project's folder of a table, a folder with tables or a project. None if it is in no project."""
+    """Return the folder of the project to which a table or folder belongs. None if it is in no project."""
     start = path.absolute() if path.is_dir() else path.absolute().parent
     for folder in (start, *start.parents):
         if (folder / VIDEOS).is_dir() and (start == folder or start.relative_to(folder).parts[0] in (VIDEOS, TRAINING)):
@@ -98,15 +99,15 @@ def _config(root: Path | None) -> str:
 
 
 def scorer_of(root: Path | None) -> str | None:
-    """Return the scorer in a project's ``config.yaml``, which needs no YAML reader. None if it names none."""
+    """Return the scorer in a project's ``config.yaml``, without PyYAML. None if there is none."""
     found = SCORER.search(_config(root))
     return found.group(1).strip("'\"") if found else None
 
 
 def skeleton_of(root: Path | None, names: Sequence[str], remarks: Remarks) -> tuple[tuple[int, int], ...]:
-    """Return the lines in a project's ``config.yaml`` as pairs of keypoint indices. Lines are only drawn.
+    """Return the lines to draw from a project's ``config.yaml``, as pairs of keypoint indices.
 
-    Whatever is not understood is left out and noted, and so are all lines if PyYAML is not installed.
+    Lines that cannot be used are left out and noted. Without PyYAML, all lines are.
     """
     text = _config(root)
     if not re.search(r"^skeleton:", text, re.MULTILINE):
@@ -116,17 +117,25 @@ def skeleton_of(root: Path | None, names: Sequence[str], remarks: Remarks) -> tu
 
         lines = yaml.safe_load(text).get("skeleton")
     except ImportError:
-        remarks.add("dropped", "skeletons; to read them, type: pip install 'edgehrnet[formats]'", CONFIG)
+        remarks.add(
+            "dropped", "skeletons, which need PyYAML; to read them, type: pip install 'edgehrnet[formats]'", CONFIG
+        )
         return ()
     except Exception as error:  # damaged files end in a dozen types of error
-        remarks.add("warning", f"{CONFIG} that cannot be read", f"{root}: {shortened(str(error))}")
+        remarks.add(
+            "warning",
+            f"files {CONFIG} that cannot be read, so that no skeleton is drawn",
+            f"{root}: {shortened(str(error))}",
+        )
         return ()
     found: list[tuple[int, int]] = []
     for line in lines if isinstance(lines, list) else []:
         if _is_line(line, names):
             found.append((names.index(line[0]), names.index(line[1])))
         else:
-            remarks.add("dropped", "lines of the skeleton without two keypoints", f"{CONFIG}: {shortened(line)}")
+            remarks.add(
+                "dropped", "lines of the skeleton that do not name two keypoints", f"{CONFIG}: {shortened(line)}"
+            )
     return tuple(dict.fromkeys(found))
 
 

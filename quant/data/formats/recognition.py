@@ -18,9 +18,9 @@ Recognizes = Callable[[Path], bool]
 Reads = Callable[[Path, Path | None], Annotations]
 
 FORMATS = (
-    "a project, a folder or a table of DeepLabCut or Lightning Pose (CollectedData*.csv or .h5), a COCO keypoint or "
-    "Label Studio .json, a SLEAP .slp, CVAT's annotations.xml or its folder, or an Ultralytics data.yaml, its folder, "
-    "or a folder of labels below it"
+    "a project, folder or table (CollectedData*.csv or .h5) of DeepLabCut or Lightning Pose; a .json of COCO keypoints "
+    "or Label Studio; a .slp of SLEAP; annotations.xml of CVAT or its folder; or data.yaml of Ultralytics, its folder, "
+    "or a folder of its labels"
 )
 """Label formats, for help texts and error messages."""
 

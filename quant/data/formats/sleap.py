@@ -14,7 +14,7 @@ from edgehrnet.errors import InputError, MissingExtraError
 from edgehrnet.sides import pair_sides
 from quant.data.annotations import Annotations, Instance, Picture
 from quant.data.formats.pairs import left_first
-from quant.data.picture_files import PictureFinder
+from quant.data.picture_files import SAME_FILE, PictureFinder
 from quant.data.remarks import Remarks
 
 SUFFIX = ".slp"
@@ -30,16 +30,17 @@ def is_sleap(path: Path) -> bool:
 def read_sleap(path: Path, images: Path | None = None) -> Annotations:
     """Read a SLEAP ``.slp`` file with sleap-io.
 
-    Only what a user has labeled is read: predicted instances, and frames with nothing else, are left out. A point that
-    is marked as not visible is not labeled, as in SLEAP's own training: SLEAP's editor moves such points by itself.
+    Only instances that a user has labeled are read. Predicted instances are left out, and so are frames that have no
+    others. A point that is marked as not visible counts as not labeled, as it does when SLEAP trains, because SLEAP's
+    editor moves such points by itself.
 
     Args:
         path: file of SLEAP.
         images: folder of the pictures. None looks for them, see `PictureFinder`.
 
     Raises:
-        InputError: the file cannot be read, its users' instances have several skeletons, or its frames are in a video
-            or in the file itself. The message says how to write them as pictures.
+        InputError: the file cannot be read, its instances have several skeletons, or its frames are in a video or in
+            the file itself. The message then says how to write the frames as pictures.
         MissingExtraError: sleap-io is not installed.
     """
     labels = _load(path)
@@ -65,7 +66,8 @@ def read_sleap(path: Path, images: Path | None = None) -> Annotations:
 def write_pictures(path: str | Path, folder: str | Path | None = None) -> list[Path]:
     """Write each frame of a SLEAP file that a user has labeled as a PNG, for `read_sleap`.
 
-    The names have the numbers of video and frame. Write the pictures again after videos were added or removed.
+    The names of the files contain the numbers of the video and the frame. If videos are added to the ``.slp`` or
+    removed, the pictures have to be written again.
 
     Args:
         path: file of SLEAP, with the frames in it or beside its videos.
@@ -129,7 +131,7 @@ class _Reader:
     skeletons: list[Any] = field(default_factory=list)
     """Skeletons of the instances, each once."""
     unwritten: list[str] = field(default_factory=list)
-    """Where the frames are that are not picture files."""
+    """Videos of the frames that are not picture files."""
 
     def add(self, frame: Any) -> None:
         """Read one labeled frame."""
@@ -158,16 +160,15 @@ class _Reader:
         if file not in self.pictures:
             self.pictures[file] = Picture(file, len(self.pictures) + 1, place)
         elif self.names[file] != name:
-            kind = "frames for which the same picture was found; keep the folders of the pictures, or pass --images DIR"
-            self.remarks.add("error", kind, f"{place}: {file}")
+            self.remarks.add("error", SAME_FILE, f"{place}: {file}")
         self.names.setdefault(file, name)
         return self.pictures[file]
 
     def _file(self, video: Any, number: int, index: int) -> tuple[str, Path]:
-        """Return name and place of a frame's picture: one of the video's own, or the one that `write_pictures` writes.
+        """Return name and file of a frame's picture, which is in the video's list or from `write_pictures`.
 
         Raises:
-            InputError: there is no such frame, or the picture lies outside the folders to look in.
+            InputError: there is no such frame, or the picture lies outside the searched folders.
         """
         names = _file_names(video)
         if names is None:
@@ -177,14 +178,14 @@ class _Reader:
                 self.unwritten.append(_shown(video))
             return name, file
         if not 0 <= index < len(names):
-            raise InputError(f"the video has {len(names)} pictures, and none for frame {index}")
+            raise InputError(f"the video has {len(names)} pictures, but none for frame {index}")
         return names[index], self.find(names[index])
 
     def _instance(self, instance: Any, picture: Picture, place: str) -> Instance:
         points = np.array(instance.points["xy"], float)
         finite, visible = np.isfinite(points).all(axis=1), np.array(instance.points["visible"], bool)
         if (finite & ~visible).any():
-            self.remarks.add("dropped", "points marked as not visible, which SLEAP does not train either", place)
+            self.remarks.add("dropped", "points marked as not visible, on which SLEAP does not train either", place)
         labeled = finite & visible
         visibility = np.where(labeled, 2, 0).astype(np.uint8)
         return Instance(picture, np.where(labeled[:, None], points, 0.0), visibility, place)
@@ -194,8 +195,8 @@ class _Reader:
         if self.unwritten:
             videos = ", ".join(dict.fromkeys(self.unwritten))
             raise InputError(
-                f"{self.path}: {len(self.unwritten)} labeled frames are not picture files but in {videos}. Write them "
-                f"as pictures to the folder {PICTURES} beside the labels, and try again: "
+                f"{self.path}: {len(self.unwritten)} labeled frames are in {videos}, and only picture files are read. "
+                f"To write them to the folder {PICTURES} beside the labels, from where they are read, type: "
                 f'python -c "from {__name__} import write_pictures; write_pictures({str(self.path)!r})"'
             )
 
@@ -206,7 +207,7 @@ def _is_labeled(frame: Any) -> bool:
 
 
 def _file_names(video: Any) -> list[str] | None:
-    """Return the picture files of a video that consists of such files, or None. A part of each is no such video."""
+    """Return the picture files of a video that is a list of files. None for others, and if the pictures are cropped."""
     metadata = video.backend_metadata
     names = metadata.get("filenames") or video.filename
     return [str(name) for name in names] if isinstance(names, list) and not metadata.get("crop") else None
@@ -231,10 +232,12 @@ def _skeleton(path: Path, labels: Any, used: Sequence[Any]) -> Any:
     for skeleton in used or labels.skeletons:
         found.setdefault(tuple(skeleton.node_names), skeleton)
     if not found or not all(found):
-        raise InputError(f"{path} has no skeleton with nodes, and so no keypoints")
+        raise InputError(f"{path} has no keypoints, because it has no skeleton with nodes")
     if len(found) > 1:
         shown = "; ".join(f"{skeleton.name}: {', '.join(names)}" for names, skeleton in found.items())
-        raise InputError(f"{path} has instances of {len(found)} skeletons, and must have those of one ({shown})")
+        raise InputError(
+            f"{path} has instances of {len(found)} different skeletons, and must have those of one ({shown})"
+        )
     return next(iter(found.values()))
 
 
@@ -244,5 +247,5 @@ def _flip_pairs(path: Path, symmetries: Sequence[tuple[int, int]], names: Sequen
     indices = [index for pair in pairs for index in pair]
     twice = [names[index] for index in indices if indices.count(index) > 1]
     if twice:
-        raise InputError(f"{path}: the skeleton has {twice[0]!r} in several symmetries, and may have it in one")
+        raise InputError(f"{path}: the skeleton has {twice[0]!r} in several symmetries; keep one of these")
     return pairs or pair_sides(names)

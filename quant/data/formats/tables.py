@@ -18,17 +18,17 @@ from quant.data.formats.values import LARGEST, shortened
 from quant.data.remarks import Remarks
 
 HEADS = (("scorer", "bodyparts", "coords"), ("scorer", "individuals", "bodyparts", "coords"))
-"""First cells of the header rows, without and with several individuals."""
+"""First cells of the header rows of a table without individuals, and of one with individuals."""
 UNIQUE = "single"
-"""Individual to which DeepLabCut gives the keypoints that are no animal's, such as the corners of a cage."""
+"""Individual of DeepLabCut for keypoints that belong to no animal, such as the corners of a cage."""
 DECIMAL = re.compile(r"^\s*(-?\d+),(\d+)\s*$")
-"""Cell with a number that has a decimal comma."""
+"""Cell with a number that is written with a decimal comma."""
 KEY = "/df_with_missing"
 """Place of the table in DeepLabCut's HDF5 files."""
 MISSING = frozenset({"", "nan", "na", "n/a", "none", "null", "<na>"})
 """Cells of missing coordinates, in lower case."""
 UNNAMED = re.compile(r"Unnamed: \d+_level_\d+")
-"""Header cell that pandas writes for an empty one that it has read."""
+"""Text that pandas writes into a header cell that was empty."""
 EXTRA = "type: pip install 'edgehrnet[formats]', or pass the .csv with the same content"
 Line: TypeAlias = tuple[int, Sequence[str]]
 """Number of a line, and its cells."""
@@ -53,7 +53,7 @@ class Table:
     path: Path
     """File."""
     individuals: tuple[str, ...]
-    """Names of the individuals. The only one has no name in a table without individuals."""
+    """Names of the individuals. A table without individuals has one, whose name is empty."""
     keypoints: tuple[str, ...]
     """Keypoint names in the order of the columns."""
     rows: Sequence[Row]
@@ -63,9 +63,9 @@ class Table:
 def read_table(path: Path, remarks: Remarks) -> Table:
     """Read a ``.csv`` or ``.h5`` with the header rows scorer, individuals if there are several, bodyparts and coords.
 
-    Each further row has a picture in one or several index columns, such as folder, video and file, and x, y of each
-    keypoint. A keypoint without both is not labeled. Other columns, such as likelihood, are not used. Where
-    DeepLabCut's individual "single" has other keypoints than the animals, these are left out.
+    Each further row has the path of a picture in one or several index columns, such as folder, video and file, and the
+    x and y of each keypoint. A keypoint that lacks one of them is not labeled. Other columns, such as likelihood, are
+    not used. Keypoints of DeepLabCut's individual "single" that the animals do not have are left out.
 
     Args:
         path: file.
@@ -82,14 +82,14 @@ def read_table(path: Path, remarks: Remarks) -> Table:
 
 
 def label(path: Path) -> str:
-    """Return a table's folder and name for remarks, as the tables of several videos often have the same name."""
+    """Return a table's folder and name for remarks. The name alone is often the same for all videos."""
     return "/".join(path.absolute().parts[-2:])
 
 
 def _csv_lines(path: Path) -> list[Line]:
-    """Return the lines of a CSV file that are not blank, with commas, semicolons or tabs between the cells.
+    """Return the lines of a CSV file that are not blank. Commas, semicolons or tabs separate the cells.
 
-    With semicolons or tabs, numbers may have decimal commas, as Excel writes them in many countries.
+    If they are not commas, numbers may have decimal commas, as Excel writes them in many countries.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -174,7 +174,7 @@ class _Columns:
         table = [[places[animal].get(name, (-1, -1)) for name in keypoints] for animal in places]
         others = dict.fromkeys(named["coords"][column] for column in used if named["coords"][column] not in ("x", "y"))
         if others:
-            kind = "columns besides x and y are not used; points count as labeled however low their likelihood is"
+            kind = "tables with columns besides x and y, which are not used; points of low likelihood count as labeled"
             remarks.add("warning", kind, f"{label(path)}: {', '.join(others)}")
         return cls(len(head), used[0], width, tuple(places), keypoints, np.array(table))
 
@@ -182,7 +182,7 @@ class _Columns:
 def _individuals(
     path: Path, head: Mapping[str, Sequence[str]], used: Sequence[int]
 ) -> dict[str, dict[str, tuple[int, int]]]:
-    """Return the columns of x and y by individual and keypoint. Without individuals, there is one without a name."""
+    """Return the columns of x and y by individual and keypoint. Without individuals, the only name is empty."""
     names = head.get("individuals")
     found: dict[tuple[str, str], dict[str, int]] = {}
     for column in used:
@@ -202,7 +202,7 @@ def _individuals(
 def _animals(
     path: Path, individuals: Mapping[str, dict[str, tuple[int, int]]], remarks: Remarks
 ) -> Mapping[str, dict[str, tuple[int, int]]]:
-    """Leave out the keypoints that are no animal's."""
+    """Leave out the keypoints that belong to no animal."""
     animals = {name: parts for name, parts in individuals.items() if name != UNIQUE}
     shared = {name for parts in animals.values() for name in parts}
     unique = [name for name in individuals.get(UNIQUE, ()) if name not in shared]
@@ -245,8 +245,8 @@ class _Reader:
                              "numbers or empty cells")  # fmt: skip
         picture = "/".join(cell.strip() for cell in cells[:index] if cell.strip())
         if picture.isdecimal() or not picture or "\0" in picture:
-            raise InputError(f"{where} begins with {picture!r}, expected the path of a picture; numbers of a video's "
-                             "frames are not accepted, save these as pictures")  # fmt: skip
+            raise InputError(f"{where} begins with {picture!r}, expected the path of a picture; save the frames of a "
+                             "video as pictures, and write their paths instead of their numbers")  # fmt: skip
         values = np.full(width + 1, math.nan)  # the last is that of column -1
         for column in np.unique(self.columns.places):
             if column >= 0:
@@ -254,10 +254,10 @@ class _Reader:
         points = values[self.columns.places]
         source = f"{label(self.path)}, {place}"
         if (np.abs(points) > LARGEST).any():
-            self.remarks.add("dropped", "points without finite coordinates count as not labeled", source)
+            self.remarks.add("dropped", "points without finite coordinates, which count as not labeled", source)
         labeled = np.abs(points) <= LARGEST  # False for NaN too
         if (labeled.any(axis=2) != labeled.all(axis=2)).any():
-            self.remarks.add("dropped", "points with only one coordinate count as not labeled", source)
+            self.remarks.add("dropped", "points with only one coordinate, which count as not labeled", source)
         return Row(picture, place, np.where(labeled.all(axis=2)[..., None], points, math.nan))
 
     def _number(self, cell: str, where: str, column: int) -> float:

@@ -29,14 +29,14 @@ def is_ultralytics(path: Path) -> bool:
 def read_ultralytics(path: Path, images: Path | None = None, split: str = "train") -> Annotations:
     """Read a pose data set of Ultralytics.
 
-    Coordinates are multiplied by the size of the picture as it is shown, with its EXIF orientation applied. The ids of
-    the pictures are those of Ultralytics' predictions: the name without its suffix, as a number if it is one. They are
-    numbers from 1 if two pictures share a name.
+    Coordinates are multiplied by the size of the picture as it is shown, with its EXIF orientation applied. The id of a
+    picture is the same as in Ultralytics' predictions: its name without the suffix, or a number if the name has digits
+    only. If two pictures share a name, the ids are numbers from 1.
 
     Args:
         path: data.yaml or its folder, or a folder of label files with a data.yaml above it, such as ``labels/val``.
         images: folder of the pictures. None takes the one that the data.yaml names.
-        split: what to read of a data.yaml. A folder of label files is read whatever the data.yaml says.
+        split: part to read of a data.yaml, such as ``train``. It is not used for a folder of label files.
 
     Raises:
         InputError: a file cannot be read, or the data.yaml does not describe a pose data set.
@@ -135,7 +135,7 @@ class _Reader:
             return None
         classes = list(self.described.classes)
         if values[0] not in classes:
-            self.remarks.add("error", f"classes that the names in the data.yaml do not list; these are {classes}",
+            self.remarks.add("error", f"classes that 'names' in the data.yaml does not have; it has {classes}",
                              f"{place} has {cells[0]}")  # fmt: skip
             return None
         points, visibility = self._points(values[5:].reshape(-1, self.described.columns), place)
@@ -158,7 +158,9 @@ class _Reader:
         count, columns = len(self.described.keypoints), self.described.columns
         expected = 5 + count * columns
         if len(cells) != expected:
-            kind = f"rows without {expected} values: class, box (4), and {columns} of each of {count} keypoints"
+            kind = (
+                f"rows that do not have {expected} values: class, box (4), and {columns} for each of {count} keypoints"
+            )
             self.remarks.add("error", kind, f"{place} has {len(cells)}")
             return None
         for cell in cells:

@@ -19,9 +19,9 @@ PICTURES = frozenset({
 })  # fmt: skip
 """Suffixes of the pictures that Ultralytics reads."""
 KEY = re.compile(r"""^["']?(?:kpt_shape|train)["']?\s*:""", re.MULTILINE)
-"""A key that tells a description of a data set from other YAML."""
+"""Key that a YAML file has if it describes a data set."""
 LEVELS = 3
-"""Folders above a folder ``labels`` in which its data.yaml may be."""
+"""Number of folders above a folder ``labels`` in which its data.yaml is searched."""
 NOT_LABELS = ("classes.txt",)
 """Files that labeling tools write beside label files."""
 
@@ -96,8 +96,8 @@ def entries_in(
 ) -> list[Entry]:
     """Return pictures and label files of one part of a data set.
 
-    Without a folder of the user's, the pictures are those that the description names. With one, the label files say
-    which pictures belong to the data set, and these are looked for in the user's folder.
+    Without ``images``, the pictures are those that the description names. With this folder of the user, all label files
+    are read, and the picture of each is searched in the folder.
 
     Raises:
         InputError: the description does not name such a part, it does not exist, or it has no picture.
@@ -112,7 +112,7 @@ def entries_in(
 
 
 def _roots(description: Path, path: Any) -> list[Path]:
-    """Return the folders that paths may be relative to. Ultralytics takes ``path`` as relative to where it runs."""
+    """Return the folders to which paths may be relative. Ultralytics takes ``path`` from the current folder."""
     beside = description.absolute().parent
     return list(dict.fromkeys([beside / path, beside, Path.cwd() / path] if isinstance(path, str) else [beside]))
 
@@ -172,7 +172,7 @@ def _pictures(folder: Path, remarks: Remarks) -> Iterator[Entry]:
 
 
 def _labeled(labels: Path, images: Path) -> Iterator[Entry]:
-    """Yield the label files in a folder with their pictures, by the path below it or by the name alone."""
+    """Yield the label files in a folder with their pictures, which have the same inner path or the same name."""
     files = _files(images, PICTURES)
     by_path = {file.relative_to(images).with_suffix(""): file for file in files}
     by_name = {Path(file.stem): file for file in files}

@@ -73,7 +73,7 @@ def _shape(path: Path, value: Any) -> tuple[int, int]:
 
 
 def _names(path: Path, content: Mapping[str, Any], count: int) -> tuple[str, ...]:
-    """Return the names of the keypoints. kpt_names are Ultralytics', by class, and node_names those of sleap-io."""
+    """Return the names of the keypoints. Ultralytics has them in kpt_names, by class, and sleap-io in node_names."""
     key = "kpt_names" if content.get("kpt_names") else "node_names"
     value = content.get(key)
     if not value:
@@ -118,11 +118,11 @@ def _flip_pairs(path: Path, value: Any, names: tuple[str, ...], remarks: Remarks
             type(other) is not int or not 0 <= other < count or value[other] != index
             for index, other in enumerate(value)):  # fmt: skip
         raise InputError(f"{path}: flip_idx is {value}, and must be {count} indices from 0 that exchange keypoints in "
-                         "pairs: where a is at b, b is at a")  # fmt: skip
+                         "pairs: if index a holds b, index b must hold a")  # fmt: skip
     pairs = left_first(((index, other) for index, other in enumerate(value) if index < other), names)
     by_names = pair_sides(names)
     if not pairs and by_names:
-        kind = "flip_idx that exchanges nothing although the names have sides; pairs are taken from the names"
+        kind = "flip_idx that exchanges nothing, although names have left and right; the pairs are those of the names"
         remarks.add("warning", kind, str(path))
     return pairs or by_names
 

@@ -1,4 +1,4 @@
-"""Read numbers out of label files. Whatever is not a finite number is told apart from one."""
+"""Read numbers, boxes and other values from label files, and detect those that cannot be used."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from quant.data.examples import Box
 SHORT = reprlib.Repr()
 SHORT.maxstring = SHORT.maxother = SHORT.maxlong = 200
 SHORT.maxlist = SHORT.maxdict = SHORT.maxtuple = 20
-"""Shortens what an error message shows, however long or deep it is."""
+"""Shortens values for error messages."""
 LARGEST = 1e7
 """Largest coordinate in pixels. A larger one is not a place in a picture."""
 
@@ -51,7 +51,7 @@ def entries(content: Any, name: str, path: Path) -> list[Mapping[str, Any]]:
     """
     found = content.get(name) if isinstance(content, Mapping) else None
     if not isinstance(found, list):
-        raise InputError(f"{path} has no list {name!r}")
+        raise InputError(f"{path} has no list {name!r}; a COCO file has 'images', 'annotations' and 'categories'")
     for index, entry in enumerate(found):
         if not isinstance(entry, Mapping):
             raise InputError(f"{path}: {name}[{index}] is {shortened(entry)}, and must be an object")
@@ -86,7 +86,7 @@ def numbers(values: Any) -> list[float] | None:
 
 
 def size_of(height: Any, width: Any) -> tuple[int, int] | None:
-    """Return a size (height, width), or None unless both are whole numbers from 1. -1 and 0 stand for unknown.
+    """Return a size (height, width). None unless both are whole numbers of at least 1, since 0 and -1 mean unknown.
 
     >>> size_of(80, "120"), size_of(-1, 120)
     ((80, 120), None)
@@ -106,7 +106,7 @@ def box_of(values: Any) -> Box | None:
 
 
 def flag(value: Any) -> bool | None:
-    """Return a yes or no that may be written as a number or as text, or None if it is neither.
+    """Return True or False for a number or a text that means it, and None for anything else.
 
     >>> flag(1), flag("0"), flag("true"), flag(None), flag("x")
     (True, False, True, False, None)

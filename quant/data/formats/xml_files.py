@@ -11,8 +11,8 @@ from edgehrnet.errors import InputError
 def read_xml(path: Path, what: str) -> ElementTree.Element:
     """Return the root of an XML file.
 
-    A file with a DOCTYPE is refused, as it may define entities that read other files or fill the memory. No labeling
-    tool writes one.
+    A file with a DOCTYPE is refused, because it may define entities that read other files or fill the memory. Labeling
+    tools do not write one.
 
     Raises:
         InputError: the file cannot be read, or is not XML. The message says ``what`` was expected.

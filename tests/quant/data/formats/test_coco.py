@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from edgehrnet.errors import InputError
-from quant.data.formats.coco import image_key, read_coco
+from quant.data.formats.coco import read_coco
+from quant.data.formats.coco_categories import image_key
 from quant.data.opening import open_annotations, read_annotations
 from quant.scoring.average_precision import coco_scores
 
