@@ -26,7 +26,8 @@ def test_settings_depend_on_the_device():
 class FakeCompiled:
     """The parts of a compiled model that loading uses."""
 
-    outputs = ()
+    def __init__(self, outputs):
+        self.outputs = outputs
 
     def get_property(self, name):
         return 1
@@ -49,7 +50,7 @@ def test_a_gpu_runs_int8_files_in_accuracy_mode(openvino_model, tmp_path, monkey
 
     def compile_model(core, model, name, config):
         passed.update(config)
-        return FakeCompiled()
+        return FakeCompiled(model.outputs)
 
     monkeypatch.setattr(openvino.Core, "available_devices", ("CPU", "GPU"))
     monkeypatch.setattr(openvino.Core, "compile_model", compile_model)
