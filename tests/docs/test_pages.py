@@ -21,7 +21,7 @@ RUN = ("index", "keypoints", "quantize", "deploy", "published")
 # What is typed less here, so that a page takes seconds: fewer steps, fewer pictures. Everything else is as written.
 SHORTER = {
     "keypoints": {
-        "quant.train --data figures/figures.json": "quant.train --data figures/figures.json --steps 50 --workers 0",
+        "quant.train --data figures/figures.json": "quant.train --data figures/figures.json --steps 100 --workers 0",
         "--fold 0/5 --out report.html": "--fold 0/5 --count 2 --out report.html",
     },
     "quantize": {
