@@ -17,8 +17,11 @@ STEPS, LABELS = 300, 48
 BATCH = 8
 SIDES = ((0, 128), (500, 192), (5000, 256))
 """Pairs (labels, side): from this number of labels on, the input has as many pixels as a square of this side."""
-SMALL, SMALL_SIDE = 0.4, 192
-"""If the usual object is below this share of the picture, whole pictures get an input of at least this side."""
+SMALL, LONGER = 0.4, 2.5
+"""A network that takes whole pictures trains this much longer if objects are smaller than this share of their side.
+
+On figures of a fifth of the side this brought the mean error from 4.2 to 1.0 px. A larger input alone did not help.
+"""
 STRIDE = 32
 """Sides of an input are multiples of this."""
 PICTURES = 200
@@ -43,10 +46,11 @@ def recipe(data: DataSet, model: str | None = None, steps: int | None = None) ->
 
     labels = len(data)
     if steps is None:
-        steps = 10 * round(STEPS * max(1.0, math.sqrt(labels / LABELS)) / 10)
+        longer = LONGER if data.spec.crop is None and object_share(data) < SMALL else 1.0
+        steps = 10 * round(longer * STEPS * max(1.0, math.sqrt(labels / LABELS)) / 10)
     chosen: dict[str, Any] = {
         "model": model or MODEL,
-        "sizes": (input_size(data, _side(data)),),
+        "sizes": (input_size(data, max(side for least, side in SIDES if labels >= least)),),
         "steps": steps,
         "batch": BATCH,
         "learning_rate": 2e-3,
@@ -64,12 +68,6 @@ def object_share(data: Labeled) -> float:
     pictures = (math.prod(data.annotations.sizes[instance.picture]) for instance in instances)
     shares = [math.sqrt((instance.area or 0) / area) for instance, area in zip(instances, pictures, strict=True)]
     return float(np.median(shares))
-
-
-def _side(data: Labeled) -> int:
-    """Return the side of a square with about as many pixels as the input."""
-    side = max(side for least, side in SIDES if len(data) >= least)
-    return max(side, SMALL_SIDE) if data.spec.crop is None and object_share(data) < SMALL else side
 
 
 def input_size(data: Labeled, side: int) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from quant import train
 from quant.data.labeled import Labeled
 from quant.data.opening import open_data
 from quant.training.arguments import train_settings, with_recipe
-from quant.training.recipes import LABELS, STEPS, object_share, recipe
+from quant.training.recipes import LABELS, LONGER, STEPS, object_share, recipe
 
 
 @pytest.fixture
@@ -33,12 +33,11 @@ def test_the_input_has_the_shape_of_the_pictures_or_boxes(wide, tmp_path):
     assert recipe(crops)["sizes"] == ((96, 160),)
 
 
-def test_small_objects_in_whole_pictures_get_a_larger_input(wide, tmp_path, monkeypatch):
-    large = recipe(wide)["sizes"]
+def test_small_objects_in_whole_pictures_are_trained_longer(wide, tmp_path, monkeypatch):
+    usual = recipe(wide)["steps"]
     monkeypatch.setattr("quant.training.recipes.object_share", lambda data: 0.2)
-    assert np.prod(recipe(wide)["sizes"]) > np.prod(large)
-    crops = open_data(str(tmp_path), crop="hrnet")
-    assert recipe(crops)["sizes"] == ((96, 160),)
+    assert recipe(wide)["steps"] == LONGER * usual
+    assert recipe(open_data(str(tmp_path), crop="hrnet"))["steps"] == usual
 
 
 def test_the_share_of_an_object_is_that_of_its_side(wide):
