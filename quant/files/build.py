@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,16 +84,17 @@ class BuildOptions:
 def build_files(checkpoint: Checkpoint, options: BuildOptions) -> Iterator[File]:
     """Yield each file once it is built. For a plan that cannot be built here, yield the reason instead."""
     options.folder.mkdir(parents=True, exist_ok=True)
-    for target in options.targets:
-        for precision in options.precisions:
-            path = options.folder / f"{options.name}-{precision}{SUFFIX[target]}"
-            certificate = export_file(
-                checkpoint, path, target=target, precision=precision, input_size=options.input_size,
-                pictures=options.pictures, picture=options.picture,
-            )  # fmt: skip
-            yield File(path, target, precision, certificate)
-            if target == "tensorrt":
-                yield from _plans(path, precision, options)
+    with tempfile.TemporaryDirectory() as graphs:
+        for target in options.targets:
+            for precision in options.precisions:
+                path = options.folder / f"{options.name}-{precision}{SUFFIX[target]}"
+                certificate = export_file(
+                    checkpoint, path, target=target, precision=precision, input_size=options.input_size,
+                    pictures=options.pictures, picture=options.picture, graphs=Path(graphs),
+                )  # fmt: skip
+                yield File(path, target, precision, certificate)
+                if target == "tensorrt":
+                    yield from _plans(path, precision, options)
 
 
 def _plans(source: Path, precision: str, options: BuildOptions) -> Iterator[File]:

@@ -45,6 +45,7 @@ def export_file(
     target: str = "openvino",
     precision: str = "fp32",
     input_size: tuple[int, int] | None = None,
+    graphs: Path | None = None,
 ) -> Certificate:
     """Write a model file and its certificate, and return the certificate.
 
@@ -58,6 +59,8 @@ def export_file(
             ``.onnx`` from which TensorRT builds plans. Its float parts are float16 unless ``precision`` is ``fp32``.
         precision: ``fp32``, ``fp16``, or ``int8`` with the checkpoint's ranges for the target.
         input_size: (height, width) in px, None for the checkpoint's.
+        graphs: Folder in which float graphs are kept for further files of the same checkpoint and input size. Exporting
+            a graph takes most of the time. None keeps none.
 
     Raises:
         InputError: There are no pictures, or an argument is not accepted.
@@ -74,7 +77,7 @@ def export_file(
     table = checkpoint.table(target) if precision == "int8" else None
     with tempfile.TemporaryDirectory() as folder:
         built = Path(folder) / out.name
-        layers, reference = _build(network, table, spec, built, target)
+        layers, reference = _build(network, table, spec, built, target, graphs)
         certificate = certify(built, layers, reference, spec, pictures)
         for part in (*parts(built), certificate.save(built)):
             shutil.copyfile(part, out.with_name(part.name))
@@ -82,13 +85,16 @@ def export_file(
 
 
 def _build(
-    network: KeypointNetwork, table: RangeTable | None, spec: ModelSpec, built: Path, target: str
+    network: KeypointNetwork, table: RangeTable | None, spec: ModelSpec, built: Path, target: str, graphs: Path | None
 ) -> tuple[Sequence[Layer], Reference]:
     """Build a file, and return its layers as the engine lists them, and the torch networks to compare it with."""
     dtype = computes_in(target, spec.precision)
     quantized = None if table is None else freeze(network, table, dtype)
     onnx_path = built.with_name("network.onnx")
-    write_onnx(quantized or copy.deepcopy(network).to(dtype), spec, onnx_path, dtype)
+    if quantized is None and graphs is not None:
+        onnx_path = graphs / f"{dtype}.onnx"
+    if not onnx_path.is_file():
+        write_onnx(quantized or copy.deepcopy(network).to(dtype), spec, onnx_path, dtype)
     if target == "tensorrt":
         _check_for_tensorrt(onnx_path)
     if target == "openvino":

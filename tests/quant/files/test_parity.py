@@ -13,7 +13,8 @@ from edgehrnet.errors import AbsentDeviceError, DeviceError, InputError, Missing
 from edgehrnet.models.checkpoints import load_checkpoint
 from quant import export
 from quant.data.documents.corners import SPEC, DocumentCorners
-from quant.files import build, parity
+from quant.files import build, model_file, parity
+from quant.files.onnx_file import write_onnx
 from quant.files.parity import Answers, agreement, answer, difference, distance
 from quant.scoring.model import open_model as open_model_file
 
@@ -310,3 +311,21 @@ def test_int8_moves_keypoints_of_the_shipped_network_by_a_few_pixels(shipped):
         assert 0 < row.floating.max_px < 4
         assert row.fakequant.max_px < row.floating.max_px
         assert row.floating.correlation > 0.99
+
+
+def test_files_built_from_a_kept_graph_have_the_same_bytes(small_checkpoint, noise_pictures, tmp_path, monkeypatch):
+    written = []
+
+    def write(network, spec, path, dtype):
+        written.append(path)
+        write_onnx(network, spec, path, dtype)
+
+    monkeypatch.setattr(model_file, "write_onnx", write)
+    (tmp_path / "kept").mkdir()
+    for folder, graphs in (("a", None), ("b", tmp_path / "kept"), ("c", tmp_path / "kept")):
+        (tmp_path / folder).mkdir()
+        model_file.export_file(
+            small_checkpoint, tmp_path / folder / "m.onnx", target="onnx", pictures=noise_pictures, graphs=graphs
+        )
+    assert len(written) == 2
+    assert len({(tmp_path / folder / "m.onnx").read_bytes() for folder in "abc"}) == 1
