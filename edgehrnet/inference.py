@@ -27,6 +27,7 @@ def infer(
     boxes: Boxes | None,
     heatmaps: str,
     *,
+    trim: bool = False,
     flip_test: bool,
     clock: Clock,
 ) -> tuple[Outputs, tuple[Transform, ...]]:
@@ -38,6 +39,7 @@ def infer(
         spec: The spec of the network.
         boxes: ``(N, 4)`` xywh, see `prepare`.
         heatmaps: The file's name for its heatmaps.
+        trim: Leave padding out of the inputs, see `prepare`.
         flip_test: Also run the mirrored inputs, and average.
         clock: Receives the times.
 
@@ -52,7 +54,7 @@ def infer(
     outputs: Outputs = {}
     transforms: list[Transform] = []
     for start in range(0, max(1, count), step):
-        inputs, places = prepare(picture, spec, None if boxes is None else boxes[start : start + step])
+        inputs, places = prepare(picture, spec, None if boxes is None else boxes[start : start + step], trim=trim)
         transforms += places
         clock.lap("letterbox" if spec.crop is None else "crop")
         found = _infer(engine, inputs, spec, heatmaps, flip_test=flip_test)

@@ -10,6 +10,8 @@ from edgehrnet.errors import InputError, MissingFileError, MissingSpecError, Spe
 from edgehrnet.picture.letterbox import MULTIPLE, check_input_size
 from edgehrnet.spec import DECODE_METHODS, ModelSpec
 
+SHAPES = 8  # on a CPU, where compiling a file for another input size takes half a second
+
 
 class Arguments(TypedDict):
     """The keyword arguments of Predictor, checked."""
@@ -22,6 +24,7 @@ class Arguments(TypedDict):
     spec: ModelSpec | None
     target: str | None
     flip_test: bool
+    shapes: int | None
 
 
 class ModelInfo(TypedDict):
@@ -59,8 +62,9 @@ def check_arguments(path: str | Path, is_checkpoint: bool, arguments: Arguments)
         given = None if is_checkpoint else arguments["spec"]
         check_input_size(size, MULTIPLE if given is None else given.stride)
         size = (int(size[0]), int(size[1]))
-    if threads is not None and (not isinstance(threads, int) or isinstance(threads, bool) or threads < 1):
-        raise InputError(f"threads={threads!r}; use a whole number of at least 1, or None")
+    for name, number in (("threads", threads), ("shapes", arguments["shapes"])):
+        if number is not None and (not isinstance(number, int) or isinstance(number, bool) or number < 1):
+            raise InputError(f"{name}={number!r}; use a whole number of at least 1, or None")
     if decode is not None and decode not in DECODE_METHODS:
         raise InputError(f"decode={decode!r}; {nearest(decode, DECODE_METHODS)}")
     if arguments["target"] is not None and not is_checkpoint:
@@ -68,6 +72,14 @@ def check_arguments(path: str | Path, is_checkpoint: bool, arguments: Arguments)
             f"target={arguments['target']!r} is for .pt checkpoints only; {path} is already built, leave out target"
         )
     return {**arguments, "input_size": size}
+
+
+def number_of_shapes(arguments: Arguments) -> int:
+    """Return the number of input sizes for which a file is compiled, 1 if its input size is fixed."""
+    if arguments["input_size"] is not None or arguments["spec"] is not None:
+        return 1
+    on_cpu = str(arguments["device"] or "cpu").lower() == "cpu"
+    return arguments["shapes"] or (SHAPES if on_cpu else 1)
 
 
 def read_spec(spec: ModelSpec | Mapping[str, Any] | str | Path | None) -> ModelSpec | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -24,8 +24,17 @@ from edgehrnet.errors import (
     warn_caller,
 )
 from edgehrnet.inference import infer
-from edgehrnet.opening import Arguments, ModelInfo, check_arguments, embedded_spec, load_checkpoint, read_spec
+from edgehrnet.opening import (
+    Arguments,
+    ModelInfo,
+    check_arguments,
+    embedded_spec,
+    load_checkpoint,
+    number_of_shapes,
+    read_spec,
+)
 from edgehrnet.outputs import check_outputs, decode_outputs, heatmaps_name, renamed
+from edgehrnet.picture.letterbox import Letterbox
 from edgehrnet.picture.sources import frames, read_image
 from edgehrnet.preparation import Boxes, as_xywh, boxes_of_pictures, missing_boxes
 from edgehrnet.result import Keypoints, Result
@@ -49,6 +58,8 @@ class Predictor:
             the file's.
         input_size: Network input (height, width) in pixels, multiples of 32, or with ``spec`` of its stride. Only
             ``.xml`` and ``.pt`` files accept another than the file's. Sizes that a file leaves open are the spec's.
+            None: `.xml` and `.pt` files of this project run whole pictures without the padding that the file's size
+            would need, at the same scale. See ``shapes``.
         threads: Number of CPU threads.
         decode: One of `spec.DECODE_METHODS`. None is the file's method.
         cache_dir: An existing folder for compiled files.
@@ -58,6 +69,10 @@ class Predictor:
             fake-quantized network with the ranges that the checkpoint has for this engine.
         flip_test: Also run the mirrored picture and decode the mean of both. Takes twice the time and is slightly more
             accurate.
+        shapes: Number of input sizes for which the engine keeps the file compiled, if ``input_size`` is None. A size
+            is compiled for the first picture that needs it, which takes as long as loading the file, and the one that
+            was not used for longest is dropped. None is 8 on a CPU, and 1 on other devices, where compiling takes
+            long. 1 runs every picture at the file's size.
 
     Devices:
 
@@ -80,6 +95,7 @@ class Predictor:
         spec: ModelSpec | Mapping[str, Any] | str | Path | None = None,
         target: str | None = None,
         flip_test: bool = False,
+        shapes: int | None = None,
     ) -> None:
         if not isinstance(path, str | Path):
             raise InputError(f"path={path!r}; pass the path of a model file, or the name of a shipped model")
@@ -92,6 +108,7 @@ class Predictor:
             "spec": read_spec(spec),
             "target": target,
             "flip_test": flip_test,
+            "shapes": shapes,
         }
         self._open(model_path(path), arguments)
         golden = self.spec.golden
@@ -112,6 +129,7 @@ class Predictor:
             open_size=None if arguments["spec"] is None else arguments["spec"].input_size,
             threads=arguments["threads"],
             cache_dir=arguments["cache_dir"],
+            shapes=number_of_shapes(self._arguments),
             loader=partial(load_checkpoint, target=arguments["target"]) if self._is_checkpoint else None,
         )
         described = self._engine.describe()
@@ -123,6 +141,7 @@ class Predictor:
             check_outputs(path, self.spec, arguments["decode"] or self.spec.decode, shapes)
             if arguments["flip_test"]:
                 check_flip_pairs(self.spec)
+            self._trims = described.resizes and number_of_shapes(self._arguments) > 1 and self.spec.crop is None
         except EdgeHRNetError:
             self._engine.close()
             raise
@@ -177,9 +196,19 @@ class Predictor:
         for image in frames(source):
             yield self._predict_one(image, None, color)
 
-    def warmup(self) -> None:
-        """Run once on a blank input, so that the first picture does not take longer than the next."""
-        self._runtime.run(self._runtime.describe().input.blank())
+    def warmup(self, shapes: Iterable[tuple[int, int]] | None = None) -> None:
+        """Run once on blank pictures, so that the first one does not take longer than the next.
+
+        Args:
+            shapes: (height, width) of the pictures that will follow, in pixels. None: the file's input size. Pictures
+                of the same proportions have the same input size, see ``input_size`` of Predictor.
+        """
+        if shapes is None or not self._trims:
+            self._runtime.run(self._runtime.describe().input.blank())
+            return
+        for height, width in shapes:
+            size = Letterbox.fit(width, height, self.spec.input_size).trimmed().input_size
+            self._runtime.run(replace(self._runtime.describe().input, size=size).blank())
 
     def info(self) -> ModelInfo:
         """Return facts about the loaded file: engine, device, sizes, outputs, spec and certificate.
@@ -197,7 +226,7 @@ class Predictor:
             "input": asdict(described.input),
             "input_size": described.input_size,
             "outputs": dict(described.outputs),
-            "settings": dict(described.settings),
+            "settings": self._runtime.settings(),
             "spec": self.spec.replace(golden=None).to_dict(),
             "golden": self.spec.golden is not None,
             "certificate": None if certificate is None else certificate.to_dict(),
@@ -264,7 +293,14 @@ class Predictor:
         clock.lap("read")
         flip_test = self._arguments["flip_test"] and not as_built
         outputs, transforms = infer(
-            self._runtime, picture, self.spec, boxes, self._heatmaps, flip_test=flip_test, clock=clock
+            self._runtime,
+            picture,
+            self.spec,
+            boxes,
+            self._heatmaps,
+            trim=self._trims and not as_built,
+            flip_test=flip_test,
+            clock=clock,
         )
         xy, conf = decode_outputs(outputs, self.spec, transforms, None if as_built else self._arguments["decode"])
         heatmaps, offsets, features = (outputs.pop(name, None) for name in ("heatmaps", "offsets", "hf"))

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from edgehrnet.errors import InputError, UnsupportedError, nearest
 from edgehrnet.picture.boxes import BOX_FORMATS
 from edgehrnet.picture.crops import BOX_LIMIT, MARGIN, MIN_BOX_SIDE, Crop, crop, whole_picture_box
-from edgehrnet.picture.letterbox import Letterbox, letterbox
+from edgehrnet.picture.letterbox import MULTIPLE, Letterbox, letterbox
 from edgehrnet.spec import ModelSpec
 
 Transform: TypeAlias = Letterbox | Crop
@@ -24,6 +24,7 @@ def prepare(
     spec: ModelSpec,
     boxes: ArrayLike | None = None,
     *,
+    trim: bool = False,
     rotation: float = 0.0,
     scale: float = 1.0,
 ) -> tuple[NDArray[np.uint8], tuple[Transform, ...]]:
@@ -34,12 +35,13 @@ def prepare(
         spec: The spec of the network.
         boxes: ``(N, 4)`` xywh in pixels of the picture, as in COCO. Without boxes a network for crops takes the whole
             picture.
+        trim: Leave out as much of the padding as possible, see `Letterbox.trimmed`. Crops have none.
         rotation: Degrees by which every crop is turned, for augmentation. See `Crop`.
         scale: Factor by which every crop is enlarged, for augmentation.
 
     Returns:
-        ``(N, height, width, 4)`` u8 RGB + mask, and the N transforms from picture to input. All inputs are in memory at
-        once.
+        ``(N, height, width, 4)`` u8 RGB + mask, of ``spec.input_size`` unless trimmed, and the N transforms from
+        picture to input. All inputs are in memory at once.
 
     Raises:
         InputError: A box is not accepted, see `check_boxes`.
@@ -48,7 +50,8 @@ def prepare(
     if spec.crop is None:
         if boxes is not None:
             raise UnsupportedError(f"{spec.name!r} takes whole pictures; leave out boxes, or pass cropped pictures")
-        pixels, box = letterbox(image, spec.input_size, multiple=spec.stride)
+        multiple = MULTIPLE if trim else spec.stride
+        pixels, box = letterbox(image, spec.input_size, multiple=multiple, trim=trim)
         return pixels[None], (box,)
     rows = [None] if boxes is None else check_boxes(boxes)
     crops = tuple(fit_crop(image, spec, row, rotation=rotation, scale=scale) for row in rows)

@@ -66,15 +66,18 @@ class Engine:
     has_open_sizes: bool = False
     """Whether a file may leave its input size open."""
 
+    has_shapes: bool = False
+    """Whether a loaded file can run inputs of several sizes."""
+
 
 _TENSORRT = Engine("tensorrt", "runtimes.tensorrt", "TensorRTRuntime")
 # suffix of a model file -> engine
 ENGINES = {
-    ".xml": Engine("openvino", "runtimes.openvino", "OpenVINORuntime", has_open_sizes=True),
+    ".xml": Engine("openvino", "runtimes.openvino", "OpenVINORuntime", has_open_sizes=True, has_shapes=True),
     ".onnx": Engine("onnxruntime", "runtimes.onnx", "ONNXRuntime", has_open_sizes=True),
     ".engine": _TENSORRT,
     ".plan": _TENSORRT,
-    ".pt": Engine("torch", "runtimes.torch", "TorchRuntime", lists_devices=False),
+    ".pt": Engine("torch", "runtimes.torch", "TorchRuntime", lists_devices=False, has_shapes=True),
     ".null": Engine("null", "runtimes.null", "NullRuntime", lists_devices=False),
 }
 
@@ -87,6 +90,7 @@ def load(
     open_size: tuple[int, int] | None = None,
     threads: int | None = None,
     cache_dir: str | Path | None = None,
+    shapes: int = 1,
     loader: Loader | None = None,
 ) -> Runtime:
     """Load a model file on a device.
@@ -98,6 +102,8 @@ def load(
         open_size: (height, width) for a file that leaves its size open, if there is no ``input_size``.
         threads: CPU threads of one inference. None uses all CPUs that the machine, or its container's quota, allows.
         cache_dir: Existing folder where the engine may keep compiled files.
+        shapes: Number of input sizes that the file may be compiled for at a time. Above 1, ``.xml`` and ``.pt`` files
+            take inputs of any size that the network can process.
         loader: Function that builds the network of a ``.pt`` file. Other files do not accept it.
 
     Returns:
@@ -122,5 +128,7 @@ def load(
     extra: dict[str, Any] = {} if loader is None else {"loader": loader}
     if engine.has_open_sizes:
         extra["open_size"] = open_size
+    if engine.has_shapes:
+        extra["shapes"] = shapes
     runtime: Runtime = runtime_class(path, device, input_size=input_size, threads=threads, cache_dir=cache_dir, **extra)
     return runtime

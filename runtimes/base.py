@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -87,11 +87,20 @@ class Input:
         """Return a batch of one picture, all zeros."""
         return np.zeros((1, *self.shape), self.dtype)
 
-    def check(self, batch: Batch) -> None:
-        """Raise BatchError unless ``batch`` has this dtype and shape."""
-        if batch.dtype != self.dtype or batch.ndim != 4 or batch.shape[1:] != self.shape:
-            wanted = f"{np.dtype(self.dtype)} [N, {', '.join(map(str, self.shape))}]"
-            raise BatchError(f"expected {wanted}, got {batch.dtype} {list(batch.shape)}")
+    def check(self, batch: Batch, *, any_size: bool = False) -> tuple[int, int]:
+        """Return (height, width) of a batch. Raise BatchError unless it has this dtype and shape.
+
+        With ``any_size``, the height and width may be others.
+        """
+        order = self.format.split()[1]
+        if batch.ndim == 4:
+            size = batch.shape[order.index("H")], batch.shape[order.index("W")]
+            expected = replace(self, size=size) if any_size and min(size) > 0 else self
+            if batch.dtype == self.dtype and batch.shape[1:] == expected.shape:
+                return size
+        sides = dict(zip("HWC", ("H", "W", self.channels) if any_size else (*self.size, self.channels), strict=True))
+        wanted = f"{np.dtype(self.dtype)} [N, {', '.join(str(sides[axis]) for axis in order[1:])}]"
+        raise BatchError(f"expected {wanted}, got {batch.dtype} {list(batch.shape)}")
 
 
 @dataclass(frozen=True)
@@ -116,8 +125,8 @@ class Description:
     metadata: str | None
     """Text stored in the file under `METADATA_KEY`, None if there is none."""
 
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    """Further facts that depend on the engine, such as ``inference_threads``."""
+    resizes: bool = False
+    """Whether ``run`` also takes inputs of another height and width."""
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -178,6 +187,10 @@ class Runtime(Protocol):
 
     def describe(self) -> Description:
         """Return what is loaded and where it runs."""
+        ...
+
+    def settings(self) -> dict[str, Any]:
+        """Return further facts that depend on the engine, such as ``inference_threads``."""
         ...
 
     def close(self) -> None:

@@ -76,6 +76,10 @@ class NullRuntime:
         shapes = {name: array.shape for name, array in self._outputs.items()}
         return Description("null", "1", "cpu", self._input, shapes, self._metadata)
 
+    def settings(self) -> dict[str, Any]:
+        """Return nothing: there is no engine."""
+        return {}
+
     def close(self) -> None:
         """Release the arrays."""
         self._closed = True

@@ -86,7 +86,7 @@ class ONNXRuntime:
 
     Devices are ``cpu`` (the default), ``cuda``, ``cuda:1`` (or ``gpu``, ``gpu.1``), ``tensorrt``, ``tensorrt:1``,
     ``openvino``, ``openvino:gpu`` and ``openvino:npu``. The installed onnxruntime must contain the provider of the
-    device. A provider may leave some operations to the CPU: ``describe().settings["nodes"]`` counts them.
+    device. A provider may leave some operations to the CPU: ``settings()["nodes"]`` counts them.
     """
 
     def __init__(
@@ -146,7 +146,18 @@ class ONNXRuntime:
         return [first_of(array, self._port.batch) for array in arrays]
 
     def describe(self) -> Description:
-        """Return what is loaded, where it runs, and how many operations each provider runs."""
+        """Return what is loaded and where it runs."""
+        return Description(
+            engine="onnxruntime",
+            version=self._version,
+            device=self._device,
+            input=self._input,
+            outputs=self._shapes,
+            metadata=self._open_session().get_modelmeta().custom_metadata_map.get(METADATA_KEY),
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """Return the number of threads, and how many operations each provider runs."""
         session = self._open_session()
         nodes: dict[str, int] = {}
         if hasattr(session, "get_provider_graph_assignment_info"):  # not in older versions
@@ -154,15 +165,7 @@ class ONNXRuntime:
                 nodes[part.ep_name] = nodes.get(part.ep_name, 0) + len(part.get_nodes())
         threads = session.get_session_options().intra_op_num_threads
         settings = {"nodes": nodes, "inference_threads": threads, "outputs_not_read": self._unread}
-        return Description(
-            engine="onnxruntime",
-            version=self._version,
-            device=self._device,
-            input=self._input,
-            outputs=self._shapes,
-            metadata=session.get_modelmeta().custom_metadata_map.get(METADATA_KEY),
-            settings={key: value for key, value in settings.items() if value},
-        )
+        return {key: value for key, value in settings.items() if value}
 
     def close(self) -> None:
         """Release the session. Calls in progress still finish, and the last one frees it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import queue
 import threading
 from collections import Counter
 from pathlib import Path
@@ -17,8 +16,9 @@ from runtimes import quirks
 from runtimes.base import METADATA_KEY, Batch, Description, Device, Layer
 from runtimes.cpus import thread_limit
 from runtimes.errors import AbsentDeviceError, ClosedError, DeviceError, MissingExtraError, ModelFileError
+from runtimes.openvino_compiled import Compiled
 from runtimes.openvino_ports import input_port, output_types, reason, reshape
-from runtimes.ports import OutputPort, Size, read_outputs, shapes_of
+from runtimes.ports import Size, read_outputs, shapes_of
 
 _SHOWN = ("OPTIMIZATION_CAPABILITIES", "RANGE_FOR_STREAMS")  # properties that most devices have
 
@@ -87,9 +87,12 @@ def _macs(node: Any, kind: str) -> int:
 
 
 class OpenVINORuntime:
-    """Runtime of one IR file compiled for one device. It is thread-safe.
+    """Runtime of one IR file on one device. It is thread-safe.
 
     Devices are ``cpu`` (the default), ``gpu``, ``gpu.1``, ``npu`` and ``auto``.
+
+    With ``shapes`` above 1, `run` also takes inputs of other sizes. The file is compiled for a size when it is first
+    used, and for at most ``shapes`` sizes at a time: the one that was not used for longest is dropped.
     """
 
     def __init__(
@@ -101,108 +104,96 @@ class OpenVINORuntime:
         open_size: Size | None = None,
         threads: int | None = None,
         cache_dir: str | Path | None = None,
+        shapes: int = 1,
     ) -> None:
         ov = _openvino()
-        core = ov.Core()
-        name = _device(core, device)
-        model = _read(core, path)
-        self._metadata = _metadata(model)
-        reshape(model, path, input_size, open_size)
-        self._port = input_port(model, path)
-        self._input = self._port.input
-        quantized = any(op.get_type_name() == "FakeQuantize" for op in model.get_ops())
-        settings = _settings(name, threads, cache_dir, quantized=quantized)
-        try:
-            self._compiled = core.compile_model(model, name, settings)
-        except RuntimeError as error:
-            raise ModelFileError(f"{path} cannot be compiled for {name}: {reason(error)}") from None
-        self._outputs, self._unread = read_outputs(path, self._port.batch, output_types(self._compiled))
-        self._shapes = shapes_of(self._outputs)
-        self._path, self._device, self._device_name = path, name, _device_name(core, name)
-        self._tensor = ov.Tensor
+        self._core = ov.Core()
+        self._name = _device(self._core, device)
+        self._model = _read(self._core, path)
+        self._path, self._limit, self._tensor = path, shapes, ov.Tensor
+        self._metadata = _metadata(self._model)
+        reshape(self._model, path, input_size, open_size)
+        self._input = input_port(self._model, path).input
+        quantized = any(op.get_type_name() == "FakeQuantize" for op in self._model.get_ops())
+        self._settings = _settings(self._name, threads, cache_dir, quantized=quantized)
         self._version = ov.__version__.split("-")[0]
-        # A caller takes a request from this pool, and waits if there is none. Nothing runs in the background.
-        self._requests = max(1, int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")))
-        self._pool: queue.Queue[Any] = queue.Queue()
-        for _ in range(self._requests):
-            self._pool.put(self._compiled.create_infer_request())
+        self._compiled: dict[Size, Compiled] = {}  # the one that was used last at the end
+        self._lock = threading.Lock()
         self._closed = False
-        self._closing = threading.Lock()
+        port = input_port(self._model, path)
+        self._shapes = shapes_of(read_outputs(path, port.batch, output_types(self._model))[0])
+        if shapes == 1:
+            self._compiled_for(self._input.size)
 
     def run(self, image: Batch) -> dict[str, NDArray[np.float32]]:
         """Run a batch, one picture at a time. The outputs belong to the caller."""
-        self._input.check(image)
-        # Keep a reference until the end, because a tensor does not keep the memory that it shares alive.
-        image = np.ascontiguousarray(image)
-        outputs = {name: np.empty((len(image), *shape[1:]), np.float32) for name, shape in self._shapes.items()}
-        request = self._take()
-        try:
-            for n in range(len(image)):
-                picture = self._port.array(image[n : n + 1])
-                request.set_input_tensor(self._tensor(picture, shared_memory=True))
-                for name, port in self._outputs.items():
-                    if self._is_direct(port):
-                        # The engine writes into the caller's array. This avoids a copy of 4 MB of features.
-                        output = self._tensor(outputs[name][n : n + 1], shared_memory=True)
-                        request.set_output_tensor(port.index, output)
-                request.infer()
-                for name, port in self._outputs.items():
-                    if not self._is_direct(port):
-                        outputs[name][n] = request.get_output_tensor(port.index).data[0]
-        except RuntimeError as error:
-            raise ModelFileError(f"{self._path} fails on {self._device}: {reason(error)}") from None
-        finally:
-            self._pool.put(request)
-        return outputs
+        size = self._input.check(image, any_size=self._limit > 1)
+        return self._compiled_for(size).run(image)
 
     def describe(self) -> Description:
         """Return what is loaded and where it runs."""
-        compiled = self._compiled
-        if compiled is None:
+        if self._closed:
             raise ClosedError
-        devices = compiled.get_property("EXECUTION_DEVICES")
-        kinds = Counter(f"{n.type} {n.precision}" for n in executed_layers(compiled))
-        settings = {
-            "device_name": self._device_name,
-            "inference_threads": _property(compiled, "INFERENCE_NUM_THREADS"),
-            "inference_precision": _property(compiled, "INFERENCE_PRECISION_HINT"),
-            "convolutions": {k.split()[1]: c for k, c in kinds.items() if k.startswith("Convolution ")},
-            "outputs_not_read": self._unread,
-        }
         return Description(
             engine="openvino",
             version=self._version,
-            device=",".join(devices) if isinstance(devices, list | tuple) else str(devices),
+            device=self._device_names(),
             input=self._input,
             outputs=self._shapes,
             metadata=self._metadata,
-            settings={key: value for key, value in settings.items() if value},
+            resizes=self._limit > 1,
         )
 
+    def settings(self) -> dict[str, Any]:
+        """Return the engine's settings and the precisions of convolutions, for the file's own input size."""
+        compiled = self._compiled_for(self._input.size)
+        kinds = Counter(f"{n.type} {n.precision}" for n in executed_layers(compiled.model))
+        settings = {
+            "device_name": _device_name(self._core, self._name),
+            "inference_threads": _property(compiled.model, "INFERENCE_NUM_THREADS"),
+            "inference_precision": _property(compiled.model, "INFERENCE_PRECISION_HINT"),
+            "convolutions": {k.split()[1]: c for k, c in kinds.items() if k.startswith("Convolution ")},
+            "outputs_not_read": compiled.unread,
+        }
+        return {key: value for key, value in settings.items() if value}
+
     def close(self) -> None:
-        """Wait for calls in progress, then release the compiled model."""
-        with self._closing:
-            if self._closed:
-                return
+        """Wait for calls in progress, then release the compiled models."""
+        with self._lock:
             self._closed = True
-        for _ in range(self._requests):
-            self._pool.get()
-        self._pool.put(None)  # wakes a caller that still waits for a request
-        self._compiled = None
+            compiled, self._compiled, self._model = self._compiled, {}, None
+        for one in compiled.values():
+            one.close()
 
-    def _is_direct(self, port: OutputPort) -> bool:
-        """Return whether the engine gives an output as the caller wants it: float32, of one picture."""
-        return port.kind == "f32" and self._port.batch == 1
+    def _compiled_for(self, size: Size) -> Compiled:
+        """Return the file compiled for an input (height, width)."""
+        with self._lock:
+            if self._closed:
+                raise ClosedError
+            found = self._compiled.pop(size, None) or self._compile(size)
+            self._compiled[size] = found
+            # A caller that still runs the dropped one holds a reference to it.
+            for oldest in list(self._compiled)[: -self._limit]:
+                del self._compiled[oldest]
+            return found
 
-    def _take(self) -> Any:
-        """Wait for a free request. Raise ClosedError after close()."""
-        if self._closed:
-            raise ClosedError
-        request = self._pool.get()
-        if request is None:
-            self._pool.put(None)  # for the next waiting caller
-            raise ClosedError
-        return request
+    def _compile(self, size: Size) -> Compiled:
+        model = self._model
+        if size != self._input.size:
+            model = model.clone()
+            reshape(model, self._path, size, None)
+        try:
+            compiled = self._core.compile_model(model, self._name, self._settings)
+        except RuntimeError as error:
+            raise ModelFileError(f"{self._path} cannot be compiled for {self._name}: {reason(error)}") from None
+        return Compiled(compiled, input_port(model, self._path), self._path, self._tensor)
+
+    def _device_names(self) -> str:
+        """Return the devices that run the file, as the engine calls them."""
+        if self._name == "CPU":
+            return self._name
+        found = self._compiled_for(self._input.size).model.get_property("EXECUTION_DEVICES")
+        return ",".join(found) if isinstance(found, list | tuple) else str(found)
 
 
 def _device(core: Any, device: str | None) -> str:

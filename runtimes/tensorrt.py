@@ -97,16 +97,22 @@ class TensorRTRuntime:
         if self._closed:
             raise ClosedError
         sidecar = self._sidecar
-        settings = {
+        return Description(
+            sidecar.engine, sidecar.version, self._device, self._format, self._shapes(), sidecar.metadata
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """Return the GPU, how the plan runs on it, and the precisions of its convolutions."""
+        if self._closed:
+            raise ClosedError
+        sidecar = self._sidecar
+        return {
             "device_name": self._device_name,
             "compute_capability": ".".join(map(str, sidecar.compute_capability)),
             "cuda_graph": self._no_graph or "captured",
             "runtime_cache": str(self._cache_file or "none"),
             "convolutions": dict(Counter(layer.precision for layer in sidecar.layers if layer.type == "Convolution")),
         }
-        return Description(
-            sidecar.engine, sidecar.version, self._device, self._format, self._shapes(), sidecar.metadata, settings
-        )
 
     def close(self) -> None:
         """Wait for the call in progress, then release the engine and its memory."""

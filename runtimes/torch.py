@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,7 +67,8 @@ class TorchRuntime:
 
     Devices are ``cpu`` (the default), ``cuda`` and ``cuda:1`` (or ``gpu``, ``gpu.1``). On CUDA, torch rounds the
     inputs of float32 convolutions to TF32 unless the process disables that. If ``threads`` is given, torch's thread
-    count is changed during each run and restored afterwards, and such runs take turns. ``cache_dir`` is not used.
+    count is changed during each run and restored afterwards, and such runs take turns. ``cache_dir`` is not used. With
+    ``shapes`` above 1, `run` also takes inputs of other sizes, any number of them.
 
     A runtime belongs to the process that loaded it. In a forked process it raises ClosedError, where torch would wait
     forever. The forked process may load the file again. There torch runs on one thread from then on, whatever
@@ -82,6 +83,7 @@ class TorchRuntime:
         input_size: tuple[int, int] | None = None,
         threads: int | None = None,
         cache_dir: str | Path | None = None,  # noqa: ARG002 - required by load()
+        shapes: int = 1,
         loader: Loader | None = None,
     ) -> None:
         _check_torch()
@@ -90,7 +92,7 @@ class TorchRuntime:
                 f"{path} contains weights but no network; pass loader=, a function that builds the network"
             )
         self._path, self._threads = path, 1 if _enter_process() else threads
-        self._process = os.getpid()
+        self._process, self._resizes = os.getpid(), shapes > 1
         self._device = _device(device)
         module, self._metadata, default = loader(path)
         self._input = replace(default, size=input_size or default.size)
@@ -105,11 +107,14 @@ class TorchRuntime:
     def run(self, image: Batch) -> dict[str, NDArray[np.float32]]:
         """Run a batch, one picture at a time. The outputs belong to the caller."""
         module = self._open_module()  # a reference that stays valid if another thread calls close()
-        self._input.check(image)
-        outputs = {name: np.empty((len(image), *shape[1:]), np.float32) for name, shape in self._shapes.items()}
+        self._input.check(image, any_size=self._resizes)
+        shapes = {name: (0, *shape[1:]) for name, shape in self._shapes.items()}
+        outputs = {name: np.empty(shape, np.float32) for name, shape in shapes.items()}
         try:
             for n in range(len(image)):
                 for name, array in self._forward(module, image[n : n + 1]).items():
+                    if n == 0:
+                        outputs[name] = np.empty((len(image), *array.shape[1:]), np.float32)
                     outputs[name][n] = array[0]
         except RuntimeError as error:
             raise ModelFileError(f"{self._path} fails on {self._device}: {error}") from None
@@ -120,11 +125,6 @@ class TorchRuntime:
         import torch
 
         self._open_module()
-        gpu = self._device.type == "cuda"
-        settings = {
-            "device_name": torch.cuda.get_device_name(self._device) if gpu else "",
-            "inference_threads": self._threads or torch.get_num_threads(),
-        }
         return Description(
             engine="torch",
             version=torch.__version__,
@@ -132,8 +132,16 @@ class TorchRuntime:
             input=self._input,
             outputs=self._shapes,
             metadata=self._metadata,
-            settings={key: value for key, value in settings.items() if value},
+            resizes=self._resizes,
         )
+
+    def settings(self) -> dict[str, Any]:
+        """Return the name of the GPU, if it is one, and the number of threads."""
+        import torch
+
+        threads = {"inference_threads": self._threads or torch.get_num_threads()}
+        gpu = self._device.type == "cuda"
+        return {"device_name": torch.cuda.get_device_name(self._device), **threads} if gpu else threads
 
     def close(self) -> None:
         """Release the network. Calls in progress still finish, and the last one frees it."""

@@ -28,7 +28,7 @@ which each ModelSpec stores.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -83,6 +83,21 @@ class Letterbox:
         left, top = (input_width - content_width) // 2, (input_height - content_height) // 2
         return cls(width, height, input_width, input_height, content_width, content_height, left, top)
 
+    def trimmed(self, multiple: int = MULTIPLE) -> Letterbox:
+        """Return the smallest input that holds the scaled picture and whose sides are multiples of a number.
+
+        >>> Letterbox.fit(3000, 4000, (256, 512)).trimmed().input_size
+        (256, 192)
+        """
+        width, height = (-(-side // multiple) * multiple for side in (self.content_width, self.content_height))
+        left, top = (width - self.content_width) // 2, (height - self.content_height) // 2
+        return replace(self, input_width=width, input_height=height, left=left, top=top)
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) of the input."""
+        return self.input_height, self.input_width
+
     @property
     def scale(self) -> tuple[float, float]:
         """Input pixels per picture pixel, (sx, sy), from the rounded sides."""
@@ -118,7 +133,7 @@ class Letterbox:
 
 
 def letterbox(
-    image: NDArray[np.uint8], input_size: tuple[int, int], *, multiple: int = MULTIPLE
+    image: NDArray[np.uint8], input_size: tuple[int, int], *, multiple: int = MULTIPLE, trim: bool = False
 ) -> tuple[NDArray[np.uint8], Letterbox]:
     """Scale a picture into the network input, keeping its aspect ratio, with black padding.
 
@@ -126,10 +141,11 @@ def letterbox(
         image: The picture, ``(H, W, 3)`` u8 RGB.
         input_size: (height, width) of the input, both multiples of ``multiple``.
         multiple: Number that divides both sides: 32 for the networks here, the stride for those of other projects.
+        trim: Leave out padding, see `Letterbox.trimmed`. The scaled picture is the same.
 
     Returns:
-        The input ``(height, width, 4)`` u8, RGB and a mask (255 on the picture, 0 in the padding), and the Letterbox
-        that maps coordinates.
+        The input ``(height, width, 4)`` u8, of ``input_size`` unless trimmed: RGB and a mask (255 on the picture, 0 in
+        the padding). And the Letterbox that maps coordinates.
 
     Raises:
         InputError: If ``input_size`` is not accepted.
@@ -142,6 +158,8 @@ def letterbox(
     height, width = image.shape[:2]
     box = Letterbox.fit(width, height, input_size)
     k = max(1, round(max(width / box.input_width, height / box.input_height)))
+    if trim:
+        box = box.trimmed(multiple)
     averaged = _box_average(image, k)
     # Four bytes per pixel: the transpose below moves each pixel as one integer, and the fourth byte becomes the mask.
     packed = np.frombuffer(averaged.tobytes("raw", "RGBX"), np.uint8).reshape(averaged.height, -1)

@@ -231,7 +231,7 @@ def _compare(
     drifts: list[float] = []
     runtime = runtimes.load(file, "cpu") if fuse else ONNXRuntime(file, "cpu", fuse=False)
     try:
-        described = runtime.describe()
+        described, settings = runtime.describe(), runtime.settings()
         for picture in pictures:
             drifts += _compare_picture(runtime, reference, spec, picture, power)
     finally:
@@ -239,7 +239,7 @@ def _compare(
     quantized = reference.quantized is not None
     return {
         "engine": f"{described.engine} {described.version}",
-        "device": str(described.settings.get("device_name", described.device)),
+        "device": str(settings.get("device_name", described.device)),
         "parity": _ratio(power["engine logits"], power["fakequant logits"]) if quantized else None,
         "distance": _ratio(power["between"], power["fakequant"]) if quantized else None,
         "sqnr_db": round(10 * math.log10(power["signal"] / max(power["engine"], 1e-30)), 3),

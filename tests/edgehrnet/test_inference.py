@@ -55,8 +55,8 @@ def test_outputs_are_those_of_all_boxes_at_once(monkeypatch, at_once, counts, fl
 def test_no_more_crops_are_prepared_at_once_than_fit(monkeypatch):
     prepared = []
 
-    def counted(*arguments):
-        inputs, places = prepare(*arguments)
+    def counted(*arguments, **options):
+        inputs, places = prepare(*arguments, **options)
         prepared.append(inputs.nbytes)
         return inputs, places
 

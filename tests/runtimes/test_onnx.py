@@ -138,19 +138,20 @@ class TestBuild:
 
 class TestDescribe:
     def test_describes_the_loaded_file(self, onnx_model):
-        described = runtimes.load(onnx_model.path).describe()
+        runtime = runtimes.load(onnx_model.path)
+        described, settings = runtime.describe(), runtime.settings()
         assert (described.engine, described.version) == ("onnxruntime", onnxruntime.__version__)
         assert described.device == "CPU"
         nodes = len(onnx.load(onnx_model.path).graph.node)
         # Constants are folded before nodes are counted, other nodes are fused later.
-        assert described.settings["nodes"].keys() == {CPU}
-        assert 0.5 * nodes < described.settings["nodes"][CPU] <= nodes
+        assert settings["nodes"].keys() == {CPU}
+        assert 0.5 * nodes < settings["nodes"][CPU] <= nodes
 
     def test_threads_come_from_the_argument_or_the_quota(self, onnx_model, monkeypatch):
-        assert runtimes.load(onnx_model.path, threads=1).describe().settings["inference_threads"] == 1
+        assert runtimes.load(onnx_model.path, threads=1).settings()["inference_threads"] == 1
         monkeypatch.setattr("runtimes.onnx.thread_limit", lambda: 3)
-        assert runtimes.load(onnx_model.path).describe().settings["inference_threads"] == 3
-        assert runtimes.load(onnx_model.path, threads=2).describe().settings["inference_threads"] == 2
+        assert runtimes.load(onnx_model.path).settings()["inference_threads"] == 3
+        assert runtimes.load(onnx_model.path, threads=2).settings()["inference_threads"] == 2
 
     def test_missing_engine_names_its_extra(self, onnx_model, monkeypatch):
         monkeypatch.setitem(sys.modules, "onnxruntime", None)
@@ -270,7 +271,7 @@ class TestDevice:
             # layers, at worst 60 * 1.4e-4 < 1e-2.
             error = np.sqrt(np.mean((runtime.run(image)["hf"] - expected) ** 2))
             assert error < 1e-2 * np.sqrt(np.mean(expected**2))
-            assert runtime.describe().settings["nodes"][provider] > 0
+            assert runtime.settings()["nodes"][provider] > 0
 
 
 class TestFiles:

@@ -38,14 +38,15 @@ def copied(openvino_model, tmp_path):
 class TestRun:
     def test_engine_failure_raises_our_error_and_frees_the_request(self, openvino_model, monkeypatch):
         runtime = runtimes.load(openvino_model.path)
+        assert isinstance(runtime, OpenVINORuntime)
 
         def fail(*args, **kwargs):
             raise RuntimeError("Exception from somewhere:\nout of memory\n")
 
         with monkeypatch.context() as patch:
-            patch.setattr(runtime, "_tensor", fail)
+            patch.setattr(runtime._compiled[64, 96], "_tensor", fail)
             for _ in range(20):
-                with pytest.raises(ModelFileError, match=r"CPU: out of memory$"):
+                with pytest.raises(ModelFileError, match="out of memory"):
                     runtime.run(batch())
         assert runtime.run(batch())["hf"].shape == SHAPES["hf"]
 
@@ -77,15 +78,15 @@ class TestDescribe:
         assert described.outputs == SHAPES
         assert openvino.__version__.startswith(described.version)
         # The precision of the file is kept.
-        assert set(described.settings["convolutions"]) == {"f32"}
-        assert described.settings["inference_precision"] == "f32"
+        assert set(runtime.settings()["convolutions"]) == {"f32"}
+        assert runtime.settings()["inference_precision"] == "f32"
 
     def test_threads_reach_the_engine(self, openvino_model):
-        assert runtimes.load(openvino_model.path, threads=1).describe().settings["inference_threads"] == 1
+        assert runtimes.load(openvino_model.path, threads=1).settings()["inference_threads"] == 1
 
     def test_quota_of_a_container_limits_threads(self, openvino_model, monkeypatch):
         monkeypatch.setattr("runtimes.openvino.thread_limit", lambda: 1)
-        assert runtimes.load(openvino_model.path).describe().settings["inference_threads"] == 1
+        assert runtimes.load(openvino_model.path).settings()["inference_threads"] == 1
 
 
 class TestInputSize:
@@ -123,7 +124,7 @@ class TestDevice:
 
     def test_auto_runs_in_float32(self, openvino_model):
         # By default, the engine rounds to bfloat16 on CPUs that support it.
-        assert set(runtimes.load(openvino_model.path, "auto").describe().settings["convolutions"]) == {"f32"}
+        assert set(runtimes.load(openvino_model.path, "auto").settings()["convolutions"]) == {"f32"}
 
 
 class TestFiles:
@@ -262,7 +263,8 @@ class TestThreads:
     def test_close_wakes_callers_that_wait_for_a_request(self, openvino_model, monkeypatch):
         runtime = runtimes.load(openvino_model.path)
         assert isinstance(runtime, OpenVINORuntime)
-        take = runtime._pool.get
+        pool = runtime._compiled[64, 96]._pool
+        take = pool.get
         outcomes, arrived, closed = [], threading.Semaphore(0), threading.Event()
 
         def late():
@@ -278,7 +280,7 @@ class TestThreads:
             except ClosedError as error:
                 outcomes.append(error)
 
-        monkeypatch.setattr(runtime._pool, "get", late)
+        monkeypatch.setattr(pool, "get", late)
         waiters = [threading.Thread(target=wait, daemon=True) for _ in range(3)]
         for thread in waiters:
             thread.start()

@@ -86,7 +86,7 @@ class TestRun:
         runtime.run(batch(2))
         assert gpu.calls == ["cudaSetDevice", *["cudaGraphLaunch", "cudaStreamSynchronize"] * 2]
         assert tensorrt.runs == 2
-        assert runtime.describe().settings["cuda_graph"] == "captured"
+        assert runtime.settings()["cuda_graph"] == "captured"
 
     @pytest.mark.parametrize("failing", ["engine", "cudaStreamEndCapture", "cudaGraphInstantiate"])
     def test_runs_without_a_graph_if_capture_fails(self, gpu, tensorrt, plan, failing):
@@ -96,7 +96,7 @@ class TestRun:
         expected = (
             "the engine cannot be captured" if failing == "engine" else "cudaErrorMemoryAllocation: out of memory"
         )
-        assert runtime.describe().settings["cuda_graph"] == f"none: {expected}"
+        assert runtime.settings()["cuda_graph"] == f"none: {expected}"
         images = batch(2)
         np.testing.assert_array_equal(runtime.run(images)["hf"], images / 2)
         assert "cudaGraphLaunch" not in gpu.calls
@@ -135,7 +135,7 @@ class TestDescribe:
         assert (described.device, described.input_size) == ("cuda:0", (8, 12))
         assert described.outputs == {"heatmaps": (1, 4, 8, 12), "hf": (1, 8, 12, 4)}
         assert described.metadata == '{"a": 1}'
-        assert described.settings == {
+        assert runtime.settings() == {
             "device_name": "NVIDIA Imaginary 1",
             "compute_capability": "8.6",
             "cuda_graph": "captured",
@@ -272,7 +272,7 @@ class TestCache:
             runtime = TensorRTRuntime(plan, cache_dir=folder)
             assert tensorrt.cache_given == given
             (kept,) = folder.iterdir()
-            assert runtime.describe().settings["runtime_cache"] == str(kept)
+            assert runtime.settings()["runtime_cache"] == str(kept)
             assert kept.read_bytes() == b"compiled"
             runtime.close()
             if given:

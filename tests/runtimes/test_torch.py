@@ -89,7 +89,7 @@ def test_threads_are_set_during_a_run_and_restored_after_it(path, monkeypatch):
     assert torch.get_num_threads() == before
     assert runtime.run(image(1))["threads"] == before + 1
     assert torch.get_num_threads() == before
-    assert runtime.describe().settings["inference_threads"] == before + 1
+    assert runtime.settings()["inference_threads"] == before + 1
     assert runtimes.load(path, loader=load_sums).run(image(1))["threads"] == before
 
     def fail(module, inputs):
@@ -123,7 +123,7 @@ def test_cuda_gives_the_same_outputs_as_the_cpu(checkpoint_model, device):
     expected = runtimes.load(checkpoint_model.path, loader=loader).run(pixels)
     runtime = runtimes.load(checkpoint_model.path, device, loader=loader)
     assert runtime.describe().device == "cuda:0"
-    assert runtime.describe().settings["device_name"]
+    assert runtime.settings()["device_name"]
     # TF32 changes the outputs by less than the rounding to INT8, a quarter of the signal at most.
     for name, array in runtime.run(pixels).items():
         assert np.sqrt(np.mean((array - expected[name]) ** 2)) < 0.25 * np.sqrt(np.mean(expected[name] ** 2))
@@ -174,7 +174,7 @@ runtime.close()
 for threads in (None, 2):
     again = runtimes.load(path, threads=threads, loader=loader)
     np.testing.assert_allclose(again.run(image)["maps"], expected, rtol=1e-4, atol=1e-4)
-    print(again.describe().settings["inference_threads"], flush=True)
+    print(again.settings()["inference_threads"], flush=True)
 os._exit(0)
 """
 

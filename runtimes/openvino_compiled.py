@@ -1,0 +1,88 @@
+"""Run an OpenVINO model that is compiled for one input size."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtimes.base import Batch
+from runtimes.errors import ClosedError, ModelFileError
+from runtimes.openvino_ports import output_types, reason
+from runtimes.ports import InputPort, OutputPort, read_outputs, shapes_of
+
+
+class Compiled:
+    """A compiled model with its inference requests, which callers take in turn. It is thread-safe.
+
+    Args:
+        compiled: OpenVINO's compiled model.
+        port: Its input.
+        path: The file, named in errors.
+        tensor: OpenVINO's class Tensor.
+    """
+
+    def __init__(self, compiled: Any, port: InputPort, path: Path, tensor: Any) -> None:
+        self.model, self._port, self._path, self._tensor = compiled, port, path, tensor
+        self._outputs, self.unread = read_outputs(path, port.batch, output_types(compiled))
+        self.shapes = shapes_of(self._outputs)
+        # A caller takes a request from this pool, and waits if there is none. Nothing runs in the background.
+        self._requests = max(1, int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")))
+        self._pool: queue.Queue[Any] = queue.Queue()
+        for _ in range(self._requests):
+            self._pool.put(compiled.create_infer_request())
+        self._closed = False
+        self._closing = threading.Lock()
+
+    def run(self, image: Batch) -> dict[str, NDArray[np.float32]]:
+        """Run a batch of this size, one picture at a time. The outputs belong to the caller."""
+        # Keep a reference until the end, because a tensor does not keep the memory that it shares alive.
+        image = np.ascontiguousarray(image)
+        outputs = {name: np.empty((len(image), *shape[1:]), np.float32) for name, shape in self.shapes.items()}
+        request = self._take()
+        try:
+            for n in range(len(image)):
+                picture = self._port.array(image[n : n + 1])
+                request.set_input_tensor(self._tensor(picture, shared_memory=True))
+                for name, port in self._outputs.items():
+                    if self._is_direct(port):
+                        # The engine writes into the caller's array. This avoids a copy of 4 MB of features.
+                        output = self._tensor(outputs[name][n : n + 1], shared_memory=True)
+                        request.set_output_tensor(port.index, output)
+                request.infer()
+                for name, port in self._outputs.items():
+                    if not self._is_direct(port):
+                        outputs[name][n] = request.get_output_tensor(port.index).data[0]
+        except RuntimeError as error:
+            raise ModelFileError(f"{self._path} fails: {reason(error)}") from None
+        finally:
+            self._pool.put(request)
+        return outputs
+
+    def close(self) -> None:
+        """Wait for calls in progress. Later calls raise ClosedError."""
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+        for _ in range(self._requests):
+            self._pool.get()
+        self._pool.put(None)  # wakes a caller that still waits for a request
+
+    def _is_direct(self, port: OutputPort) -> bool:
+        """Return whether the engine gives an output as the caller wants it: float32, of one picture."""
+        return port.kind == "f32" and self._port.batch == 1
+
+    def _take(self) -> Any:
+        """Wait for a free request. Raise ClosedError after close()."""
+        if self._closed:
+            raise ClosedError
+        request = self._pool.get()
+        if request is None:
+            self._pool.put(None)  # for the next waiting caller
+            raise ClosedError
+        return request
