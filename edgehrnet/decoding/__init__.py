@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgehrnet.decoding.outline import choose, cyclic_order
+from edgehrnet.decoding.peaks import finite
 from edgehrnet.decoding.refiners import KERNEL, REFINERS, blur
 from edgehrnet.errors import InputError, UnsupportedError, nearest
 from edgehrnet.picture.crops import Crop
@@ -110,8 +111,7 @@ def decode(
     """
     _check(method, offsets, kernel)
     # NaN and infinity are not a peak.
-    maps = np.nan_to_num(heatmaps, nan=0.0, posinf=0.0, neginf=0.0)
-    steps = None if offsets is None else np.nan_to_num(offsets, nan=0.0, posinf=0.0, neginf=0.0)
+    maps, steps = finite(heatmaps), None if offsets is None else finite(offsets)
     if method == "udp-offset" and steps is not None:
         # As published: the discs are blurred over twice as many cells as the offsets.
         maps = blur(maps, 2 * kernel + 1, "mirror").astype(np.float32)

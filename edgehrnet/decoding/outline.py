@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from edgehrnet.decoding.peaks import peak_cells
+from edgehrnet.decoding.peaks import finite, peak_cells
 
 Array = NDArray[np.float32]
 Points = NDArray[np.float64]
@@ -57,7 +57,7 @@ def choose(
     [[1, 1], [7, 1], [7, 7]]
     """
     # NaN and infinity are neither a peak nor a distance.
-    heatmaps, sdf = (np.nan_to_num(maps, nan=0.0, posinf=0.0, neginf=0.0) for maps in (heatmaps, sdf))
+    heatmaps, sdf = finite(heatmaps), finite(sdf)
     limit = max(1, int(COMBINATIONS ** (1 / len(heatmaps))))
     cells = [_candidates(heatmap, limit, mask) for heatmap in heatmaps]
     peaks = [heatmap[at[:, 1], at[:, 0]].clip(0, 1) for heatmap, at in zip(heatmaps, cells, strict=True)]
@@ -69,10 +69,12 @@ def choose(
     side = np.stack([matrix[a, b] for matrix, a, b in zip(sides, choices, after, strict=True)])
     chosen_peaks = np.stack([peak[a] for peak, a in zip(peaks, choices, strict=True)])
     scores = score_peaks(chosen_peaks, (side + np.roll(side, 1, axis=0)) / 2)
-    outlines = np.stack([point[a] for point, a in zip(points, choices, strict=True)])
-    fit = np.log(scores.clip(1e-9)).sum(axis=0)
-    fit += OVERLAP_POWER * np.log(overlaps(outlines, sdf < 0).clip(0.01)) - SKEW_COST * skew(outlines)
-    best = int(fit.argmax())
+    best = 0
+    if choices.shape[1] > 1:
+        outlines = np.stack([point[a] for point, a in zip(points, choices, strict=True)])
+        fit = np.log(scores.clip(1e-9)).sum(axis=0)
+        fit += OVERLAP_POWER * np.log(overlaps(outlines, sdf < 0).clip(0.01)) - SKEW_COST * skew(outlines)
+        best = int(fit.argmax())
     return np.stack([at[a] for at, a in zip(cells, choices[:, best], strict=True)]), scores[:, best]
 
 

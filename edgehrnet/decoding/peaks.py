@@ -13,6 +13,11 @@ from edgehrnet.decoding.refiners import quarter_step
 Array = NDArray[np.float32]
 
 
+def finite(maps: Array) -> Array:
+    """Return maps of any shape with zeros in place of NaN and infinity. Copies only if there are some."""
+    return maps if np.isfinite(maps).all() else np.nan_to_num(maps, nan=0.0, posinf=0.0, neginf=0.0)
+
+
 def peak_cells(
     heatmap: Array, *, limit: int, threshold: float, radius: int = 2, mask: NDArray[np.bool_] | None = None
 ) -> list[tuple[int, int]]:
@@ -28,11 +33,13 @@ def peak_cells(
         mask: ``(h, w)``, False where no cell counts.
     """
     allowed = heatmap if mask is None else np.where(mask, heatmap, np.float32(0))
-    padded = np.pad(allowed, radius)
-    rows, columns = np.nonzero((allowed >= threshold) & (allowed > 0))
-    # Compare only the few cells above the threshold: comparing all would take longer than an INT8 layer.
-    steps = np.arange(2 * radius + 1)
-    around = padded[rows[:, None, None] + steps[:, None], columns[:, None, None] + steps].max(axis=(1, 2))
+    rows, columns = np.nonzero(allowed >= max(threshold, np.nextafter(np.float32(0), np.float32(1))))
+    # Compare only the few cells above the threshold: comparing all would take longer than an INT8 layer. Beyond an edge
+    # the edge itself is compared, which is among the neighbors anyway.
+    steps = np.arange(-radius, radius + 1)
+    near_rows = (rows[:, None] + steps).clip(0, len(allowed) - 1)
+    near_columns = (columns[:, None] + steps).clip(0, allowed.shape[1] - 1)
+    around = allowed[near_rows[:, :, None], near_columns[:, None, :]].max(axis=(1, 2), initial=0)
     highest = allowed[rows, columns] >= around
     rows, columns = rows[highest], columns[highest]
     peaks: list[tuple[int, int]] = []
