@@ -26,7 +26,8 @@ def write_onnx(network: nn.Module, spec: ModelSpec, path: Path, dtype: torch.dty
     A quantizer becomes a QuantizeLinear and a DequantizeLinear. Int8 weights are stored with a DequantizeLinear only.
 
     Args:
-        network: The network, with parameters of ``dtype``.
+        network: The network, with parameters of ``dtype``. Set to evaluation and to need no gradients, which the
+            exporter would trace, too.
         spec: Gives the input size, the scaling of the input and the names of the outputs.
         path: Path of the file.
         dtype: Type that the network computes in, float32 or float16.
@@ -34,12 +35,12 @@ def write_onnx(network: nn.Module, spec: ModelSpec, path: Path, dtype: torch.dty
     height, width = spec.input_size
     image = torch.zeros((1, height, width, spec.channels), dtype=torch.uint8)
     half_scales = dtype == torch.float16 and any(isinstance(m, QuantizeDequantize) for m in network.modules())
-    with warnings.catch_warnings(), _quiet(logging.getLogger("torch.onnx")):
+    with torch.no_grad(), warnings.catch_warnings(), _quiet(logging.getLogger("torch.onnx")):
         # The exporter itself uses deprecated tree specs and copyreg. A caller cannot change that.
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
-            Deployed(network, spec.mean, spec.std, dtype).eval(),
+            Deployed(network, spec.mean, spec.std, dtype).eval().requires_grad_(False),
             (image,),
             path,
             input_names=[INPUT],
