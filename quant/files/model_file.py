@@ -181,7 +181,7 @@ def summary(out: Path, certificate: Certificate) -> str:
         "convolutions"
     )
     if certificate.macs:  # not every engine lists them
-        line += f" and {certificate.macs_int8 / certificate.macs:.2%} of the MACs"
+        line += f" and {certificate.int8_share:.2%} of the MACs"
     line += " in int8"
     if not certificate.pictures:
         return f"{line}, as the plan lists them"
