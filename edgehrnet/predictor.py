@@ -25,7 +25,7 @@ from edgehrnet.errors import (
 )
 from edgehrnet.inference import infer
 from edgehrnet.opening import Arguments, ModelInfo, check_arguments, embedded_spec, load_checkpoint, read_spec
-from edgehrnet.outputs import check_outputs, decode_outputs, heatmaps_name, renamed
+from edgehrnet.outputs import check_outputs, decode_outputs, heatmaps_name
 from edgehrnet.picture.sources import frames, read_image
 from edgehrnet.preparation import Boxes, as_xywh, boxes_of_pictures, missing_boxes
 from edgehrnet.result import Keypoints, Result
@@ -119,8 +119,7 @@ class Predictor:
             spec, found = arguments["spec"] or embedded_spec(path, described.metadata), described.input
             self.spec = spec.replace(input_size=found.size, channels=found.channels, input_format=found.format)
             self._heatmaps = heatmaps_name(described.outputs, self.spec)
-            shapes = renamed(described.outputs, self._heatmaps)
-            check_outputs(path, self.spec, arguments["decode"] or self.spec.decode, shapes)
+            check_outputs(path, self.spec, arguments["decode"], described.outputs, self._heatmaps)
             if arguments["flip_test"]:
                 check_flip_pairs(self.spec)
         except EdgeHRNetError:

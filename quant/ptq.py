@@ -35,6 +35,8 @@ def _read(args: argparse.Namespace) -> Checkpoint:
         spec = ModelSpec.from_json(args.spec.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot read {args.spec}: {error}") from None
+    if not spec.has_heatmaps:
+        raise InputError(f"decode={spec.decode!r} in {args.spec}: a torch network is quantized by its heatmaps")
     size = spec.input_size
     network = traced(import_network(text), len(spec.keypoints), spec.channels, size=size, output=args.output)
     if network.note:
