@@ -67,6 +67,12 @@ class Certificate:
     extra: dict[str, Any] = field(default_factory=dict)
     """Optional fields of a newer release, kept and written back."""
 
+    @property
+    def int8_share(self) -> float:
+        """Share of the MACs that run on integers, 0..1. Of the convolutions if the engine does not list MACs."""
+        done, total = (self.macs_int8, self.macs) if self.macs else (self.convolutions_int8, self.convolutions)
+        return done / max(1, total)
+
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values. ``from_dict`` is the inverse."""
         return pack_record(self, FORMAT)

@@ -6,10 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgehrnet.clock import Clock
-from edgehrnet.decoding import activations
 from edgehrnet.decoding.flipping import average, mirror
 from edgehrnet.errors import InputError
-from edgehrnet.outputs import maps_of, renamed
+from edgehrnet.outputs import with_heatmaps
 from edgehrnet.preparation import Boxes, Transform, formatted, prepare
 from edgehrnet.spec import ModelSpec
 from runtimes.base import Runtime
@@ -38,7 +37,7 @@ def infer(
         picture: ``(H, W, 3)`` u8 RGB.
         spec: The spec of the network.
         boxes: ``(N, 4)`` xywh, see `prepare`.
-        heatmaps: The file's name for its heatmaps.
+        heatmaps: The file's name for its heatmaps or coordinates.
         trim: Leave padding out of the inputs, see `prepare`.
         flip_test: Also run the mirrored inputs, and average.
         clock: Receives the times.
@@ -88,6 +87,4 @@ def _infer(engine: Runtime, inputs: NDArray[np.uint8], spec: ModelSpec, heatmaps
 
 
 def _run(engine: Runtime, inputs: NDArray[np.uint8], spec: ModelSpec, heatmaps: str) -> Outputs:
-    outputs = renamed(engine.run(formatted(inputs, spec)), heatmaps)
-    outputs["heatmaps"] = maps_of(outputs["heatmaps"], spec)
-    return outputs | {"heatmaps": activations(outputs["heatmaps"], spec)}
+    return with_heatmaps(engine.run(formatted(inputs, spec)), spec, heatmaps)

@@ -33,7 +33,7 @@ from edgehrnet.opening import (
     number_of_shapes,
     read_spec,
 )
-from edgehrnet.outputs import check_outputs, decode_outputs, heatmaps_name, renamed
+from edgehrnet.outputs import check_outputs, decode_outputs, heatmaps_name
 from edgehrnet.picture.letterbox import Letterbox
 from edgehrnet.picture.sources import frames, read_image
 from edgehrnet.preparation import Boxes, as_xywh, boxes_of_pictures, missing_boxes
@@ -137,8 +137,7 @@ class Predictor:
             spec, found = arguments["spec"] or embedded_spec(path, described.metadata), described.input
             self.spec = spec.replace(input_size=found.size, channels=found.channels, input_format=found.format)
             self._heatmaps = heatmaps_name(described.outputs, self.spec)
-            shapes = renamed(described.outputs, self._heatmaps)
-            check_outputs(path, self.spec, arguments["decode"] or self.spec.decode, shapes)
+            check_outputs(path, self.spec, arguments["decode"], described.outputs, self._heatmaps)
             if arguments["flip_test"]:
                 check_flip_pairs(self.spec)
             self._trims = described.resizes and number_of_shapes(self._arguments) > 1 and self.spec.crop is None

@@ -79,7 +79,8 @@ class Result:
     keypoints: Keypoints
     """Keypoints of all instances."""
     heatmaps: Array
-    """``(N, K, h, w)`` float32. Values are in 0..1 for logits, and not limited to 1 for linear heatmaps."""
+    """``(N, K, h, w)`` float32. Values are in 0..1 for logits, and not limited to 1 for linear heatmaps. Of a file with
+    SimCC vectors they are made from these. h and w are 0 if a file gives coordinates."""
     offsets: Array | None
     """``(N, 2K, h, w)`` float32 offsets in cells. None if the file has no such output."""
     hf: Array | None
@@ -143,6 +144,7 @@ class Result:
     def peaks(self) -> list[Points]:
         """Peaks of each heatmap: K arrays ``(M, 3)`` of x, y in picture pixels and score, best first."""
         self._check_not_slim("peaks")
+        self._check_heatmaps("peaks")
         found, mask = [], self.mask
         for k in range(len(self.keypoints.names)):
             offsets = None if self.offsets is None else self.offsets[0, 2 * k : 2 * k + 2]
@@ -157,6 +159,7 @@ class Result:
         self._check_not_slim("plot()")
         picture = Image.fromarray(self.image)
         if heatmaps:
+            self._check_heatmaps("heatmaps=True")
             for maps, transform in zip(self.heatmaps, self.transforms, strict=True):
                 picture = blend_heatmap(picture, maps.max(axis=0), transform, self.spec.grid)
         return draw_keypoints(picture, self.keypoints.xy, self.keypoints.conf, self.keypoints.names, self.spec.skeleton)
@@ -279,6 +282,10 @@ class Result:
     def _check_not_slim(self, what: str) -> None:
         if not self.image.size:
             raise UnsupportedError(f"{what} needs the picture and the heatmaps, which slim() left out; call it before")
+
+    def _check_heatmaps(self, what: str) -> None:
+        if self.spec.decode == "points":
+            raise UnsupportedError(f"{what} needs heatmaps; {self.spec.name!r} gives coordinates, see keypoints")
 
 
 def _checked_size(size: tuple[int, int]) -> tuple[int, int]:

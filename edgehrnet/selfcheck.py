@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from edgehrnet.decoding import CONFIDENCE_THRESHOLD
 from edgehrnet.errors import SpecError
+from edgehrnet.golden import Golden
 from edgehrnet.result import Result
-from edgehrnet.spec import Golden, ModelSpec
+from edgehrnet.spec import ModelSpec
 
 GOLDEN_PX = 2.0  # network input pixels, half a heatmap cell; a device that computes wrongly is off by dozens
 GOLDEN_CORRELATION = 0.99
@@ -28,7 +29,7 @@ class SelfCheck:
     max_px: float
     """Largest keypoint error in network input pixels."""
     correlation: float
-    """Pearson's correlation of the heatmaps. 1 is perfect."""
+    """Pearson's correlation of the heatmaps. 1 is perfect, or says that the file gives none."""
 
 
 def has_size_of(golden: Golden, spec: ModelSpec) -> bool:
@@ -51,7 +52,7 @@ def compare(golden: Golden, result: Result, device: str) -> SelfCheck:
     moved = [(np.roll(result.keypoints.xy[0], s, axis=0) - expected) * result.transform.scale for s in shifts]
     errors = [float(np.linalg.norm(xy[sure], axis=1).max(initial=0.0)) for xy in moved]
     best = int(np.argmin(errors))
-    alike = correlation(np.roll(result.heatmaps[0], best, axis=0), heatmaps)
+    alike = correlation(np.roll(result.heatmaps[0], best, axis=0), heatmaps) if heatmaps.size else 1.0
     return SelfCheck(errors[best] <= GOLDEN_PX and alike >= GOLDEN_CORRELATION, device, errors[best], alike)
 
 

@@ -2,103 +2,32 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-import io
 import json
-import math
-import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, get_args
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
 from edgehrnet.errors import InputError, SpecError, check_keywords, nearest
+from edgehrnet.golden import Golden
 from edgehrnet.picture.cells import CellGrid
 from edgehrnet.picture.crops import CropConvention
 from edgehrnet.picture.letterbox import VERSION as LETTERBOX_VERSION
 from edgehrnet.picture.letterbox import check_input_size
-from edgehrnet.picture.sources import read_image
 from edgehrnet.records import LATER, check_types, for_each_channel, frozen, pack_record, unpack_record
 
 FORMAT = 2
-DecodeMethod = Literal["argmax", "quarter", "quarter-mmpose", "dark", "udp", "udp-offset", "offset", "softargmax"]
-DECODE_METHODS: tuple[DecodeMethod, ...] = get_args(DecodeMethod)
+HeatmapMethod = Literal["argmax", "quarter", "quarter-mmpose", "dark", "udp", "udp-offset", "offset", "softargmax"]
+DECODE_METHODS: tuple[HeatmapMethod, ...] = get_args(HeatmapMethod)
+DecodeMethod = Literal[HeatmapMethod, "simcc", "points"]
+# decoding method of files without heatmaps -> their outputs and layouts: vectors along x and y, coordinates
+OTHER_OUTPUTS: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "simcc": (("simcc_x", "NKW"), ("simcc_y", "NKW")),
+    "points": (("keypoints", "NKC"),),
+}
 Precision = Literal["fp32", "fp16", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-GOLDEN_PICTURE_BYTES = 64 * 1024
-
-
-@dataclass(frozen=True)
-class Golden:
-    """A picture with the float network's output, to check a file on any device."""
-
-    png: str
-    """The picture as PNG in base64, at most 64 KB."""
-    xy: tuple[tuple[float, float], ...]
-    """Keypoints (x, y) in pixels of the picture."""
-    conf: tuple[float, ...]
-    """Confidence of each keypoint, 0..1."""
-    heatmaps: str
-    """Probabilities ``(K, h, w)`` as little-endian float16, compressed by zlib, in base64."""
-    shape: tuple[int, int, int]
-    """Shape (K, h, w) of the heatmaps."""
-
-    def __post_init__(self) -> None:
-        check_types(self)
-
-    @classmethod
-    def pack(
-        cls,
-        image: NDArray[np.uint8],
-        xy: NDArray[np.floating[Any]],
-        conf: NDArray[np.floating[Any]],
-        heatmaps: NDArray[np.floating[Any]],
-    ) -> Golden:
-        """Pack a picture and the float network's output.
-
-        Args:
-            image: ``(H, W, 3)`` u8 RGB.
-            xy: ``(K, 2)`` keypoints in pixels of the picture.
-            conf: ``(K,)`` confidences, 0..1.
-            heatmaps: ``(K, h, w)`` probabilities, 0..1.
-
-        Raises:
-            SpecError: The picture is larger than 64 KB as PNG.
-        """
-        buffer = io.BytesIO()
-        Image.fromarray(image).save(buffer, "PNG", optimize=True)
-        if buffer.tell() > GOLDEN_PICTURE_BYTES:
-            raise SpecError(f"the golden picture has {buffer.tell()} bytes as PNG; at most {GOLDEN_PICTURE_BYTES} fit")
-        packed = zlib.compress(heatmaps.astype("<f2").tobytes(), 9)
-        count, height, width = heatmaps.shape
-        return cls(
-            png=base64.b64encode(buffer.getvalue()).decode(),
-            xy=tuple((round(float(x), 4), round(float(y), 4)) for x, y in xy),
-            conf=tuple(round(float(c), 5) for c in conf),
-            heatmaps=base64.b64encode(packed).decode(),
-            shape=(count, height, width),
-        )
-
-    def image(self) -> NDArray[np.uint8]:
-        """Unpack the picture, ``(H, W, 3)`` u8 RGB."""
-        try:
-            return read_image(base64.b64decode(self.png))
-        except ValueError as error:  # raised by base64, and the base class of ImageError
-            raise SpecError(f"the golden picture is damaged: {error}") from None
-
-    def heatmap_array(self) -> NDArray[np.float32]:
-        """Unpack the heatmaps, ``(K, h, w)`` float32 in 0..1."""
-        size = 2 * math.prod(self.shape)
-        try:
-            # Limit the output, because a damaged or hostile file may unpack to more than its shape says.
-            raw = zlib.decompressobj().decompress(base64.b64decode(self.heatmaps), max(1, size))
-            return np.frombuffer(raw, "<f2").reshape(self.shape).astype(np.float32)
-        except (ValueError, zlib.error) as error:
-            raise SpecError(f"the golden heatmaps are damaged: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -136,14 +65,14 @@ class ModelSpec:
     heatmap_values: Literal["logits", "linear"] = "logits"
     """``logits`` are converted by a sigmoid before decoding. ``linear`` values are decoded without one."""
     decode: DecodeMethod = "offset"
-    """Decoding method."""
+    """Decoding method. ``simcc`` and ``points`` are for files without heatmaps, see `simcc` and `points`."""
     kernel: int = 11
     """Cells that ``dark``, ``udp`` and ``udp-offset`` blur over, an odd number."""
     cyclic: bool = False
     """The keypoints are a closed outline, clockwise. The first is the one with the smallest x/W + y/H."""
     outputs: tuple[tuple[str, str], ...] = (("heatmaps", "NCHW"), ("offsets", "NCHW"), ("hf", "NHWC"))
     """Pairs of output name and layout. Heatmaps are the output of that name, or the first one if there is none. The
-    output ``hf`` is the high-resolution features."""
+    output ``hf`` is the high-resolution features. For ``simcc``, the first two are the vectors of x and of y."""
     precision: Precision = "fp32"
     """Precision of the file: ``fp32``, ``fp16`` or ``int8``."""
     confidence: tuple[float, float, float] | None = None
@@ -154,6 +83,9 @@ class ModelSpec:
     """Order of the input's colors."""
     maps: int | None = field(default=None, metadata=LATER)
     """Number of heatmaps in the file, if further ones follow those of the keypoints, such as the background's."""
+    unit: Literal["px", "normalized"] = field(default="px", metadata=LATER)
+    """Unit of the coordinates that a file for ``points`` gives: pixels of the input, or shares of its width and height:
+    x = 0.5 is pixel W / 2."""
     extra: dict[str, Any] = field(default_factory=dict, hash=False)
     """Optional fields of a newer release, kept and written back."""
 
@@ -186,6 +118,32 @@ class ModelSpec:
         }
         return cls(name, keypoints, **{**plain, **fields})
 
+    @classmethod
+    def simcc(cls, name: str, keypoints: tuple[str, ...], **fields: Any) -> ModelSpec:
+        """Return the spec of a SimCC network such as RTMPose: RGB input, two outputs ``(1, K, W')`` and ``(1, K, H')``.
+
+        The keypoint is at the largest value of each vector, in units of W / W' and H / H' pixels of the input.
+
+        Args:
+            name: Name of the model.
+            keypoints: Keypoint names in channel order.
+            **fields: Further fields of ModelSpec, such as ``outputs`` if they are not ``simcc_x`` and ``simcc_y``.
+        """
+        return cls.heatmaps(name, keypoints, **{"decode": "simcc", "outputs": OTHER_OUTPUTS["simcc"], **fields})
+
+    @classmethod
+    def points(cls, name: str, keypoints: tuple[str, ...], **fields: Any) -> ModelSpec:
+        """Return the spec of a network that gives coordinates: RGB input, an output ``(1, K, 2)`` or ``(1, K, 3)``.
+
+        Args:
+            name: Name of the model.
+            keypoints: Keypoint names in the order of the output.
+            **fields: Further fields of ModelSpec, such as ``unit="normalized"``.
+        """
+        return cls.heatmaps(
+            name, keypoints, **{"decode": "points", "outputs": OTHER_OUTPUTS["points"], "stride": 1, **fields}
+        )
+
     @cached_property
     def grid(self) -> CellGrid:
         """Positions of the heatmap cells in the input."""
@@ -194,8 +152,13 @@ class ModelSpec:
         return CellGrid(self.stride, self.cell_offset)
 
     @property
+    def has_heatmaps(self) -> bool:
+        """True if the file gives heatmaps, False for vectors or coordinates."""
+        return self.decode not in OTHER_OUTPUTS
+
+    @property
     def heatmaps_output(self) -> str:
-        """Name of the output that holds the heatmaps."""
+        """Name of the output that holds the heatmaps, or of the first output if the file gives none."""
         return "heatmaps" if self.layout("heatmaps") else self.outputs[0][0]
 
     def layout(self, output: str) -> str | None:
@@ -269,6 +232,9 @@ class ModelSpec:
             raise SpecError(str(error)) from None
         if self.kernel < 1 or self.kernel % 2 == 0:
             raise SpecError(f"kernel={self.kernel}; use an odd number of cells, such as 11")
+        if not self.has_heatmaps:
+            self._check_other_outputs()
+            return
         if not self.outputs or self.heatmaps_output in ("offsets", "hf", "sdf"):
             raise SpecError(f"outputs={self.outputs}; name the heatmaps: outputs=(('heatmaps', 'NCHW'),)")
         if self.layout("offsets") == "NHWC":
@@ -278,6 +244,15 @@ class ModelSpec:
         for name, layout in self.outputs:
             if layout not in ("NCHW", "NHWC"):
                 raise SpecError(f"output {name!r} has layout {layout!r}; accepted: NCHW, NHWC")
+
+    def _check_other_outputs(self) -> None:
+        """Check a spec without heatmaps."""
+        usual = OTHER_OUTPUTS[self.decode]
+        if [layout for _, layout in self.outputs[: len(usual)]] != [layout for _, layout in usual]:
+            raise SpecError(f"outputs={self.outputs}; decode={self.decode!r} needs outputs={usual}, or other names")
+        for name, plain in (("heatmap_values", "linear"), ("cyclic", False), ("maps", None)):
+            if getattr(self, name) != plain:
+                raise SpecError(f"{name}={getattr(self, name)!r}; decode={self.decode!r} takes {name}={plain!r} only")
 
     def _check_keypoints(self) -> None:
         count = len(self.keypoints)

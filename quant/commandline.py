@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +12,13 @@ from numpy.typing import NDArray
 
 from quant.data.arguments import add_data_arguments
 from quant.data.opening import ACCEPTED, CropChoice, open_pictures
+from quant.files.build import LEAST_INT8, mostly_float
 from quant.files.model_file import TARGETS
+from quant.files.parity import File
 from quant.int8.calibration import METHODS, PICTURES
 from quant.int8.scheme import SCHEMES, Int8Scheme
+
+MOSTLY_FLOAT = 3  # exit status of a command that wrote an INT8 file which runs mostly in float
 
 
 def add_arguments(p: argparse.ArgumentParser) -> None:
@@ -32,6 +38,21 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--weight-bits", type=int, default=8,
                    help="bits per weight, 7 for CPUs without VNNI (default: %(default)s)")  # fmt: skip
     p.add_argument("--seed", type=int, default=0, help="random seed (default: %(default)s)")
+
+
+def add_allow_float(p: argparse.ArgumentParser) -> None:
+    """Add the argument that accepts INT8 files which run mostly in float."""
+    p.add_argument("--allow-float", action="store_true",
+                   help=f"exit with 0 also if an int8 file runs less than {100 * LEAST_INT8:g} %% of its "
+                        f"multiply-accumulates on integers (default: exit with {MOSTLY_FLOAT})")  # fmt: skip
+
+
+def int8_status(files: Iterable[File], allow_float: bool) -> int:
+    """Print a line for each INT8 file that runs mostly in float, and return the exit status of the command."""
+    found = [line for line in map(mostly_float, files) if line]
+    for line in found:
+        print(f"note: {line}", file=sys.stderr)
+    return MOSTLY_FLOAT if found and not allow_float else 0
 
 
 def schemes_of(args: argparse.Namespace) -> list[Int8Scheme]:

@@ -11,7 +11,7 @@ from edgehrnet.errors import InputError
 from edgehrnet.models.checkpoints import load_checkpoint
 from edgehrnet.picture.sources import read_image
 from edgehrnet.spec import PRECISIONS, ModelSpec
-from quant.commandline import compute_capability
+from quant.commandline import add_allow_float, compute_capability, int8_status
 from quant.data.arguments import add_data_arguments, open_labels
 from quant.data.documents.corners import SPEC, DocumentCorners
 from quant.data.examples import DataSet
@@ -45,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
                    help="GPUs to build TensorRT plans for (default: the GPU of this machine)")  # fmt: skip
     p.add_argument("--parity-pictures", type=int, default=PARITY_PICTURES, metavar="N",
                    help="pictures to compare the files on, 0 for no page (default: %(default)s)")  # fmt: skip
+    add_allow_float(p)
     return p
 
 
@@ -53,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
     return run(parser(), _export, arguments)
 
 
-def _export(args: argparse.Namespace) -> None:
+def _export(args: argparse.Namespace) -> int:
     if args.compute_capability and "tensorrt" not in args.targets:
         raise InputError("--compute-capability is for TensorRT plans only; add tensorrt to --targets")
     if args.parity_pictures < 0:
@@ -78,6 +79,7 @@ def _export(args: argparse.Namespace) -> None:
     if args.parity_pictures:
         parity = agreement(checkpoint, files, list(data.validation(args.parity_pictures)), args.size)
         print(write_report(parity, args.out / f"{options.name}.parity.md", options.name))
+    return int8_status(files, args.allow_float)
 
 
 def _validation_data(args: argparse.Namespace, spec: ModelSpec) -> DataSet:

@@ -13,7 +13,7 @@ from edgehrnet.errors import InputError
 from edgehrnet.models.checkpoints import Checkpoint, load_checkpoint
 from edgehrnet.models.checkpoints.ranges import Adds
 from edgehrnet.spec import ModelSpec
-from quant.commandline import add_arguments, calibration_pictures, schemes_of
+from quant.commandline import add_allow_float, add_arguments, calibration_pictures, int8_status, schemes_of
 from quant.files.build import save_and_build
 from quant.int8.calibration import network_inputs
 from quant.int8.importing import import_network
@@ -35,6 +35,8 @@ def _read(args: argparse.Namespace) -> Checkpoint:
         spec = ModelSpec.from_json(args.spec.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot read {args.spec}: {error}") from None
+    if not spec.has_heatmaps:
+        raise InputError(f"decode={spec.decode!r} in {args.spec}: a torch network is quantized by its heatmaps")
     size = spec.input_size
     network = traced(import_network(text), len(spec.keypoints), spec.channels, size=size, output=args.output)
     if network.note:
@@ -56,6 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit status."""
     p = argparse.ArgumentParser(prog="python -m quant.ptq", description=__doc__)
     add_arguments(p)
+    add_allow_float(p)
     p.add_argument("--spec", type=Path, metavar="JSON",
                    help="ModelSpec of PACKAGE.MODULE:FUNCTION (default: the checkpoint's)")  # fmt: skip
     p.add_argument("--output", metavar="NAME|INDEX",
@@ -78,7 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
     return run(p, _quantize, arguments)
 
 
-def _quantize(args: argparse.Namespace) -> None:
+def _quantize(args: argparse.Namespace) -> int:
     checkpoint = _read(args)
     spec = ModelSpec.from_dict(checkpoint.spec)
     pictures = calibration_pictures(args, spec.crop)
@@ -96,9 +99,10 @@ def _quantize(args: argparse.Namespace) -> None:
     if args.bias_correction:
         checkpoint = bias_corrected(checkpoint, args.targets[0], images)
     name = args.name or checkpoint.spec["name"]
-    save_and_build(checkpoint, args.out, name, args.targets, pictures)
+    files = save_and_build(checkpoint, args.out, name, args.targets, pictures)
     if isinstance(checkpoint.network, TracedNetwork):
         _list_float(checkpoint.network, schemes, keep)
+    return int8_status(files, args.allow_float)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import torch
 from edgehrnet.cli.status import run
 from edgehrnet.models.checkpoints import load_checkpoint
 from edgehrnet.models.networks.options import CHOICES
-from quant.commandline import add_arguments, calibration_pictures, schemes_of
+from quant.commandline import add_allow_float, add_arguments, calibration_pictures, int8_status, schemes_of
 from quant.data.arguments import print_remarks
 from quant.files.build import save_and_build
 from quant.training.arguments import add_training_arguments, add_validation_argument, qat_settings
@@ -24,6 +24,7 @@ def parser() -> argparse.ArgumentParser:
     default = QatSettings
     p = argparse.ArgumentParser(prog="python -m quant.qat", description=__doc__)
     add_arguments(p)
+    add_allow_float(p)
     add_validation_argument(p)
     p.add_argument("--steps", type=int, metavar="N",
                    help=f"training steps, including those of --recovery (default: {default.steps})")  # fmt: skip
@@ -51,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     return run(parser(), _train, arguments)
 
 
-def _train(args: argparse.Namespace) -> None:
+def _train(args: argparse.Namespace) -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     with World.join(args.device) as world:
@@ -64,11 +65,12 @@ def _train(args: argparse.Namespace) -> None:
             print(description(trainer), flush=True)
         scores = trainer.run()
         if world.rank > 0:
-            return
+            return 0
         print(f"\nsimulated INT8\n{score_lines(trainer, scores)}\n")
         pictures = calibration_pictures(args, trainer.spec.crop)
         done = trainer.calibrated(pictures, schemes_of(args), args.method)
-        save_and_build(done, args.out, args.name or done.spec["name"], args.targets, pictures)
+        files = save_and_build(done, args.out, args.name or done.spec["name"], args.targets, pictures)
+        return int8_status(files, args.allow_float)
 
 
 if __name__ == "__main__":

@@ -37,9 +37,18 @@ def output_types(compiled: Any) -> list[tuple[str, str, list[Any]]]:
     single = len(compiled.outputs) == 1
     found = []
     for index, port in enumerate(compiled.outputs):
-        name = port.get_any_name() if port.names else "output" if single else f"output{index}"
+        name = _name(port) if port.names else "output" if single else f"output{index}"
         found.append((name, *_type_and_shape(port)))
     return found
+
+
+def _name(port: Any) -> str:
+    """Return the file's name of an output.
+
+    After compilation, an output may also have the names of tensors that were merged with it.
+    """
+    own = str(port.node.get_friendly_name()).partition("/sink_port")[0]
+    return own if own in port.names else str(port.get_any_name())
 
 
 def _type_and_shape(port: Any) -> tuple[str, list[Any]]:

@@ -15,8 +15,9 @@ from PIL import Image
 import runtimes
 import runtimes.null
 import runtimes.onnx
+from edgehrnet.golden import Golden
 from edgehrnet.picture.letterbox import Letterbox
-from edgehrnet.spec import Golden, ModelSpec
+from edgehrnet.spec import ModelSpec
 
 if TYPE_CHECKING:
     from edgehrnet.models import KeypointNetwork

@@ -28,8 +28,11 @@ def check_flip_pairs(spec: ModelSpec) -> None:
     """Check that it is known which keypoints a mirrored picture exchanges.
 
     Raises:
-        InputError: A keypoint has a side in its name but no partner, or the names say nothing about sides.
+        InputError: A keypoint has a side in its name but no partner, or the names say nothing about sides. Or the file
+            gives no heatmaps to average.
     """
+    if not spec.has_heatmaps:
+        raise InputError(f"flip_test=True averages heatmaps, which {spec.name} does not give; leave out flip_test")
     alone = unpaired(spec.keypoints, spec.flip_pairs)
     if not alone and not spec.flip_pairs and len(spec.keypoints) > 1:
         alone = tuple(name for name in spec.keypoints if name.startswith("keypoint-"))

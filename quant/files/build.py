@@ -15,10 +15,17 @@ from edgehrnet.models.checkpoints import Checkpoint, save_checkpoint
 from quant.files.model_file import PROOF_PICTURES, SUFFIX, export_file, export_plan, summary
 from quant.files.parity import File
 
+LEAST_INT8 = 0.9  # share of the MACs that run on integers, below which a file is not what people call INT8
+_INSTEAD = {
+    "openvino": "use --precision fp16 of quant.export, or leave less in float",
+    "onnx": "on a CPU use --targets openvino",
+    "plan": "use --precision fp16 of quant.export",
+}
+
 
 def save_and_build(
     checkpoint: Checkpoint, out: Path, name: str, targets: Sequence[str], pictures: Sequence[NDArray[np.uint8]]
-) -> None:
+) -> list[File]:
     """Write ``<name>.pt`` with its range tables and an INT8 file for each target, and print a line for each.
 
     A network of another project gets no ``.pt``, because a checkpoint does not contain its code.
@@ -30,6 +37,9 @@ def save_and_build(
         targets: Engines to build for.
         pictures: Pictures ``(H, W, 3)`` u8 RGB. The files are compared with the torch network on the first
             `PROOF_PICTURES`, and the first is the golden picture.
+
+    Returns:
+        The files, for `mostly_float`.
     """
     out.mkdir(parents=True, exist_ok=True)
     if checkpoint.network is None:
@@ -44,8 +54,11 @@ def save_and_build(
         )
         print(f"{out / name}.pt: ranges for {', '.join(checkpoint.quantization)}")
     options = BuildOptions(out, name, pictures[:PROOF_PICTURES], targets, ("int8",))
+    files = []
     for file in build_files(checkpoint, options):
         print(report(file))
+        files.append(file)
+    return files
 
 
 TURING = (7, 5)
@@ -109,6 +122,23 @@ def _plans(source: Path, precision: str, options: BuildOptions) -> Iterator[File
             yield File(path, "plan", precision, export_plan(source, path, capability))
         except (MissingExtraError, AbsentDeviceError) as error:
             yield File(path, "plan", precision, None, str(error))
+
+
+def mostly_float(file: File) -> str | None:
+    """Say that a file was asked for in INT8 and runs mostly in float, and what to use instead. None if it does not.
+
+    The ONNX file from which TensorRT builds plans is not judged, because the plans are.
+    """
+    certificate = file.certificate
+    if certificate is None or file.precision != "int8" or file.target == "tensorrt":
+        return None
+    share = certificate.int8_share
+    if share >= LEAST_INT8:
+        return None
+    return (
+        f"{file.path} was asked for in int8, but {certificate.engine} runs {share:.1%} of its MACs on integers, below "
+        f"{LEAST_INT8:.0%}; {_INSTEAD[file.target]}, or accept it with --allow-float"
+    )
 
 
 def report(file: File) -> str:

@@ -15,13 +15,14 @@ from PIL import Image
 
 from edgehrnet.certificate import Certificate, parts
 from edgehrnet.errors import InputError, MissingSpecError, nearest
+from edgehrnet.golden import GOLDEN_PICTURE_BYTES, Golden
 from edgehrnet.models import KeypointNetwork
 from edgehrnet.models.checkpoints import Checkpoint
 from edgehrnet.models.checkpoints.ranges import RangeTable
 from edgehrnet.models.deploy.frozen import freeze
 from edgehrnet.models.deploy.loading import computes_in, deployable, deployed_spec
 from edgehrnet.selfcheck import GOLDEN_CORRELATION, correlation
-from edgehrnet.spec import GOLDEN_PICTURE_BYTES, PRECISIONS, Golden, ModelSpec
+from edgehrnet.spec import PRECISIONS, ModelSpec
 from quant.files.onnx_file import integer_convolutions, write_onnx
 from quant.files.proof import CertificateError, Reference, certify
 from quant.files.tensorrt_rules import trt_lint
@@ -181,7 +182,7 @@ def summary(out: Path, certificate: Certificate) -> str:
         "convolutions"
     )
     if certificate.macs:  # not every engine lists them
-        line += f" and {certificate.macs_int8 / certificate.macs:.2%} of the MACs"
+        line += f" and {certificate.int8_share:.2%} of the MACs"
     line += " in int8"
     if not certificate.pictures:
         return f"{line}, as the plan lists them"

@@ -230,7 +230,7 @@ def _row(
     certificate = file.certificate
     if certificate is None:
         return ParityRow(place.engine, file.precision, file.path.name, 0.0, not_run=str(found))
-    share = certificate.macs_int8 / certificate.macs if certificate.macs and place.certified else None
+    share = certificate.int8_share if certificate.macs and place.certified else None
     row = ParityRow(place.engine, file.precision, file.path.name, round(certificate.bytes / 1e6, 2), share)
     if isinstance(found, str):
         return replace(row, not_run=found)

@@ -47,6 +47,13 @@ def test_saved_certificate_is_read_back(model, changes):
     assert set(json.loads(path.read_text())) == names | {"format"}
 
 
+def test_share_is_that_of_the_macs_or_of_the_convolutions(model):
+    counted = certificate(model, convolutions=4, convolutions_int8=1, macs=10, macs_int8=9)
+    assert counted.int8_share == 0.9
+    assert dataclasses.replace(counted, macs=0, macs_int8=0).int8_share == 0.25
+    assert dataclasses.replace(counted, macs=0, macs_int8=0, convolutions=0, convolutions_int8=0).int8_share == 0
+
+
 def test_missing_certificate_is_none(model):
     assert read_certificate(model) is None
 

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgehrnet.errors import EdgeHRNetError, SpecError, UnknownKeywordError
+from edgehrnet.golden import GOLDEN_PICTURE_BYTES, Golden
 from edgehrnet.picture.letterbox import VERSION
-from edgehrnet.spec import DECODE_METHODS, FORMAT, GOLDEN_PICTURE_BYTES, PRECISIONS, Golden, ModelSpec
+from edgehrnet.spec import DECODE_METHODS, FORMAT, PRECISIONS, ModelSpec
 
 SPEC = ModelSpec("test", ("a", "b"), input_size=(64, 96))
 
@@ -93,6 +94,31 @@ def test_plain_heatmap_network_has_no_offsets():
         ModelSpec.heatmaps("pose", ("a",), channel=3)
 
 
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"outputs": (("simcc_x", "NKW"),)}, "simcc_y"),
+        ({"outputs": (("simcc_x", "NCHW"), ("simcc_y", "NCHW"))}, "NKW"),
+        ({"heatmap_values": "logits"}, "heatmap_values='logits'"),
+        ({"cyclic": True}, "cyclic=True"),
+        ({"unit": "inch"}, "'inch'"),
+    ],
+)
+def test_specs_of_vectors(fields, named):
+    spec = ModelSpec.simcc("pose", ("a", "b"), input_size=(256, 192))
+    assert ModelSpec.from_json(spec.to_json()) == spec
+    assert not spec.has_heatmaps
+    with pytest.raises(SpecError, match=named):
+        spec.replace(**fields)
+
+
+def test_specs_of_coordinates():
+    spec = ModelSpec.points("pose", ("a", "b"), input_size=(257, 193), unit="normalized")
+    assert ModelSpec.from_json(spec.to_json()) == spec
+    with pytest.raises(SpecError, match="NKC"):
+        spec.replace(outputs=(("keypoints", "NCHW"),))
+
+
 def test_one_number_stands_for_all_channels():
     spec = ModelSpec("gray", ("a",), channels=1, mean=0.5, std=(0.25,))  # type: ignore[arg-type] # as users write it
     assert (spec.mean, spec.std) == ((0.5,) * 3, (0.25,) * 3)
@@ -101,7 +127,7 @@ def test_one_number_stands_for_all_channels():
 
 
 def test_later_fields_are_written_only_where_they_differ():
-    assert not {"color", "maps"} & SPEC.to_dict().keys()
+    assert not {"color", "maps", "unit"} & SPEC.to_dict().keys()
     changed = SPEC.replace(color="bgr", maps=3)
     assert {name: changed.to_dict()[name] for name in ("color", "maps")} == {"color": "bgr", "maps": 3}
     assert changed.to_dict()["format"] == SPEC.to_dict()["format"]

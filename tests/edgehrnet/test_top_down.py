@@ -8,10 +8,10 @@ import runtimes.null
 from edgehrnet import ModelSpec, Predictor
 from edgehrnet.drawing.overlay import blend_heatmap
 from edgehrnet.errors import InputError, NoBoxesWarning, UnsupportedError
+from edgehrnet.golden import Golden
 from edgehrnet.picture.crops import Crop
 from edgehrnet.preparation import as_xywh, check_boxes, formatted, prepare
 from edgehrnet.selfcheck import correlation
-from edgehrnet.spec import Golden
 
 SIZE, CELLS = (64, 96), (16, 24)
 PEAKS = np.array([[5, 7], [18, 3]])  # x, y in cells

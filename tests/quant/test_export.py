@@ -10,13 +10,13 @@ from PIL import Image
 
 from edgehrnet import Predictor, sample_picture
 from edgehrnet.errors import InputError
+from edgehrnet.golden import GOLDEN_PICTURE_BYTES
 from edgehrnet.models import create
 from edgehrnet.models.checkpoints import Checkpoint, build_model, load_checkpoint, save_checkpoint
 from edgehrnet.models.deploy.export_module import Deployed, network_input
 from edgehrnet.models.deploy.frozen import freeze
 from edgehrnet.picture.letterbox import letterbox
 from edgehrnet.picture.sources import read_image
-from edgehrnet.spec import GOLDEN_PICTURE_BYTES
 from quant import export
 from quant.data.documents.corners import SPEC, validation_scene
 from quant.files import model_file
