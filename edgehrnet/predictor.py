@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, overload
 
-import runtimes
-from edgehrnet.certificate import read_certificate
 from edgehrnet.clock import Clock
 from edgehrnet.decoding.flipping import check_flip_pairs
 from edgehrnet.errors import (
@@ -24,7 +21,7 @@ from edgehrnet.errors import (
     warn_caller,
 )
 from edgehrnet.inference import infer
-from edgehrnet.opening import Arguments, ModelInfo, check_arguments, embedded_spec, load_checkpoint, read_spec
+from edgehrnet.opening import Arguments, ModelInfo, check_arguments, embedded_spec, open_engine, read_spec
 from edgehrnet.outputs import check_outputs, decode_outputs, heatmaps_name, renamed
 from edgehrnet.picture.sources import frames, read_image
 from edgehrnet.preparation import Boxes, as_xywh, boxes_of_pictures, missing_boxes
@@ -58,6 +55,9 @@ class Predictor:
             fake-quantized network with the ranges that the checkpoint has for this engine.
         flip_test: Also run the mirrored picture and decode the mean of both. Takes twice the time and is slightly more
             accurate.
+        verify: Compare the file with the SHA-256 in the certificate beside it, and a ``.pt`` file with its checksums.
+            A file that differs is damaged or of another build, and raises ModelFileError. Without a certificate,
+            nothing is compared. False loads any file, and `info` then has no certificate.
 
     Devices:
 
@@ -80,6 +80,7 @@ class Predictor:
         spec: ModelSpec | Mapping[str, Any] | str | Path | None = None,
         target: str | None = None,
         flip_test: bool = False,
+        verify: bool = True,
     ) -> None:
         if not isinstance(path, str | Path):
             raise InputError(f"path={path!r}; pass the path of a model file, or the name of a shipped model")
@@ -92,6 +93,7 @@ class Predictor:
             "spec": read_spec(spec),
             "target": target,
             "flip_test": flip_test,
+            "verify": verify,
         }
         self._open(model_path(path), arguments)
         golden = self.spec.golden
@@ -105,15 +107,7 @@ class Predictor:
         self.path, self._closed, self._has_warned = path, False, False
         self._is_checkpoint = path.suffix.lower() == ".pt"
         self._arguments = check_arguments(path, self._is_checkpoint, arguments)
-        self._engine = runtimes.load(
-            path,
-            arguments["device"],
-            input_size=self._arguments["input_size"],
-            open_size=None if arguments["spec"] is None else arguments["spec"].input_size,
-            threads=arguments["threads"],
-            cache_dir=arguments["cache_dir"],
-            loader=partial(load_checkpoint, target=arguments["target"]) if self._is_checkpoint else None,
-        )
+        self._engine, self._certificate = open_engine(path, self._is_checkpoint, self._arguments)
         described = self._engine.describe()
         try:
             spec, found = arguments["spec"] or embedded_spec(path, described.metadata), described.input
@@ -123,7 +117,7 @@ class Predictor:
             check_outputs(path, self.spec, arguments["decode"] or self.spec.decode, shapes)
             if arguments["flip_test"]:
                 check_flip_pairs(self.spec)
-        except EdgeHRNetError:
+        except BaseException:
             self._engine.close()
             raise
 
@@ -182,13 +176,8 @@ class Predictor:
         self._runtime.run(self._runtime.describe().input.blank())
 
     def info(self) -> ModelInfo:
-        """Return facts about the loaded file: engine, device, sizes, outputs, spec and certificate.
-
-        Raises ModelFileError if the certificate beside the file belongs to another file.
-        """
-        described = self._runtime.describe()
-        # Only built files have certificates.
-        certificate = None if self._is_checkpoint else read_certificate(self.path)
+        """Return facts about the loaded file: engine, device, sizes, outputs, spec and certificate."""
+        described, certificate = self._runtime.describe(), self._certificate
         return {
             "file": str(self.path),
             "engine": described.engine,

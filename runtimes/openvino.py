@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 
 from runtimes import quirks
 from runtimes.base import METADATA_KEY, Batch, Description, Device, Layer
+from runtimes.caches import open_cache, seal_cache
 from runtimes.cpus import thread_limit
 from runtimes.errors import AbsentDeviceError, ClosedError, DeviceError, MissingExtraError, ModelFileError
-from runtimes.openvino_ports import input_port, output_types, reason, reshape
+from runtimes.openvino_file import read, read_metadata
+from runtimes.openvino_ports import FAILURES, input_port, output_types, reason, reshape
 from runtimes.ports import OutputPort, Size, read_outputs, shapes_of
+from runtimes.writing import new_files
 
 _SHOWN = ("OPTIMIZATION_CAPABILITIES", "RANGE_FOR_STREAMS")  # properties that most devices have
 
@@ -49,7 +52,8 @@ def build(onnx_path: Path, out: Path, metadata: str, *, half: bool = False) -> t
     ov = _openvino()
     model = ov.convert_model(onnx_path)
     model.set_rt_info(metadata, [METADATA_KEY])
-    ov.save_model(model, out, compress_to_fp16=half)
+    with new_files(out) as folder:
+        ov.save_model(model, folder / out.name, compress_to_fp16=half)
     compiled = ov.Core().compile_model(out, "CPU", _settings("CPU"))
     return executed_layers(compiled)
 
@@ -101,21 +105,26 @@ class OpenVINORuntime:
         open_size: Size | None = None,
         threads: int | None = None,
         cache_dir: str | Path | None = None,
+        digest: str | None = None,
     ) -> None:
         ov = _openvino()
         core = ov.Core()
+        core.set_property({"ENABLE_MMAP": False})  # of cached files, see `openvino_file.read`
         name = _device(core, device)
-        model = _read(core, path)
-        self._metadata = _metadata(model)
+        model, found = read(ov, core, path, digest)
+        self._metadata = read_metadata(model)
         reshape(model, path, input_size, open_size)
         self._port = input_port(model, path)
         self._input = self._port.input
         quantized = any(op.get_type_name() == "FakeQuantize" for op in model.get_ops())
-        settings = _settings(name, threads, cache_dir, quantized=quantized)
+        cache = None if cache_dir is None else open_cache(cache_dir, found)
+        settings = _settings(name, threads, cache, quantized=quantized)
         try:
             self._compiled = core.compile_model(model, name, settings)
-        except RuntimeError as error:
+        except FAILURES as error:
             raise ModelFileError(f"{path} cannot be compiled for {name}: {reason(error)}") from None
+        if cache is not None:
+            seal_cache(cache)
         self._outputs, self._unread = read_outputs(path, self._port.batch, output_types(self._compiled))
         self._shapes = shapes_of(self._outputs)
         self._path, self._device, self._device_name = path, name, _device_name(core, name)
@@ -149,7 +158,7 @@ class OpenVINORuntime:
                 for name, port in self._outputs.items():
                     if not self._is_direct(port):
                         outputs[name][n] = request.get_output_tensor(port.index).data[0]
-        except RuntimeError as error:
+        except FAILURES as error:
             raise ModelFileError(f"{self._path} fails on {self._device}: {reason(error)}") from None
         finally:
             self._pool.put(request)
@@ -248,7 +257,7 @@ def _shown(core: Any, name: str, key: str) -> str:
 
 
 def _settings(
-    name: str, threads: int | None = None, cache_dir: str | Path | None = None, *, quantized: bool = False
+    name: str, threads: int | None = None, cache: Path | None = None, *, quantized: bool = False
 ) -> dict[str, Any]:
     settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", **quirks.settings("openvino", name, quantized=quantized)}
     if name == "CPU":
@@ -256,31 +265,9 @@ def _settings(
         if limit:
             settings["INFERENCE_NUM_THREADS"] = limit
             settings["ENABLE_CPU_PINNING"] = False  # pinned threads of several processes would share one core
-    if cache_dir is not None:
-        settings["CACHE_DIR"] = str(cache_dir)
+    if cache is not None:
+        settings["CACHE_DIR"] = str(cache)
     return settings
-
-
-def _read(core: Any, path: Path) -> Any:
-    weights = path.with_suffix(".bin")
-    if not weights.is_file():
-        raise ModelFileError(
-            f"{path.name} needs its weights beside it, but {weights} does not exist; copy the .bin file there"
-        )
-    with path.open("rb") as file:
-        # For other content, the engine tries every format that it knows, and prints an error for each.
-        if b"<net" not in file.read(512):
-            raise ModelFileError(f"{path} is not a usable OpenVINO file: it does not contain <net")
-    try:
-        return core.read_model(path)
-    except RuntimeError as error:
-        raise ModelFileError(f"{path} is not a usable OpenVINO file: {reason(error)}") from None
-
-
-def _metadata(model: Any) -> str | None:
-    if not model.has_rt_info([METADATA_KEY]):
-        return None
-    return str(model.get_rt_info([METADATA_KEY]).astype(str))
 
 
 def _property(compiled: Any, name: str) -> Any:
