@@ -1,5 +1,6 @@
 import shutil
 import threading
+from typing import Any
 
 import numpy as np
 import openvino
@@ -203,7 +204,7 @@ class TestCache:
         for damage in (None, lambda data: data[:5000], lambda data: b"garbage", flip_a_bit, None):
             if damage is not None:
                 kept.write_bytes(damage(kept.read_bytes()))
-            cached = runtimes.load(openvino_model.path, cache_dir=tmp_path)
+            cached: Any = runtimes.load(openvino_model.path, cache_dir=tmp_path)
             np.testing.assert_array_equal(cached.run(batch())["hf"], expected)
             assert cached._compiled.get_property("LOADED_FROM_CACHE") == (damage is None)
             cached.close()
