@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,9 @@ from typing import Any
 from edgehrnet.errors import MissingFileError, ModelFileError
 from edgehrnet.records import check_types, pack_record, unpack_record
 from edgehrnet.spec import Precision
+from runtimes.digests import sha256_of
+from runtimes.json_files import read_json
+from runtimes.writing import finish_writing, write_file
 
 FORMAT = 1
 SUFFIX = ".certificate.json"
@@ -92,7 +95,7 @@ class Certificate:
     def save(self, model: Path) -> Path:
         """Write the certificate beside the model file and return its path."""
         path = certificate_path(model)
-        path.write_text(json.dumps(self.to_dict(), indent=1) + "\n")
+        write_file(path, json.dumps(self.to_dict(), indent=1) + "\n")
         return path
 
 
@@ -108,20 +111,20 @@ def certificate_path(model: Path) -> Path:
 def read_certificate(model: Path) -> Certificate | None:
     """Return the certificate beside a model file, or None if there is none.
 
+    Whether it belongs to the file is known only when its digest is compared, which `runtimes.load` does.
+
     Raises:
-        ModelFileError: The certificate cannot be read, or belongs to another file.
-        MissingFileError: A part of the model is missing.
+        ModelFileError: The certificate cannot be read.
     """
     path = certificate_path(model)
+    with suppress(OSError):  # a folder that cannot be written to
+        finish_writing(model.parent)
     if not path.is_file():
         return None
     try:
-        certificate = Certificate.from_dict(json.loads(path.read_text()))
-    except (ValueError, TypeError, RecursionError) as error:
+        return Certificate.from_dict(read_json(path))
+    except (OSError, ValueError, TypeError) as error:
         raise ModelFileError(f"{path} cannot be read as a certificate: {error}") from None
-    if certificate.digest != digest(model):
-        raise ModelFileError(f"{path} is not for this {model.name}; build the file again, or remove {path.name}")
-    return certificate
 
 
 def digest(model: Path) -> str:
@@ -129,12 +132,10 @@ def digest(model: Path) -> str:
 
     Raises MissingFileError if a part is missing.
     """
-    total = hashlib.sha256()
     for part in parts(model):
         if not part.is_file():
             raise MissingFileError(f"{part} does not exist; copy or build {model.name} again")
-        total.update(part.read_bytes())
-    return total.hexdigest()
+    return sha256_of(parts(model))
 
 
 def parts(model: Path) -> list[Path]:

@@ -3,7 +3,7 @@
 ::
 
     EdgeHRNetError
-    ├── ModelFileError, DeviceError, MissingExtraError, BatchError, ClosedError     (see runtimes.errors)
+    ├── ModelFileError, DeviceError, MissingExtraError, WriteError, BatchError, ClosedError  (see runtimes.errors)
     ├── MissingSpecError       (a ModelFileError) the file has no ModelSpec
     ├── InputError             (also ValueError)  a value is outside what is accepted
     │   └── ImageError         the picture cannot be used
@@ -39,6 +39,7 @@ from runtimes.errors import (
     MissingFileError,
     ModelFileError,
     UnknownSuffixError,
+    WriteError,
 )
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "UnknownKeywordError",
     "UnknownSuffixError",
     "UnsupportedError",
+    "WriteError",
     "check_keywords",
     "nearest",
     "warn_caller",

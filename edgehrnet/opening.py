@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
 
+import runtimes
+from edgehrnet.certificate import Certificate, read_certificate
 from edgehrnet.errors import InputError, MissingFileError, MissingSpecError, SpecError, nearest
 from edgehrnet.picture.letterbox import MULTIPLE, check_input_size
 from edgehrnet.spec import DECODE_METHODS, ModelSpec
+from runtimes.base import Runtime
 
 SHAPES = 8  # on a CPU, where compiling a file for another input size takes half a second
 
@@ -25,6 +29,7 @@ class Arguments(TypedDict):
     target: str | None
     flip_test: bool
     shapes: int | None
+    verify: bool
 
 
 class ModelInfo(TypedDict):
@@ -51,7 +56,7 @@ class ModelInfo(TypedDict):
     golden: bool
     """The file has a golden pair for the self-check."""
     certificate: dict[str, Any] | None
-    """The certificate beside the file as JSON values. None if there is none."""
+    """The certificate beside the file as JSON values. None if there is none, or if the file was not verified."""
 
 
 def check_arguments(path: str | Path, is_checkpoint: bool, arguments: Arguments) -> Arguments:
@@ -114,9 +119,31 @@ def embedded_spec(path: Path, metadata: str | None) -> ModelSpec:
     return ModelSpec.from_json(metadata)
 
 
-def load_checkpoint(path: Path, target: str | None) -> Any:
+def open_engine(path: Path, is_checkpoint: bool, arguments: Arguments) -> tuple[Runtime, Certificate | None]:
+    """Load a file, and return its certificate too if it has one and is to be verified.
+
+    Raises:
+        ModelFileError: The file is damaged, or is not the one that its certificate was made for.
+    """
+    verify, spec = arguments["verify"], arguments["spec"]
+    certificate = read_certificate(path) if verify and not is_checkpoint else None  # checkpoints have none
+    runtime = runtimes.load(
+        path,
+        arguments["device"],
+        input_size=arguments["input_size"],
+        open_size=None if spec is None else spec.input_size,
+        threads=arguments["threads"],
+        cache_dir=arguments["cache_dir"],
+        shapes=number_of_shapes(arguments),
+        loader=partial(_load_checkpoint, target=arguments["target"], verify=verify) if is_checkpoint else None,
+        digest=None if certificate is None else certificate.digest,
+    )
+    return runtime, certificate
+
+
+def _load_checkpoint(path: Path, target: str | None, verify: bool) -> Any:
     """Return the network of a checkpoint, ready to run."""
     # The only import of torch code. runtimes.torch calls this function after it has checked that torch is installed.
     from edgehrnet.models.deploy.loading import load_deployed
 
-    return load_deployed(path, target)
+    return load_deployed(path, target, verify=verify)

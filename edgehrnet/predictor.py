@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, overload
 
-import runtimes
-from edgehrnet.certificate import read_certificate
 from edgehrnet.clock import Clock
 from edgehrnet.decoding.flipping import check_flip_pairs
 from edgehrnet.errors import (
@@ -29,8 +26,8 @@ from edgehrnet.opening import (
     ModelInfo,
     check_arguments,
     embedded_spec,
-    load_checkpoint,
     number_of_shapes,
+    open_engine,
     read_spec,
 )
 from edgehrnet.outputs import check_outputs, decode_outputs, heatmaps_name
@@ -73,6 +70,9 @@ class Predictor:
             is compiled for the first picture that needs it, which takes as long as loading the file, and the one that
             was not used for longest is dropped. None is 8 on a CPU, and 1 on other devices, where compiling takes
             long. 1 runs every picture at the file's size.
+        verify: Compare the file with the SHA-256 in the certificate beside it, and a ``.pt`` file with its checksums.
+            A file that differs is damaged or of another build, and raises ModelFileError. Without a certificate,
+            nothing is compared. False loads any file, and `info` then has no certificate.
 
     Devices:
 
@@ -96,6 +96,7 @@ class Predictor:
         target: str | None = None,
         flip_test: bool = False,
         shapes: int | None = None,
+        verify: bool = True,
     ) -> None:
         if not isinstance(path, str | Path):
             raise InputError(f"path={path!r}; pass the path of a model file, or the name of a shipped model")
@@ -109,6 +110,7 @@ class Predictor:
             "target": target,
             "flip_test": flip_test,
             "shapes": shapes,
+            "verify": verify,
         }
         self._open(model_path(path), arguments)
         golden = self.spec.golden
@@ -122,16 +124,7 @@ class Predictor:
         self.path, self._closed, self._has_warned = path, False, False
         self._is_checkpoint = path.suffix.lower() == ".pt"
         self._arguments = check_arguments(path, self._is_checkpoint, arguments)
-        self._engine = runtimes.load(
-            path,
-            arguments["device"],
-            input_size=self._arguments["input_size"],
-            open_size=None if arguments["spec"] is None else arguments["spec"].input_size,
-            threads=arguments["threads"],
-            cache_dir=arguments["cache_dir"],
-            shapes=number_of_shapes(self._arguments),
-            loader=partial(load_checkpoint, target=arguments["target"]) if self._is_checkpoint else None,
-        )
+        self._engine, self._certificate = open_engine(path, self._is_checkpoint, self._arguments)
         described = self._engine.describe()
         try:
             spec, found = arguments["spec"] or embedded_spec(path, described.metadata), described.input
@@ -141,7 +134,7 @@ class Predictor:
             if arguments["flip_test"]:
                 check_flip_pairs(self.spec)
             self._trims = described.resizes and number_of_shapes(self._arguments) > 1 and self.spec.crop is None
-        except EdgeHRNetError:
+        except BaseException:
             self._engine.close()
             raise
 
@@ -210,13 +203,8 @@ class Predictor:
             self._runtime.run(replace(self._runtime.describe().input, size=size).blank())
 
     def info(self) -> ModelInfo:
-        """Return facts about the loaded file: engine, device, sizes, outputs, spec and certificate.
-
-        Raises ModelFileError if the certificate beside the file belongs to another file.
-        """
-        described = self._runtime.describe()
-        # Only built files have certificates.
-        certificate = None if self._is_checkpoint else read_certificate(self.path)
+        """Return facts about the loaded file: engine, device, sizes, outputs, spec and certificate."""
+        described, certificate = self._runtime.describe(), self._certificate
         return {
             "file": str(self.path),
             "engine": described.engine,

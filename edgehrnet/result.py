@@ -165,13 +165,17 @@ class Result:
         return draw_keypoints(picture, self.keypoints.xy, self.keypoints.conf, self.keypoints.names, self.spec.skeleton)
 
     def save(self, path: str | Path) -> Path:
-        """Write plot() to a file and return its path. The suffix chooses the format."""
+        """Write plot() to a file and return its path. The suffix chooses the format.
+
+        Raises:
+            InputError: The suffix is of no format that can be written.
+            WriteError: The file cannot be written.
+        """
         path = Path(path)
         try:
             save_picture(self.plot(), path)
-        except (ValueError, OSError) as error:
-            hint = "; use .png or .jpg" if isinstance(error, ValueError) else ""
-            raise InputError(f"cannot save {str(path)!r}: {error}{hint}") from None
+        except ValueError as error:
+            raise InputError(f"cannot save {str(path)!r}: {error}; use .png or .jpg") from None
         return path
 
     @check_keywords

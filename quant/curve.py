@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from edgehrnet.cli.status import run
 from edgehrnet.errors import InputError
 from quant.reporting.training_curve import draw, read_logs
+from runtimes.writing import write_file
 
 
 def parser() -> argparse.ArgumentParser:
@@ -28,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _curve(args: argparse.Namespace) -> None:
     lines = read_logs(args.runs)
     try:
-        draw(lines).savefig(args.out, dpi=110)
+        write_file(args.out, partial(draw(lines).savefig, dpi=110))
     except ValueError as error:  # a suffix that matplotlib does not write
         raise InputError(f"cannot write {args.out}: {error}") from None
     print(f"{args.out}: up to step {lines[-1]['step']}")

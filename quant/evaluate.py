@@ -20,6 +20,7 @@ from quant.scoring.box_scores import BoxScores, check_boxes_options, score_boxes
 from quant.scoring.evaluation import RADII, Evaluation, check_radii
 from quant.scoring.model import OpenModel, compare, open_model
 from quant.scoring.trained_pictures import trained_of
+from runtimes.writing import write_file
 
 
 def parser() -> argparse.ArgumentParser:
@@ -83,7 +84,7 @@ def _evaluate(args: argparse.Namespace) -> None:
         each = [as_json(*pair, names, args.radii, coco[n] if coco else None, trained[n] if trained else None)
                 for n, pair in pairs]  # fmt: skip
         content = {"data": args.data, "fold": fold, "radii": args.radii, "models": each}
-        args.json.write_text(json.dumps(content, indent=1) + "\n")
+        write_file(args.json, json.dumps(content, indent=1) + "\n")
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -111,7 +112,7 @@ def _boxes(
         return []
     found = score_boxes(models, evaluations, data, args.boxes, part=args.fold is not None or args.count is not None)
     if args.results is not None:
-        args.results.write_text(json.dumps(found[0].results) + "\n")
+        write_file(args.results, json.dumps(found[0].results) + "\n")
     return found
 
 

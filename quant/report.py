@@ -13,6 +13,7 @@ from quant.data.documents.corners import NAME
 from quant.reporting.model_report import make_report
 from quant.scoring.average_precision import load_pycocotools
 from quant.scoring.model import open_model
+from runtimes.writing import write_file
 
 
 def parser() -> argparse.ArgumentParser:
@@ -40,7 +41,7 @@ def _report(args: argparse.Namespace) -> None:
     data = open_labels(args)
     with open_model(args.model, args.device) as model:
         text = make_report(model, data, args.count, progress=True)
-    args.out.write_text(text, encoding="utf-8")
+    write_file(args.out, text)
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB")
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,9 @@ from runtimes.errors import (
     MissingFileError,
     ModelFileError,
     UnknownSuffixError,
+    WriteError,
 )
+from runtimes.writing import finish_writing
 
 if TYPE_CHECKING:
     from runtimes.torch import Loader
@@ -43,6 +46,7 @@ __all__ = [
     "ModelFileError",
     "Runtime",
     "UnknownSuffixError",
+    "WriteError",
     "load",
 ]
 
@@ -92,6 +96,7 @@ def load(
     cache_dir: str | Path | None = None,
     shapes: int = 1,
     loader: Loader | None = None,
+    digest: str | None = None,
 ) -> Runtime:
     """Load a model file on a device.
 
@@ -105,6 +110,8 @@ def load(
         shapes: Number of input sizes that the file may be compiled for at a time. Above 1, ``.xml`` and ``.pt`` files
             take inputs of any size that the network can process.
         loader: Function that builds the network of a ``.pt`` file. Other files do not accept it.
+        digest: SHA-256 that the file must have, in hexadecimal, with the weights of an OpenVINO file after its graph.
+            None accepts any. ``.pt`` files do not accept it: their loader checks them.
 
     Returns:
         The loaded file.
@@ -112,7 +119,7 @@ def load(
     Raises:
         UnknownSuffixError: No engine runs files with this suffix.
         MissingFileError: The file does not exist.
-        ModelFileError: The file or ``cache_dir`` cannot be used.
+        ModelFileError: The file or ``cache_dir`` cannot be used, or the file has another SHA-256.
         DeviceError: The device is absent, or the engine does not know it.
         MissingExtraError: The engine is not installed.
     """
@@ -121,11 +128,15 @@ def load(
         accepted = sorted(set(ENGINES) - {".null"})  # a file for tests
         raise UnknownSuffixError(f"no runtime for {str(path)!r}; accepted: {', '.join(accepted)}")
     engine = ENGINES[suffix]
+    with suppress(OSError):  # a folder that cannot be written to
+        finish_writing(Path(path).parent)
     path = existing_file(path)
     if cache_dir is not None and not (os.path.isdir(cache_dir) and os.access(cache_dir, os.W_OK)):  # noqa: PTH112
         raise ModelFileError(f"cache_dir {str(cache_dir)!r} is not a writable folder; create it first")
     runtime_class = getattr(importlib.import_module(engine.module), engine.runtime)
     extra: dict[str, Any] = {} if loader is None else {"loader": loader}
+    if digest is not None:
+        extra["digest"] = digest
     if engine.has_open_sizes:
         extra["open_size"] = open_size
     if engine.has_shapes:

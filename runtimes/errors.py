@@ -9,6 +9,7 @@
     ├── DeviceError              (also ValueError) the engine does not know the device or cannot use it
     │   └── AbsentDeviceError    the engine knows the device, but this machine does not have it
     ├── MissingExtraError        (also ImportError) the text names the ``pip install`` command
+    ├── WriteError               (also OSError) a file cannot be written; an existing one is as it was before
     ├── BatchError               (also ValueError) run() was given an array that does not fit the model's input
     └── ClosedError              (also RuntimeError) the runtime was used after close(), or by a forked process
 
@@ -42,6 +43,10 @@ class AbsentDeviceError(DeviceError):
 
 class MissingExtraError(EdgeHRNetError, ImportError):
     """An optional dependency is not installed."""
+
+
+class WriteError(EdgeHRNetError, OSError):
+    """A file cannot be written. An existing file of the same name is as it was before."""
 
 
 class BatchError(EdgeHRNetError, ValueError):

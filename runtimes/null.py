@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtimes.base import Batch, Description, Input
+from runtimes.digests import check_digest, sha256_of
 from runtimes.errors import ClosedError, DeviceError, ModelFileError
+from runtimes.writing import write_file
 
 _METADATA, _SIZE, _OUTPUT = "metadata", "input_size", "output_"
 
@@ -33,8 +35,12 @@ def build(
     arrays[_SIZE] = np.array(input_size)
     if metadata is not None:
         arrays[_METADATA] = np.array(metadata)
-    with out.open("wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type] # newer NumPy has one keyword of another type
+
+    def save(path: Path) -> None:
+        with path.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type] # newer NumPy has one keyword of another type
+
+    write_file(out, save)
 
 
 class NullRuntime:
@@ -48,9 +54,11 @@ class NullRuntime:
         input_size: tuple[int, int] | None = None,
         threads: int | None = None,  # noqa: ARG002 - required by load()
         cache_dir: str | Path | None = None,  # noqa: ARG002
+        digest: str | None = None,
     ) -> None:
         if device not in (None, "cpu"):
             raise DeviceError(f"device {device!r}: a .null file runs on cpu only")
+        check_digest(path, sha256_of([path]), digest)
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 self._metadata = str(archive[_METADATA]) if _METADATA in archive else None

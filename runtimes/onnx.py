@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,11 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtimes.base import METADATA_KEY, Batch, Description, Device, Layer
+from runtimes.caches import open_cache, seal_cache
 from runtimes.cpus import thread_limit
+from runtimes.digests import check_digest, sha256_of
 from runtimes.errors import AbsentDeviceError, ClosedError, DeviceError, MissingExtraError, ModelFileError
 from runtimes.onnx_graph import import_onnx, read_checked, read_layers, remove_notes
 from runtimes.onnx_ports import fix_dimensions, input_port, output_types
 from runtimes.ports import Size, first_of, read_outputs, shapes_of
+from runtimes.writing import write_file
 
 FOR_TENSORRT = ".tensorrt.onnx"  # suffix of ONNX files that TensorRT builds plans from
 CPU = "CPUExecutionProvider"
@@ -31,6 +35,7 @@ _DEVICES = {
     r"openvino(?:[:.](cpu|gpu(?:\.\d+)?|npu))?": (OPENVINO, "cpu"),
 }
 _PACKAGES = {CUDA: "onnxruntime-gpu", TENSORRT: "onnxruntime-gpu", OPENVINO: "onnxruntime-openvino"}
+_CACHING = (OPENVINO, TENSORRT)  # providers that keep compiled files
 _FATAL = 4  # log severity; errors are raised, so they are not printed on stderr as well
 
 
@@ -64,7 +69,7 @@ def build(onnx_path: Path, out: Path, metadata: str) -> tuple[Layer, ...]:
     model = read_checked(onnx_path)
     remove_notes(model)
     model.metadata_props.add(key=METADATA_KEY, value=metadata)
-    onnx.save_model(model, out)
+    write_file(out, partial(onnx.save_model, model))
     return executed_layers(out)
 
 
@@ -98,19 +103,27 @@ class ONNXRuntime:
         open_size: Size | None = None,
         threads: int | None = None,
         cache_dir: str | Path | None = None,
+        digest: str | None = None,
         fuse: bool = True,
     ) -> None:
         """Open a file. For the arguments, see `runtimes.load`. With ``fuse=False`` its operations run as written."""
         ort = _onnxruntime()
         provider, place = _provider(ort, device)
+        if provider not in _CACHING:
+            cache_dir = None
+        found = "" if digest is None and cache_dir is None else _digest(path)
+        check_digest(path, found, digest)
+        cache = None if cache_dir is None else open_cache(cache_dir, found)
         options = _session_options(ort, threads)
         if not fuse or path.name.endswith(FOR_TENSORRT):
             # ONNX Runtime 1.31 optimizes float16 quantizers after a ReLU wrongly: 13 times the quantization error.
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-        settings = _provider_options(provider, place, path, options.intra_op_num_threads, cache_dir)
+        settings = _provider_options(provider, place, path, options.intra_op_num_threads, cache)
         session = _open(ort, path, options, device, provider, settings)
         if fix_dimensions(options, session, input_size, open_size):
             session = _open(ort, path, options, device, provider, settings)
+        if cache is not None:
+            seal_cache(cache)
         self._port = input_port(session, path, input_size, open_size)
         self._input = self._port.input
         if input_size not in (None, self._input.size):
@@ -218,9 +231,14 @@ def _session_options(ort: ModuleType, threads: int | None) -> Any:
     return options
 
 
-def _provider_options(
-    provider: str, place: str, path: Path, threads: int, cache_dir: str | Path | None
-) -> dict[str, str]:
+def _digest(path: Path) -> str:
+    try:
+        return sha256_of([path])
+    except OSError as error:
+        raise ModelFileError(f"{path} cannot be read: {error}") from None
+
+
+def _provider_options(provider: str, place: str, path: Path, threads: int, cache_dir: Path | None) -> dict[str, str]:
     cache = "" if cache_dir is None else str(cache_dir)
     # TensorRT refuses files with quantizers without this option, and files without quantizers with it.
     quantized = provider == TENSORRT and b"QuantizeLinear" in path.read_bytes()

@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 
 from runtimes import quirks
 from runtimes.base import METADATA_KEY, Batch, Description, Device, Layer
+from runtimes.caches import open_cache, seal_cache
 from runtimes.cpus import thread_limit
 from runtimes.errors import AbsentDeviceError, ClosedError, DeviceError, MissingExtraError, ModelFileError
 from runtimes.openvino_compiled import Compiled
-from runtimes.openvino_ports import input_port, output_types, reason, reshape
+from runtimes.openvino_file import read, read_metadata
+from runtimes.openvino_ports import FAILURES, input_port, output_types, reason, reshape
 from runtimes.ports import Size, read_outputs, shapes_of
+from runtimes.writing import new_files
 
 _SHOWN = ("OPTIMIZATION_CAPABILITIES", "RANGE_FOR_STREAMS")  # properties that most devices have
 
@@ -49,7 +52,8 @@ def build(onnx_path: Path, out: Path, metadata: str, *, half: bool = False) -> t
     ov = _openvino()
     model = ov.convert_model(onnx_path)
     model.set_rt_info(metadata, [METADATA_KEY])
-    ov.save_model(model, out, compress_to_fp16=half)
+    with new_files(out) as folder:
+        ov.save_model(model, folder / out.name, compress_to_fp16=half)
     compiled = ov.Core().compile_model(out, "CPU", _settings("CPU"))
     return executed_layers(compiled)
 
@@ -104,24 +108,27 @@ class OpenVINORuntime:
         open_size: Size | None = None,
         threads: int | None = None,
         cache_dir: str | Path | None = None,
+        digest: str | None = None,
         shapes: int = 1,
     ) -> None:
         ov = _openvino()
         self._core = ov.Core()
+        self._core.set_property({"ENABLE_MMAP": False})  # of cached files, see `openvino_file.read`
         self._name = _device(self._core, device)
-        self._model = _read(self._core, path)
+        self._model, found = read(ov, self._core, path, digest)
         self._path, self._limit, self._tensor = path, shapes, ov.Tensor
-        self._metadata = _metadata(self._model)
+        self._metadata = read_metadata(self._model)
         reshape(self._model, path, input_size, open_size)
-        self._input = input_port(self._model, path).input
+        port = input_port(self._model, path)
+        self._input = port.input
+        self._shapes = shapes_of(read_outputs(path, port.batch, output_types(self._model))[0])
+        self._cache = None if cache_dir is None else open_cache(cache_dir, found)
         quantized = any(op.get_type_name() == "FakeQuantize" for op in self._model.get_ops())
-        self._settings = _settings(self._name, threads, cache_dir, quantized=quantized)
+        self._settings = _settings(self._name, threads, self._cache, quantized=quantized)
         self._version = ov.__version__.split("-")[0]
         self._compiled: dict[Size, Compiled] = {}  # the one that was used last at the end
         self._lock = threading.Lock()
         self._closed = False
-        port = input_port(self._model, path)
-        self._shapes = shapes_of(read_outputs(path, port.batch, output_types(self._model))[0])
         if shapes == 1:
             self._compiled_for(self._input.size)
 
@@ -184,8 +191,10 @@ class OpenVINORuntime:
             reshape(model, self._path, size, None)
         try:
             compiled = self._core.compile_model(model, self._name, self._settings)
-        except RuntimeError as error:
+        except FAILURES as error:
             raise ModelFileError(f"{self._path} cannot be compiled for {self._name}: {reason(error)}") from None
+        if self._cache is not None:
+            seal_cache(self._cache)
         return Compiled(compiled, input_port(model, self._path), self._path, self._tensor)
 
     def _device_names(self) -> str:
@@ -239,7 +248,7 @@ def _shown(core: Any, name: str, key: str) -> str:
 
 
 def _settings(
-    name: str, threads: int | None = None, cache_dir: str | Path | None = None, *, quantized: bool = False
+    name: str, threads: int | None = None, cache: Path | None = None, *, quantized: bool = False
 ) -> dict[str, Any]:
     settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", **quirks.settings("openvino", name, quantized=quantized)}
     if name == "CPU":
@@ -247,31 +256,9 @@ def _settings(
         if limit:
             settings["INFERENCE_NUM_THREADS"] = limit
             settings["ENABLE_CPU_PINNING"] = False  # pinned threads of several processes would share one core
-    if cache_dir is not None:
-        settings["CACHE_DIR"] = str(cache_dir)
+    if cache is not None:
+        settings["CACHE_DIR"] = str(cache)
     return settings
-
-
-def _read(core: Any, path: Path) -> Any:
-    weights = path.with_suffix(".bin")
-    if not weights.is_file():
-        raise ModelFileError(
-            f"{path.name} needs its weights beside it, but {weights} does not exist; copy the .bin file there"
-        )
-    with path.open("rb") as file:
-        # For other content, the engine tries every format that it knows, and prints an error for each.
-        if b"<net" not in file.read(512):
-            raise ModelFileError(f"{path} is not a usable OpenVINO file: it does not contain <net")
-    try:
-        return core.read_model(path)
-    except RuntimeError as error:
-        raise ModelFileError(f"{path} is not a usable OpenVINO file: {reason(error)}") from None
-
-
-def _metadata(model: Any) -> str | None:
-    if not model.has_rt_info([METADATA_KEY]):
-        return None
-    return str(model.get_rt_info([METADATA_KEY]).astype(str))
 
 
 def _property(compiled: Any, name: str) -> Any:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from runtimes.base import Batch
 from runtimes.errors import ClosedError, ModelFileError
-from runtimes.openvino_ports import output_types, reason
+from runtimes.openvino_ports import FAILURES, output_types, reason
 from runtimes.ports import InputPort, OutputPort, read_outputs, shapes_of
 
 
@@ -57,7 +57,7 @@ class Compiled:
                 for name, port in self._outputs.items():
                     if not self._is_direct(port):
                         outputs[name][n] = request.get_output_tensor(port.index).data[0]
-        except RuntimeError as error:
+        except FAILURES as error:
             raise ModelFileError(f"{self._path} fails: {reason(error)}") from None
         finally:
             self._pool.put(request)

@@ -8,6 +8,9 @@ from typing import Any
 from runtimes.errors import ModelFileError
 from runtimes.ports import InputPort, Size, filled, resized
 
+# OpenVINO's errors. For a text that is not UTF-8, its Python package fails to make the former.
+FAILURES = (RuntimeError, UnicodeDecodeError)
+
 
 def reshape(model: Any, path: Path, input_size: Size | None, open_size: Size | None) -> None:
     """Set the open dimensions of the input, and its size if ``input_size`` (height, width) is given."""
@@ -21,7 +24,7 @@ def reshape(model: Any, path: Path, input_size: Size | None, open_size: Size | N
         return
     try:
         model.reshape([-1 if side is None else side for side in wanted])
-    except RuntimeError as error:
+    except FAILURES as error:
         raise ModelFileError(f"{path} cannot be reshaped to {input_size or wanted}: {reason(error)}") from None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import threading
 from collections import Counter
@@ -16,6 +15,8 @@ from numpy.typing import NDArray
 
 from runtimes import cuda
 from runtimes.base import Batch, Description, Device, Input, existing_file
+from runtimes.caches import open_cache, store
+from runtimes.digests import check_digest
 from runtimes.errors import ClosedError, DeviceError, ModelFileError
 from runtimes.tensorrt_build import ENGINES, RTX, build, engine_name, installed, logger
 from runtimes.tensorrt_plan import REBUILD, Sidecar, sha256, sidecar_path
@@ -48,9 +49,11 @@ class TensorRTRuntime:
         input_size: tuple[int, int] | None = None,
         threads: int | None = None,  # noqa: ARG002 - required by load()
         cache_dir: str | Path | None = None,
+        digest: str | None = None,
     ) -> None:
         index = _device_index(device)
         self._sidecar, plan = _read(path, input_size)
+        check_digest(path, self._sidecar.plan, digest)
         self._cache_file = _cache_file(path, self._sidecar, cache_dir)
         trt = _engine_of(path, self._sidecar)
         present = cuda.compute_capability(index)
@@ -152,7 +155,7 @@ class TensorRTRuntime:
         self._stream.synchronize()
         self._no_graph = self._capture()
         if self._cache_file is not None and cache is not None:
-            _replace(self._cache_file, bytes(cache.serialize()))
+            store(self._cache_file, bytes(cache.serialize()))
 
     def _bind(self, trt: Any, engine: Any) -> None:
         """Allocate memory for every input and output of the engine."""
@@ -252,11 +255,4 @@ def _engine_of(path: Path, sidecar: Sidecar) -> Any:
 def _cache_file(path: Path, sidecar: Sidecar, cache_dir: str | Path | None) -> Path | None:
     if cache_dir is None:
         return None
-    return Path(cache_dir) / f"{path.stem}-{sidecar.plan[:16]}.cache" if sidecar.engine == RTX else None
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Replace a file atomically, because other processes may be reading it."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    return open_cache(cache_dir, sidecar.plan) / f"{path.stem}.cache" if sidecar.engine == RTX else None

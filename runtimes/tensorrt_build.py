@@ -18,6 +18,7 @@ from runtimes.base import Input, Layer, existing_file
 from runtimes.errors import AbsentDeviceError, DeviceError, MissingExtraError, ModelFileError
 from runtimes.onnx_metadata import read_metadata
 from runtimes.tensorrt_plan import Sidecar, inspected_layers, plan_layers, sha256
+from runtimes.writing import new_files, write_file
 
 RTX = "tensorrt_rtx"
 ENGINES = (RTX, "tensorrt")  # module names; extras have the same names with a hyphen
@@ -71,9 +72,9 @@ def build(
     layers = plan_layers(plan, trt.__version__) if trt.__name__ == RTX else _inspect(trt, log, plan)
     made_by = trt.__name__, trt.__version__, capability
     metadata = read_metadata(onnx_path) if metadata is None else metadata
-    # The plan is written last, because it cannot be used without its sidecar.
-    Sidecar(*made_by, shape, sha256(source), sha256(plan), metadata, layers).save(out)
-    out.write_bytes(plan)
+    with new_files(out) as folder:
+        Sidecar(*made_by, shape, sha256(source), sha256(plan), metadata, layers).save(folder / out.name)
+        (folder / out.name).write_bytes(plan)
     return layers
 
 
@@ -200,7 +201,7 @@ def _timings(config: Any, path: Path | None) -> Iterator[None]:
             raise ModelFileError(f"timing cache {path} is of another GPU or another TensorRT version; delete it")
     yield
     if path is not None:
-        path.write_bytes(bytes(config.get_timing_cache().serialize()))
+        write_file(path, bytes(config.get_timing_cache().serialize()))
 
 
 def _inspect(trt: Any, log: Any, plan: bytes) -> tuple[Layer, ...]:

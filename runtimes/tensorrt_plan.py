@@ -17,6 +17,7 @@ from typing import Any
 
 from runtimes.base import Layer
 from runtimes.errors import ModelFileError
+from runtimes.writing import write_file
 
 SUFFIX = ".json"
 REBUILD = "build the plan again from its ONNX file with runtimes.tensorrt.build"
@@ -71,7 +72,7 @@ class Sidecar:
 
     def save(self, plan: Path) -> None:
         """Write the sidecar next to a plan."""
-        sidecar_path(plan).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        write_file(sidecar_path(plan), json.dumps(asdict(self), indent=1) + "\n")
 
     @classmethod
     def read(cls, plan: Path) -> Sidecar:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ from quant.scoring.confidence import fit
 from quant.scoring.evaluation import Evaluation, evaluate
 from quant.scoring.metrics import keypoint_errors
 from quant.scoring.model import open_model
+from runtimes.writing import write_file
 
 CHECKPOINTS = Path("checkpoints")
 NAME = "document-corners"
@@ -48,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = p.parse_args(arguments)
 
     for name in SAMPLES:
-        Image.fromarray(sample_scene(name).image).save(sample_picture(name), quality=90)
+        write_file(sample_picture(name), partial(Image.fromarray(sample_scene(name).image).save, quality=90))
     trained, scores = {}, {}
     for path in args.checkpoints:
         # These heads serve training only. The signed distance stays, because decoding needs it.
@@ -137,7 +139,7 @@ def _save(checkpoint: Checkpoint, name: str, scores: dict[str, dict[str, float |
         dtype=torch.float16,
         quantization=checkpoint.quantization,
     )
-    (CHECKPOINTS / f"{name}.json").write_text(json.dumps(training, indent=1) + "\n")
+    write_file(CHECKPOINTS / f"{name}.json", json.dumps(training, indent=1) + "\n")
 
 
 if __name__ == "__main__":

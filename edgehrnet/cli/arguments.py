@@ -47,7 +47,18 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         help="description of a file of another project, as ModelSpec.to_json writes it (default: the file's own)",
     )
     parser.add_argument("--decode", choices=DECODE_METHODS, help="decoding of heatmaps (default: the file's)")
+    add_verify_option(parser)
     add_json_option(parser)
+
+
+def add_verify_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--no-verify``."""
+    parser.add_argument(
+        "--no-verify",
+        dest="verify",
+        action="store_false",
+        help="load the model file even if it differs from its certificate or checksums (default: refuse)",
+    )
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:
@@ -73,4 +84,5 @@ def open_predictor(args: argparse.Namespace) -> Predictor:
         threads=args.threads,
         decode=args.decode,
         spec=args.spec,
+        verify=args.verify,
     )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
+
+from runtimes.writing import write_file
 
 JPEG_SUFFIXES = (".jpg", ".jpeg")
 JPEG_QUALITY = 90
@@ -22,9 +25,9 @@ def save_picture(picture: Image.Image, path: Path) -> None:
 
     Raises:
         ValueError: If Pillow does not know the suffix.
-        OSError: If the file cannot be written.
+        WriteError: If the file cannot be written.
     """
     options: dict[str, Any] = {}
     if path.suffix.lower() in JPEG_SUFFIXES:
         options = {"quality": JPEG_QUALITY, "subsampling": 0}
-    picture.save(path, **options)
+    write_file(path, partial(picture.save, **options))

@@ -30,6 +30,7 @@ from quant.scoring.torch_model import predict_torch
 from runtimes import onnx, openvino, tensorrt
 from runtimes.base import Layer
 from runtimes.onnx_metadata import read_metadata
+from runtimes.writing import new_files
 
 SUFFIX = {"openvino": ".xml", "onnx": ".onnx", "tensorrt": onnx.FOR_TENSORRT}
 TARGETS = tuple(SUFFIX)
@@ -80,8 +81,7 @@ def export_file(
         built = Path(folder) / out.name
         layers, reference = _build(network, table, spec, built, target, graphs)
         certificate = certify(built, layers, reference, spec, pictures)
-        for part in (*parts(built), certificate.save(built)):
-            shutil.copyfile(part, out.with_name(part.name))
+        _copy(out, *parts(built), certificate.save(built))
     return certificate
 
 
@@ -142,9 +142,15 @@ def export_plan(source: Path, out: Path, compute_capability: tuple[int, int] | N
         reference = Reference(None, None, integer_convolutions(source))
         made_by = tensorrt.engine_name()
         certificate = certify(built, layers, reference, ModelSpec.from_json(metadata), (), engine=made_by)
-        for part in (built, tensorrt.sidecar_path(built), certificate.save(built)):
-            shutil.copyfile(part, out.with_name(part.name))
+        _copy(out, built, tensorrt.sidecar_path(built), certificate.save(built))
     return certificate
+
+
+def _copy(out: Path, *files: Path) -> None:
+    """Copy the files of a model beside ``out``, all of them or none."""
+    with new_files(out) as folder:
+        for file in files:
+            shutil.copyfile(file, folder / file.name)
 
 
 def golden_pair(network: KeypointNetwork, spec: ModelSpec, picture: NDArray[np.uint8]) -> Golden:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from edgehrnet.selfcheck import GOLDEN_CORRELATION, GOLDEN_PX
 from quant.files.parity import Difference, Parity, ParityRow
+from runtimes.writing import new_files
 
 HEAD = ("engine", "precision", "max px", "p99 px", "PCK", "correlation")
 RULE = (
@@ -49,9 +50,10 @@ def write_report(parity: Parity, out: Path, title: str) -> Path:
     Returns:
         ``out``.
     """
-    out.write_text(markdown(parity, title), encoding="utf-8")
     text = json.dumps(asdict(parity), indent=1, allow_nan=False)
-    out.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
+    with new_files(out) as folder:
+        (folder / out.name).write_text(markdown(parity, title), encoding="utf-8")
+        (folder / out.with_suffix(".json").name).write_text(text + "\n", encoding="utf-8")
     return out
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edgehrnet.cli.tables import table as text_table
 from quant.int8.ranking import WITHIN, Degradation, Ranked
+from runtimes.writing import new_files
 
 
 def write(ranked: Sequence[Ranked], everything: Degradation, out: Path, most: int = 30) -> None:
@@ -16,9 +17,10 @@ def write(ranked: Sequence[Ranked], everything: Degradation, out: Path, most: in
     out.mkdir(parents=True, exist_ok=True)
     content = {"all": asdict(everything), "ranked": [asdict(entry) for entry in ranked]}
     text = json.dumps(content, indent=1).replace("Infinity", "null")
-    (out / "sensitivity.json").write_text(text + "\n")
-    (out / "sensitivity.txt").write_text(as_text(ranked, everything) + "\n")
-    _draw(ranked[:most], everything, out / "sensitivity.png")
+    with new_files(out / "sensitivity.json") as folder:
+        (folder / "sensitivity.json").write_text(text + "\n", encoding="utf-8")
+        (folder / "sensitivity.txt").write_text(as_text(ranked, everything) + "\n", encoding="utf-8")
+        _draw(ranked[:most], everything, folder / "sensitivity.png")
 
 
 def as_text(ranked: Sequence[Ranked], everything: Degradation) -> str:

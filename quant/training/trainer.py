@@ -24,20 +24,23 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from edgehrnet.decoding import OFFSET_METHODS
-from edgehrnet.errors import EdgeHRNetError, InputError
+from edgehrnet.errors import EdgeHRNetError, InputError, ModelFileError
 from edgehrnet.models import KeypointNetwork, Output
 from edgehrnet.models.checkpoints import save_checkpoint
+from edgehrnet.models.checkpoints.state_dicts import read_file
 from edgehrnet.models.deploy.export_module import network_input
 from edgehrnet.models.deploy.frozen import plain_state
 from quant.data.batches import SampleHeads, Samples
 from quant.data.codecs import CODECS, usual_codec
 from quant.scoring.torch_model import validate
 from quant.training.averaging import Ema
+from quant.training.log_file import add_to_log, cut_log
 from quant.training.losses import keypoint_loss
 from quant.training.parts import Parts, float_parts
 from quant.training.pose_losses import pose_loss
 from quant.training.processes import World, open_device
 from quant.training.settings import TrainSettings
+from runtimes.writing import finish_writing, new_files, write_file
 
 AVERAGED = 50
 """Steps over which the logged loss is averaged."""
@@ -72,7 +75,7 @@ class Trainer:
             InputError: the settings do not fit together.
             DeviceError: the device is not present.
         """
-        self.out, self.world = out, world or World(device=settings.device)
+        self.out, self.log, self.world = out, out / "log.jsonl", world or World(device=settings.device)
         self.device = open_device(self.world.device)
         parts = parts or float_parts(settings)
         self.data, self.spec = parts.data, parts.spec
@@ -99,11 +102,23 @@ class Trainer:
 
         Raises:
             InputError: the run was started with other settings, or there is none.
+            ModelFileError: the file is damaged, or of another kind.
         """
         path = self.out / "last.pt"
+        finish_writing(self.out)
         if not path.is_file():
             raise InputError(f"there is no run to resume in {self.out}; leave out --resume to start one")
-        state = torch.load(path, map_location=self.device, weights_only=True)
+        try:
+            self._take(read_file(path))
+        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            if isinstance(error, EdgeHRNetError):
+                raise
+            raise ModelFileError(f"{path} holds no run of quant.train or quant.qat: {error!r}") from None
+        if self.world.rank == 0:
+            cut_log(self.log, self.step)
+
+    def _take(self, state: dict[str, Any]) -> None:
+        """Continue from the state that a run has saved."""
         before, now = json.loads(state["settings"]), json.loads(self._settings_json())
         if state["processes"] != self.world.size:
             raise InputError(f"{self.out} was trained by {state['processes']} processes, not {self.world.size}")
@@ -115,8 +130,6 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
         self.step = state["step"]
-        if self.world.rank == 0:
-            self._cut_log()
 
     def run(self, *, progress: bool = True) -> dict[str, float | None]:
         """Train to the last step and return the scores of the last validation.
@@ -131,7 +144,7 @@ class Trainer:
             raise InputError(f"{self.out} already holds a run; continue it with --resume, or use another --out")
         if self.world.rank == 0:
             self.out.mkdir(parents=True, exist_ok=True)
-            (self.out / "settings.json").write_text(self._settings_json() + "\n")
+            write_file(self.out / "settings.json", self._settings_json() + "\n")
         recent: deque[dict[str, float]] = deque(maxlen=AVERAGED)
         every = max(1, min(LOG_EVERY, settings.steps // LOG_LINES))
         started = time.perf_counter()
@@ -146,10 +159,10 @@ class Trainer:
                 line = {"step": self.step, "seconds": round(time.perf_counter() - started, 1), "loss": _means(recent)}
                 if self.step % settings.validate_every == 0 or self.step == settings.steps:
                     scores = self._validate()
-                    self._log({**line, **scores})
+                    add_to_log(self.log, {**line, **scores})
                     self._save(scores)
                 elif self.step % every == 0:
-                    self._log(line)
+                    add_to_log(self.log, line)
         return scores
 
     def batches(self) -> Iterator[dict[str, Tensor]]:
@@ -243,31 +256,21 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
         }
-        _write_whole(self.out / "last.pt", state)
         training = {"settings": json.loads(self._settings_json()), "step": self.step, "scores": scores}
-        save_checkpoint(
-            self.out / "ema.pt",
-            self.settings.model,
-            {"keypoints": len(self.spec.keypoints), **self.settings.options},
-            plain_state(self.ema.network),
-            self.spec.to_dict(),
-            training,
-            dtype=torch.float16,
-        )
+        with new_files(self.out / "last.pt") as folder:
+            torch.save(state, folder / "last.pt")
+            save_checkpoint(
+                folder / "ema.pt",
+                self.settings.model,
+                {"keypoints": len(self.spec.keypoints), **self.settings.options},
+                plain_state(self.ema.network),
+                self.spec.to_dict(),
+                training,
+                dtype=torch.float16,
+            )
 
     def _settings_json(self) -> str:
         return json.dumps(dataclasses.asdict(self.settings), indent=1)
-
-    def _log(self, line: dict[str, Any]) -> None:
-        with (self.out / "log.jsonl").open("a") as file:
-            file.write(json.dumps(line) + "\n")
-
-    def _cut_log(self) -> None:
-        """Remove the log lines of steps that are going to be repeated."""
-        log = self.out / "log.jsonl"
-        if log.is_file():
-            lines = log.read_text().splitlines(keepends=True)
-            log.write_text("".join(line for line in lines if json.loads(line)["step"] <= self.step))
 
 
 def _means(steps: Iterable[dict[str, float]]) -> dict[str, float]:
@@ -284,10 +287,3 @@ def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str,
     weights = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]
     return [{"params": weights, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
-
-
-def _write_whole(path: Path, state: dict[str, Any]) -> None:
-    """Write to a temporary file and rename it, so that an interruption never leaves half a file."""
-    temporary = path.with_suffix(".tmp")
-    torch.save(state, temporary)
-    temporary.replace(path)

@@ -13,6 +13,7 @@ BUILT_IN = {
     "UnknownSuffixError": ValueError,
     "DeviceError": ValueError,
     "MissingExtraError": ImportError,
+    "WriteError": OSError,
     "ClosedError": RuntimeError,
     "InputError": ValueError,
     "ImageError": ValueError,

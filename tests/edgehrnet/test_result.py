@@ -13,7 +13,7 @@ from edgehrnet import Keypoints, Predictor, Result
 from edgehrnet.drawing.coordinates import LARGEST_COORDINATE
 from edgehrnet.drawing.overlay import PALETTE, blend_heatmap, draw_keypoints
 from edgehrnet.drawing.rectification import flatten_quadrilateral, perspective_coefficients
-from edgehrnet.errors import InputError, MissingExtraError, UnknownKeywordError, UnsupportedError
+from edgehrnet.errors import InputError, MissingExtraError, UnknownKeywordError, UnsupportedError, WriteError
 from edgehrnet.picture.cells import CellGrid
 from edgehrnet.picture.letterbox import Letterbox
 
@@ -303,7 +303,7 @@ class TestSave:
         assert list(tmp_path.iterdir()) == []
 
     def test_folder_that_does_not_exist(self, result, tmp_path):
-        with pytest.raises(InputError, match=re.escape(str(tmp_path / "none" / "a.png"))):
+        with pytest.raises(WriteError, match=re.escape(str(tmp_path / "none" / "a.png"))):
             result.save(tmp_path / "none" / "a.png")
 
 

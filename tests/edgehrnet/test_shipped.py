@@ -1,6 +1,8 @@
 """Run the shipped models on the shipped pictures."""
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from PIL import Image
 
 import edgehrnet
 from edgehrnet import Predictor, sample_picture, shipped_model
+from edgehrnet.certificate import certificate_path, parts
 from edgehrnet.drawing.rectification import flatten_quadrilateral, sheet_size
 from edgehrnet.errors import InputError, ModelFileError, UnknownSuffixError
 from edgehrnet.models.checkpoints import load_checkpoint
@@ -58,6 +61,26 @@ def test_a_shipped_name_opens_its_file_and_a_misspelled_one_raises():
 def test_a_path_is_never_taken_for_a_name(path, error):
     with pytest.raises(error):
         Predictor(path)
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_files_that_are_written_over_do_not_change_a_loaded_int8_model(result, tmp_path, cached):
+    source = shipped_model("document-corners")
+    copies = [Path(shutil.copy(part, tmp_path)) for part in (*parts(source), certificate_path(source))]
+    options: dict[str, Any] = {}
+    if cached:
+        options["cache_dir"] = tmp_path / "cache"
+        options["cache_dir"].mkdir()
+        Predictor(copies[0], **options).close()
+        copies += (tmp_path / "cache").glob("*/*.blob")
+    with Predictor(copies[0], **options) as predictor:
+        for copy in copies:
+            with copy.open("r+b") as file:
+                file.write(b"\7" * copy.stat().st_size)
+        np.testing.assert_array_equal(predictor.predict(sample_picture()).heatmaps, result.heatmaps)
+        for copy in copies:
+            copy.write_bytes(b"")
+        np.testing.assert_array_equal(predictor.predict(sample_picture()).heatmaps, result.heatmaps)
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -1,5 +1,6 @@
 """The contract of every runtime, tested with one file of the same network for each engine."""
 
+import hashlib
 import importlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -318,3 +319,33 @@ def test_fake_quantization_differs_from_float_by_rounding_only(checkpoint_model)
         for name in SHAPES:
             error = np.sqrt(np.mean((found[name] - exact[name]) ** 2) / np.mean(exact[name] ** 2))
             assert 1e-3 < error < 0.25
+
+    def test_files_that_are_written_over_do_not_change_a_loaded_model(self, case, runtime, tmp_path):
+        for part in case.path.parent.glob("corners.*"):
+            (tmp_path / part.name).write_bytes(part.read_bytes())
+        loaded = case.load(tmp_path / case.path.name)
+        for part in tmp_path.iterdir():
+            with part.open("r+b") as file:
+                file.write(b"\7" * part.stat().st_size)
+        expected = runtime.run(batch())
+        for name, array in loaded.run(batch()).items():
+            np.testing.assert_array_equal(array, expected[name])
+
+    def test_refuses_a_file_with_another_digest(self, case, tmp_path):
+        if case.name.startswith("torch"):
+            pytest.skip("the loader checks it")
+        weights = case.path.with_suffix(".bin")
+        parts = [case.path, weights] if case.name == "openvino" else [case.path]
+        digest = hashlib.sha256(b"".join(part.read_bytes() for part in parts)).hexdigest()
+        for part in case.path.parent.glob("corners.*"):
+            (tmp_path / part.name).write_bytes(part.read_bytes())
+        copies = [tmp_path / part.name for part in parts]
+        case.load(copies[0], digest=digest).close()
+        for copy in copies:
+            content = bytearray(copy.read_bytes())
+            content[len(content) // 2] ^= 1
+            copy.write_bytes(content)
+            with pytest.raises(ModelFileError, match=copies[0].name):
+                case.load(copies[0], digest=digest)
+            content[len(content) // 2] ^= 1
+            copy.write_bytes(content)

@@ -1,5 +1,6 @@
 """ONNX files: how they are built, run and refused. The common contract is in test_contract.py."""
 
+import hashlib
 import shutil
 import sys
 from collections import Counter
@@ -238,9 +239,10 @@ class TestDevice:
             return gpu_build.opened[0][1]
 
         gpu_build.started = CPU
-        kept = {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(tmp_path)}
+        own = str(tmp_path / hashlib.sha256(onnx_model.path.read_bytes()).hexdigest()[:32])
+        kept = {"trt_engine_cache_enable": "1", "trt_engine_cache_path": own}
         assert asked("tensorrt", cache_dir=tmp_path) == {"device_id": "0"} | kept
-        kept = {"cache_dir": str(tmp_path), "num_of_threads": "1"}
+        kept = {"cache_dir": own, "num_of_threads": "1"}
         assert asked("openvino:npu", cache_dir=tmp_path, threads=1) == {"device_type": "NPU"} | kept
 
     def test_tensorrt_gets_the_int8_option_for_quantized_files(self, integer_file, gpu_build):

@@ -1,5 +1,6 @@
 import shutil
 import threading
+from typing import Any
 
 import numpy as np
 import openvino
@@ -192,16 +193,30 @@ class TestCache:
         with pytest.raises(ModelFileError, match=rf"cache_dir .*{tmp_path.name}"):
             runtimes.load(openvino_model.path, cache_dir=tmp_path)
 
-    def test_cached_file_is_used_and_a_damaged_one_is_replaced(self, openvino_model, tmp_path, runtime):
+    def test_cached_file_is_used_unless_it_is_damaged(self, openvino_model, tmp_path, runtime):
         expected = runtime.run(batch())["hf"]
-        for damage in (None, lambda data: data, lambda data: data[:5000], lambda data: b"garbage"):
+
+        def flip_a_bit(data):
+            middle = len(data) // 2
+            return data[:middle] + bytes([data[middle] ^ 64]) + data[middle + 1 :]
+
+        runtimes.load(openvino_model.path, cache_dir=tmp_path).close()
+        (kept,) = tmp_path.glob("*/*.blob")
+        for damage in (None, lambda data: data[:5000], lambda data: b"garbage", flip_a_bit, None):
             if damage is not None:
-                (kept,) = tmp_path.iterdir()
                 kept.write_bytes(damage(kept.read_bytes()))
-            cached = runtimes.load(openvino_model.path, cache_dir=tmp_path)
+            cached: Any = runtimes.load(openvino_model.path, cache_dir=tmp_path)
             np.testing.assert_array_equal(cached.run(batch())["hf"], expected)
+            assert cached._compiled.get_property("LOADED_FROM_CACHE") == (damage is None)
             cached.close()
-        assert any(tmp_path.iterdir())
+
+    def test_each_file_has_its_own_cache(self, copied, tmp_path):
+        cache = tmp_path / "cache"
+        cache.mkdir()
+        for count, added in ((1, ""), (1, ""), (2, " ")):
+            copied.write_text(copied.read_text() + added)
+            runtimes.load(copied, cache_dir=cache).close()
+            assert len(list(cache.iterdir())) == count
 
 
 class TestSelfcheck:

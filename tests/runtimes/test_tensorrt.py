@@ -1,4 +1,5 @@
 import dataclasses
+import errno
 import gc
 import re
 import sys
@@ -13,6 +14,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import runtimes
+import runtimes.caches
 from quant.files.onnx_file import integer_convolutions
 from runtimes.base import METADATA_KEY, Device, Layer
 from runtimes.errors import (
@@ -271,19 +273,34 @@ class TestCache:
             tensorrt.cache_given = None
             runtime = TensorRTRuntime(plan, cache_dir=folder)
             assert tensorrt.cache_given == given
-            (kept,) = folder.iterdir()
+            (kept,) = folder.glob("*/*.cache")
             assert runtime.settings()["runtime_cache"] == str(kept)
             assert kept.read_bytes() == b"compiled"
             runtime.close()
-            if given:
-                kept.write_bytes(b"compiled")
 
     def test_a_cache_that_the_engine_refuses_is_replaced(self, tensorrt, plan, tmp_path):
         TensorRTRuntime(plan, cache_dir=tmp_path).close()
-        (kept,) = tmp_path.glob("*.cache")
-        kept.write_bytes(b"of another driver")
+        (kept,) = tmp_path.glob("*/*.cache")
+        runtimes.caches.store(kept, b"of another driver")
         TensorRTRuntime(plan, cache_dir=tmp_path).close()
+        assert tensorrt.cache_given == b"of another driver"
         assert kept.read_bytes() == b"compiled"
+
+    def test_a_damaged_cache_does_not_reach_the_engine(self, tensorrt, plan, tmp_path):
+        TensorRTRuntime(plan, cache_dir=tmp_path).close()
+        (kept,) = tmp_path.glob("*/*.cache")
+        kept.write_bytes(b"compilet")
+        TensorRTRuntime(plan, cache_dir=tmp_path).close()
+        assert tensorrt.cache_given is None
+        assert kept.read_bytes() == b"compiled"
+
+    def test_a_full_disk_for_the_cache_is_no_error(self, tensorrt, plan, tmp_path, monkeypatch):
+        def fail(*args):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr("runtimes.writing._sync", fail)
+        TensorRTRuntime(plan, cache_dir=tmp_path).close()
+        assert list(tmp_path.glob("*/*")) == []
 
     def test_refuses_a_folder_that_is_not_writable(self, tensorrt, plan, tmp_path, monkeypatch):
         for folder in (tmp_path / "none", plan):

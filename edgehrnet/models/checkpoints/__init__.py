@@ -8,6 +8,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from edgehrnet.models.checkpoints.state_dicts import (
 )
 from edgehrnet.models.factory import create
 from edgehrnet.models.layers.base import KeypointNetwork
+from runtimes.writing import write_file
 
 FORMAT = "edgehrnet-checkpoint"
 VERSION = 2
@@ -109,6 +111,7 @@ def save_checkpoint(
 
     Raises:
         InputError: A value is not JSON, is not a tensor, or overflows in ``dtype``.
+        WriteError: The file cannot be written.
     """
     chosen = dict(options)
     content = {
@@ -122,20 +125,10 @@ def save_checkpoint(
         "training": _plain("extra", extra),
         "quantization": {target: table.to_plain() for target, table in (quantization or {}).items()},
     }
-    _write(Path(path), content)
+    write_file(Path(path), partial(torch.save, content))
 
 
-def _write(path: Path, content: dict[str, Any]) -> None:
-    """Write to a temporary file, then rename it, so that a failure leaves an existing file as it was."""
-    partial = path.with_name(path.name + ".partial")
-    try:
-        torch.save(content, partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+def load_checkpoint(path: str | os.PathLike[str], *, verify: bool = True) -> Checkpoint:
     """Read a checkpoint of this package, or a published one of HRNet or Lite-HRNet.
 
     Only tensors, on the CPU, and plain values are unpickled. NumPy arrays of numbers become lists. A published file is
@@ -144,6 +137,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
 
     Args:
         path: The file: ``.safetensors``, or any other suffix for a file of ``torch.save``.
+        verify: Whether to compare a file of ``torch.save`` with its checksums. Only its zip format has them.
 
     Returns:
         The content of the file. `build_model` makes a network of it.
@@ -154,7 +148,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         ModelFileError: The file is damaged, incomplete, of a newer format, of another kind, or contains Python objects.
     """
     file = Path(path)
-    content = read_file(file)
+    content = read_file(file, verify=verify)
     if isinstance(content, dict) and content.get("format") == FORMAT:
         return _read_own_format(file, content)
     state = tensors_of(content)

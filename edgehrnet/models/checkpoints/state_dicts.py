@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from edgehrnet.errors import MissingExtraError, MissingFileError, ModelFileError
+from edgehrnet.models.checkpoints.checksums import ChecksumError, check_zip
 from edgehrnet.models.checkpoints.plain_arrays import plain_arrays
 
 # Entries that may hold a state dict, best first. Averaged weights come before others, except that mmengine stores its
@@ -38,8 +39,12 @@ CONVERSION = (
 )
 
 
-def read_file(file: Path) -> Any:
+def read_file(file: Path, *, verify: bool = True) -> Any:
     """Read the tensors and plain values in a file of torch or safetensors, on the CPU.
+
+    Args:
+        file: The file.
+        verify: Whether to compare a zip file of torch with its checksums, which ``torch.load`` does not do.
 
     Raises:
         MissingFileError: The file does not exist.
@@ -53,10 +58,16 @@ def read_file(file: Path) -> Any:
     try:
         if file.suffix.lower() == ".safetensors":
             return _read_safetensors(file)
-        with plain_arrays():
-            return torch.load(file, weights_only=True, map_location="cpu")
+        with file.open("rb") as stream, plain_arrays():
+            if verify:
+                check_zip(stream)
+            return torch.load(stream, weights_only=True, map_location="cpu")
     except MissingExtraError:
         raise
+    except ChecksumError as error:
+        raise ModelFileError(
+            f"{file} is damaged: {error}; copy or make it again; verify=False or --no-verify loads it as it is"
+        ) from None
     except Exception as error:  # A damaged file raises many types of errors, from zip, pickle and tensor code.
         if any(hint in str(error) for hint in MORE_THAN_PLAIN):
             raise ModelFileError(f"{file} {CONVERSION.format(file.name, file.stem)}") from None

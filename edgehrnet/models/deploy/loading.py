@@ -36,13 +36,14 @@ def computes_in(target: str, precision: str) -> torch.dtype:
     return torch.float16 if (target, precision) in HALF else torch.float32
 
 
-def load_deployed(path: Path, target: str | None = None) -> tuple[nn.Module, str, Input]:
+def load_deployed(path: Path, target: str | None = None, *, verify: bool = True) -> tuple[nn.Module, str, Input]:
     """Read a checkpoint for ``runtimes.torch``.
 
     Args:
         path: The checkpoint.
         target: None for the float network, or ``openvino``, ``onnx`` or ``tensorrt`` for the INT8 network with the
             ranges for this engine.
+        verify: Whether to compare the file with its checksums.
 
     Returns:
         The `Deployed` network in eval mode, its spec as JSON, and its input.
@@ -50,7 +51,7 @@ def load_deployed(path: Path, target: str | None = None) -> tuple[nn.Module, str
     Raises:
         InputError: The checkpoint has no ranges for this target.
     """
-    checkpoint = load_checkpoint(path)
+    checkpoint = load_checkpoint(path, verify=verify)
     network = deployable(checkpoint)
     spec = deployed_spec(checkpoint, network, "fp32" if target is None else "int8", None)
     dtype = torch.float32 if target is None else computes_in(target, "int8")

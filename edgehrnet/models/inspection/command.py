@@ -27,6 +27,7 @@ from edgehrnet.models.variants import VARIANTS
 from edgehrnet.picture.sources import read_image
 from edgehrnet.preparation import prepare
 from edgehrnet.spec import ModelSpec
+from runtimes.writing import write_file
 
 MILLION, MEBIBYTE = 1e6, 2**20
 
@@ -249,7 +250,8 @@ def _features(subject: _Subject, args: argparse.Namespace) -> _Section:
     """Draw the feature maps for ``--features``.
 
     Raises:
-        InputError: The picture cannot be written.
+        InputError: The picture's suffix is of no format that can be written.
+        WriteError: The picture cannot be written.
     """
     spec = subject.spec
     inputs, _ = prepare(read_image(args.picture), spec)
@@ -260,8 +262,8 @@ def _features(subject: _Subject, args: argparse.Namespace) -> _Section:
     else:
         figure = layer_picture(subject.network, x, inputs[0], args.layer, title)
     try:
-        figure.savefig(args.features)
-    except (OSError, ValueError) as error:
+        write_file(args.features, figure.savefig)
+    except ValueError as error:
         raise InputError(f"cannot write {str(args.features)!r}: {error}; use .png or .jpg") from None
     path = str(args.features.resolve())
     return _Section("features", path, f"feature maps: {path}")

@@ -1,0 +1,176 @@
+"""Write files so that each appears whole under its name or not at all, and those that belong together all at once.
+
+Files are written into a hidden folder beside their final places, and moved from there. One file is moved in one step.
+Several files first become a folder of a fixed name, in one step, which decides that they replace the old ones. Whoever
+reads or writes there next moves the files that a killed process has left in that folder. Files of a process that was
+killed before this step are removed later.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+
+from runtimes.errors import EdgeHRNetError, WriteError
+
+HIDDEN = ".edgehrnet-writing"
+_WHOLE = "whole"  # folder in HIDDEN with files that are complete and only have to be moved
+_ABANDONED_S = 3600.0  # age of files in HIDDEN that no process writes to any more
+_ATTEMPTS = 100  # to move files to their places while other processes do so too
+
+
+def write_file(path: Path, content: str | bytes | Callable[[Path], object]) -> None:
+    """Write one file whole, or leave it as it was.
+
+    A link of this name is replaced, and the file that it points to stays as it is. A device or pipe is written to.
+
+    Args:
+        path: File to write.
+        content: Text, which is written as UTF-8, or bytes, or a function that writes to the path that it is given.
+
+    Raises:
+        WriteError: The file cannot be written.
+    """
+    with _failures(path):
+        if path.parent == Path("/dev") or (path.exists() and not path.is_file() and not path.is_dir()):
+            _write(path, content)
+            return
+        with new_files(path) as folder:
+            _write(folder / path.name, content)
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a text file. A full disk may leave a part of it.
+
+    Raises:
+        WriteError: The file cannot be written.
+    """
+    with _failures(path), path.open("a", encoding="utf-8", newline="\n") as file:
+        file.write(line + "\n")
+
+
+def _write(path: Path, content: str | bytes | Callable[[Path], object]) -> None:
+    if isinstance(content, str):
+        path.write_text(content, encoding="utf-8", newline="\n")
+    elif isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        content(path)
+
+
+@contextmanager
+def new_files(path: Path) -> Iterator[Path]:
+    """Yield an empty folder. Files that the block writes there appear beside ``path``, all of them or none.
+
+    If the block or the disk fails, files of the same names are as before.
+
+    Args:
+        path: One of the files, named in errors.
+
+    Raises:
+        WriteError: A file cannot be written. Errors of writing in the block count too: OSError and RuntimeError, which
+            torch and OpenVINO raise for a full disk.
+    """
+    target = path.parent
+    with _failures(path):
+        finish_writing(target)
+        own = _own_folder(target)
+        try:
+            yield own
+            _publish(own, target)
+        finally:
+            shutil.rmtree(own, ignore_errors=True)
+            _remove_if_empty(target / HIDDEN)
+
+
+def finish_writing(folder: Path) -> None:
+    """Move complete files that a killed process has left in a folder to their places.
+
+    Several processes may do so at the same time. Raises OSError if a file cannot be moved.
+    """
+    whole = folder / HIDDEN / _WHOLE
+    try:
+        names = os.listdir(whole)  # noqa: PTH208 - raises at once, where iterdir() does so later
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for name in names:
+        with suppress(FileNotFoundError):  # moved by another process
+            os.replace(whole / name, folder / name)  # noqa: PTH105
+    _sync(folder)
+    _remove_if_empty(whole)
+    _remove_if_empty(whole.parent)
+
+
+@contextmanager
+def _failures(path: Path) -> Iterator[None]:
+    """Name the file in errors of the disk."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        # A WriteError names a file in a folder that is about to be removed.
+        cause = error.__cause__ if isinstance(error, WriteError) else error
+        if cause is None or isinstance(cause, EdgeHRNetError):
+            raise
+        lines = (cause.strerror if isinstance(cause, OSError) else None) or str(cause).strip() or type(cause).__name__
+        raise WriteError(f"cannot write {str(path)!r}: {lines.splitlines()[0]}") from cause
+
+
+def _own_folder(target: Path) -> Path:
+    """Make a folder for the files of this process, and remove those of processes that were killed."""
+    hidden = target / HIDDEN
+    while True:
+        hidden.mkdir(exist_ok=True)
+        if hidden.is_symlink():
+            raise OSError(f"{hidden} is a link, which would lead out of the folder; remove it")
+        with suppress(FileNotFoundError):  # another process has just removed the empty folder
+            for other in hidden.iterdir():
+                if other.name != _WHOLE and time.time() - other.stat().st_mtime > _ABANDONED_S:
+                    shutil.rmtree(other, ignore_errors=True)
+            return Path(tempfile.mkdtemp(dir=hidden))
+
+
+def _publish(own: Path, target: Path) -> None:
+    """Move the files of a folder to their places. If they are several, all replace the old ones or none does."""
+    files = list(own.iterdir())
+    for file in files:
+        if (target / file.name).is_dir():
+            raise IsADirectoryError(f"{target / file.name} is a folder")
+        _sync(file)
+    if len(files) == 1:
+        os.replace(files[0], target / files[0].name)  # noqa: PTH105
+        _sync(target)
+        return
+    _sync(own)
+    whole = target / HIDDEN / _WHOLE
+    for attempt in range(_ATTEMPTS):
+        try:
+            own.rename(whole)
+            break
+        except OSError:
+            if attempt == _ATTEMPTS - 1 or not whole.is_dir():
+                raise
+            finish_writing(target)  # the files of another process come first
+    _sync(whole.parent)
+    _sync(target)
+    finish_writing(target)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk. Not every system can do so for folders."""
+    is_folder = path.is_dir()
+    with suppress(OSError) if is_folder else nullcontext():
+        handle = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
