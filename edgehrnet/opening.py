@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypedDict
 
+from edgehrnet.certificate import read_certificate
 from edgehrnet.errors import InputError, MissingFileError, MissingSpecError, SpecError, nearest
 from edgehrnet.picture.letterbox import MULTIPLE, check_input_size
 from edgehrnet.spec import DECODE_METHODS, ModelSpec
+from runtimes.base import Description
 
 
 class Arguments(TypedDict):
@@ -22,6 +25,7 @@ class Arguments(TypedDict):
     spec: ModelSpec | None
     target: str | None
     flip_test: bool
+    exact: bool
 
 
 class ModelInfo(TypedDict):
@@ -49,6 +53,25 @@ class ModelInfo(TypedDict):
     """The file has a golden pair for the self-check."""
     certificate: dict[str, Any] | None
     """The certificate beside the file as JSON values. None if there is none."""
+
+
+def model_info(path: Path, described: Description, spec: ModelSpec, is_checkpoint: bool) -> ModelInfo:
+    """Return facts about a loaded file. Raise ModelFileError if the certificate beside it belongs to another file."""
+    # Only built files have certificates.
+    certificate = None if is_checkpoint else read_certificate(path)
+    return {
+        "file": str(path),
+        "engine": described.engine,
+        "version": described.version,
+        "device": described.device,
+        "input": asdict(described.input),
+        "input_size": described.input_size,
+        "outputs": dict(described.outputs),
+        "settings": dict(described.settings),
+        "spec": spec.replace(golden=None).to_dict(),
+        "golden": spec.golden is not None,
+        "certificate": None if certificate is None else certificate.to_dict(),
+    }
 
 
 def check_arguments(path: str | Path, is_checkpoint: bool, arguments: Arguments) -> Arguments:

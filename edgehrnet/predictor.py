@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, overload
 
 import runtimes
-from edgehrnet.certificate import read_certificate
 from edgehrnet.clock import Clock
 from edgehrnet.decoding.flipping import check_flip_pairs
 from edgehrnet.errors import (
@@ -24,10 +22,18 @@ from edgehrnet.errors import (
     warn_caller,
 )
 from edgehrnet.inference import infer
-from edgehrnet.opening import Arguments, ModelInfo, check_arguments, embedded_spec, load_checkpoint, read_spec
+from edgehrnet.opening import (
+    Arguments,
+    ModelInfo,
+    check_arguments,
+    embedded_spec,
+    load_checkpoint,
+    model_info,
+    read_spec,
+)
 from edgehrnet.outputs import check_outputs, decode_outputs, heatmaps_name, renamed
-from edgehrnet.picture.sources import frames, read_image
-from edgehrnet.preparation import Boxes, as_xywh, boxes_of_pictures, missing_boxes
+from edgehrnet.picture.sources import frames, read_picture
+from edgehrnet.preparation import Boxes, as_xywh, boxes_of_pictures, missing_boxes, shrinkage
 from edgehrnet.result import Keypoints, Result
 from edgehrnet.selfcheck import SelfCheck, compare, has_size_of
 from edgehrnet.shipped import model_path
@@ -58,6 +64,8 @@ class Predictor:
             fake-quantized network with the ranges that the checkpoint has for this engine.
         flip_test: Also run the mirrored picture and decode the mean of both. Takes twice the time and is slightly more
             accurate.
+        exact: Read every picture in full. By default a JPEG file is read at the smallest of the scales 1/1, 1/2, 1/4
+            and 1/8 that keeps two pixels per pixel of the input, which moves keypoints by 0.02 of these at most.
 
     Devices:
 
@@ -80,6 +88,7 @@ class Predictor:
         spec: ModelSpec | Mapping[str, Any] | str | Path | None = None,
         target: str | None = None,
         flip_test: bool = False,
+        exact: bool = False,
     ) -> None:
         if not isinstance(path, str | Path):
             raise InputError(f"path={path!r}; pass the path of a model file, or the name of a shipped model")
@@ -92,6 +101,7 @@ class Predictor:
             "spec": read_spec(spec),
             "target": target,
             "flip_test": flip_test,
+            "exact": exact,
         }
         self._open(model_path(path), arguments)
         golden = self.spec.golden
@@ -186,22 +196,7 @@ class Predictor:
 
         Raises ModelFileError if the certificate beside the file belongs to another file.
         """
-        described = self._runtime.describe()
-        # Only built files have certificates.
-        certificate = None if self._is_checkpoint else read_certificate(self.path)
-        return {
-            "file": str(self.path),
-            "engine": described.engine,
-            "version": described.version,
-            "device": described.device,
-            "input": asdict(described.input),
-            "input_size": described.input_size,
-            "outputs": dict(described.outputs),
-            "settings": dict(described.settings),
-            "spec": self.spec.replace(golden=None).to_dict(),
-            "golden": self.spec.golden is not None,
-            "certificate": None if certificate is None else certificate.to_dict(),
-        }
+        return model_info(self.path, self._runtime.describe(), self.spec, self._is_checkpoint)
 
     def selfcheck(self) -> SelfCheck:
         """Run the file's golden picture and compare with the float network's output.
@@ -260,7 +255,7 @@ class Predictor:
         if boxes is None and not as_built:
             self._warn_without_boxes()
         clock = Clock()
-        picture = read_image(image, color)
+        picture = read_picture(image, color, None if self._arguments["exact"] else partial(shrinkage, self.spec, boxes))
         clock.lap("read")
         flip_test = self._arguments["flip_test"] and not as_built
         outputs, transforms = infer(
@@ -273,7 +268,7 @@ class Predictor:
             features = features.transpose(0, 3, 1, 2)
         clock.lap("decode")
         return Result(
-            keypoints=Keypoints(xy, conf, (picture.shape[0], picture.shape[1]), self.spec.keypoints),
+            keypoints=Keypoints(xy, conf, picture.size, self.spec.keypoints),
             heatmaps=heatmaps,
             offsets=offsets,
             hf=features,
@@ -281,7 +276,7 @@ class Predictor:
             transforms=transforms,
             speed=clock.ms,
             source=str(image) if isinstance(image, str | Path) else None,
-            image=picture,
+            picture=picture,
             spec=self.spec,
             boxes=None if boxes is None else boxes.copy(),
         )
