@@ -9,6 +9,7 @@ from edgehrnet.clock import Clock
 from edgehrnet.decoding.flipping import average, mirror
 from edgehrnet.errors import InputError
 from edgehrnet.outputs import with_heatmaps
+from edgehrnet.picture.picture import Picture
 from edgehrnet.preparation import Boxes, Transform, formatted, prepare
 from edgehrnet.spec import ModelSpec
 from runtimes.base import Runtime
@@ -21,7 +22,7 @@ CHUNK_BYTES = (
 
 def infer(
     engine: Runtime,
-    picture: NDArray[np.uint8],
+    picture: NDArray[np.uint8] | Picture,
     spec: ModelSpec,
     boxes: Boxes | None,
     heatmaps: str,
@@ -34,7 +35,7 @@ def infer(
 
     Args:
         engine: The loaded file.
-        picture: ``(H, W, 3)`` u8 RGB.
+        picture: ``(H, W, 3)`` u8 RGB, or as read at a reduced scale.
         spec: The spec of the network.
         boxes: ``(N, 4)`` xywh, see `prepare`.
         heatmaps: The file's name for its heatmaps or coordinates.

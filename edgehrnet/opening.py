@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
@@ -30,6 +31,7 @@ class Arguments(TypedDict):
     flip_test: bool
     shapes: int | None
     verify: bool
+    exact: bool
 
 
 class ModelInfo(TypedDict):
@@ -57,6 +59,24 @@ class ModelInfo(TypedDict):
     """The file has a golden pair for the self-check."""
     certificate: dict[str, Any] | None
     """The certificate beside the file as JSON values. None if there is none, or if the file was not verified."""
+
+
+def model_info(path: Path, runtime: Runtime, spec: ModelSpec, certificate: Certificate | None) -> ModelInfo:
+    """Return facts about a loaded file."""
+    described = runtime.describe()
+    return {
+        "file": str(path),
+        "engine": described.engine,
+        "version": described.version,
+        "device": described.device,
+        "input": asdict(described.input),
+        "input_size": described.input_size,
+        "outputs": dict(described.outputs),
+        "settings": runtime.settings(),
+        "spec": spec.replace(golden=None).to_dict(),
+        "golden": spec.golden is not None,
+        "certificate": None if certificate is None else certificate.to_dict(),
+    }
 
 
 def check_arguments(path: str | Path, is_checkpoint: bool, arguments: Arguments) -> Arguments:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, overload
@@ -26,14 +27,15 @@ from edgehrnet.opening import (
     ModelInfo,
     check_arguments,
     embedded_spec,
+    model_info,
     number_of_shapes,
     open_engine,
     read_spec,
 )
 from edgehrnet.outputs import check_outputs, decode_outputs, heatmaps_name
 from edgehrnet.picture.letterbox import Letterbox
-from edgehrnet.picture.sources import frames, read_image
-from edgehrnet.preparation import Boxes, as_xywh, boxes_of_pictures, missing_boxes
+from edgehrnet.picture.sources import frames, read_picture
+from edgehrnet.preparation import Boxes, as_xywh, boxes_of_pictures, missing_boxes, shrinkage
 from edgehrnet.result import Keypoints, Result
 from edgehrnet.selfcheck import SelfCheck, compare, has_size_of
 from edgehrnet.shipped import model_path
@@ -73,6 +75,8 @@ class Predictor:
         verify: Compare the file with the SHA-256 in the certificate beside it, and a ``.pt`` file with its checksums.
             A file that differs is damaged or of another build, and raises ModelFileError. Without a certificate,
             nothing is compared. False loads any file, and `info` then has no certificate.
+        exact: Read every picture in full. By default a JPEG file is read at the smallest of the scales 1/1, 1/2, 1/4
+            and 1/8 that keeps two pixels per pixel of the input, which moves keypoints by 0.02 of these at most.
 
     Devices:
 
@@ -97,6 +101,7 @@ class Predictor:
         flip_test: bool = False,
         shapes: int | None = None,
         verify: bool = True,
+        exact: bool = False,
     ) -> None:
         if not isinstance(path, str | Path):
             raise InputError(f"path={path!r}; pass the path of a model file, or the name of a shipped model")
@@ -111,6 +116,7 @@ class Predictor:
             "flip_test": flip_test,
             "shapes": shapes,
             "verify": verify,
+            "exact": exact,
         }
         self._open(model_path(path), arguments)
         golden = self.spec.golden
@@ -204,20 +210,7 @@ class Predictor:
 
     def info(self) -> ModelInfo:
         """Return facts about the loaded file: engine, device, sizes, outputs, spec and certificate."""
-        described, certificate = self._runtime.describe(), self._certificate
-        return {
-            "file": str(self.path),
-            "engine": described.engine,
-            "version": described.version,
-            "device": described.device,
-            "input": asdict(described.input),
-            "input_size": described.input_size,
-            "outputs": dict(described.outputs),
-            "settings": self._runtime.settings(),
-            "spec": self.spec.replace(golden=None).to_dict(),
-            "golden": self.spec.golden is not None,
-            "certificate": None if certificate is None else certificate.to_dict(),
-        }
+        return model_info(self.path, self._runtime, self.spec, self._certificate)
 
     def selfcheck(self) -> SelfCheck:
         """Run the file's golden picture and compare with the float network's output.
@@ -276,7 +269,7 @@ class Predictor:
         if boxes is None and not as_built:
             self._warn_without_boxes()
         clock = Clock()
-        picture = read_image(image, color)
+        picture = read_picture(image, color, None if self._arguments["exact"] else partial(shrinkage, self.spec, boxes))
         clock.lap("read")
         flip_test = self._arguments["flip_test"] and not as_built
         outputs, transforms = infer(
@@ -296,7 +289,7 @@ class Predictor:
             features = features.transpose(0, 3, 1, 2)
         clock.lap("decode")
         return Result(
-            keypoints=Keypoints(xy, conf, (picture.shape[0], picture.shape[1]), self.spec.keypoints),
+            keypoints=Keypoints(xy, conf, picture.size, self.spec.keypoints),
             heatmaps=heatmaps,
             offsets=offsets,
             hf=features,
@@ -304,7 +297,7 @@ class Predictor:
             transforms=transforms,
             speed=clock.ms,
             source=str(image) if isinstance(image, str | Path) else None,
-            image=picture,
+            picture=picture,
             spec=self.spec,
             boxes=None if boxes is None else boxes.copy(),
         )

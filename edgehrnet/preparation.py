@@ -12,6 +12,7 @@ from edgehrnet.errors import InputError, UnsupportedError, nearest
 from edgehrnet.picture.boxes import BOX_FORMATS
 from edgehrnet.picture.crops import BOX_LIMIT, MARGIN, MIN_BOX_SIDE, Crop, crop, whole_picture_box
 from edgehrnet.picture.letterbox import MULTIPLE, Letterbox, letterbox
+from edgehrnet.picture.picture import Picture
 from edgehrnet.spec import ModelSpec
 
 Transform: TypeAlias = Letterbox | Crop
@@ -20,7 +21,7 @@ ACCEPTED_BOXES = f"x and y within {BOX_LIMIT:g} px of 0, and width and height fr
 
 
 def prepare(
-    image: NDArray[np.uint8],
+    image: NDArray[np.uint8] | Picture,
     spec: ModelSpec,
     boxes: ArrayLike | None = None,
     *,
@@ -31,7 +32,7 @@ def prepare(
     """Make the N network inputs of one picture.
 
     Args:
-        image: ``(H, W, 3)`` u8 RGB.
+        image: ``(H, W, 3)`` u8 RGB, or as read at a reduced scale.
         spec: The spec of the network.
         boxes: ``(N, 4)`` xywh in pixels of the picture, as in COCO. Without boxes a network for crops takes the whole
             picture.
@@ -61,6 +62,19 @@ def prepare(
     return inputs, crops
 
 
+def shrinkage(spec: ModelSpec, boxes: Boxes | None, width: int, height: int) -> float:
+    """Return how many times a picture may be reduced before it is prepared, 1 at least.
+
+    Reduced, it still has two pixels for each pixel of every network input, for the letterbox to average.
+    """
+    if spec.crop is None:
+        box = Letterbox.fit(width, height, spec.input_size)
+        return max(1.0, min(width / box.content_width, height / box.content_height) / 2)
+    rows = np.array([[0.0, 0.0, width, height]]) if boxes is None else boxes
+    scales = (rows[:, 2:] / spec.input_size[::-1]).max(axis=1)
+    return max(1.0, float(scales.min(initial=np.inf if len(rows) else 1.0)) * (1.0 if boxes is None else MARGIN) / 2)
+
+
 def missing_boxes(spec: ModelSpec, remedy: str) -> str:
     """Say that a network for crops got no boxes, and what to do: ``remedy``, such as ``boxes=``."""
     return (
@@ -70,11 +84,16 @@ def missing_boxes(spec: ModelSpec, remedy: str) -> str:
 
 
 def fit_crop(
-    image: NDArray[np.uint8], spec: ModelSpec, box: ArrayLike | None, *, rotation: float = 0.0, scale: float = 1.0
+    image: NDArray[np.uint8] | Picture,
+    spec: ModelSpec,
+    box: ArrayLike | None,
+    *,
+    rotation: float = 0.0,
+    scale: float = 1.0,
 ) -> Crop:
     """Return the crop of a box xywh, enlarged by `MARGIN`, or of the whole picture if there is no box."""
     assert spec.crop is not None
-    height, width = image.shape[:2]
+    height, width = Picture.of(image).size
     x, y, w, h = whole_picture_box(width, height) if box is None else np.asarray(box, np.float64).tolist()
     margin = 1.0 if box is None else MARGIN
     return Crop.fit(

@@ -19,7 +19,8 @@ from edgehrnet.drawing.files import save_picture
 from edgehrnet.drawing.overlay import blend_heatmap, draw_keypoints
 from edgehrnet.drawing.rectification import flatten_quadrilateral, sheet_size
 from edgehrnet.errors import InputError, UnsupportedError, check_keywords
-from edgehrnet.picture.sources import MAX_PIXELS, MAX_SIDE
+from edgehrnet.picture.files import MAX_PIXELS, MAX_SIDE
+from edgehrnet.picture.picture import Picture
 from edgehrnet.preparation import Transform
 from edgehrnet.spec import ModelSpec
 
@@ -93,8 +94,8 @@ class Result:
     """Milliseconds of each stage."""
     source: str | None
     """Path of the picture. None if it was passed as data."""
-    image: NDArray[np.uint8] = field(repr=False)
-    """``(H, W, 3)`` u8 RGB picture."""
+    picture: Picture = field(repr=False)
+    """The picture as it was read."""
     spec: ModelSpec = field(repr=False)
     """Spec of the model."""
     boxes: Points | None = None
@@ -114,6 +115,14 @@ class Result:
             )
         )
         return f"Result({width}x{height}: {points})"
+
+    @property
+    def image(self) -> NDArray[np.uint8]:
+        """``(H, W, 3)`` u8 RGB picture.
+
+        A JPEG that was read at a reduced scale is read in full, from its bytes, when the picture is first asked for.
+        """
+        return self.picture.full
 
     @property
     def features(self) -> Array | None:
@@ -279,12 +288,12 @@ class Result:
             offsets=None,
             hf=None,
             outputs={},
-            image=np.zeros((0, 0, 3), np.uint8),
+            picture=Picture.of(np.zeros((0, 0, 3), np.uint8)),
             spec=self.spec.replace(golden=None),
         )
 
     def _check_not_slim(self, what: str) -> None:
-        if not self.image.size:
+        if not self.picture.pixels.size:
             raise UnsupportedError(f"{what} needs the picture and the heatmaps, which slim() left out; call it before")
 
     def _check_heatmaps(self, what: str) -> None:

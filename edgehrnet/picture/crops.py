@@ -32,6 +32,7 @@ from numpy.typing import ArrayLike, NDArray
 from edgehrnet.errors import InputError, nearest
 from edgehrnet.picture.cells import CellGrid
 from edgehrnet.picture.letterbox import MULTIPLE, check_input_size
+from edgehrnet.picture.picture import Picture
 
 Box = Sequence[float]  # xywh in picture pixels
 Axis = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32], NDArray[np.float32]]
@@ -170,13 +171,13 @@ class Crop:
         return mask
 
 
-def crop(image: NDArray[np.uint8], where: Crop) -> NDArray[np.uint8]:
+def crop(image: NDArray[np.uint8] | Picture, where: Crop) -> NDArray[np.uint8]:
     """Cut a box out of a picture, with black outside the picture.
 
     Sampling is bilinear, so that the border of the picture fades to black within one pixel.
 
     Args:
-        image: The picture, ``(H, W, 3)`` u8 RGB.
+        image: The picture, ``(H, W, 3)`` u8 RGB, or as read at a reduced scale.
         where: The box, fitted to a picture of this size.
 
     Returns:
@@ -190,22 +191,23 @@ def crop(image: NDArray[np.uint8], where: Crop) -> NDArray[np.uint8]:
     >>> tensor.shape, tensor[32, 16].tolist(), tensor[0, 0].tolist()
     ((64, 32, 4), [200, 200, 200, 255], [0, 0, 0, 0])
     """
-    if image.shape[:2] != (where.height, where.width):
-        size = f"{image.shape[1]}x{image.shape[0]}"
+    picture = Picture.of(image)
+    if picture.size != (where.height, where.width):
+        size = f"{picture.size[1]}x{picture.size[0]}"
         raise InputError(f"the picture is {size} px, but the crop was fitted to {where.width}x{where.height} px")
-    sampled = _sample_axes(image, where) if where.rotation == 0 else _sample_pixels(image, where)
+    sampled = _sample_axes(picture, where) if where.rotation == 0 else _sample_pixels(picture, where)
     pixels = np.zeros((where.input_height, where.input_width, 4), np.uint8)
     pixels[..., :3] = sampled + np.float32(0.5)
     pixels[..., 3] = np.where(where.pixel_mask(), 255, 0)
     return pixels
 
 
-def _sample_axes(image: NDArray[np.uint8], where: Crop) -> NDArray[np.float32]:
+def _sample_axes(picture: Picture, where: Crop) -> NDArray[np.float32]:
     """Sample a crop without rotation, rows and columns apart: five times as fast as pixel by pixel."""
     x, y = where.source(np.arange(where.input_width), np.arange(where.input_height))
-    left, right, *x_weights = _taps(x[0], where.width)
-    above, below, *y_weights = _taps(y[:, 0], where.height)
-    part = image[:, left[0] : right[-1] + 1]
+    left, right, *x_weights = _taps(picture.columns(x[0]), picture.pixels.shape[1])
+    above, below, *y_weights = _taps(picture.rows(y[:, 0]), picture.pixels.shape[0])
+    part = picture.pixels[:, left[0] : right[-1] + 1]
     total = np.zeros((where.input_height, 3 * where.input_width), np.float32)
     for row, y_weight in zip((above, below), y_weights, strict=True):
         rows = part[row]
@@ -216,15 +218,15 @@ def _sample_axes(image: NDArray[np.uint8], where: Crop) -> NDArray[np.float32]:
     return total.reshape(where.input_height, where.input_width, 3)
 
 
-def _sample_pixels(image: NDArray[np.uint8], where: Crop) -> NDArray[np.float32]:
+def _sample_pixels(picture: Picture, where: Crop) -> NDArray[np.float32]:
     """Sample a rotated crop pixel by pixel."""
     x, y = where.source(np.arange(where.input_width), np.arange(where.input_height))
-    left, right, *x_weights = _taps(x, where.width)
-    above, below, *y_weights = _taps(y, where.height)
+    left, right, *x_weights = _taps(picture.columns(x), picture.pixels.shape[1])
+    above, below, *y_weights = _taps(picture.rows(y), picture.pixels.shape[0])
     total = np.zeros((where.input_height, where.input_width, 3), np.float32)
     for row, y_weight in zip((above, below), y_weights, strict=True):
         for column, x_weight in zip((left, right), x_weights, strict=True):
-            total += image[row, column] * (x_weight * y_weight)[..., None]
+            total += picture.pixels[row, column] * (x_weight * y_weight)[..., None]
     return total
 
 

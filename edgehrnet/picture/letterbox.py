@@ -37,6 +37,7 @@ from PIL import Image
 
 from edgehrnet.errors import InputError
 from edgehrnet.picture.cells import CellGrid
+from edgehrnet.picture.picture import Picture
 
 VERSION = 1
 MULTIPLE = 32  # both sides of an input are divisible by it: the lowest-resolution branch has stride 32
@@ -133,12 +134,12 @@ class Letterbox:
 
 
 def letterbox(
-    image: NDArray[np.uint8], input_size: tuple[int, int], *, multiple: int = MULTIPLE, trim: bool = False
+    image: NDArray[np.uint8] | Picture, input_size: tuple[int, int], *, multiple: int = MULTIPLE, trim: bool = False
 ) -> tuple[NDArray[np.uint8], Letterbox]:
     """Scale a picture into the network input, keeping its aspect ratio, with black padding.
 
     Args:
-        image: The picture, ``(H, W, 3)`` u8 RGB.
+        image: The picture, ``(H, W, 3)`` u8 RGB, or as read at a reduced scale.
         input_size: (height, width) of the input, both multiples of ``multiple``.
         multiple: Number that divides both sides: 32 for the networks here, the stride for those of other projects.
         trim: Leave out padding, see `Letterbox.trimmed`. The scaled picture is the same.
@@ -155,18 +156,24 @@ def letterbox(
     ((64, 64, 4), [200, 200, 200, 255], [0, 0, 0, 0])
     """
     check_input_size(input_size, multiple)
-    height, width = image.shape[:2]
+    picture = Picture.of(image)
+    height, width = picture.size
     box = Letterbox.fit(width, height, input_size)
-    k = max(1, round(max(width / box.input_width, height / box.input_height)))
+    k = max(1, round(max(width / box.input_width, height / box.input_height) / picture.step))
     if trim:
         box = box.trimmed(multiple)
-    averaged = _box_average(image, k)
+    averaged = _box_average(picture.pixels, k)
+    block = k * picture.step
     # Four bytes per pixel: the transpose below moves each pixel as one integer, and the fourth byte becomes the mask.
     packed = np.frombuffer(averaged.tobytes("raw", "RGBX"), np.uint8).reshape(averaged.height, -1)
     # Keep two more bits between the passes: rounding to gray levels twice would move a faint blob by 0.03 px.
-    rows = _spline_rows(packed, box.content_height, height / box.content_height / k, unit=256, drop=6)
+    rows = _spline_rows(
+        packed, box.content_height, height / box.content_height / block, picture.before[1] / block, 256, 6
+    )
     columns = np.ascontiguousarray(rows.view(np.uint64).T).view(np.uint16)
-    columns = _spline_rows(columns, box.content_width, width / box.content_width / k, unit=64, drop=8)
+    columns = _spline_rows(
+        columns, box.content_width, width / box.content_width / block, picture.before[0] / block, 64, 8
+    )
 
     tensor = np.zeros((box.input_height, box.input_width), np.uint32)
     tensor[box.inside] = columns.astype(np.uint8).view(np.uint32).T
@@ -197,17 +204,18 @@ def _box_average(image: NDArray[np.uint8], k: int) -> Image.Image:
     return Image.fromarray(rows.reshape(-1, width, 3)).reduce((min(k, width), 1))
 
 
-def _spline_rows(rows: NDArray[Any], count: int, step: float, *, unit: int, drop: int) -> NDArray[np.uint16]:
+def _spline_rows(rows: NDArray[Any], count: int, step: float, start: float, unit: int, drop: int) -> NDArray[np.uint16]:
     """Resample rows with a quadratic B-spline in integer arithmetic. Rows beyond the edges repeat the edge.
 
     Args:
         rows: Source rows ``(n, m)`` of unsigned integers.
         count: Number of rows to return.
-        step: Source rows per returned row. The first sample lies half a step from the edge.
+        step: Source rows per returned row.
+        start: Edge of the picture in source rows. The first sample lies half a step from it.
         unit: Sum of the integer weights. The weighted sum has to fit in 16 bits.
         drop: Bits by which the weighted sum is shifted right, with rounding.
     """
-    position = (np.arange(count) + 0.5) * step - 0.5
+    position = (np.arange(count) + 0.5) * step - 0.5 + start
     middle = np.floor(position + 0.5).astype(np.intp)
     phase = position - middle
     above = np.rint(unit / 2 * (0.5 - phase) ** 2).astype(np.uint16)

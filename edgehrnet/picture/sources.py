@@ -11,17 +11,16 @@ import re
 from collections.abc import Iterable, Iterator
 from glob import glob, has_magic
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-from edgehrnet.errors import CorruptImageError, ImageError, ImageSizeError, MissingImageError
+from edgehrnet.errors import ImageError, MissingImageError
+from edgehrnet.picture.files import Shrink, check_size, read_file, unpacked
+from edgehrnet.picture.picture import Picture
 
-MIN_SIDE = 8  # px, too small to find anything below
-MAX_SIDE = 16_384  # px
-MAX_PIXELS = 89_000_000  # 270 MB unpacked, just below the size at which Pillow warns of a decompression bomb
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 ACCEPTED = "a path, the bytes of a picture file, a PIL image, an (H, W[, 3 or 4]) array, a (C, H, W) torch tensor"
 
@@ -49,20 +48,35 @@ def read_image(image: Any, color: str = "rgb") -> NDArray[np.uint8]:
         ImageSizeError: If the picture is too small or too large.
         ImageError: If the picture cannot be used for another reason.
     """
+    return read_picture(image, color).pixels
+
+
+def read_picture(image: Any, color: str = "rgb", shrink: Shrink | None = None) -> Picture:
+    """Read one picture as `read_image` does, but a JPEG file at a reduced scale if ``shrink`` allows it.
+
+    Args:
+        image: See `read_image`.
+        color: See `read_image`.
+        shrink: Returns how many times the picture of some width and height, in pixels, may be reduced. The full picture
+            is then read from the file's bytes, which are kept, when it is asked for. None reads every picture in full.
+
+    Raises:
+        ImageError: See `read_image`.
+    """
     if not isinstance(color, str) or color not in ("rgb", "bgr"):
         raise ImageError(f"color={color!r} is not a channel order; accepted: 'rgb', 'bgr'")
     if _is_tensor(image):
-        return _from_array(np.moveaxis(_tensor_array(image), 0, -1), color)
+        return Picture.of(_from_array(np.moveaxis(_tensor_array(image), 0, -1), color))
     if isinstance(image, np.ndarray):
-        return _from_array(image, color)
+        return Picture.of(_from_array(image, color))
     if color != "rgb":
         raise ImageError("color='bgr' is for arrays; a file or PIL image defines its own channel order")
     if isinstance(image, Image.Image):
-        return _from_pillow(image, "the PIL image")
+        return Picture.of(unpacked(image, "the PIL image"))
     if isinstance(image, bytes | bytearray | memoryview):
-        return _from_file(io.BytesIO(bytes(image)), "the picture given as bytes")
+        return read_file(io.BytesIO(bytes(image)), "the picture given as bytes", shrink)
     if isinstance(image, str | Path):
-        return _from_path(image)
+        return _from_path(image, shrink)
     raise ImageError(f"cannot read a picture from {type(image).__name__}; accepted: {ACCEPTED}")
 
 
@@ -106,7 +120,7 @@ def _paths(source: str | Path) -> list[Path]:
     return [path]
 
 
-def _from_path(source: str | Path) -> NDArray[np.uint8]:
+def _from_path(source: str | Path, shrink: Shrink | None) -> Picture:
     path = Path(source)
     # For names that no file can have, Path.is_file raises where os.path.isfile returns False.
     if not os.path.isfile(path):  # noqa: PTH113
@@ -119,58 +133,12 @@ def _from_path(source: str | Path) -> NDArray[np.uint8]:
     except OSError as error:
         raise ImageError(f"cannot open picture {str(path)!r}: {error.strerror}") from None
     with file:
-        return _from_file(file, repr(str(path)))
+        return read_file(file, repr(str(path)), shrink)
 
 
 def _is_address(path: Path) -> bool:
     """Recognize an address such as ``https://...``, of which Path leaves one slash. A single letter is a drive."""
     return re.match(r"[a-z][a-z0-9+.-]+:[/\\]", str(path), re.IGNORECASE) is not None
-
-
-def _from_file(file: IO[bytes], name: str) -> NDArray[np.uint8]:
-    if not file.read(1):
-        raise CorruptImageError(f"{name} is empty: zero bytes")
-    file.seek(0)
-    try:
-        picture = Image.open(file)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageSizeError(f"{name}: {error}") from None
-    except UnidentifiedImageError:  # its message would show the address of a file object
-        raise CorruptImageError(f"{name} is not a picture that Pillow can read") from None
-    except Exception as error:  # Pillow's readers raise a dozen types of error on damaged data
-        raise CorruptImageError(f"{name} is not a picture that Pillow can read: {error}") from None
-    with picture:
-        return _from_pillow(picture, name)
-
-
-def _from_pillow(picture: Image.Image, name: str) -> NDArray[np.uint8]:
-    check_usable(picture, name)  # before unpacking
-    try:
-        upright = ImageOps.exif_transpose(picture)
-        if upright.mode == "P" and "transparency" in upright.info:
-            upright = upright.convert("RGBA")  # avoids Pillow's warning that a direct conversion drops alpha
-        return np.array(upright.convert("RGB"))
-    except Exception as error:  # see _from_file
-        raise CorruptImageError(f"{name} is damaged: {error}") from None
-
-
-def check_usable(picture: Image.Image, name: str) -> None:
-    """Check the size and the mode of a picture, without unpacking it.
-
-    Args:
-        picture: Opened picture.
-        name: Name for the message.
-
-    Raises:
-        ImageSizeError: If the picture is too small or too large.
-        ImageError: If its values have an unknown range.
-    """
-    _check_size(*picture.size, name)
-    if picture.mode.startswith(("I", "F")):
-        raise ImageError(
-            f"{name} has mode {picture.mode} (more than 8 bits per channel), whose range of values is unknown; "
-            "scale it to 0..255 and convert it to 'L'"
-        )
 
 
 def _is_tensor(image: Any) -> bool:
@@ -193,7 +161,7 @@ def _from_array(array: NDArray[Any], color: str) -> NDArray[np.uint8]:
         array = array[:, :, None]
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4):
         raise ImageError(f"an array must be (H, W), (H, W, 3) or (H, W, 4), not {array.shape}")
-    _check_size(array.shape[1], array.shape[0], "the array")
+    check_size(array.shape[1], array.shape[0], "the array")
     pixels = np.broadcast_to(array, (*array.shape[:2], 3)) if array.shape[2] == 1 else array[:, :, :3]
     if color == "bgr":
         pixels = pixels[:, :, ::-1]
@@ -212,13 +180,3 @@ def _as_bytes(pixels: NDArray[Any]) -> NDArray[np.uint8]:
         raise ImageError(f"floats must be in 0..1, but these range from {pixels.min():.4g} to {pixels.max():.4g}")
     scaled: NDArray[np.uint8] = np.rint(pixels * 255).astype(np.uint8)
     return scaled
-
-
-def _check_size(width: int, height: int, name: str) -> None:
-    if min(width, height) < MIN_SIDE:
-        raise ImageSizeError(f"{name} is {width}x{height} px (width x height); each side needs at least {MIN_SIDE} px")
-    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
-        raise ImageSizeError(
-            f"{name} is {width}x{height} px (width x height); accepted: at most {MAX_SIDE} px per side and "
-            f"{MAX_PIXELS // 10**6} million px in total; shrink it first"
-        )

@@ -11,7 +11,8 @@ from urllib.parse import unquote
 from PIL import Image
 
 from edgehrnet.errors import ImageError, InputError
-from edgehrnet.picture.sources import check_usable, read_image
+from edgehrnet.picture.files import check_usable
+from edgehrnet.picture.sources import read_image
 from quant.data.annotations import Picture
 from quant.data.remarks import Remarks
 

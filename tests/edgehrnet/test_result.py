@@ -16,6 +16,7 @@ from edgehrnet.drawing.rectification import flatten_quadrilateral, perspective_c
 from edgehrnet.errors import InputError, MissingExtraError, UnknownKeywordError, UnsupportedError, WriteError
 from edgehrnet.picture.cells import CellGrid
 from edgehrnet.picture.letterbox import Letterbox
+from edgehrnet.picture.picture import Picture
 
 RED, GREEN, BLUE, WHITE = (200, 30, 30), (30, 180, 40), (40, 50, 220), (240, 240, 240)
 
@@ -27,7 +28,9 @@ def result(null_model):
 
 
 def changed(result, **fields):
-    """The same result with other fields; keypoints as (xy, conf)."""
+    """The same result with other fields; the picture as ``image``."""
+    if "image" in fields:
+        fields["picture"] = Picture.of(fields.pop("image"))
     values = {name: getattr(result, name) for name in Result.__dataclass_fields__}
     return Result(**{**values, **fields})
 

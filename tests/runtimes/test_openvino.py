@@ -207,7 +207,7 @@ class TestCache:
                 kept.write_bytes(damage(kept.read_bytes()))
             cached: Any = runtimes.load(openvino_model.path, cache_dir=tmp_path)
             np.testing.assert_array_equal(cached.run(batch())["hf"], expected)
-            assert cached._compiled.get_property("LOADED_FROM_CACHE") == (damage is None)
+            assert cached._compiled[64, 96].model.get_property("LOADED_FROM_CACHE") == (damage is None)
             cached.close()
 
     def test_each_file_has_its_own_cache(self, copied, tmp_path):
