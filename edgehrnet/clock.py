@@ -17,3 +17,7 @@ class Clock:
         now = time.perf_counter()
         self.ms[stage] = self.ms.get(stage, 0.0) + (now - self._last) * 1000
         self._last = now
+
+    def resume(self) -> None:
+        """Begin the next stage now, after a pause that belongs to none."""
+        self._last = time.perf_counter()

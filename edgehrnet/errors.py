@@ -15,6 +15,7 @@
     └── UnknownKeywordError    (also TypeError)   names the nearest keyword
 
     NoBoxesWarning             (a UserWarning)    a model for crops got no boxes
+    SkippedPictureWarning      (a UserWarning)    a picture of a stream could not be read
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ __all__ = [
     "MissingSpecError",
     "ModelFileError",
     "NoBoxesWarning",
+    "SkippedPictureWarning",
     "SpecError",
     "UnknownKeywordError",
     "UnknownSuffixError",
@@ -111,6 +113,10 @@ class UnknownKeywordError(EdgeHRNetError, TypeError):
 
 class NoBoxesWarning(UserWarning):
     """A model for crops got no boxes and uses the whole picture as one box."""
+
+
+class SkippedPictureWarning(UserWarning):
+    """A picture of a stream could not be read and was left out."""
 
 
 def warn_caller(message: str, category: type[Warning]) -> None:

@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 from edgehrnet.clock import Clock
 from edgehrnet.decoding.flipping import average, mirror
 from edgehrnet.errors import InputError
-from edgehrnet.outputs import with_heatmaps
+from edgehrnet.outputs import decode_outputs, with_heatmaps
 from edgehrnet.picture.picture import Picture
 from edgehrnet.preparation import Boxes, Transform, formatted, prepare
+from edgehrnet.reading import Job
+from edgehrnet.result import Keypoints, Result
 from edgehrnet.spec import ModelSpec
 from runtimes.base import Runtime
 
@@ -20,6 +22,45 @@ CHUNK_BYTES = (
 )  # of u8 inputs that are run together. Converted to floats and copied, they take up to ten times as much.
 
 
+def run_job(
+    engine: Runtime, job: Job, spec: ModelSpec, heatmaps: str, *, decode: str | None = None, flip_test: bool = False
+) -> Result:
+    """Run the network on a picture that was read, and decode its outputs.
+
+    Args:
+        engine: The loaded file.
+        job: The picture.
+        spec: The spec of the network.
+        heatmaps: The file's name for its heatmaps or coordinates.
+        decode: Decoding method, None for the spec's.
+        flip_test: Also run the mirrored inputs, and average.
+    """
+    clock = job.clock
+    clock.resume()
+    outputs, transforms = infer(
+        engine, job.picture, spec, job.boxes, heatmaps, prepared=job.prepared, flip_test=flip_test, clock=clock
+    )
+    xy, conf = decode_outputs(outputs, spec, transforms, decode)
+    maps, offsets, features = (outputs.pop(name, None) for name in ("heatmaps", "offsets", "hf"))
+    assert maps is not None
+    if features is not None and spec.layout("hf") == "NHWC":
+        features = features.transpose(0, 3, 1, 2)
+    clock.lap("decode")
+    return Result(
+        keypoints=Keypoints(xy, conf, job.picture.size, spec.keypoints),
+        heatmaps=maps,
+        offsets=offsets,
+        hf=features,
+        outputs=outputs,
+        transforms=transforms,
+        speed=clock.ms,
+        source=job.source,
+        picture=job.picture,
+        spec=spec,
+        boxes=None if job.boxes is None else job.boxes.copy(),
+    )
+
+
 def infer(
     engine: Runtime,
     picture: NDArray[np.uint8] | Picture,
@@ -27,7 +68,7 @@ def infer(
     boxes: Boxes | None,
     heatmaps: str,
     *,
-    trim: bool = False,
+    prepared: tuple[NDArray[np.uint8], tuple[Transform, ...]] | None = None,
     flip_test: bool,
     clock: Clock,
 ) -> tuple[Outputs, tuple[Transform, ...]]:
@@ -39,7 +80,7 @@ def infer(
         spec: The spec of the network.
         boxes: ``(N, 4)`` xywh, see `prepare`.
         heatmaps: The file's name for its heatmaps or coordinates.
-        trim: Leave padding out of the inputs, see `prepare`.
+        prepared: The only input and its transform, if it was prepared already.
         flip_test: Also run the mirrored inputs, and average.
         clock: Receives the times.
 
@@ -54,9 +95,12 @@ def infer(
     outputs: Outputs = {}
     transforms: list[Transform] = []
     for start in range(0, max(1, count), step):
-        inputs, places = prepare(picture, spec, None if boxes is None else boxes[start : start + step], trim=trim)
+        if prepared is None:
+            inputs, places = prepare(picture, spec, None if boxes is None else boxes[start : start + step])
+            clock.lap("crop")
+        else:
+            inputs, places = prepared
         transforms += places
-        clock.lap("letterbox" if spec.crop is None else "crop")
         found = _infer(engine, inputs, spec, heatmaps, flip_test=flip_test)
         outputs = _stored(outputs, found, start, count)
         clock.lap("inference")

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any, overload
 
-from edgehrnet.clock import Clock
 from edgehrnet.decoding.flipping import check_flip_pairs
 from edgehrnet.errors import (
     ClosedError,
-    DeviceError,
     EdgeHRNetError,
+    ImageError,
     InputError,
     MissingSpecError,
     NoBoxesWarning,
+    SkippedPictureWarning,
     check_keywords,
+    nearest,
     warn_caller,
 )
-from edgehrnet.inference import infer
+from edgehrnet.inference import run_job
 from edgehrnet.opening import (
     Arguments,
     ModelInfo,
@@ -32,15 +31,18 @@ from edgehrnet.opening import (
     open_engine,
     read_spec,
 )
-from edgehrnet.outputs import check_outputs, decode_outputs, heatmaps_name
+from edgehrnet.outputs import check_outputs, heatmaps_name
 from edgehrnet.picture.letterbox import Letterbox
-from edgehrnet.picture.sources import frames, read_picture
-from edgehrnet.preparation import Boxes, as_xywh, boxes_of_pictures, missing_boxes, shrinkage
-from edgehrnet.result import Keypoints, Result
-from edgehrnet.selfcheck import SelfCheck, compare, has_size_of
+from edgehrnet.picture.sources import frames
+from edgehrnet.preparation import Boxes, as_xywh, boxes_of_pictures, missing_boxes
+from edgehrnet.reading import Job, read_ahead, read_job
+from edgehrnet.result import Result
+from edgehrnet.selfcheck import SelfCheck, compare, has_size_of, require_passed
 from edgehrnet.shipped import model_path
 from edgehrnet.spec import ModelSpec
 from runtimes.base import Runtime
+
+ON_ERROR = ("raise", "skip")
 
 
 class Predictor:
@@ -57,7 +59,7 @@ class Predictor:
             the file's.
         input_size: Network input (height, width) in pixels, multiples of 32, or with ``spec`` of its stride. Only
             ``.xml`` and ``.pt`` files accept another than the file's. Sizes that a file leaves open are the spec's.
-            None: `.xml` and `.pt` files of this project run whole pictures without the padding that the file's size
+            None: ``.xml`` and ``.pt`` files of this project run whole pictures without the padding that the file's size
             would need, at the same scale. See ``shapes``.
         threads: Number of CPU threads.
         decode: One of `spec.DECODE_METHODS`. None is the file's method.
@@ -68,10 +70,8 @@ class Predictor:
             fake-quantized network with the ranges that the checkpoint has for this engine.
         flip_test: Also run the mirrored picture and decode the mean of both. Takes twice the time and is slightly more
             accurate.
-        shapes: Number of input sizes for which the engine keeps the file compiled, if ``input_size`` is None. A size
-            is compiled for the first picture that needs it, which takes as long as loading the file, and the one that
-            was not used for longest is dropped. None is 8 on a CPU, and 1 on other devices, where compiling takes
-            long. 1 runs every picture at the file's size.
+        shapes: Number of input sizes for which the file stays compiled. The first picture of a size takes about as long
+            as loading the file. None is 8 on a CPU and 1 on other devices, where every picture has the file's size.
         verify: Compare the file with the SHA-256 in the certificate beside it, and a ``.pt`` file with its checksums.
             A file that differs is damaged or of another build, and raises ModelFileError. Without a certificate,
             nothing is compared. False loads any file, and `info` then has no certificate.
@@ -177,22 +177,41 @@ class Predictor:
             has them. For thousands of boxes, pass some hundreds at a time and keep ``result.slim()``.
         """
         if not isinstance(image, list):
-            return self._predict_one(image, as_xywh(boxes, box_format), color)
+            return self._run(self._read(image, as_xywh(boxes, box_format), color))
         each = boxes_of_pictures(boxes, len(image), box_format)
-        return [self._predict_one(item, rows, color) for item, rows in zip(image, each, strict=True)]
+        jobs = read_ahead(zip(image, each, strict=True), lambda item: self._read(*item, color), waits=False)
+        return [self._run(job()) for job in jobs]
 
     __call__ = predict
 
     @check_keywords
-    def stream(self, source: Any, *, color: str = "rgb") -> Iterator[Result]:
-        """Yield a Result for each picture of a folder, a glob pattern or an iterable, one at a time.
+    def stream(self, source: Any, *, color: str = "rgb", on_error: str = "raise") -> Iterator[Result]:
+        """Yield a Result for each picture of a folder, a glob pattern or an iterable, in order.
 
-        A network for crops takes each whole picture, and warns once. To pass boxes, call predict for each picture.
-        A picture that cannot be read raises ImageError and ends the generator. To continue after it, loop over
-        ``sources.frames`` and call predict, as ``samples/folder.py`` does.
+        The next files are read in other threads while the network runs. Pictures that are passed as data are taken one
+        at a time, so that the result for a camera's picture does not wait for the next one. A network for crops takes
+        each whole picture, and warns once. To pass boxes, call predict for each picture.
+
+        Args:
+            source: See ``sources.frames``.
+            color: Channel order of arrays, ``rgb`` or ``bgr``.
+            on_error: What to do about a picture that cannot be read. ``raise`` raises its ImageError, which ends the
+                generator. ``skip`` warns with SkippedPictureWarning and goes on.
         """
-        for image in frames(source):
-            yield self._predict_one(image, None, color)
+        if on_error not in ON_ERROR:
+            raise InputError(f"on_error={on_error!r}; {nearest(str(on_error), ON_ERROR)}")
+        return self._stream(source, color, on_error)
+
+    def _stream(self, source: Any, color: str, on_error: str) -> Iterator[Result]:
+        for job in read_ahead(frames(source), lambda image: self._read(image, None, color)):
+            try:
+                read = job()
+            except ImageError as error:
+                if on_error == "raise":
+                    raise
+                warn_caller(f"skipped: {error}", SkippedPictureWarning)
+                continue
+            yield self._run(read)
 
     def warmup(self, shapes: Iterable[tuple[int, int]] | None = None) -> None:
         """Run once on blank pictures, so that the first one does not take longer than the next.
@@ -223,7 +242,9 @@ class Predictor:
         if golden is None:
             raise MissingSpecError(f"{self.path} has no golden pair; python -m quant.export writes files that do")
         if self._arguments["input_size"] is None or has_size_of(golden, self.spec):
-            return compare(golden, self._predict_one(golden.image(), None, "rgb", as_built=True), device)
+            return compare(
+                golden, self._run(read_job(golden.image(), None, "rgb", spec=self.spec), as_built=True), device
+            )
         other = Predictor.__new__(Predictor)
         other._open(self.path, {**self._arguments, "input_size": None})
         with other:
@@ -237,9 +258,7 @@ class Predictor:
     def __enter__(self) -> Predictor:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -252,55 +271,23 @@ class Predictor:
     def _check_device(self) -> None:
         """Raise DeviceError unless the golden picture gives the float network's output on this device."""
         try:
-            check = self.selfcheck()
+            require_passed(self.selfcheck(), self.path)
         except EdgeHRNetError:
             self.close()
             raise
-        if not check.passed:
-            self.close()
-            raise DeviceError(
-                f"{check.device} computes a wrong output for {self.path}: on its golden picture, keypoints are off by "
-                f"{check.max_px:.1f} px of the network input, and the heatmap correlation is {check.correlation:.3f}; "
-                "use another device, or a file of another precision"
-            )
 
-    def _predict_one(self, image: Any, boxes: Boxes | None, color: str, *, as_built: bool = False) -> Result:
+    def _read(self, image: Any, boxes: Boxes | None, color: str) -> Job:
+        """Read a picture. Several threads may do so at the same time."""
+        return read_job(image, boxes, color, spec=self.spec, exact=self._arguments["exact"], trim=self._trims)
+
+    def _run(self, job: Job, *, as_built: bool = False) -> Result:
         """Return the Result of one picture. With ``as_built``, ignore ``decode`` and ``flip_test``, and do not warn."""
-        if boxes is None and not as_built:
+        if job.boxes is None and not as_built:
             self._warn_without_boxes()
-        clock = Clock()
-        picture = read_picture(image, color, None if self._arguments["exact"] else partial(shrinkage, self.spec, boxes))
-        clock.lap("read")
-        flip_test = self._arguments["flip_test"] and not as_built
-        outputs, transforms = infer(
-            self._runtime,
-            picture,
-            self.spec,
-            boxes,
-            self._heatmaps,
-            trim=self._trims and not as_built,
-            flip_test=flip_test,
-            clock=clock,
-        )
-        xy, conf = decode_outputs(outputs, self.spec, transforms, None if as_built else self._arguments["decode"])
-        heatmaps, offsets, features = (outputs.pop(name, None) for name in ("heatmaps", "offsets", "hf"))
-        assert heatmaps is not None
-        if features is not None and self.spec.layout("hf") == "NHWC":
-            features = features.transpose(0, 3, 1, 2)
-        clock.lap("decode")
-        return Result(
-            keypoints=Keypoints(xy, conf, picture.size, self.spec.keypoints),
-            heatmaps=heatmaps,
-            offsets=offsets,
-            hf=features,
-            outputs=outputs,
-            transforms=transforms,
-            speed=clock.ms,
-            source=str(image) if isinstance(image, str | Path) else None,
-            picture=picture,
-            spec=self.spec,
-            boxes=None if boxes is None else boxes.copy(),
-        )
+        if as_built:
+            return run_job(self._runtime, job, self.spec, self._heatmaps)
+        decode, flip_test = self._arguments["decode"], self._arguments["flip_test"]
+        return run_job(self._runtime, job, self.spec, self._heatmaps, decode=decode, flip_test=flip_test)
 
     def _warn_without_boxes(self) -> None:
         """Warn the first time that a network for crops gets no boxes."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgehrnet.decoding import CONFIDENCE_THRESHOLD
-from edgehrnet.errors import SpecError
+from edgehrnet.errors import DeviceError, SpecError
 from edgehrnet.golden import Golden
 from edgehrnet.result import Result
 from edgehrnet.spec import ModelSpec
@@ -54,6 +55,16 @@ def compare(golden: Golden, result: Result, device: str) -> SelfCheck:
     best = int(np.argmin(errors))
     alike = correlation(np.roll(result.heatmaps[0], best, axis=0), heatmaps) if heatmaps.size else 1.0
     return SelfCheck(errors[best] <= GOLDEN_PX and alike >= GOLDEN_CORRELATION, device, errors[best], alike)
+
+
+def require_passed(check: SelfCheck, path: Path) -> None:
+    """Raise DeviceError unless the self-check of a file passed."""
+    if not check.passed:
+        raise DeviceError(
+            f"{check.device} computes a wrong output for {path}: on its golden picture, keypoints are off by "
+            f"{check.max_px:.1f} px of the network input, and the heatmap correlation is {check.correlation:.3f}; "
+            "use another device, or a file of another precision"
+        )
 
 
 def correlation(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]]) -> float:

@@ -2,7 +2,7 @@
 
 Install:  pip install "edgehrnet[openvino]"
 Run:      python samples/folder.py PICTURES corners.json
-Prints:   one line per picture. Unreadable pictures are reported and skipped.
+Prints:   one line per picture. A warning names each unreadable picture.
 """
 
 import json
@@ -10,20 +10,13 @@ import sys
 from pathlib import Path
 
 from edgehrnet import Predictor
-from edgehrnet.errors import ImageError
-from edgehrnet.picture.sources import frames
 
 folder, out = Path(sys.argv[1]), Path(sys.argv[2])
 rows = []
 with Predictor("document-corners") as predictor:
-    for path in frames(folder):
-        try:
-            result = predictor.predict(path)
-        except ImageError as error:
-            print(f"skipped: {error}")
-            continue
+    for result in predictor.stream(folder, on_error="skip"):
         rows.append(result.to_dict())
-        print(f"{path.name}: score {result.score[0]:.2f}, {sum(result.speed.values()):.0f} ms")
+        print(f"{result.source}: score {result.score[0]:.2f}, {sum(result.speed.values()):.0f} ms")
 
 out.write_text(json.dumps(rows, indent=1))
 print(f"{len(rows)} results in {out}")

@@ -3,6 +3,7 @@ import json
 import pickle
 import re
 import sys
+import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -24,6 +25,7 @@ from edgehrnet.errors import (
     MissingImageError,
     MissingSpecError,
     ModelFileError,
+    SkippedPictureWarning,
     SpecError,
     UnknownKeywordError,
     UnknownSuffixError,
@@ -514,6 +516,51 @@ class TestStream:
         (tmp_path / "a.png").touch()
         with pytest.raises(ImageError, match=r"a\.png"):
             list(predictor.stream(tmp_path))
+
+    def test_skips_bad_pictures_on_request(self, predictor, null_model, tmp_path):
+        paths = [tmp_path / f"{number}.png" for number in range(9)]
+        for number, path in enumerate(paths):
+            Image.new("RGB", (50 + number, 40)).save(path)
+        paths[4].write_bytes(b"damaged")
+        with pytest.warns(SkippedPictureWarning, match=r"4\.png") as caught:
+            found = [result.keypoints.size[1] for result in predictor.stream(paths, on_error="skip")]
+        assert found == [50, 51, 52, 53, 55, 56, 57, 58]
+        assert [warning.filename for warning in caught] == [__file__]
+
+    def test_results_before_an_error_come_first(self, predictor, tmp_path):
+        Image.new("RGB", (50, 40)).save(tmp_path / "a.png")
+        (tmp_path / "b.png").touch()
+        stream = predictor.stream(tmp_path)
+        assert next(stream).keypoints.size == (40, 50)
+        with pytest.raises(ImageError, match=r"b\.png"):
+            next(stream)
+
+    def test_files_and_frames_keep_their_order(self, predictor, null_model, tmp_path):
+        Image.new("RGB", (50, 40)).save(tmp_path / "a.png")
+        mixed = [tmp_path / "a.png", null_model.picture, (tmp_path / "a.png").read_bytes()]
+        sizes = [result.keypoints.size for result in predictor.stream(mixed)]
+        assert sizes == [(40, 50), null_model.picture.shape[:2], (40, 50)]
+
+    @pytest.mark.parametrize("end", ["close", "throw", "drop"])
+    def test_no_thread_is_left(self, predictor, tmp_path, end):
+        Image.new("RGB", (50, 40)).save(tmp_path / "a.png")
+        before = threading.active_count()
+        stream = predictor.stream([tmp_path / "a.png"] * 20)
+        next(stream)
+        assert threading.active_count() > before
+        if end == "throw":
+            with pytest.raises(KeyboardInterrupt):
+                stream.throw(KeyboardInterrupt)
+        elif end == "close":
+            stream.close()
+        del stream
+        gc.collect()
+        assert threading.active_count() == before
+
+    @pytest.mark.parametrize("value", ["ignore", None, 1])
+    def test_refuses_another_way_to_treat_errors(self, predictor, null_model, value):
+        with pytest.raises(InputError, match=str(value)):
+            predictor.stream([null_model.picture], on_error=value)
 
     def test_closed_in_the_middle(self, null_model):
         predictor = Predictor(null_model.path)

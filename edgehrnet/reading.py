@@ -1,0 +1,95 @@
+"""Read and prepare the next pictures in other threads, while the network runs."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgehrnet.clock import Clock
+from edgehrnet.picture.picture import Picture
+from edgehrnet.picture.sources import read_picture
+from edgehrnet.preparation import Boxes, Transform, prepare, shrinkage
+from edgehrnet.spec import ModelSpec
+from runtimes.cpus import thread_limit, visible_cpus
+
+T = TypeVar("T")
+Item = TypeVar("Item")
+THREADS = 4  # at most, since reading more pictures at a time than the machine has cores only takes memory
+
+
+@dataclass(frozen=True)
+class Job:
+    """A picture that was read, and what is needed to run the network on it."""
+
+    source: str | None
+    """Path of the picture, None if it was passed as data."""
+    picture: Picture
+    """The picture, possibly at a reduced scale."""
+    boxes: Boxes | None
+    """``(N, 4)`` xywh, or None for the whole picture."""
+    prepared: tuple[NDArray[np.uint8], tuple[Transform, ...]] | None
+    """The network input of a whole picture. Crops are prepared later, in parts."""
+    clock: Clock
+    """Times so far."""
+
+
+def read_job(
+    image: Any, boxes: Boxes | None, color: str, *, spec: ModelSpec, exact: bool = False, trim: bool = False
+) -> Job:
+    """Read a picture, and prepare the input of a network for whole pictures.
+
+    Args:
+        image: A picture, see ``sources.read_image``.
+        boxes: ``(N, 4)`` xywh, see `prepare`.
+        color: Channel order of an array, ``rgb`` or ``bgr``.
+        spec: The spec of the network.
+        exact: Read a JPEG file in full.
+        trim: Leave padding out of the input, see `prepare`.
+    """
+    clock = Clock()
+    picture = read_picture(image, color, None if exact else partial(shrinkage, spec, boxes))
+    clock.lap("read")
+    prepared = None
+    if spec.crop is None:
+        prepared = prepare(picture, spec, boxes, trim=trim)
+        clock.lap("letterbox")
+    return Job(str(image) if isinstance(image, str | Path) else None, picture, boxes, prepared, clock)
+
+
+def read_ahead(items: Iterable[Item], read: Callable[[Item], T], *, waits: bool = True) -> Iterator[Callable[[], T]]:
+    """Call ``read`` for each item in other threads, ahead of the caller, and yield the outcomes in order.
+
+    Calling an outcome returns what ``read`` returned, or raises what it raised. An error does not end the iteration.
+    At most two items per thread are read ahead. No thread is left when the iteration ends or is closed.
+
+    Args:
+        items: Items to read. They are taken in the thread of the caller.
+        read: Function that reads one item.
+        waits: Only files and their bytes are read ahead, so that the picture of a camera is not held back until the
+            next ones arrive. False reads all items ahead.
+    """
+    threads = min(THREADS, thread_limit() or visible_cpus())
+    ahead: deque[Future[T]] = deque()
+    pool = ThreadPoolExecutor(threads, "edgehrnet-read")
+    try:
+        for item in items:
+            if waits and not isinstance(item, str | Path | bytes | bytearray):
+                while ahead:
+                    yield ahead.popleft().result
+                yield partial(read, item)
+                continue
+            ahead.append(pool.submit(read, item))
+            if len(ahead) > 2 * threads:
+                yield ahead.popleft().result
+        while ahead:
+            yield ahead.popleft().result
+    finally:
+        pool.shutdown(cancel_futures=True)
