@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-# One thread for each worker: torch's threads would otherwise wait for those of the other workers.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
+# One thread for each worker: torch's threads would otherwise wait for those of the other workers. Whole files, so that no
+# two workers build the same files. In the order of tests/conftest.py, which begins with what takes longest.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test quick edge check docs bench release dev clean
 

@@ -1,11 +1,17 @@
 """Models that every test may use: one that answers with stored arrays, and one that an engine runs."""
 
+import gc
 import os
 import signal
+import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+# OpenVINO believes to run in a CI job and sends no usage statistics. It would fork this process for each of the ten
+# messages of a conversion, which takes longer than the conversion.
+os.environ.setdefault("TF_BUILD", "tests")
 
 import numpy as np
 import pytest
@@ -51,12 +57,25 @@ SLOW_FILES = (
 
 
 def pytest_collection_modifyitems(items):
-    """Mark the tests of SLOW_FIXTURES and SLOW_FILES as slow."""
+    """Mark the tests of SLOW_FIXTURES and SLOW_FILES as slow, and run SLOW_FILES first.
+
+    A worker takes whole files, and at the end all of them should have short ones.
+    """
     folder = Path(__file__).parent
+    in_slow_file = set()
     for item in items:
         inside = item.path.relative_to(folder).as_posix() if item.path.is_relative_to(folder) else ""
-        if inside.startswith(SLOW_FILES) or SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+        if inside.startswith(SLOW_FILES):
+            in_slow_file.add(item)
+        if item in in_slow_file or SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
+    items.sort(key=lambda item: item not in in_slow_file)
+
+
+def pytest_collection_finish():
+    """Keep the thousands of collected tests out of each garbage collection."""
+    gc.collect()
+    gc.freeze()
 
 
 # No deadline: a slow machine is no fault. CI tries the same examples each time; elsewhere each run tries new ones.
@@ -116,6 +135,32 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def untraced_exports():
+    """Measure the coverage of exports only where they meet a new kind of module. Measuring doubles their time."""
+    if find_spec("torch") is None:
+        yield
+        return
+    import torch
+
+    export, seen = torch.onnx.export, set()
+
+    def untraced(network, *args, **options):
+        kinds = {(type(module), options.get("opset_version")) for module in network.modules()}
+        trace = sys.gettrace()
+        if kinds <= seen:
+            sys.settrace(None)
+        seen.update(kinds)
+        try:
+            return export(network, *args, **options)
+        finally:
+            sys.settrace(trace)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.onnx, "export", untraced)
+        yield
 
 
 def stored_outputs(spec):
