@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtimes.base import METADATA_KEY, Batch, Description, Device, Layer
+from runtimes.base import METADATA_KEY, MODEL_INFO, Batch, Description, Device, Layer
 from runtimes.cpus import thread_limit
 from runtimes.errors import AbsentDeviceError, ClosedError, DeviceError, MissingExtraError, ModelFileError
 from runtimes.onnx_graph import import_onnx, read_checked, read_layers, remove_notes
@@ -45,13 +46,14 @@ def _onnxruntime() -> ModuleType:
     return module
 
 
-def build(onnx_path: Path, out: Path, metadata: str) -> tuple[Layer, ...]:
+def build(onnx_path: Path, out: Path, metadata: str, info: Mapping[str, str] | None = None) -> tuple[Layer, ...]:
     """Check an ONNX file, and write it with metadata to ``out`` as a single file.
 
     Args:
         onnx_path: ONNX file to check.
         out: File to write.
         metadata: Text to store in its ``metadata_props`` under `METADATA_KEY`.
+        info: Further texts to store there, under ``model_info`` and their key, None for none.
 
     Returns:
         The operations that ONNX Runtime really runs on the CPU. A convolution has an integer precision only if ONNX
@@ -64,6 +66,8 @@ def build(onnx_path: Path, out: Path, metadata: str) -> tuple[Layer, ...]:
     model = read_checked(onnx_path)
     remove_notes(model)
     model.metadata_props.add(key=METADATA_KEY, value=metadata)
+    for key, value in (info or {}).items():
+        model.metadata_props.add(key=f"{MODEL_INFO} {key}", value=value)
     onnx.save_model(model, out)
     return executed_layers(out)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import queue
 import threading
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtimes import quirks
-from runtimes.base import METADATA_KEY, Batch, Description, Device, Layer
+from runtimes.base import METADATA_KEY, MODEL_INFO, Batch, Description, Device, Layer
 from runtimes.cpus import thread_limit
 from runtimes.errors import AbsentDeviceError, ClosedError, DeviceError, MissingExtraError, ModelFileError
+from runtimes.openvino_graph import executed_layers
 from runtimes.openvino_ports import input_port, output_types, reason, reshape
 from runtimes.ports import OutputPort, Size, read_outputs, shapes_of
 
@@ -34,7 +35,9 @@ def _openvino() -> ModuleType:
     return module
 
 
-def build(onnx_path: Path, out: Path, metadata: str, *, half: bool = False) -> tuple[Layer, ...]:
+def build(
+    onnx_path: Path, out: Path, metadata: str, *, half: bool = False, info: Mapping[str, str] | None = None
+) -> tuple[Layer, ...]:
     """Convert an ONNX file to OpenVINO IR.
 
     Args:
@@ -42,48 +45,24 @@ def build(onnx_path: Path, out: Path, metadata: str, *, half: bool = False) -> t
         out: File to write, ending in ``.xml``. The weights are written next to it as ``.bin``.
         metadata: Text to store under ``rt_info/edgehrnet``.
         half: Whether to store float weights as float16.
+        info: Texts to store under ``rt_info/model_info``, None for none.
 
     Returns:
         The operations that OpenVINO runs on the CPU after its own optimization.
     """
     ov = _openvino()
     model = ov.convert_model(onnx_path)
-    model.set_rt_info(metadata, [METADATA_KEY])
+    store_metadata(model, metadata, info)
     ov.save_model(model, out, compress_to_fp16=half)
     compiled = ov.Core().compile_model(out, "CPU", _settings("CPU"))
     return executed_layers(compiled)
 
 
-def executed_layers(compiled: Any) -> tuple[Layer, ...]:
-    """List the operations and their precisions of a compiled model."""
-    layers = []
-    for node in compiled.get_runtime_model().get_ordered_ops():
-        info = node.get_rt_info()
-        kind, precision = (info[key].astype(str) for key in ("layerType", "runtimePrecision"))
-        sources = info["originalLayersNames"].astype(str) if "originalLayersNames" in info else ""
-        kernel = info["primitiveType"].astype(str) if "primitiveType" in info else ""
-        layers.append(
-            Layer(node.get_friendly_name(), kind, precision, tuple(sources.split(",")), _macs(node, kind), kernel)
-        )
-    return tuple(layers)
-
-
-def _macs(node: Any, kind: str) -> int:
-    """Return the MACs of an operation, 0 if it does not multiply.
-
-    A convolution uses each weight once per output position, and a transposed one once per input position.
-    """
-    if kind not in ("Convolution", "Deconvolution", "FullyConnected", "MatMul"):
-        return 0
-    first, second = ([int(side) for side in node.input_value(index).get_shape()] for index in (0, 1))
-    output = [int(side) for side in node.get_output_shape(0)]
-    if kind == "Convolution":
-        return math.prod(output[2:]) * math.prod(second)
-    if kind == "Deconvolution":
-        return math.prod(first[2:]) * math.prod(second)
-    # The summed dimension: either side of the first matrix, as it may be transposed.
-    inner = first[-1] if kind == "FullyConnected" else math.prod(first[-2:]) // max(1, output[-2])
-    return math.prod(output) * inner
+def store_metadata(model: Any, metadata: str, info: Mapping[str, str] | None = None) -> None:
+    """Store metadata in an OpenVINO model, as `build` does."""
+    model.set_rt_info(metadata, [METADATA_KEY])
+    for key, value in (info or {}).items():
+        model.set_rt_info(value, [MODEL_INFO, key])
 
 
 class OpenVINORuntime:

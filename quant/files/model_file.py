@@ -16,6 +16,7 @@ from PIL import Image
 from edgehrnet.certificate import Certificate, parts
 from edgehrnet.errors import InputError, MissingSpecError, nearest
 from edgehrnet.golden import GOLDEN_PICTURE_BYTES, Golden
+from edgehrnet.model_info import model_info
 from edgehrnet.models import KeypointNetwork
 from edgehrnet.models.checkpoints import Checkpoint
 from edgehrnet.models.checkpoints.ranges import RangeTable
@@ -98,10 +99,11 @@ def _build(
         write_onnx(quantized or copy.deepcopy(network).to(dtype), spec, onnx_path, dtype)
     if target == "tensorrt":
         _check_for_tensorrt(onnx_path)
+    info = model_info(spec)
     if target == "openvino":
-        layers = openvino.build(onnx_path, built, spec.to_json(), half=spec.precision != "fp32")
+        layers = openvino.build(onnx_path, built, spec.to_json(), half=spec.precision != "fp32", info=info)
     else:
-        layers = onnx.build(onnx_path, built, spec.to_json())
+        layers = onnx.build(onnx_path, built, spec.to_json(), info)
     reference = Reference(
         network,
         quantized,
