@@ -16,7 +16,7 @@ from edgehrnet.spec import ModelSpec
 def model_info(spec: ModelSpec) -> dict[str, str]:
     """Return the entries of ``model_info`` for a file with this spec.
 
-    ``model_type`` names no class of Model API, because none decodes these outputs. Without a type Model API would guess.
+    ``model_type`` names no class of Model API, because none decodes these outputs. Model API guesses if there is none.
     Models for crops have no ``resize_type``, because Model API has none for boxes.
 
     >>> info = model_info(ModelSpec("hand", ("tip", "little finger")))

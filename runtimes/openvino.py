@@ -50,19 +50,38 @@ def build(
     Returns:
         The operations that OpenVINO runs on the CPU after its own optimization.
     """
+    return save(_openvino().convert_model(onnx_path), out, metadata, half=half, info=info)
+
+
+def save(
+    model: Any, out: Path, metadata: str, *, half: bool = False, info: Mapping[str, str] | None = None
+) -> tuple[Layer, ...]:
+    """Write an openvino.Model as IR. The other arguments and the returned layers are those of `build`."""
     ov = _openvino()
-    model = ov.convert_model(onnx_path)
-    store_metadata(model, metadata, info)
-    ov.save_model(model, out, compress_to_fp16=half)
-    compiled = ov.Core().compile_model(out, "CPU", _settings("CPU"))
-    return executed_layers(compiled)
-
-
-def store_metadata(model: Any, metadata: str, info: Mapping[str, str] | None = None) -> None:
-    """Store metadata in an OpenVINO model, as `build` does."""
     model.set_rt_info(metadata, [METADATA_KEY])
     for key, value in (info or {}).items():
         model.set_rt_info(value, [MODEL_INFO, key])
+    ov.save_model(model, out, compress_to_fp16=half)
+    return executed_layers(ov.Core().compile_model(out, "CPU", _settings("CPU")))
+
+
+def read(path: Path, open_size: Size | None) -> Any:
+    """Read an IR or ONNX file as an openvino.Model whose open sizes are set.
+
+    Args:
+        path: The file.
+        open_size: (height, width) for what the file leaves open.
+
+    Raises:
+        ModelFileError: The file cannot be used.
+    """
+    ov = _openvino()
+    try:
+        model = _read(ov.Core(), path) if path.suffix == ".xml" else ov.convert_model(path)
+    except RuntimeError as error:
+        raise ModelFileError(f"{path} is not usable by OpenVINO: {reason(error)}") from None
+    reshape(model, path, None, open_size)
+    return model
 
 
 class OpenVINORuntime:

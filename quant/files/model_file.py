@@ -188,7 +188,8 @@ def summary(out: Path, certificate: Certificate) -> str:
     line += " in int8"
     if not certificate.pictures:
         return f"{line}, as the plan lists them"
-    line += f"; against float: heatmaps {certificate.sqnr_db:.1f} dB"
+    heatmaps = "" if certificate.sqnr_db is None else f" heatmaps {certificate.sqnr_db:.1f} dB,"
+    line += f"; against float:{heatmaps}"
     if certificate.drift_median_px is None:
-        return f"{line}, keypoints not measured: none reached the confidence threshold"
-    return f"{line}, keypoints {certificate.drift_median_px:.3f} px (median)"
+        return f"{line} keypoints not measured: none reached the confidence threshold"
+    return f"{line} keypoints {certificate.drift_median_px:.3f} px (median)"
