@@ -41,6 +41,7 @@ from quant.int8.scheme import SCHEMES
 from quant.scoring.evaluation import evaluate
 from quant.scoring.metrics import paired_bootstrap
 from runtimes.base import METADATA_KEY, Layer
+from runtimes.openvino_graph import executed_layers
 
 PROOF = 16  # pictures for SQNR and keypoint drift
 ROUNDS = 60  # each with one inference of each file
@@ -150,7 +151,7 @@ def _nncf(source: Path, out: Path, images: list[NDArray[np.uint8]], tuned: bool)
     quantized.set_rt_info(model.get_rt_info([METADATA_KEY]).astype(str), [METADATA_KEY])
     ov.save_model(quantized, out)
     compiled = ov.Core().compile_model(out, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    return runtimes.openvino.executed_layers(compiled)
+    return executed_layers(compiled)
 
 
 def latency(args: argparse.Namespace) -> None:

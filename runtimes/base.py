@@ -17,6 +17,7 @@ from runtimes.errors import BatchError, MissingFileError, ModelFileError
 Batch: TypeAlias = NDArray[Any]
 
 METADATA_KEY = "edgehrnet"  # key under which a file stores its metadata
+MODEL_INFO = "model_info"  # key under which OpenVINO's Model API looks for a description
 INPUT = "image"  # name of the input tensor in files that this project builds
 # element type of an input that is a picture -> its NumPy dtype, and the accepted numbers of channels
 KINDS: Mapping[str, type[Any]] = {"u8": np.uint8, "f16": np.float16, "f32": np.float32, "f64": np.float64}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtimes.base import METADATA_KEY, Batch, Description, Device, Layer
+from runtimes.base import METADATA_KEY, MODEL_INFO, Batch, Description, Device, Layer
 from runtimes.caches import open_cache, seal_cache
 from runtimes.cpus import thread_limit
 from runtimes.digests import check_digest, sha256_of
@@ -50,13 +51,14 @@ def _onnxruntime() -> ModuleType:
     return module
 
 
-def build(onnx_path: Path, out: Path, metadata: str) -> tuple[Layer, ...]:
+def build(onnx_path: Path, out: Path, metadata: str, info: Mapping[str, str] | None = None) -> tuple[Layer, ...]:
     """Check an ONNX file, and write it with metadata to ``out`` as a single file.
 
     Args:
         onnx_path: ONNX file to check.
         out: File to write.
         metadata: Text to store in its ``metadata_props`` under `METADATA_KEY`.
+        info: Further texts to store there, under ``model_info`` and their key, None for none.
 
     Returns:
         The operations that ONNX Runtime really runs on the CPU. A convolution has an integer precision only if ONNX
@@ -69,6 +71,8 @@ def build(onnx_path: Path, out: Path, metadata: str) -> tuple[Layer, ...]:
     model = read_checked(onnx_path)
     remove_notes(model)
     model.metadata_props.add(key=METADATA_KEY, value=metadata)
+    for key, value in (info or {}).items():
+        model.metadata_props.add(key=f"{MODEL_INFO} {key}", value=value)
     write_file(out, partial(onnx.save_model, model))
     return executed_layers(out)
 

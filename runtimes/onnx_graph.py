@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -72,8 +73,7 @@ def read_layers(file: Path, optimized: Path) -> tuple[Layer, ...]:
     types |= {tensor.name: tensor.data_type for tensor in graph.initializer}
     layers = []
     for node in graph.node:
-        # The type of the first input, or of the first output if there are no inputs.
-        kind = onnx.TensorProto.DataType.Name(types.get((*node.input, *node.output)[0], 0))
+        kind = onnx.TensorProto.DataType.Name(types.get(_typed(node, types), 0))
         layers.append(
             Layer(
                 node.name,
@@ -83,6 +83,16 @@ def read_layers(file: Path, optimized: Path) -> tuple[Layer, ...]:
             )
         )
     return tuple(layers)
+
+
+def _typed(node: Any, types: Mapping[str, int]) -> str:
+    """Return the tensor whose type is that of an operation: its first input, or output if there are no inputs.
+
+    ONNX Runtime's own operators, such as QLinearMul, may leave the type of what they return open. The zero point of an
+    integer operation has the type of its input.
+    """
+    first: str = (*node.input, *node.output)[0]
+    return node.input[2] if first not in types and node.op_type.startswith("QLinear") else first
 
 
 def _macs(graph: Any) -> dict[str, int]:

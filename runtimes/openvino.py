@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtimes import quirks
-from runtimes.base import METADATA_KEY, Batch, Description, Device, Layer
+from runtimes.base import METADATA_KEY, MODEL_INFO, Batch, Description, Device, Layer
 from runtimes.caches import open_cache, seal_cache
 from runtimes.cpus import thread_limit
 from runtimes.errors import AbsentDeviceError, ClosedError, DeviceError, MissingExtraError, ModelFileError
 from runtimes.openvino_compiled import Compiled
-from runtimes.openvino_file import read, read_metadata
+from runtimes.openvino_file import read_file, read_metadata
+from runtimes.openvino_graph import executed_layers
 from runtimes.openvino_ports import FAILURES, input_port, output_types, reason, reshape
 from runtimes.ports import Size, read_outputs, shapes_of
 from runtimes.writing import new_files
@@ -37,7 +38,9 @@ def _openvino() -> ModuleType:
     return module
 
 
-def build(onnx_path: Path, out: Path, metadata: str, *, half: bool = False) -> tuple[Layer, ...]:
+def build(
+    onnx_path: Path, out: Path, metadata: str, *, half: bool = False, info: Mapping[str, str] | None = None
+) -> tuple[Layer, ...]:
     """Convert an ONNX file to OpenVINO IR.
 
     Args:
@@ -45,49 +48,44 @@ def build(onnx_path: Path, out: Path, metadata: str, *, half: bool = False) -> t
         out: File to write, ending in ``.xml``. The weights are written next to it as ``.bin``.
         metadata: Text to store under ``rt_info/edgehrnet``.
         half: Whether to store float weights as float16.
+        info: Texts to store under ``rt_info/model_info``, None for none.
 
     Returns:
         The operations that OpenVINO runs on the CPU after its own optimization.
     """
+    return save(_openvino().convert_model(onnx_path), out, metadata, half=half, info=info)
+
+
+def save(
+    model: Any, out: Path, metadata: str, *, half: bool = False, info: Mapping[str, str] | None = None
+) -> tuple[Layer, ...]:
+    """Write an openvino.Model as IR. The other arguments and the returned layers are those of `build`."""
     ov = _openvino()
-    model = ov.convert_model(onnx_path)
     model.set_rt_info(metadata, [METADATA_KEY])
+    for key, value in (info or {}).items():
+        model.set_rt_info(value, [MODEL_INFO, key])
     with new_files(out) as folder:
         ov.save_model(model, folder / out.name, compress_to_fp16=half)
-    compiled = ov.Core().compile_model(out, "CPU", _settings("CPU"))
-    return executed_layers(compiled)
+    return executed_layers(ov.Core().compile_model(out, "CPU", _settings("CPU")))
 
 
-def executed_layers(compiled: Any) -> tuple[Layer, ...]:
-    """List the operations and their precisions of a compiled model."""
-    layers = []
-    for node in compiled.get_runtime_model().get_ordered_ops():
-        info = node.get_rt_info()
-        kind, precision = (info[key].astype(str) for key in ("layerType", "runtimePrecision"))
-        sources = info["originalLayersNames"].astype(str) if "originalLayersNames" in info else ""
-        kernel = info["primitiveType"].astype(str) if "primitiveType" in info else ""
-        layers.append(
-            Layer(node.get_friendly_name(), kind, precision, tuple(sources.split(",")), _macs(node, kind), kernel)
-        )
-    return tuple(layers)
+def read(path: Path, open_size: Size | None) -> Any:
+    """Read an IR or ONNX file as an openvino.Model whose open sizes are set.
 
+    Args:
+        path: The file.
+        open_size: (height, width) for what the file leaves open.
 
-def _macs(node: Any, kind: str) -> int:
-    """Return the MACs of an operation, 0 if it does not multiply.
-
-    A convolution uses each weight once per output position, and a transposed one once per input position.
+    Raises:
+        ModelFileError: The file cannot be used.
     """
-    if kind not in ("Convolution", "Deconvolution", "FullyConnected", "MatMul"):
-        return 0
-    first, second = ([int(side) for side in node.input_value(index).get_shape()] for index in (0, 1))
-    output = [int(side) for side in node.get_output_shape(0)]
-    if kind == "Convolution":
-        return math.prod(output[2:]) * math.prod(second)
-    if kind == "Deconvolution":
-        return math.prod(first[2:]) * math.prod(second)
-    # The summed dimension: either side of the first matrix, as it may be transposed.
-    inner = first[-1] if kind == "FullyConnected" else math.prod(first[-2:]) // max(1, output[-2])
-    return math.prod(output) * inner
+    ov = _openvino()
+    try:
+        model = read_file(ov, ov.Core(), path, None)[0] if path.suffix == ".xml" else ov.convert_model(path)
+    except RuntimeError as error:
+        raise ModelFileError(f"{path} is not usable by OpenVINO: {reason(error)}") from None
+    reshape(model, path, None, open_size)
+    return model
 
 
 class OpenVINORuntime:
@@ -113,9 +111,9 @@ class OpenVINORuntime:
     ) -> None:
         ov = _openvino()
         self._core = ov.Core()
-        self._core.set_property({"ENABLE_MMAP": False})  # of cached files, see `openvino_file.read`
+        self._core.set_property({"ENABLE_MMAP": False})  # of cached files, see `openvino_file.read_file`
         self._name = _device(self._core, device)
-        self._model, found = read(ov, self._core, path, digest)
+        self._model, found = read_file(ov, self._core, path, digest)
         self._path, self._limit, self._tensor = path, shapes, ov.Tensor
         self._metadata = read_metadata(self._model)
         reshape(self._model, path, input_size, open_size)

@@ -12,7 +12,7 @@ from runtimes.errors import ModelFileError
 from runtimes.openvino_ports import FAILURES, reason
 
 
-def read(ov: Any, core: Any, path: Path, digest: str | None) -> tuple[Any, str]:
+def read_file(ov: Any, core: Any, path: Path, digest: str | None) -> tuple[Any, str]:
     """Read a graph and its weights, and return the model and the SHA-256 of both.
 
     By default, OpenVINO maps the weights into memory. A file that is then written over changes the answers of the

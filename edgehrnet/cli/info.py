@@ -122,7 +122,7 @@ def _certificate(values: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("distance from torch", f"{values['distance']:.3f} of the quantization error"))
     return [
         *rows,
-        ("heatmaps against float", f"{values['sqnr_db']:.1f} dB"),
+        *([] if values["sqnr_db"] is None else [("heatmaps against float", f"{values['sqnr_db']:.1f} dB")]),
         ("keypoints against float", _drifts(drifts)),
         ("measured on", f"{values['pictures']} pictures"),
         made_with,

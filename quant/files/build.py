@@ -17,9 +17,9 @@ from quant.files.parity import File
 
 LEAST_INT8 = 0.9  # share of the MACs that run on integers, below which a file is not what people call INT8
 _INSTEAD = {
-    "openvino": "use --precision fp16 of quant.export, or leave less in float",
+    "openvino": "leave less in float, or use a file of --precision fp16",
     "onnx": "on a CPU use --targets openvino",
-    "plan": "use --precision fp16 of quant.export",
+    "plan": "use a file of --precision fp16",
 }
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 from edgehrnet.certificate import Certificate, parts
 from edgehrnet.errors import InputError, MissingSpecError, nearest
 from edgehrnet.golden import GOLDEN_PICTURE_BYTES, Golden
+from edgehrnet.model_info import model_info
 from edgehrnet.models import KeypointNetwork
 from edgehrnet.models.checkpoints import Checkpoint
 from edgehrnet.models.checkpoints.ranges import RangeTable
@@ -98,10 +99,11 @@ def _build(
         write_onnx(quantized or copy.deepcopy(network).to(dtype), spec, onnx_path, dtype)
     if target == "tensorrt":
         _check_for_tensorrt(onnx_path)
+    info = model_info(spec)
     if target == "openvino":
-        layers = openvino.build(onnx_path, built, spec.to_json(), half=spec.precision != "fp32")
+        layers = openvino.build(onnx_path, built, spec.to_json(), half=spec.precision != "fp32", info=info)
     else:
-        layers = onnx.build(onnx_path, built, spec.to_json())
+        layers = onnx.build(onnx_path, built, spec.to_json(), info)
     reference = Reference(
         network,
         quantized,
@@ -192,7 +194,8 @@ def summary(out: Path, certificate: Certificate) -> str:
     line += " in int8"
     if not certificate.pictures:
         return f"{line}, as the plan lists them"
-    line += f"; against float: heatmaps {certificate.sqnr_db:.1f} dB"
+    heatmaps = "" if certificate.sqnr_db is None else f" heatmaps {certificate.sqnr_db:.1f} dB,"
+    line += f"; against float:{heatmaps}"
     if certificate.drift_median_px is None:
-        return f"{line}, keypoints not measured: none reached the confidence threshold"
-    return f"{line}, keypoints {certificate.drift_median_px:.3f} px (median)"
+        return f"{line} keypoints not measured: none reached the confidence threshold"
+    return f"{line} keypoints {certificate.drift_median_px:.3f} px (median)"

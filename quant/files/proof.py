@@ -10,11 +10,9 @@ flips alone.
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import importlib.metadata
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,15 +22,15 @@ from numpy.typing import NDArray
 from torch import nn
 
 import runtimes
-from edgehrnet.certificate import Certificate, digest, parts
+from edgehrnet.certificate import Certificate
 from edgehrnet.decoding import CONFIDENCE_THRESHOLD, activations
 from edgehrnet.errors import EdgeHRNetError
 from edgehrnet.spec import ModelSpec
+from quant.files.layer_counts import INTEGER, certificate_of
 from quant.scoring.torch_model import decode_outputs, prepare_input, run_network
 from runtimes.base import Layer, Runtime
 from runtimes.onnx import ONNXRuntime
 
-INTEGER = ("u8", "i8")
 PARITY = 1.05  # an engine may round differently from torch, but its error must not be larger
 # Two correct engines differ by rounding flips, which later layers amplify. Between float32 and float64 of the same
 # torch network, they reach 0.4 of the quantization error. With a wrong range or a missing quantizer, it is 1 or more.
@@ -41,7 +39,6 @@ DISTANCE = 0.6
 FUSED = 1.0
 ROUNDING = 3.0  # engines also round biases and fused sums, which at least doubles the flips
 LEAST_SQNR = 3.0  # dB: the noise has half the power of the signal
-PACKAGES = ("torch", "openvino", "onnx", "onnxscript", "onnxruntime", "tensorrt-rtx-cu13", "tensorrt", "numpy")
 
 
 class CertificateError(EdgeHRNetError):
@@ -96,25 +93,10 @@ def certify(
             is below `LEAST_SQNR`.
     """
     comparison = dict(_NOT_RUN, engine=engine) if engine else _compare(file, reference, spec, pictures)
-    convolutions = [layer for layer in layers if layer.type == "Convolution"]
-    integer = [layer for layer in convolutions if layer.precision in INTEGER]
-    certificate = Certificate(
-        file=file.name,
-        digest=digest(file),
-        bytes=sum(part.stat().st_size for part in parts(file)),
-        precision=spec.precision,
-        convolutions=len(convolutions),
-        convolutions_expected=reference.integer_convolutions,
-        convolutions_int8=len(integer),
-        macs=sum(layer.macs for layer in layers),
-        macs_int8=sum(layer.macs for layer in layers if layer.precision in INTEGER),
-        kernels=dict(Counter(layer.kernel for layer in convolutions if layer.kernel).most_common()),
-        pictures=0 if engine else len(pictures),
-        versions=_versions(),
-        **comparison,  # type: ignore[arg-type]
-    )
+    count = 0 if engine else len(pictures)
+    certificate = certificate_of(file, layers, reference.integer_convolutions, spec.precision, count, comparison)
     limits = _limits(file, certificate, reference, spec, pictures)
-    in_float = [layer.name for layer in convolutions if layer not in integer]
+    in_float = [layer.name for layer in layers if layer.type == "Convolution" and layer.precision not in INTEGER]
     problems = list(_problems(certificate, in_float, limits, requires_int8=reference.requires_int8))
     if problems:
         raise CertificateError(f"{file.name} does not run as requested: {'; '.join(problems)}")
@@ -130,15 +112,6 @@ _NOT_RUN: Mapping[str, str | float | None] = {
     "drift_mean_px": None,
     "drift_max_px": None,
 }
-
-
-def _versions() -> dict[str, str]:
-    """Return the versions of the installed packages that may affect the file."""
-    found = {}
-    for name in PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
 
 
 def _limits(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import openvino as ov
 import pytest
 import torch
 from PIL import Image
@@ -11,6 +12,7 @@ from PIL import Image
 from edgehrnet import Predictor, sample_picture
 from edgehrnet.errors import InputError
 from edgehrnet.golden import GOLDEN_PICTURE_BYTES
+from edgehrnet.model_info import model_info
 from edgehrnet.models import create
 from edgehrnet.models.checkpoints import Checkpoint, build_model, load_checkpoint, save_checkpoint
 from edgehrnet.models.deploy.export_module import Deployed, network_input
@@ -70,6 +72,13 @@ def test_features_equal_the_torch_network(exported, checkpoint):
     assert result.hf.shape == hf.shape
     scale = np.abs(hf).max()
     assert np.abs(result.hf - hf).max() <= scale * (1e-4 if precision == "fp32" else 2e-2)
+
+
+def test_an_openvino_file_describes_itself_to_model_api(exported):
+    _, predictor = exported
+    model = ov.Core().read_model(predictor.path)
+    expected = model_info(predictor.spec)
+    assert {key: model.get_rt_info(["model_info", key]).astype(str) for key in expected} == expected
 
 
 def test_the_file_describes_itself(exported):

@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
 from edgehrnet.certificate import certificate_path
 from edgehrnet.errors import AbsentDeviceError, DeviceError, InputError, MissingExtraError, ModelFileError
+from edgehrnet.model_info import model_info
 from edgehrnet.models.checkpoints import load_checkpoint
+from edgehrnet.spec import ModelSpec
 from quant import export
 from quant.data.documents.corners import SPEC, DocumentCorners
 from quant.files import build, model_file, parity
@@ -329,3 +332,6 @@ def test_files_built_from_a_kept_graph_have_the_same_bytes(small_checkpoint, noi
         )
     assert len(written) == 2
     assert len({(tmp_path / folder / "m.onnx").read_bytes() for folder in "abc"}) == 1
+    stored = {entry.key: entry.value for entry in onnx.load(tmp_path / "a" / "m.onnx").metadata_props}
+    expected = model_info(ModelSpec.from_json(stored.pop("edgehrnet")))
+    assert stored == {f"model_info {key}": value for key, value in expected.items()}

@@ -37,6 +37,7 @@ from quant.int8.calibration import network_inputs, observe, range_table
 from quant.int8.placement import place
 from quant.int8.scheme import SCHEMES
 from runtimes.base import METADATA_KEY
+from runtimes.openvino_graph import executed_layers
 
 CHECKPOINT = Path(__file__).parents[3] / "checkpoints" / "document-corners.pt"
 STYLE = Style()
@@ -226,7 +227,7 @@ def build_from_torch(case, network, name):
     out = case.folder / f"{name}.xml"
     ov.save_model(model, out, compress_to_fp16=True)
     settings = runtimes.openvino._settings("CPU")
-    return out, runtimes.openvino.executed_layers(ov.Core().compile_model(out, "CPU", settings))
+    return out, executed_layers(ov.Core().compile_model(out, "CPU", settings))
 
 
 class TestActivationsWith255Levels:

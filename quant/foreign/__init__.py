@@ -1,0 +1,1 @@
+"""Quantize model files of other projects, for which there is no torch network."""
