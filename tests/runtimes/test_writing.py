@@ -18,7 +18,7 @@ from runtimes.errors import WriteError
 from runtimes.writing import HIDDEN, append_line, finish_writing, new_files, write_file
 
 NAMES = ("m.xml", "m.bin", "m.certificate.json")
-# Kills up to 200 processes that write files which belong together, at random moments, and prints what the next reader finds.
+# Kills up to 200 processes that write files which belong together, at random moments, and checks what a reader finds.
 KILLS = """
 import os, random, signal, sys, time
 from pathlib import Path
