@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from edgehrnet.cli.arguments import parse_size
+from edgehrnet.cli.arguments import add_verify_option, parse_size
 from edgehrnet.cli.status import run
 from edgehrnet.errors import InputError
 from quant.data.arguments import add_data_arguments, open_labels
@@ -48,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
                    help="write all scores here, with the errors of each picture (default: none)")  # fmt: skip
     p.add_argument("--per-keypoint", action="store_true",
                    help=f"list all keypoints if there are more than {MOST} (default: the {WORST} worst)")  # fmt: skip
+    add_verify_option(p)
     return p
 
 
@@ -61,9 +62,8 @@ def _evaluate(args: argparse.Namespace) -> None:
     data = open_labels(args)
     check_boxes_options(data, args.boxes, args.results)
     with ExitStack() as stack:
-        opened = (
-            open_model(name, args.device, args.size, flip_test=args.flip_test, spec=args.spec) for name in args.models
-        )
+        options = {"flip_test": args.flip_test, "spec": args.spec, "verify": args.verify}
+        opened = (open_model(name, args.device, args.size, **options) for name in args.models)
         models = [stack.enter_context(model) for model in opened]
         evaluations = compare(models, data, args.count)
         boxes = _boxes(models, evaluations, data, args) if isinstance(data, Labeled) else []
@@ -85,6 +85,8 @@ def _evaluate(args: argparse.Namespace) -> None:
                 for n, pair in pairs]  # fmt: skip
         content = {"data": args.data, "fold": fold, "radii": args.radii, "models": each}
         write_file(args.json, json.dumps(content, indent=1) + "\n")
+    if args.results is not None:
+        write_file(args.results, json.dumps(boxes[0].results) + "\n")
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -103,17 +105,14 @@ def _check(args: argparse.Namespace) -> None:
 def _boxes(
     models: Sequence[OpenModel], evaluations: Sequence[Evaluation], data: Labeled, args: argparse.Namespace
 ) -> list[BoxScores]:
-    """Score models for crops, if this gives AP or the results that were asked for, and write the results."""
+    """Score models for crops, if this gives AP or the results that were asked for."""
     if any(model.spec.crop is None for model in models):
         if args.boxes is not None or args.results is not None:
             raise InputError("--boxes and --results need models for crops of boxes; one of these takes whole pictures")
         return []
     if args.results is None and not data.spec.oks_sigmas:
         return []
-    found = score_boxes(models, evaluations, data, args.boxes, part=args.fold is not None or args.count is not None)
-    if args.results is not None:
-        write_file(args.results, json.dumps(found[0].results) + "\n")
-    return found
+    return score_boxes(models, evaluations, data, args.boxes, part=args.fold is not None or args.count is not None)
 
 
 if __name__ == "__main__":

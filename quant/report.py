@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from edgehrnet.cli.arguments import add_verify_option
 from edgehrnet.cli.status import run
 from edgehrnet.errors import InputError
 from quant.data.arguments import add_data_arguments, open_labels
@@ -24,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--count", type=int, metavar="N", help="pictures to score (default: all, or 2000 synthetic ones)")
     p.add_argument("--out", type=Path, default=Path("report.html"), help="page to write (default: %(default)s)")
     p.add_argument("--device", help="device name, such as cpu or gpu (default: the first one that the file type has)")
+    add_verify_option(p)
     return p
 
 
@@ -39,7 +41,7 @@ def _report(args: argparse.Namespace) -> None:
         raise InputError(f"--out {args.out}: there is no folder {args.out.parent}")
     load_pycocotools()  # fail now rather than after an hour of scoring
     data = open_labels(args)
-    with open_model(args.model, args.device) as model:
+    with open_model(args.model, args.device, verify=args.verify) as model:
         text = make_report(model, data, args.count, progress=True)
     write_file(args.out, text)
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB")

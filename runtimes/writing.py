@@ -8,6 +8,7 @@ killed before this step are removed later.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -124,9 +125,10 @@ def _own_folder(target: Path) -> Path:
     """Make a folder for the files of this process, and remove those of processes that were killed."""
     hidden = target / HIDDEN
     while True:
-        hidden.mkdir(exist_ok=True)
-        if hidden.is_symlink():
-            raise OSError(f"{hidden} is a link, which would lead out of the folder; remove it")
+        with suppress(FileExistsError):
+            hidden.mkdir()
+        if hidden.is_symlink() or hidden.is_file():
+            raise OSError(f"{hidden} is no folder; remove it")
         with suppress(FileNotFoundError):  # another process has just removed the empty folder
             for other in hidden.iterdir():
                 if other.name != _WHOLE and time.time() - other.stat().st_mtime > _ABANDONED_S:
@@ -151,8 +153,8 @@ def _publish(own: Path, target: Path) -> None:
         try:
             own.rename(whole)
             break
-        except OSError:
-            if attempt == _ATTEMPTS - 1 or not whole.is_dir():
+        except OSError as error:
+            if attempt == _ATTEMPTS - 1 or error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
             finish_writing(target)  # the files of another process come first
     _sync(whole.parent)

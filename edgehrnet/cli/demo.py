@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from edgehrnet.cli.arguments import add_model_options, open_predictor
+from edgehrnet.cli.printable import printable
 from edgehrnet.cli.tables import result_tables
 from edgehrnet.shipped import sample_picture
 
@@ -36,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps({**result.to_dict(), "overlay": str(overlay)}))
         return 0
     height, width = result.keypoints.size
-    print(f"{result.spec.name} on {sample_picture().name}, {width}x{height} px (width x height)\n")
+    print(f"{printable(result.spec.name)} on {sample_picture().name}, {width}x{height} px (width x height)\n")
     print(result_tables(result))
     print(f"\noverlay: {overlay}")
     return 0

@@ -10,14 +10,16 @@ from collections import Counter
 from pathlib import Path
 
 from edgehrnet.cli.arguments import MODEL_HELP, add_model_options, open_predictor
+from edgehrnet.cli.printable import printable
 from edgehrnet.cli.tables import result_tables
 from edgehrnet.drawing.files import JPEG_QUALITY, JPEG_SUFFIXES, save_picture
-from edgehrnet.errors import ImageError, InputError, NoBoxesWarning
+from edgehrnet.errors import ImageError, InputError, NoBoxesWarning, WriteError
 from edgehrnet.picture.boxes import BOX_FORMATS, read_boxes
 from edgehrnet.picture.matching import Row
 from edgehrnet.picture.sources import frames
 from edgehrnet.predictor import Predictor
 from edgehrnet.preparation import missing_boxes
+from edgehrnet.result import Result
 
 SUMMARY = "find keypoints in pictures"
 
@@ -61,12 +63,12 @@ def run(args: argparse.Namespace) -> int:
             _note_missing_boxes(predictor)
         for path, rows, overlay in zip(paths, boxes, overlays, strict=True):
             if rows == []:
-                print(f"note: {args.boxes} has no box for {path}, which is skipped", file=sys.stderr)
+                print(f"note: {args.boxes} has no box for {printable(path)}, which is skipped", file=sys.stderr)
                 continue
             try:
                 _predict(predictor, path, rows, overlay, args)
-            except ImageError as error:  # go on with the other pictures
-                print(f"error: {error}", file=sys.stderr)
+            except (ImageError, WriteError) as error:  # go on with the other pictures
+                print(f"error: {printable(error)}", file=sys.stderr)
                 status = 2
     return status
 
@@ -74,17 +76,27 @@ def run(args: argparse.Namespace) -> int:
 def _predict(
     predictor: Predictor, path: Path, boxes: list[Row] | None, overlay: Path | None, args: argparse.Namespace
 ) -> None:
-    """Print the keypoints of one picture and write its overlay."""
+    """Print the keypoints of one picture and write its overlay. If it cannot be written, they are printed too."""
     result = predictor.predict(path, boxes=boxes)
-    if overlay is not None:
+    if overlay is None:
+        _print(result, path, None, args)
+        return
+    try:
         save_picture(result.plot(heatmaps=args.heatmaps), overlay)
+    except WriteError:
+        _print(result, path, None, args)
+        raise
+    _print(result, path, overlay, args)
+
+
+def _print(result: Result, path: Path, overlay: Path | None, args: argparse.Namespace) -> None:
     if args.json:
         written = {} if overlay is None else {"overlay": str(overlay)}
         print(json.dumps({**result.to_dict(), **written}))
         return
-    print(f"{path}\n\n{result_tables(result)}\n")
+    print(f"{printable(path)}\n\n{result_tables(result)}\n")
     if overlay is not None:
-        print(f"overlay: {overlay}\n")
+        print(f"overlay: {printable(overlay)}\n")
 
 
 def _overlay_paths(paths: list[Path], folder: Path) -> list[Path]:

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from edgehrnet.cli.printable import printable
 from edgehrnet.errors import EdgeHRNetError
 
 
@@ -27,7 +28,7 @@ def exit_status(action: Callable[[], int | None]) -> int:
     except (EdgeHRNetError, OSError) as error:
         if isinstance(error, BrokenPipeError) and output_is_closed():
             return 0
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(error)}", file=sys.stderr)
         return 2
     return status
 
@@ -47,7 +48,7 @@ def run(
     except (EdgeHRNetError, OSError) as error:
         if isinstance(error, BrokenPipeError) and output_is_closed():
             return 0
-        parser.exit(2, f"error: {error}\n")
+        parser.exit(2, f"error: {printable(error)}\n")
     return status
 
 

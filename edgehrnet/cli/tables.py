@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from edgehrnet.cli.printable import printable
 from edgehrnet.result import Result
 
 
@@ -15,6 +16,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     read        1.50
     inference  20.25
     """
+    head, *rows = ([printable(cell) for cell in row] for row in (head, *rows))
     columns = list(zip(head, *rows, strict=True))
     widths = [max(map(len, column)) for column in columns]
     right = [all(_is_number(cell) for cell in column[1:]) for column in columns]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgehrnet.errors import AbsentDeviceError, MissingExtraError
+from edgehrnet.errors import AbsentDeviceError, InputError, MissingExtraError
 from edgehrnet.models.checkpoints import Checkpoint, save_checkpoint
 from quant.files.model_file import PROOF_PICTURES, SUFFIX, export_file, export_plan, summary
 from quant.files.parity import File
@@ -41,6 +41,7 @@ def save_and_build(
     Returns:
         The files, for `mostly_float`.
     """
+    check_name(name)
     out.mkdir(parents=True, exist_ok=True)
     if checkpoint.network is None:
         save_checkpoint(
@@ -94,8 +95,15 @@ class BuildOptions:
     """Picture of the golden pair, None for the first of ``pictures``."""
 
 
+def check_name(name: str) -> None:
+    """Raise InputError if files of this name would lie outside their folder."""
+    if not name.isprintable() or name in ("", ".", "..") or any(mark in name for mark in "/\\:"):
+        raise InputError(f"{name!r} cannot be the start of a file name; pass --name without a folder, such as corners")
+
+
 def build_files(checkpoint: Checkpoint, options: BuildOptions) -> Iterator[File]:
     """Yield each file once it is built. For a plan that cannot be built here, yield the reason instead."""
+    check_name(options.name)
     options.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as graphs:
         for target in options.targets:

@@ -53,6 +53,7 @@ def open_model(
     *,
     flip_test: bool = False,
     spec: Path | None = None,
+    verify: bool = True,
 ) -> Iterator[OpenModel]:
     """Open a model for scoring.
 
@@ -62,9 +63,12 @@ def open_model(
         input_size: (height, width). None selects the model's default.
         flip_test: Average the heatmaps of the picture and its mirror image, see Predictor.
         spec: JSON file that describes a file of another project. None reads the description in the file.
+        verify: Refuse a file that differs from its certificate or checksums, see Predictor.
     """
     with (
-        Predictor(name, device=device, input_size=input_size, flip_test=flip_test, spec=spec) as predictor,
+        Predictor(
+            name, device=device, input_size=input_size, flip_test=flip_test, spec=spec, verify=verify
+        ) as predictor,
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("ignore", NoBoxesWarning)  # data without boxes is scored on whole pictures on purpose

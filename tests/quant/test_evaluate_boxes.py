@@ -66,6 +66,17 @@ def test_boxes_and_results_need_coco_data(option, capsys):
     assert option in text
 
 
+def test_a_full_disk_for_the_results_keeps_the_scores(people, tmp_path, capsys, full_disk):
+    (tmp_path / "found.json").write_text("before")
+    boxes = write_boxes(tmp_path, [(1, [n / 9, 10, 40, 40]) for n in range(40)])
+    with full_disk(), pytest.raises(SystemExit):
+        run(*people, *boxes, "--results", tmp_path / "found.json")
+    printed = capsys.readouterr()
+    assert "COCO keypoint scores" in printed.out
+    assert "found.json" in printed.err.splitlines()[-1]
+    assert (tmp_path / "found.json").read_text() == "before"
+
+
 @pytest.fixture
 def people(tmp_path):
     """A COCO file with two persons in picture 1 and nobody in picture 2, and an untrained network."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,14 +29,14 @@ COUNTERS = ("total_ops", "total_params", "n_averaged", "steps")
 PREPROCESSOR = re.compile(r"(.*\.)?data_preprocessor\.")  # mean and standard deviation in mmpose 1.x
 # Parts of torch's error messages for files that contain other objects than tensors and plain values.
 MORE_THAN_PLAIN = ("Unsupported global", "unsupported GLOBAL", "unrecognized function", "Unsupported class")
-# {0} is the file, {1} its name without suffix.
+# {} are the file and the one to write, quoted for a shell.
 CONVERSION = (
     "contains Python objects, and loading these runs code. If you trust the file, type the command below. It writes a "
     "file with the tensors and the metadata only, which you can use instead:\n"
-    """python -c "import torch; c = torch.load('{0}', map_location='cpu', weights_only=False); """
+    """python -c "import sys, torch; c = torch.load(sys.argv[1], map_location='cpu', weights_only=False); """
     "s = lambda v: v.state_dict() if hasattr(v, 'state_dict') else v; c = {{n: s(v) for n, v in s(c).items()}}; "
     "t = lambda v: torch.is_tensor(v) or isinstance(v, dict) and all(map(t, v.values())); "
-    """torch.save({{n: v for n, v in c.items() if n == 'meta' or t(v)}}, '{1}-tensors.pth')\""""
+    """torch.save({{n: v for n, v in c.items() if n == 'meta' or t(v)}}, sys.argv[2])" {} {}"""
 )
 
 
@@ -70,7 +71,8 @@ def read_file(file: Path, *, verify: bool = True) -> Any:
         ) from None
     except Exception as error:  # A damaged file raises many types of errors, from zip, pickle and tensor code.
         if any(hint in str(error) for hint in MORE_THAN_PLAIN):
-            raise ModelFileError(f"{file} {CONVERSION.format(file.name, file.stem)}") from None
+            names = (shlex.quote(name) for name in (file.name, f"{file.stem}-tensors.pth"))
+            raise ModelFileError(f"{file} {CONVERSION.format(*names)}") from None
         raise ModelFileError(f"{file} is damaged or not a checkpoint: {type(error).__name__}") from error
 
 

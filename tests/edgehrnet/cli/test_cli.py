@@ -165,6 +165,39 @@ class TestPredict:
         assert "a.keypoints.png" in fails(capsys, "predict", model, pictures, "--out", tmp_path / "out")
         assert not list((tmp_path / "out").iterdir())  # before the first picture is read
 
+    def test_a_full_disk_keeps_older_overlays_and_all_keypoints(self, capsys, model, pictures, full_disk):
+        (pictures / "a.keypoints.png").write_text("before")
+        with full_disk():
+            assert main(["predict", model, str(pictures / "[ab].png"), "--out", str(pictures)]) == 2
+        printed = capsys.readouterr()
+        assert printed.out.count("top-left") == 2
+        for name, line in zip(("a", "b"), printed.err.splitlines(), strict=True):
+            assert line.startswith("error: ")
+            assert f"{name}.keypoints.png" in line
+        assert (pictures / "a.keypoints.png").read_text() == "before"
+        assert sorted(path.name for path in pictures.iterdir()) == ["a.keypoints.png", "a.png", "b.png"]
+
+    def test_an_overlay_is_not_written_through_a_link(self, model, pictures, tmp_path):
+        (tmp_path / "outside").write_text("before")
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "a.keypoints.png").symlink_to(tmp_path / "outside")
+        assert main(["predict", model, str(pictures / "a.png"), "--out", str(tmp_path / "out")]) == 0
+        assert (tmp_path / "outside").read_text() == "before"
+        assert not (tmp_path / "out" / "a.keypoints.png").is_symlink()
+
+    def test_control_characters_of_names_are_shown_as_escapes(self, capsys, null_model, pictures, tmp_path):
+        red = "red\x1b[31m"
+        spec = null_model.spec.replace(keypoints=(red, "b", "c", "d"), name=red, golden=None)
+        runtimes.null.build(tmp_path / "m.null", spec.to_json(), (64, 96), null_model.outputs)
+        (pictures / "a.png").rename(pictures / f"{red}.png")
+        (pictures / f"{red}{red}.png").touch()
+        main(["predict", str(tmp_path / "m.null"), str(pictures), "--out", str(tmp_path)])
+        main(["info", str(tmp_path / "m.null")])
+        printed = capsys.readouterr()
+        assert "\x1b" not in printed.out + printed.err
+        assert printed.out.count(r"red\x1b[31m") >= 5
+        assert r"red\x1b[31mred\x1b[31m.png" in printed.err
+
     def test_a_bad_picture_does_not_stop_the_others(self, capsys, model, pictures):
         (pictures / "aa.png").write_bytes(b"")
         assert main(["predict", model, str(pictures), "--json"]) == 2

@@ -1,55 +1,44 @@
-"""What is said of an INT8 file that runs mostly in float."""
-
-import argparse
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+"""Files of one checkpoint: where they are written, and what stays on a full disk."""
 
 import pytest
 
-from quant.commandline import MOSTLY_FLOAT, add_allow_float, int8_status
-from quant.files.build import LEAST_INT8, mostly_float
-from quant.files.parity import File
+from edgehrnet.errors import InputError, WriteError
+from quant import report
+from quant.files.build import BuildOptions, build_files, save_and_build
+from quant.files.model_file import _copy
 
 
-def file(share, target="onnx", precision="int8"):
-    certificate: Any = SimpleNamespace(int8_share=share, engine="engine 1.2")
-    return File(Path("m-int8.onnx"), target, precision, certificate)
+@pytest.mark.parametrize("name", ["../up", "/absolute", "a/b", "a\\b", "..", "", "c:d", "line\nend"])
+def test_a_name_that_leads_out_of_the_folder_is_refused(small_checkpoint, noise_pictures, tmp_path, name):
+    with pytest.raises(InputError, match="--name"):
+        save_and_build(small_checkpoint, tmp_path / "out", name, ["openvino"], noise_pictures)
+    with pytest.raises(InputError, match="--name"):
+        next(build_files(small_checkpoint, BuildOptions(tmp_path / "out", name, noise_pictures)))
+    assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("target", ["openvino", "onnx", "plan"])
-def test_a_file_mostly_in_float_is_named_with_its_share(target):
-    line = mostly_float(file(0.003, target))
-    assert line is not None
-    for part in ("m-int8.onnx", "engine 1.2", "0.3%", "90%", "--allow-float"):
-        assert part in line
-    assert "--targets openvino" in line or target != "onnx"
+def test_a_full_disk_keeps_an_older_export(openvino_model, tmp_path, full_disk):
+    parts = list(openvino_model.path.parent.iterdir())
+    for part in parts:
+        (tmp_path / part.name).write_text(f"older {part.name}")
+    with full_disk(), pytest.raises(WriteError, match=r"corners\.xml"):
+        _copy(tmp_path / "corners.xml", *parts)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {p.name: f"older {p.name}" for p in parts}
 
 
-@pytest.mark.parametrize(
-    "built",
-    [
-        file(LEAST_INT8),
-        file(0.0, precision="fp16"),
-        file(0.0, target="tensorrt"),
-        File(Path("m.engine"), "plan", "int8", None, "needs a GPU"),
-    ],
-    ids=["enough", "not asked for", "source of plans", "not built"],
-)
-def test_other_files_are_fine(built):
-    assert mostly_float(built) is None
+def test_a_full_disk_for_a_quantized_checkpoint_is_named(small_checkpoint, noise_pictures, tmp_path, full_disk):
+    with full_disk(), pytest.raises(WriteError, match=r"corners\.pt"):
+        save_and_build(small_checkpoint, tmp_path, "corners", ["openvino"], noise_pictures)
+    assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("shares", "options", "status", "lines"),
-    [
-        ((0.95,), [], 0, 0),
-        ((0.95, 0.2, 0.1), [], MOSTLY_FLOAT, 2),
-        ((0.2,), ["--allow-float"], 0, 1),
-    ],
-)
-def test_exit_status(shares, options, status, lines, capsys):
-    parser = argparse.ArgumentParser()
-    add_allow_float(parser)
-    assert int8_status(map(file, shares), parser.parse_args(options).allow_float) == status
-    assert len(capsys.readouterr().err.splitlines()) == lines
+def test_a_full_disk_for_a_report_is_one_line(tmp_path, monkeypatch, capsys, full_disk):
+    monkeypatch.setattr(report, "make_report", lambda *args, **options: "page " * 1000)
+    out = tmp_path / "page.html"
+    out.write_text("before")
+    with full_disk(), pytest.raises(SystemExit) as stop:
+        report.main(["document-corners", "--out", str(out)])
+    assert stop.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "page.html" in line
+    assert out.read_text() == "before"

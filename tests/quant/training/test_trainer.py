@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from edgehrnet.errors import CorruptImageError, DeviceError, InputError
+from edgehrnet.errors import CorruptImageError, DeviceError, InputError, ModelFileError, WriteError
 from edgehrnet.models.checkpoints import build_model, load_checkpoint
 from quant.data.opening import open_data
 from quant.training.averaging import Ema
@@ -52,6 +52,36 @@ class TestFiles:
         assert build_model(checkpoint).keypoints == 4
         floats = [value for value in checkpoint.state.values() if value.is_floating_point()]
         assert {value.dtype for value in floats} == {torch.float16}
+
+    def test_a_full_disk_keeps_the_checkpoints_and_names_the_file(self, finished, tmp_path, full_disk, tiny):
+        folder = tmp_path / "run"
+        shutil.copytree(finished[0], folder)
+        before = {path.name: path.read_bytes() for path in folder.iterdir()}
+        trainer = Trainer(TrainSettings(**tiny), folder)
+        trainer.resume()
+        with full_disk(), pytest.raises(WriteError, match=r"last\.pt"):
+            trainer._save({})
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+    @pytest.mark.parametrize("content", [b"", b"garbage", None, {"settings": 3}, {"step": 1}, []])
+    def test_a_checkpoint_that_is_no_run_is_named(self, finished, tmp_path, tiny, content):
+        path = tmp_path / "last.pt"
+        if content is None:
+            path.write_bytes((finished[0] / "last.pt").read_bytes()[:5000])
+        elif isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            torch.save(content, path)
+        with pytest.raises(ModelFileError, match=r"last\.pt"):
+            Trainer(TrainSettings(**tiny), tmp_path).resume()
+
+    def test_half_a_line_of_the_log_is_left_out(self, finished, tmp_path, tiny):
+        shutil.copytree(finished[0], tmp_path / "run")
+        before = log_of(tmp_path / "run")
+        with (tmp_path / "run" / "log.jsonl").open("a") as file:
+            file.write('{"step": 4, "sec')
+        Trainer(TrainSettings(**tiny), tmp_path / "run").resume()
+        assert log_of(tmp_path / "run") == before
 
     def test_scores_without_a_value_are_null(self, finished):
         # Every picture shows a sheet: there is no AUROC, and JSON has no NaN.

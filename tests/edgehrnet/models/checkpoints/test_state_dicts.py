@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import shlex
 import sys
 
 import pytest
@@ -177,5 +178,8 @@ def test_printed_command_converts_files_with_python_objects(saved, tmp_path, mon
     with pytest.raises(ModelFileError, match=r"net-tensors\.pth") as caught:
         load_checkpoint(saved(value()))
     monkeypatch.chdir(tmp_path)
-    exec(str(caught.value).split('python -c "')[1].removesuffix('"'), {})
+    _, option, code, *names = shlex.split(str(caught.value).splitlines()[-1])
+    assert option == "-c"
+    monkeypatch.setattr(sys, "argv", ["-c", *names])
+    exec(code, {})
     check(tmp_path / "net-tensors.pth")
