@@ -23,6 +23,7 @@ from edgehrnet.models.deploy.loading import computes_in, deployable, deployed_sp
 from edgehrnet.selfcheck import GOLDEN_CORRELATION, correlation
 from edgehrnet.spec import GOLDEN_PICTURE_BYTES, PRECISIONS, Golden, ModelSpec
 from quant.files.onnx_file import integer_convolutions, write_onnx
+from quant.files.onnxruntime_graph import rewrite
 from quant.files.proof import CertificateError, Reference, certify
 from quant.files.tensorrt_rules import trt_lint
 from quant.scoring.torch_model import predict_torch
@@ -95,6 +96,8 @@ def _build(
         onnx_path = graphs / f"{dtype}.onnx"
     if not onnx_path.is_file():
         write_onnx(quantized or copy.deepcopy(network).to(dtype), spec, onnx_path, dtype)
+    if target == "onnx" and table is not None:
+        rewrite(onnx_path)
     if target == "tensorrt":
         _check_for_tensorrt(onnx_path)
     if target == "openvino":
@@ -105,8 +108,8 @@ def _build(
         network,
         quantized,
         integer_convolutions(onnx_path),
-        limits_distance=table is not None and table.adds == "identity" and dtype == torch.float32,
-        requires_int8=target == "openvino",
+        limits_distance=table is not None and (table.adds == "identity" or target == "onnx") and dtype == torch.float32,
+        requires_int8=target != "tensorrt",
     )
     return layers, reference
 
