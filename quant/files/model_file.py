@@ -26,6 +26,7 @@ from quant.files.onnx_file import integer_convolutions, write_onnx
 from quant.files.onnxruntime_graph import rewrite
 from quant.files.proof import CertificateError, Reference, certify
 from quant.files.tensorrt_rules import trt_lint
+from quant.int8.pipeline import is_complete
 from quant.scoring.torch_model import predict_torch
 from runtimes import onnx, openvino, tensorrt
 from runtimes.base import Layer
@@ -76,6 +77,9 @@ def export_file(
     spec = deployed_spec(checkpoint, network, precision, input_size)
     spec = spec.replace(golden=golden_pair(network, spec, pictures[0] if picture is None else picture))
     table = checkpoint.table(target) if precision == "int8" else None
+    if table is not None and not is_complete(table):
+        raise InputError(f"the checkpoint was made before INT8 for {target} was complete: it lacks ranges; type "
+                         "python -m quant.export, which calibrates them, or run quant.ptq again")  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         built = Path(folder) / out.name
         layers, reference = _build(network, table, spec, built, target, graphs)

@@ -52,6 +52,7 @@ def rewrite(path: Path) -> None:
     """
     model = onnx.load(path)
     read_bytes(Graph(model.graph))
+    join_heads(Graph(model.graph))
     store_biases(Graph(model.graph))
     if join_silu(Graph(model.graph)):
         body = [helper.make_node("Sigmoid", ["x"], ["gate"]), helper.make_node("Mul", ["x", "gate"], ["y"])]
@@ -82,11 +83,45 @@ def read_bytes(graph: Graph) -> None:
         graph.proto.node.remove(node)
 
 
+def join_heads(graph: Graph) -> None:
+    """Compute the 1x1 float convolutions that read a tensor returned as NHWC as one product of that, and split it.
+
+    ONNX Runtime has the tensor as NHWC, and would have to transpose all of its channels for the convolutions.
+    """
+    for arrange in [
+        node for node in graph.proto.node if node.op_type == "Transpose" and node.output[0] in graph.outputs
+    ]:
+        heads = [node for node in graph.readers[arrange.input[0]] if _is_float_head(graph, node)]
+        if list(arrange.attribute[0].ints) != [0, 2, 3, 1] or not heads:
+            continue
+        weights, biases = ([graph.constants[node.input[place]] for node in heads] for place in (1, 2))
+        name = heads[0].name
+        weight = graph.add_constant(f"{name}_weight", np.concatenate(weights)[:, :, 0, 0].T.copy())
+        bias = graph.add_constant(f"{name}_bias", np.concatenate(biases))
+        sizes = graph.add_constant(f"{name}_sizes", np.array([len(part) for part in biases], np.int64))
+        made = [
+            helper.make_node("MatMul", [arrange.output[0], weight], [f"{name}_product"], name),
+            helper.make_node("Add", [f"{name}_product", bias], [f"{name}_sum"], f"{name}_add"),
+            helper.make_node("Transpose", [f"{name}_sum"], [f"{name}_maps"], f"{name}_transpose", perm=[0, 3, 1, 2]),
+            helper.make_node("Split", [f"{name}_maps", sizes], [n.output[0] for n in heads], f"{name}_split", axis=1),
+        ]
+        for node in (*heads, arrange):
+            graph.proto.node.remove(node)
+        graph.proto.node.extend([arrange, *made])
+
+
+def _is_float_head(graph: Graph, node: onnx.NodeProto) -> bool:
+    weight = graph.constants.get(node.input[1]) if node.op_type == "Conv" and len(node.input) == 3 else None
+    return weight is not None and weight.shape[2:] == (1, 1)
+
+
 def store_biases(graph: Graph) -> None:
     """Store the bias of each integer convolution as int32, in steps of the input's scale times the weights' scale."""
     nodes = []
     for node in graph.proto.node:
-        data, weight = (graph.maker(name, "DequantizeLinear") for name in node.input[:2]) if node.op_type == "Conv" else (0, 0)
+        data, weight = (
+            (graph.maker(name, "DequantizeLinear") for name in node.input[:2]) if node.op_type == "Conv" else (0, 0)
+        )
         if data and weight and len(node.input) == 3:
             step = (graph.constants[data.input[1]] * graph.constants[weight.input[1]]).astype(np.float32)
             steps = np.rint(graph.constants[node.input[2]].astype(np.float64) / step)
