@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from edgehrnet.cli.arguments import parse_size
 from edgehrnet.cli.status import run
 from edgehrnet.errors import InputError
-from edgehrnet.models.checkpoints import load_checkpoint
+from edgehrnet.models.checkpoints import Checkpoint, load_checkpoint
 from edgehrnet.picture.sources import read_image
 from edgehrnet.spec import PRECISIONS, ModelSpec
 from quant.commandline import add_allow_float, compute_capability, int8_status
@@ -19,6 +20,8 @@ from quant.data.opening import ACCEPTED
 from quant.files.build import BuildOptions, build_files, report
 from quant.files.model_file import PROOF_PICTURES, TARGETS
 from quant.files.parity import agreement
+from quant.int8.calibration import PICTURES, network_inputs
+from quant.int8.pipeline import completed, is_complete
 from quant.reporting.parity_page import write_report
 
 PARITY_PICTURES = 64
@@ -72,6 +75,8 @@ def _export(args: argparse.Namespace) -> int:
         compute_capability=args.compute_capability,
         picture=None if args.picture is None else read_image(args.picture),
     )
+    if "int8" in args.precision:
+        checkpoint = _complete(checkpoint, args.targets, data, spec)
     files = []
     for file in build_files(checkpoint, options):
         print(report(file))
@@ -80,6 +85,16 @@ def _export(args: argparse.Namespace) -> int:
         parity = agreement(checkpoint, files, list(data.validation(args.parity_pictures)), args.size)
         print(write_report(parity, args.out / f"{options.name}.parity.md", options.name))
     return int8_status(files, args.allow_float)
+
+
+def _complete(checkpoint: Checkpoint, targets: Sequence[str], data: DataSet, spec: ModelSpec) -> Checkpoint:
+    """Calibrate the ranges that a checkpoint of an earlier version lacks."""
+    for target in targets:
+        if not is_complete(checkpoint.table(target)):
+            print(f"the checkpoint was made before INT8 for {target} was complete; calibrating the missing ranges")
+            images = network_inputs(data.calibration(PICTURES), spec)
+            checkpoint = completed(checkpoint, target, images, progress=True)
+    return checkpoint
 
 
 def _validation_data(args: argparse.Namespace, spec: ModelSpec) -> DataSet:

@@ -29,7 +29,7 @@ def read_checked(path: Path) -> Any:
     """Read an ONNX file and check it against the ONNX standard.
 
     Raises:
-        ModelFileError: The file breaks the standard or has operators outside it.
+        ModelFileError: The file breaks the standard, or has operators outside it that it does not define.
     """
     onnx = import_onnx()
     try:
@@ -39,8 +39,9 @@ def read_checked(path: Path) -> Any:
     except Exception as error:  # raised by protobuf, the checker or shape inference
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ModelFileError(f"{path} is not a valid ONNX file: {reason}") from None
-    custom = {node.domain for node in model.graph.node} | {function.domain for function in model.functions}
-    custom -= {"", "ai.onnx"}
+    defined = {(function.domain, function.name) for function in model.functions}
+    nodes = [*model.graph.node, *(node for function in model.functions for node in function.node)]
+    custom = {node.domain for node in nodes if (node.domain, node.op_type) not in defined} - {"", "ai.onnx"}
     if custom:
         raise ModelFileError(
             f"{path} has operators outside the ONNX standard, which other engines cannot run; they are from "
@@ -80,6 +81,7 @@ def read_layers(file: Path, optimized: Path) -> tuple[Layer, ...]:
                 "Convolution" if "Conv" in node.op_type else node.op_type,
                 _PRECISIONS.get(kind, kind.lower()),
                 macs=macs.get(node.name) or macs.get(node.name.partition("/")[0], 0),
+                kernel=node.op_type if "Conv" in node.op_type else "",
             )
         )
     return tuple(layers)

@@ -25,8 +25,10 @@ from edgehrnet.models.deploy.loading import computes_in, deployable, deployed_sp
 from edgehrnet.selfcheck import GOLDEN_CORRELATION, correlation
 from edgehrnet.spec import PRECISIONS, ModelSpec
 from quant.files.onnx_file import integer_convolutions, write_onnx
+from quant.files.onnxruntime_graph import rewrite
 from quant.files.proof import CertificateError, Reference, certify
 from quant.files.tensorrt_rules import trt_lint
+from quant.int8.pipeline import is_complete
 from quant.scoring.torch_model import predict_torch
 from runtimes import onnx, openvino, tensorrt
 from runtimes.base import Layer
@@ -78,6 +80,9 @@ def export_file(
     spec = deployed_spec(checkpoint, network, precision, input_size)
     spec = spec.replace(golden=golden_pair(network, spec, pictures[0] if picture is None else picture))
     table = checkpoint.table(target) if precision == "int8" else None
+    if table is not None and not is_complete(table):
+        raise InputError(f"the checkpoint was made before INT8 for {target} was complete: it lacks ranges; type "
+                         "python -m quant.export, which calibrates them, or run quant.ptq again")  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         built = Path(folder) / out.name
         layers, reference = _build(network, table, spec, built, target, graphs)
@@ -97,6 +102,8 @@ def _build(
         onnx_path = graphs / f"{dtype}.onnx"
     if not onnx_path.is_file():
         write_onnx(quantized or copy.deepcopy(network).to(dtype), spec, onnx_path, dtype)
+    if target == "onnx" and table is not None:
+        rewrite(onnx_path)
     if target == "tensorrt":
         _check_for_tensorrt(onnx_path)
     info = model_info(spec)
@@ -108,8 +115,8 @@ def _build(
         network,
         quantized,
         integer_convolutions(onnx_path),
-        limits_distance=table is not None and table.adds == "identity" and dtype == torch.float32,
-        requires_int8=target == "openvino",
+        limits_distance=table is not None and (table.adds == "identity" or target == "onnx") and dtype == torch.float32,
+        requires_int8=target != "tensorrt",
     )
     return layers, reference
 

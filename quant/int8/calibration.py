@@ -102,13 +102,19 @@ def observe(
 
 
 def range_table(
-    seen: Mapping[str, Seen], placement: Placement, scheme: Int8Scheme, spec: ModelSpec, method: str = "histogram"
+    seen: Mapping[str, Seen],
+    placement: Placement,
+    scheme: Int8Scheme,
+    spec: ModelSpec,
+    method: str = "histogram",
+    known: RangeTable | None = None,
 ) -> RangeTable:
-    """Turn observed values into the scales and zero points for one target."""
-    sites = {}
+    """Turn observed values into the scales and zero points for one target. Ranges in ``known`` stay as they are."""
+    sites = dict(known.sites) if known else {}
     for site in placement.sites:
-        ends = input_range(spec) if site in placement.inputs else choose_range(seen[site], scheme, method)
-        sites[site] = quantization(*ends, scheme)
+        if site not in sites:
+            ends = input_range(spec) if site in placement.inputs else choose_range(seen[site], scheme, method)
+            sites[site] = quantization(*ends, scheme)
     kinds = scheme.activations, scheme.weight_bits, scheme.adds
     return RangeTable(scheme.target, *kinds, sites, placement.convolutions)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from edgehrnet.models.checkpoints.ranges import LIMITS, RangeTable
-from edgehrnet.models.deploy.frozen import attach
+from edgehrnet.models.deploy.frozen import attach, place_of
 from edgehrnet.models.layers.blocks import Convolution
 from quant.int8.placement import Placement
 from quant.int8.scheme import Int8Scheme
@@ -141,7 +141,7 @@ def quantizer_name(site: str) -> str:
     >>> quantizer_name("stem.conv1.input"), quantizer_name("stem.conv1")
     ('stem.conv1.quantize_input', 'stem.conv1.quantize_output')
     """
-    return f"{site.removesuffix('.input')}.quantize_{'input' if site.endswith('.input') else 'output'}"
+    return ".".join(place_of(site))
 
 
 def _activation_quantizer(scheme: Int8Scheme) -> FakeQuantize:

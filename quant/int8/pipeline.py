@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from edgehrnet.models.checkpoints import Checkpoint, build_model
+from edgehrnet.models.checkpoints.ranges import RangeTable
 from edgehrnet.spec import ModelSpec
 from quant.int8.calibration import observe, range_table
 from quant.int8.correction import correct_biases, equalize
@@ -43,6 +44,31 @@ def calibrate(
         scheme.target: range_table(seen, placement, scheme, spec, method) for scheme, placement in placements.items()
     }
     return dataclasses.replace(checkpoint, quantization=tables)
+
+
+def is_complete(table: RangeTable) -> bool:
+    """Return False for the ranges that earlier versions stored for ONNX Runtime, which ran few convolutions in INT8."""
+    return not SCHEMES[table.target].every_result or table.adds == "all"
+
+
+def completed(checkpoint: Checkpoint, target: str, images: list[torch.Tensor], *, progress: bool = False) -> Checkpoint:
+    """Return the checkpoint with the ranges that are missing for ``target``. Those that it has stay.
+
+    Args:
+        checkpoint: A checkpoint with a range table for ``target`` that is not complete, see `is_complete`.
+        target: Target of the range table.
+        images: Letterboxed pictures, u8 ``[1, H, W, C]``, as `network_inputs` makes them.
+        progress: Show a progress bar.
+    """
+    network, spec, table = build_model(checkpoint), ModelSpec.from_dict(checkpoint.spec), checkpoint.table(target)
+    scheme = SCHEMES[target].replace(weight_bits=table.weight_bits)
+    earlier = place(network, scheme.replace(adds=table.adds, every_result=False)).sites
+    placement = place(network, scheme, [site for site in earlier if site not in table.sites])
+    missing = [site for site in placement.sites if site not in table.sites]
+    found = range_table(
+        observe(network, missing, images, spec, progress=progress), placement, scheme, spec, known=table
+    )
+    return dataclasses.replace(checkpoint, quantization={**checkpoint.quantization, target: found})
 
 
 def equalized(checkpoint: Checkpoint) -> Checkpoint:

@@ -3,13 +3,14 @@
 A quantizer rounds a tensor to 256 levels. The place of a quantizer is its site, see `deploy.frozen`. A tensor is
 quantized if a convolution that runs on integers reads it. It is quantized once, where a module returns it, so that
 every reader gets the same values. No quantizer goes between a convolution and its activation, because `Convolution` is
-one unit. A tensor that only interpolations, heads or Adds read stays in float, unless the scheme quantizes all summands
-of an Add. The network's input, and a tensor that is also one of the network's outputs, are quantized at the input of
-the convolution instead.
+one unit, unless the scheme quantizes every result. A tensor that only interpolations, heads or Adds read stays in
+float, unless the scheme quantizes all summands of an Add. The network's input, and a tensor that is also one of the
+network's outputs, are quantized at the input of the convolution instead.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from edgehrnet.errors import InputError, nearest
-from edgehrnet.models.deploy.frozen import INPUT
+from edgehrnet.models.deploy.frozen import INPUT, PARTIAL
 from edgehrnet.models.layers.base import KeypointNetwork
 from edgehrnet.models.layers.blocks import Add, Convolution
 from edgehrnet.models.layers.heads import Head
@@ -57,7 +58,8 @@ class Placement:
     """The tensors and convolutions to quantize."""
 
     sites: dict[str, tuple[str, ...]]
-    """Sites that get a quantizer, each with the convolutions that read it. Empty if only an Add reads it."""
+    """Sites that get a quantizer, each with the convolutions that need it to run on integers, such as those that read
+    it. Empty if only an Add reads it."""
 
     inputs: frozenset[str] = frozenset()
     """The sites that quantize the network's input, whose range follows from the model's spec."""
@@ -65,7 +67,7 @@ class Placement:
     @property
     def convolutions(self) -> tuple[str, ...]:
         """Names of all convolutions that run on integers."""
-        return tuple(name for readers in self.sites.values() for name in readers)
+        return tuple(dict.fromkeys(name for needs in self.sites.values() for name in needs))
 
 
 def place(network: nn.Module, scheme: Int8Scheme, keep_float: Collection[str] = ()) -> Placement:
@@ -91,11 +93,29 @@ def place(network: nn.Module, scheme: Int8Scheme, keep_float: Collection[str] = 
         elif readers or (flow.adds and scheme.adds == "all" and flow.producer and not flow.output):
             assert flow.producer is not None
             sites[flow.producer] = tuple(readers)
+    if scheme.every_result:
+        _add_results(sites, network, later)
     for name in keep_float:
         if name not in sites:
             raise InputError(f"cannot keep {name!r} in float, because it has no quantizer; {nearest(name, sites)}")
-    sites = {site: readers for site, readers in sites.items() if site not in keep_float}
+    gone = {name for site in keep_float for name in sites[site]}
+    left = {site: tuple(name for name in needs if name not in gone) for site, needs in sites.items()}
+    sites = {site: needs for site, needs in left.items() if site not in keep_float and (needs or not sites[site])}
     return Placement(sites, frozenset(inputs) & frozenset(sites))
+
+
+def _add_results(sites: dict[str, tuple[str, ...]], network: nn.Module, flows: Collection[Flow]) -> None:
+    """Add the sites at which convolutions and partial sums return, before an activation that is not a ReLU.
+
+    A ReLU needs no quantizer before it, because clipping to unsigned integers computes it.
+    """
+    outputs = {flow.producer for flow in flows if flow.output}
+    for name in Placement(dict(sites)).convolutions:
+        direct = isinstance(network.get_submodule(f"{name}.act"), nn.Identity | nn.ReLU) and name not in outputs
+        site = name if direct else f"{name}.act{INPUT}"
+        sites[site] = (*sites.get(site, ()), name)
+    terms = Counter(name for flow in flows for name in flow.adds)
+    sites.update({f"{name}{PARTIAL}{number}": () for name, count in terms.items() for number in range(1, count - 1)})
 
 
 def trace(network: nn.Module, size: tuple[int, int] | None = None) -> list[Flow]:

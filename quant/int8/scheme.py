@@ -41,6 +41,13 @@ class Int8Scheme:
     float_heads: bool = True
     """Keep the heads, and therefore the tensor that they read, in float."""
 
+    every_result: bool = False
+    """Quantize what every integer operation returns, before its activation too.
+
+    ONNX Runtime computes a convolution or a sum on integers only if quantizers surround it directly. OpenVINO and
+    TensorRT fuse the activation as well, and would only lose accuracy.
+    """
+
     def __post_init__(self) -> None:
         if not 2 <= self.weight_bits <= 8:
             raise InputError(f"weight_bits={self.weight_bits} is out of range; use 2 to 8")
@@ -65,7 +72,7 @@ SCHEMES: Mapping[str, Int8Scheme] = MappingProxyType(
         scheme.target: scheme
         for scheme in (
             Int8Scheme("openvino", "uint8"),
-            Int8Scheme("onnx", "uint8"),
+            Int8Scheme("onnx", "uint8", adds="all", every_result=True),
             Int8Scheme("tensorrt", "int8"),
         )
     }

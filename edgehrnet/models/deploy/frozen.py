@@ -2,7 +2,9 @@
 
 A quantizer rounds a tensor to 256 levels. Its *site* is its place in the network: the name of the module that returns
 the tensor, such as ``stem.conv1``. For an input or an output of the network, it is the name of the convolution that
-reads the tensor, followed by ``.input``, such as ``stem.conv1.input``.
+reads the tensor, followed by ``.input``, such as ``stem.conv1.input``. The result of a convolution before its
+activation is the input of the activation, ``stem.conv1.act.input``. The sum of the first two of several terms is
+``fusion.add.0:partial1``, that of the first three ``fusion.add.0:partial2``.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from edgehrnet.models.layers.blocks import Convolution
 
 Network = TypeVar("Network", bound=nn.Module)
 INPUT = ".input"
+PARTIAL = ":partial"
+SLOTS = ("quantize_input", "quantize_output", "quantize_weight", "quantize_partial")
 
 
 def attach(network: nn.Module, site: str, quantizer: nn.Module) -> None:
@@ -33,19 +37,30 @@ def attach(network: nn.Module, site: str, quantizer: nn.Module) -> None:
     Raises:
         ModelFileError: The network has no such module, or the site has a quantizer already.
     """
-    before = site.endswith(INPUT)
+    name, slot = place_of(site)
     try:
-        module = network.get_submodule(site.removesuffix(INPUT) if before else site)
+        module = network.get_submodule(name)
     except AttributeError:
         raise ModelFileError(f"the network has no module for the quantizer of {site!r}") from None
-    slot = "quantize_input" if before else "quantize_output"
     if hasattr(module, slot):
         raise ModelFileError(f"{site!r} has a quantizer already")
     module.add_module(slot, quantizer)
-    if before:
+    if slot == "quantize_input":
         module.register_forward_pre_hook(_quantize_input)
-    else:
+    elif slot == "quantize_output":
         module.register_forward_hook(_quantize_output)
+
+
+def place_of(site: str) -> tuple[str, str]:
+    """Return the module that gets the quantizer of a site, and the name that the quantizer has in it.
+
+    >>> place_of("stem.conv1.input"), place_of("stem.conv1"), place_of("add.0:partial1")
+    (('stem.conv1', 'quantize_input'), ('stem.conv1', 'quantize_output'), ('add.0', 'quantize_partial1'))
+    """
+    if site.endswith(INPUT):
+        return site.removesuffix(INPUT), "quantize_input"
+    name, partial, number = site.rpartition(PARTIAL)
+    return (name, f"quantize_partial{number}") if partial and number.isdigit() else (site, "quantize_output")
 
 
 def _quantize_input(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -59,8 +74,8 @@ def _quantize_output(module: nn.Module, _inputs: tuple[Any, ...], output: Tensor
 
 def plain_state(network: nn.Module) -> dict[str, Tensor]:
     """Return the state dict without the quantizers, as the float network would have it."""
-    slots = {"quantize_input", "quantize_output", "quantize_weight"}
-    return {name: value for name, value in network.state_dict().items() if not slots & set(name.split("."))}
+    state = network.state_dict().items()
+    return {name: value for name, value in state if not any(part.startswith(SLOTS) for part in name.split("."))}
 
 
 ONNX_VERSION: Mapping[torch.dtype, int] = {torch.float32: 13, torch.float16: 21}

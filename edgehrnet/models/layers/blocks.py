@@ -162,7 +162,9 @@ class Add(nn.Module):
     def forward(self, fresh: Tensor, *others: Tensor) -> Tensor:
         """Return the sum of all arguments, which have one shape and dtype."""
         total = fresh
-        for other in others:
+        for number, other in enumerate(others):
+            if hasattr(self, name := f"quantize_partial{number}"):
+                total = self.get_submodule(name)(total)
             total = total.add_(other) if self.inplace else total + other
         return total
 

@@ -1,0 +1,154 @@
+"""Rewrite an INT8 graph so that ONNX Runtime runs it fast on a CPU. The graph computes the same before and after."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+DOMAIN, SILU = "com.microsoft", "QuickGelu"
+"""Domain and name of the operator of ONNX Runtime that computes SiLU in one pass."""
+
+
+class Graph:
+    """A graph with its nodes by what they return and by what they read."""
+
+    def __init__(self, graph: onnx.GraphProto) -> None:
+        self.proto = graph
+        self.makers = {name: node for node in graph.node for name in node.output}
+        self.readers: defaultdict[str, list[onnx.NodeProto]] = defaultdict(list)
+        for node in graph.node:
+            for name in node.input:
+                self.readers[name].append(node)
+        self.constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+        self.outputs = {output.name for output in graph.output}
+
+    def maker(self, name: str, kind: str) -> onnx.NodeProto | None:
+        """Return the node of type ``kind`` that returns a tensor, or None."""
+        node = self.makers.get(name)
+        return node if node is not None and node.op_type == kind else None
+
+    def only_reader(self, name: str, kind: str) -> onnx.NodeProto | None:
+        """Return the node of type ``kind`` that alone reads a tensor, or None."""
+        readers = self.readers[name]
+        return readers[0] if len(readers) == 1 and readers[0].op_type == kind and name not in self.outputs else None
+
+    def add_constant(self, name: str, value: np.ndarray) -> str:
+        """Store a constant, and return its name."""
+        self.proto.initializer.append(numpy_helper.from_array(value, name))
+        return name
+
+
+def rewrite(path: Path) -> None:
+    """Rewrite an INT8 file for ONNX Runtime.
+
+    - The bytes of the picture are read as quantized values, if they are what the first quantizer would compute.
+    - Biases of integer convolutions are stored as integers.
+    - SiLU becomes one operator, which ONNX Runtime implements. The file defines it as a function of standard operators,
+      for engines that do not.
+    """
+    model = onnx.load(path)
+    read_bytes(Graph(model.graph))
+    join_heads(Graph(model.graph))
+    store_biases(Graph(model.graph))
+    if join_silu(Graph(model.graph)):
+        body = [helper.make_node("Sigmoid", ["x"], ["gate"]), helper.make_node("Mul", ["x", "gate"], ["y"])]
+        standard = next(entry for entry in model.opset_import if not entry.domain)
+        model.functions.append(helper.make_function(DOMAIN, SILU, ["x"], ["y"], body, [standard], ["alpha"]))
+        model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
+    onnx.save(model, path)
+
+
+def read_bytes(graph: Graph) -> None:
+    """Read the input's bytes as quantized values if dividing them by 255 and quantizing them returns the same bytes."""
+    image = graph.proto.input[0].name
+    nodes = []
+    name = image
+    for kind in ("Cast", "Transpose", "Div", "QuantizeLinear"):
+        node = graph.only_reader(name, kind)
+        if node is None:
+            return
+        nodes.append(node)
+        name = node.output[0]
+    cast, transpose, divide, quantize = nodes
+    divisor, scale, zero = (graph.constants.get(name) for name in (divide.input[1], *quantize.input[1:]))
+    if divisor != 255 or scale != np.float32(1 / 255) or zero != 0:
+        return
+    transpose.input[0] = image
+    transpose.output[0] = name
+    for node in (cast, divide, quantize):
+        graph.proto.node.remove(node)
+
+
+def join_heads(graph: Graph) -> None:
+    """Compute the 1x1 float convolutions that read a tensor returned as NHWC as one product of that, and split it.
+
+    ONNX Runtime has the tensor as NHWC, and would have to transpose all of its channels for the convolutions.
+    """
+    for arrange in [
+        node for node in graph.proto.node if node.op_type == "Transpose" and node.output[0] in graph.outputs
+    ]:
+        heads = [node for node in graph.readers[arrange.input[0]] if _is_float_head(graph, node)]
+        if list(arrange.attribute[0].ints) != [0, 2, 3, 1] or not heads:
+            continue
+        weights, biases = ([graph.constants[node.input[place]] for node in heads] for place in (1, 2))
+        name = heads[0].name
+        weight = graph.add_constant(f"{name}_weight", np.concatenate(weights)[:, :, 0, 0].T.copy())
+        bias = graph.add_constant(f"{name}_bias", np.concatenate(biases))
+        sizes = graph.add_constant(f"{name}_sizes", np.array([len(part) for part in biases], np.int64))
+        made = [
+            helper.make_node("MatMul", [arrange.output[0], weight], [f"{name}_product"], name),
+            helper.make_node("Add", [f"{name}_product", bias], [f"{name}_sum"], f"{name}_add"),
+            helper.make_node("Transpose", [f"{name}_sum"], [f"{name}_maps"], f"{name}_transpose", perm=[0, 3, 1, 2]),
+            helper.make_node("Split", [f"{name}_maps", sizes], [n.output[0] for n in heads], f"{name}_split", axis=1),
+        ]
+        for node in (*heads, arrange):
+            graph.proto.node.remove(node)
+        graph.proto.node.extend([arrange, *made])
+
+
+def _is_float_head(graph: Graph, node: onnx.NodeProto) -> bool:
+    weight = graph.constants.get(node.input[1]) if node.op_type == "Conv" and len(node.input) == 3 else None
+    return weight is not None and weight.shape[2:] == (1, 1)
+
+
+def store_biases(graph: Graph) -> None:
+    """Store the bias of each integer convolution as int32, in steps of the input's scale times the weights' scale."""
+    nodes = []
+    for node in graph.proto.node:
+        data, weight = (
+            (graph.maker(name, "DequantizeLinear") for name in node.input[:2]) if node.op_type == "Conv" else (0, 0)
+        )
+        if data and weight and len(node.input) == 3:
+            step = (graph.constants[data.input[1]] * graph.constants[weight.input[1]]).astype(np.float32)
+            steps = np.rint(graph.constants[node.input[2]].astype(np.float64) / step)
+            name = f"{node.name}_bias"
+            whole = graph.add_constant(f"{name}_whole", np.clip(steps, -(2**31), 2**31 - 1).astype(np.int32))
+            scale = graph.add_constant(f"{name}_scale", step)
+            nodes.append(helper.make_node("DequantizeLinear", [whole, scale], [name], name, axis=0))
+            node.input[2] = name
+        nodes.append(node)
+    del graph.proto.node[:]
+    graph.proto.node.extend(nodes)
+
+
+def join_silu(graph: Graph) -> bool:
+    """Make one node of each pair of Sigmoid and Mul behind a quantizer, and return whether there were any.
+
+    ONNX Runtime would dequantize the tensor twice, once for each of the two, and could then not join them.
+    """
+    found = False
+    for sigmoid in [node for node in graph.proto.node if node.op_type == "Sigmoid"]:
+        name = sigmoid.input[0]
+        multiply = graph.only_reader(sigmoid.output[0], "Mul")
+        if multiply is None or name not in multiply.input or not graph.maker(name, "DequantizeLinear"):
+            continue
+        multiply.op_type, multiply.domain = SILU, DOMAIN
+        multiply.input[:] = [name]
+        multiply.attribute.append(helper.make_attribute("alpha", 1.0))
+        graph.proto.node.remove(sigmoid)
+        found = True
+    return found
