@@ -163,7 +163,8 @@ def untraced_exports():
         return
     import torch
 
-    export, seen = torch.onnx.export, set()
+    export = torch.onnx.export
+    seen: set[tuple[type, object]] = set()
 
     def untraced(network, *args, **options):
         kinds = {(type(module), options.get("opset_version")) for module in network.modules()}
