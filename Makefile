@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 # two workers build the same files. In the order of tests/conftest.py, which begins with what takes longest.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test quick edge check docs bench release dev clean
+.PHONY: demo test quick edge check docs bench bench-check release dev clean
 
 demo: .venv/edge  ## the shipped model on the shipped picture, without torch
 	$(BIN)/edgehrnet demo
@@ -29,7 +29,10 @@ docs: .venv/docs  ## the documentation site, in ./site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: .venv/dev  ## side-by-side measurements; run on an idle machine
-	$(BIN)/python benchmarks/letterbox.py
+	$(BIN)/python benchmarks/speed.py --out benchmarks/speed.json
+
+bench-check: .venv/dev  ## name the ratios of speed that have moved since they were stored
+	$(BIN)/python benchmarks/speed.py --check benchmarks/speed.json
 
 release: .venv/release  ## wheel and sdist in ./dist, each installed in a fresh environment, where the demo runs
 	rm -rf dist
