@@ -14,6 +14,7 @@ from PIL import Image
 
 from edgehrnet import Predictor
 from edgehrnet.certificate import read_certificate
+from edgehrnet.cli import main
 from edgehrnet.errors import InputError
 from edgehrnet.spec import ModelSpec
 from quant import ptq
@@ -24,8 +25,14 @@ RED, BLUE = (30, 20), (70, 45)  # (x, y) of the dots
 SPEC = ModelSpec.heatmaps("other", ("red", "blue"), input_size=SIZE)
 
 
-def bright_file(path, shape=("batch", 3, "height", "width"), opset=18):
-    """Write a network whose heatmaps are the mean red and blue of each cell. Most of its MACs are in its middle."""
+MAPS = (("maps", [None, 2, None, None]),)
+
+
+def bright_file(path, shape=("batch", 3, "height", "width"), opset=18, more=(), outputs=MAPS):
+    """Write a network whose heatmaps are the mean red and blue of each cell. Most of its MACs are in its middle.
+
+    ``more`` are nodes that follow, ``outputs`` the names and shapes of what it gives.
+    """
     first, middle, last = (np.zeros(s, np.float32) for s in ((8, 3, 3, 3), (8, 8, 3, 3), (2, 8, 4, 4)))
     for channel in range(3):
         first[channel, channel, 1, 1] = 1
@@ -41,8 +48,9 @@ def bright_file(path, shape=("batch", 3, "height", "width"), opset=18):
     ]
     constants = [numpy_helper.from_array(v, n) for n, v in (("w1", first), ("w2", middle), ("w3", last))]
     picture = helper.make_tensor_value_info("picture", TensorProto.FLOAT, shape)
-    maps = helper.make_tensor_value_info("maps", TensorProto.FLOAT, [shape[0], 2, None, None])
-    graph = helper.make_graph(nodes, "bright", [picture], [maps], constants)
+    constants += [numpy_helper.from_array(np.array([axis]), f"axis{axis}") for axis in (2, 3)]
+    given = [helper.make_tensor_value_info(name, TensorProto.FLOAT, sides) for name, sides in outputs]
+    graph = helper.make_graph([*nodes, *more], "bright", [picture], given, constants)
     onnx.save_model(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8), path)
     return path
 
@@ -159,6 +167,39 @@ class TestONNX:
         assert run(source, dots, tmp_path / "out", "--targets", "onnx", "--name", "crops", spec=spec) == 0
         with Predictor(tmp_path / "out" / "crops-int8.onnx") as predictor:
             assert predictor.predict(dots / "0.png", boxes=[[0, 0, 76.8, 51.2]]).heatmaps.shape == (1, 2, 16, 24)
+
+    def test_vectors(self, dots, tmp_path):
+        names = ("simcc_x", "simcc_y")
+        nodes = [
+            helper.make_node("ReduceMax", ["maps", axis], [name], keepdims=0)
+            for name, axis in zip(names, ("axis2", "axis3"), strict=True)
+        ]
+        outputs = [(name, [None, 2, None]) for name in names]
+        source = bright_file(tmp_path / "bright.onnx", more=nodes, outputs=outputs)
+        spec = ModelSpec.simcc("other", ("red", "blue"), input_size=SIZE)
+        assert run(source, dots, tmp_path / "out", "--targets", "onnx", spec=spec) == 0
+        with Predictor(tmp_path / "out" / "other-int8.onnx") as predictor:
+            assert predictor.selfcheck().passed
+            xy = predictor.predict(dots / "0.png").keypoints.xy[0]
+        np.testing.assert_allclose(xy, [RED, BLUE], atol=4)  # one value for each cell of 4 pixels
+
+    def test_coordinates(self, dots, tmp_path, capsys):
+        # The mean red and blue, and their maximum: numbers that stand for x and y.
+        nodes = [
+            helper.make_node("GlobalAveragePool", ["maps"], ["mean"]),
+            helper.make_node("GlobalMaxPool", ["maps"], ["highest"]),
+            helper.make_node("Concat", ["mean", "highest"], ["both"], axis=2),
+            helper.make_node("Squeeze", ["both", "axis3"], ["keypoints"]),
+        ]
+        source = bright_file(tmp_path / "bright.onnx", more=nodes, outputs=[("keypoints", [None, 2, 2])])
+        spec = ModelSpec.points("other", ("red", "blue"), input_size=SIZE)
+        assert run(source, dots, tmp_path / "out", "--targets", "onnx", spec=spec) == 0
+        certificate = read_certificate(tmp_path / "out" / "other-int8.onnx")
+        assert certificate is not None
+        assert certificate.sqnr_db is None  # there are no heatmaps
+        assert certificate.drift_max_px is not None
+        assert "keypoints" in capsys.readouterr().out
+        assert main(["info", str(tmp_path / "out" / "other-int8.onnx")]) == 0
 
     def test_a_second_run_is_refused(self, bright, dots, tmp_path, capsys):
         assert run(bright, dots, tmp_path / "out", "--targets", "onnx") == 0
