@@ -116,7 +116,7 @@ def _check_options(args: argparse.Namespace) -> None:
     if args.keep_float == ["auto"]:
         raise InputError(f"--keep-float auto is for torch networks; name operations of {args.checkpoint}")
     for target in args.targets:
-        check_target(args.checkpoint, target)
+        check_target(args.checkpoint, target, args.keep_float)
 
 
 def _quantize(args: argparse.Namespace) -> int:

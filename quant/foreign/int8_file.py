@@ -27,7 +27,6 @@ from quant.foreign.quantizers import quantize_for_onnx, quantize_for_openvino
 from runtimes.base import Batch, Layer
 
 SOURCES = (".onnx", ".xml")
-_QUANTIZERS = {"openvino": quantize_for_openvino, "onnx": quantize_for_onnx}
 
 
 @dataclass(frozen=True)
@@ -44,11 +43,16 @@ class Int8File:
     """The operations with multiplications that its engine runs in float, the largest first."""
 
 
-def check_target(source: Path, target: str) -> None:
+def check_target(source: Path, target: str, keep_float: Collection[str] = ()) -> None:
     """Raise InputError unless files of this kind can be quantized for the engine."""
-    accepted = list(_QUANTIZERS) if source.suffix == ".onnx" else ["openvino"]
+    accepted = ("openvino", "onnx") if source.suffix == ".onnx" else ("openvino",)
     if target not in accepted:
         raise InputError(f"--targets {target}: {source} can be quantized for {' and '.join(accepted)} only")
+    if target == "onnx" and keep_float:
+        raise InputError(
+            f"--keep-float {' '.join(keep_float)}: ONNX Runtime would run it on integers all the same; use --targets "
+            "openvino, or leave out --keep-float"
+        )
 
 
 def quantize_file(
@@ -68,7 +72,7 @@ def quantize_file(
         folder: Folder to write to.
         pictures: Calibration pictures ``(H, W, 3)`` u8 RGB. Both files are compared on the first `PROOF_PICTURES`.
         name: Start of the file name. None is the name of the model.
-        keep_float: Names of the file's operations that stay in float.
+        keep_float: Names of the file's operations that stay in float, for ``openvino`` only.
 
     Raises:
         InputError: The file is quantized already, or an argument is not accepted.
@@ -77,7 +81,7 @@ def quantize_file(
         CertificateError: The INT8 file gives something else than the float file. Nothing is written.
     """
     source, given = floating.path, floating.spec
-    check_target(source, target)
+    check_target(source, target, keep_float)
     with tempfile.TemporaryDirectory() as temporary:
         made = given.replace(precision="int8", golden=_golden(floating, pictures[0]))
         built = Path(temporary) / f"{name or given.name}-int8{SUFFIX[target]}"
@@ -85,9 +89,13 @@ def quantize_file(
         def prepared(picture: NDArray[np.uint8]) -> Batch:
             return formatted(prepare(picture, given)[0], given)
 
-        layers, expected = _QUANTIZERS[target](
-            source, built, pictures, prepared, given.input_size, keep_float, (made.to_json(), model_info(made))
-        )
+        notes = made.to_json(), model_info(made)
+        if target == "openvino":
+            layers, expected = quantize_for_openvino(
+                source, built, pictures, prepared, given.input_size, notes, keep_float
+            )
+        else:
+            layers, expected = quantize_for_onnx(source, built, pictures, prepared, given.input_size, notes)
         proof = pictures[:PROOF_PICTURES]
         certificate = certificate_of(built, layers, expected, "int8", len(proof), _measured(floating, built, proof))
         if certificate.sqnr_db is not None and certificate.sqnr_db < LEAST_SQNR:

@@ -32,8 +32,8 @@ def quantize_for_openvino(
     pictures: Sequence[NDArray[np.uint8]],
     prepare: Prepare,
     size: Size,
-    keep_float: Collection[str],
     notes: tuple[str, dict[str, str]],
+    keep_float: Collection[str] = (),
 ) -> tuple[tuple[Layer, ...], int]:
     """Quantize an IR or ONNX file with NNCF, and write it as IR.
 
@@ -43,8 +43,8 @@ def quantize_for_openvino(
         pictures: Calibration pictures ``(H, W, 3)`` u8 RGB.
         prepare: Turns one of them into an input.
         size: (height, width) for what the file leaves open.
-        keep_float: Names of the file's operations that stay in float.
         notes: Metadata and model_info to store, see runtimes.openvino.build.
+        keep_float: Names of the file's operations that stay in float.
 
     Returns:
         The operations as OpenVINO runs them, and the number of convolutions with integer weights.
@@ -55,7 +55,9 @@ def quantize_for_openvino(
         ModelFileError: NNCF cannot quantize the file.
     """
     model = read_float_openvino(source, size)
-    _check_names(source, keep_float, [op.get_friendly_name() for op in model.get_ops()])
+    # The weights of a convolution may have the name that it has in an ONNX file. Only operations can be left in float.
+    operations = [op for op in model.get_ops() if op.get_type_name() not in ("Constant", "Parameter", "Result")]
+    _check_names(source, keep_float, [op.get_friendly_name() for op in operations])
     port = openvino_ports.input_port(model, source)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -103,10 +105,13 @@ def quantize_for_onnx(
     pictures: Sequence[NDArray[np.uint8]],
     prepare: Prepare,
     size: Size,
-    keep_float: Collection[str],
     notes: tuple[str, dict[str, str]],
 ) -> tuple[tuple[Layer, ...], int]:
-    """Quantize an ONNX file with ONNX Runtime's quantizer. See `quantize_for_openvino` for arguments and errors."""
+    """Quantize an ONNX file with ONNX Runtime's quantizer. See `quantize_for_openvino` for arguments and errors.
+
+    All operations that ONNX Runtime runs on integers are quantized. None can be kept in float, because ONNX Runtime
+    also quantizes a float convolution between two quantizers.
+    """
     from onnxruntime import quantization
 
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
@@ -117,7 +122,6 @@ def quantize_for_onnx(
         name, port = input_of(model, source)
         try:
             quantization.quant_pre_process(fixed, prepared, skip_symbolic_shape=True)
-            _check_names(source, keep_float, [node.name for node in import_onnx().load(prepared).graph.node])
             quantization.quantize_static(
                 prepared,
                 quantized,
@@ -125,10 +129,7 @@ def quantize_for_onnx(
                 per_channel=True,
                 activation_type=quantization.QuantType.QUInt8,
                 weight_type=quantization.QuantType.QInt8,
-                nodes_to_exclude=list(keep_float),
             )
-        except InputError:
-            raise
         except Exception as error:  # the quantizer and ONNX Runtime raise errors of many classes
             raise ModelFileError(f"ONNX Runtime cannot quantize {source}: {_reason(error)}") from None
         layers = onnx.build(quantized, out, *notes)

@@ -47,6 +47,7 @@ NOT_RUN = {
     "python -m quant.train --data test_coco.json": "needs four pictures of COCO, and minutes",
     "from edgehrnet import ModelSpec": "needs a published checkpoint or a file of another project",
     "python -m quant.ptq package.module": "needs a network of another project",
+    "python -m quant.ptq model.onnx": "tests/quant/test_ptq_files.py runs it",
     "edgehrnet models model.pth": "needs a published checkpoint",
 }
 COMMAND = re.compile(r"^(python|pip|make|edgehrnet|docker|import|from|predictor|result) ?", re.M)
