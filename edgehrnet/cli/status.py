@@ -6,25 +6,32 @@ import argparse
 import contextlib
 import io
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 
 from edgehrnet.cli.printable import printable
 from edgehrnet.errors import EdgeHRNetError
+
+INTERRUPTED, TERMINATED = 130, 143  # exit status after Ctrl-C and after SIGTERM, as shells give them
 
 
 def exit_status(action: Callable[[], int | None]) -> int:
     """Call a command's action and return its exit status.
 
     An error of this project, or a file that cannot be read or written, prints one line and gives status 2. A reader
-    that closes the output, such as ``head``, is not an error.
+    that closes the output, such as ``head``, is not an error. Ctrl-C gives status 130, and SIGTERM 143.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file name may have characters that the terminal lacks
     try:
-        status = action() or 0
-        sys.stdout.flush()
+        with sigterm_exits():
+            status = action() or 0
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except (EdgeHRNetError, OSError) as error:
         if isinstance(error, BrokenPipeError) and output_is_closed():
             return 0
@@ -39,17 +46,36 @@ def run(
     """Parse the arguments, call ``action`` with them and return its exit status, 0 if it returns None.
 
     An error of this project, or a file that cannot be read or written, ends the process with one line and status 2. A
-    reader that closes the output, such as ``head``, is not an error.
+    reader that closes the output, such as ``head``, is not an error. Ctrl-C gives status 130, and SIGTERM 143.
     """
     args = parser.parse_args(arguments)
     try:
-        status = action(args) or 0
-        sys.stdout.flush()
+        with sigterm_exits():
+            status = action(args) or 0
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except (EdgeHRNetError, OSError) as error:
         if isinstance(error, BrokenPipeError) and output_is_closed():
             return 0
         parser.exit(2, f"error: {printable(error)}\n")
     return status
+
+
+@contextlib.contextmanager
+def sigterm_exits() -> Iterator[None]:
+    """Let SIGTERM end the process as ``sys.exit`` does: threads stop, and files in work are removed.
+
+    A process that ignores SIGTERM goes on doing so. Only the main thread may change how signals are treated.
+    """
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def output_is_closed() -> bool:
