@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,8 @@ class Arguments(TypedDict):
     shapes: int | None
     verify: bool
     exact: bool
+    max_pixels: int
+    formats: Sequence[str]
 
 
 class ModelInfo(TypedDict):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
@@ -33,8 +34,9 @@ from edgehrnet.opening import (
 )
 from edgehrnet.outputs import check_outputs, heatmaps_name
 from edgehrnet.picture.letterbox import Letterbox
+from edgehrnet.picture.limits import FORMATS, MAX_PIXELS, Limits
 from edgehrnet.picture.sources import frames
-from edgehrnet.preparation import Boxes, as_xywh, boxes_of_pictures, missing_boxes
+from edgehrnet.preparation import as_xywh, boxes_of_pictures, missing_boxes
 from edgehrnet.reading import Job, read_ahead, read_job
 from edgehrnet.result import Result
 from edgehrnet.selfcheck import SelfCheck, compare, has_size_of, require_passed
@@ -76,7 +78,9 @@ class Predictor:
             A file that differs is damaged or of another build, and raises ModelFileError. Without a certificate,
             nothing is compared. False loads any file, and `info` then has no certificate.
         exact: Read every picture in full. By default a JPEG file is read at the smallest of the scales 1/1, 1/2, 1/4
-            and 1/8 that keeps two pixels per pixel of the input, which moves keypoints by 0.02 of these at most.
+            and 1/8 that keeps two pixels per pixel of the input, where points then move by 0.02 px at most.
+        max_pixels: Pixels of the largest picture that is accepted. From 89 million on, Pillow has a limit, too.
+        formats: Formats of picture files that are opened, as Pillow calls them.
 
     Devices:
 
@@ -102,6 +106,8 @@ class Predictor:
         shapes: int | None = None,
         verify: bool = True,
         exact: bool = False,
+        max_pixels: int = MAX_PIXELS,
+        formats: Sequence[str] = FORMATS,
     ) -> None:
         if not isinstance(path, str | Path):
             raise InputError(f"path={path!r}; pass the path of a model file, or the name of a shipped model")
@@ -117,6 +123,8 @@ class Predictor:
             "shapes": shapes,
             "verify": verify,
             "exact": exact,
+            "max_pixels": max_pixels,
+            "formats": formats,
         }
         self._open(model_path(path), arguments)
         golden = self.spec.golden
@@ -130,6 +138,7 @@ class Predictor:
         self.path, self._closed, self._has_warned = path, False, False
         self._is_checkpoint = path.suffix.lower() == ".pt"
         self._arguments = check_arguments(path, self._is_checkpoint, arguments)
+        limits = Limits(arguments["max_pixels"], arguments["formats"])
         self._engine, self._certificate = open_engine(path, self._is_checkpoint, self._arguments)
         described = self._engine.describe()
         try:
@@ -140,6 +149,8 @@ class Predictor:
             if arguments["flip_test"]:
                 check_flip_pairs(self.spec)
             self._trims = described.resizes and number_of_shapes(self._arguments) > 1 and self.spec.crop is None
+            exact = arguments["exact"]
+            self._read = partial(read_job, spec=self.spec, exact=exact, trim=self._trims, limits=limits)
         except BaseException:
             self._engine.close()
             raise
@@ -242,9 +253,8 @@ class Predictor:
         if golden is None:
             raise MissingSpecError(f"{self.path} has no golden pair; python -m quant.export writes files that do")
         if self._arguments["input_size"] is None or has_size_of(golden, self.spec):
-            return compare(
-                golden, self._run(read_job(golden.image(), None, "rgb", spec=self.spec), as_built=True), device
-            )
+            job = read_job(golden.image(), None, "rgb", spec=self.spec)
+            return compare(golden, self._run(job, as_built=True), device)
         other = Predictor.__new__(Predictor)
         other._open(self.path, {**self._arguments, "input_size": None})
         with other:
@@ -276,24 +286,13 @@ class Predictor:
             self.close()
             raise
 
-    def _read(self, image: Any, boxes: Boxes | None, color: str) -> Job:
-        """Read a picture. Several threads may do so at the same time."""
-        return read_job(image, boxes, color, spec=self.spec, exact=self._arguments["exact"], trim=self._trims)
-
     def _run(self, job: Job, *, as_built: bool = False) -> Result:
         """Return the Result of one picture. With ``as_built``, ignore ``decode`` and ``flip_test``, and do not warn."""
-        if job.boxes is None and not as_built:
-            self._warn_without_boxes()
-        if as_built:
-            return run_job(self._runtime, job, self.spec, self._heatmaps)
-        decode, flip_test = self._arguments["decode"], self._arguments["flip_test"]
-        return run_job(self._runtime, job, self.spec, self._heatmaps, decode=decode, flip_test=flip_test)
-
-    def _warn_without_boxes(self) -> None:
-        """Warn the first time that a network for crops gets no boxes."""
-        if self.spec.crop is not None and not self._has_warned:
+        if self.spec.crop is not None and job.boxes is None and not as_built and not self._has_warned:
             self._has_warned = True
             warn_caller(missing_boxes(self.spec, "boxes="), NoBoxesWarning)
+        decode, flip_test = (None, False) if as_built else (self._arguments["decode"], self._arguments["flip_test"])
+        return run_job(self._runtime, job, self.spec, self._heatmaps, decode=decode, flip_test=flip_test)
 
 
 def _reopen(path: Path, arguments: Arguments) -> Predictor:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgehrnet.clock import Clock
+from edgehrnet.picture.limits import Limits
 from edgehrnet.picture.picture import Picture
 from edgehrnet.picture.sources import read_picture
 from edgehrnet.preparation import Boxes, Transform, prepare, shrinkage
@@ -42,7 +43,14 @@ class Job:
 
 
 def read_job(
-    image: Any, boxes: Boxes | None, color: str, *, spec: ModelSpec, exact: bool = False, trim: bool = False
+    image: Any,
+    boxes: Boxes | None,
+    color: str,
+    *,
+    spec: ModelSpec,
+    exact: bool = False,
+    trim: bool = False,
+    limits: Limits | None = None,
 ) -> Job:
     """Read a picture, and prepare the input of a network for whole pictures.
 
@@ -53,9 +61,10 @@ def read_job(
         spec: The spec of the network.
         exact: Read a JPEG file in full.
         trim: Leave padding out of the input, see `prepare`.
+        limits: Pictures that are accepted.
     """
     clock = Clock()
-    picture = read_picture(image, color, None if exact else partial(shrinkage, spec, boxes))
+    picture = read_picture(image, color, None if exact else partial(shrinkage, spec, boxes), limits)
     clock.lap("read")
     prepared = None
     if spec.crop is None:

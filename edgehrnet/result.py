@@ -17,9 +17,9 @@ from edgehrnet.decoding import CONFIDENCE_THRESHOLD
 from edgehrnet.decoding.peaks import find_peaks
 from edgehrnet.drawing.files import save_picture
 from edgehrnet.drawing.overlay import blend_heatmap, draw_keypoints
-from edgehrnet.drawing.rectification import flatten_quadrilateral, sheet_size
+from edgehrnet.drawing.rectification import checked_size, flatten_quadrilateral, sheet_size
 from edgehrnet.errors import InputError, UnsupportedError, check_keywords
-from edgehrnet.picture.files import MAX_PIXELS, MAX_SIDE
+from edgehrnet.picture.limits import MAX_PIXELS, MAX_SIDE
 from edgehrnet.picture.picture import Picture
 from edgehrnet.preparation import Transform
 from edgehrnet.spec import ModelSpec
@@ -118,10 +118,7 @@ class Result:
 
     @property
     def image(self) -> NDArray[np.uint8]:
-        """``(H, W, 3)`` u8 RGB picture.
-
-        A JPEG that was read at a reduced scale is read in full, from its bytes, when the picture is first asked for.
-        """
+        """``(H, W, 3)`` u8 RGB. A JPEG that was read at a reduced scale is read in full when it is first asked for."""
         return self.picture.full
 
     @property
@@ -203,7 +200,7 @@ class Result:
             raise UnsupportedError(f"rectify() needs the four corners of an outline, {self.spec.name!r} has none")
         if self.keypoints.conf[0].min() < CONFIDENCE_THRESHOLD:
             raise UnsupportedError(f"rectify() needs all four corners, found {self!r}; check keypoints.conf first")
-        height, width = self._sheet_size() if size is None else _checked_size(size)
+        height, width = self._sheet_size() if size is None else checked_size(size)
         return flatten_quadrilateral(Image.fromarray(self.image), self.keypoints.xy[0], (width, height))
 
     def _sheet_size(self) -> tuple[int, int]:
@@ -299,12 +296,3 @@ class Result:
     def _check_heatmaps(self, what: str) -> None:
         if self.spec.decode == "points":
             raise UnsupportedError(f"{what} needs heatmaps; {self.spec.name!r} gives coordinates, see keypoints")
-
-
-def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
-    pair = isinstance(size, tuple | list) and len(size) == 2
-    if not pair or not all(isinstance(side, int | np.integer) and 1 <= side <= MAX_SIDE for side in size):
-        raise InputError(f"size={size!r}; use (height, width), two whole numbers from 1 to {MAX_SIDE}, or None")
-    if size[0] * size[1] > MAX_PIXELS:
-        raise InputError(f"size={size!r}; at most {MAX_PIXELS // 10**6} million pixels are accepted")
-    return int(size[0]), int(size[1])

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgehrnet.drawing.coordinates import drawable
+from edgehrnet.errors import InputError
+from edgehrnet.picture.limits import MAX_PIXELS, MAX_SIDE
 
 # Focal lengths are divided by the longer side of the picture.
 PHONE_FOCAL = 0.8  # a phone's main lens: 28 mm for a frame of 36 mm
@@ -107,3 +109,13 @@ def perspective_coefficients(
         rows.append([0, 0, 0, x, y, 1, -v * x, -v * y])
     solution: NDArray[np.float64] = np.linalg.lstsq(np.array(rows), np.asarray(target).ravel(), rcond=None)[0]
     return solution
+
+
+def checked_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Return a (height, width) in pixels. Raise InputError unless a picture of this size can be drawn."""
+    pair = isinstance(size, tuple | list) and len(size) == 2
+    if not pair or not all(isinstance(side, int | np.integer) and 1 <= side <= MAX_SIDE for side in size):
+        raise InputError(f"size={size!r}; use (height, width), two whole numbers from 1 to {MAX_SIDE}, or None")
+    if size[0] * size[1] > MAX_PIXELS:
+        raise InputError(f"size={size!r}; at most {MAX_PIXELS // 10**6} million pixels are accepted")
+    return int(size[0]), int(size[1])

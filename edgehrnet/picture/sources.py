@@ -18,17 +18,22 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgehrnet.errors import ImageError, MissingImageError
-from edgehrnet.picture.files import Shrink, check_size, read_file, unpacked
+from edgehrnet.picture.arrays import array_pixels, is_tensor, tensor_array
+from edgehrnet.picture.files import Shrink, failures, read_file, unpacked
+from edgehrnet.picture.limits import MAX_FILE, Limits
 from edgehrnet.picture.picture import Picture
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-ACCEPTED = "a path, the bytes of a picture file, a PIL image, an (H, W[, 3 or 4]) array, a (C, H, W) torch tensor"
+ACCEPTED = (
+    "a path, the bytes of a picture file, a file opened for binary reading, a PIL image, an (H, W[, 3 or 4]) array, a "
+    "(C, H, W) torch tensor"
+)
 
 
-def read_image(image: Any, color: str = "rgb") -> NDArray[np.uint8]:
+def read_image(image: Any, color: str = "rgb", limits: Limits | None = None) -> NDArray[np.uint8]:
     """Read one picture as ``(H, W, 3)`` u8 RGB.
 
-    - Files: any format that Pillow reads. The EXIF orientation is applied, and the first frame is used.
+    - Files: JPEG, PNG, WebP, BMP, TIFF and GIF. The EXIF orientation is applied, and the first frame is used.
     - Arrays: ``(H, W)`` gray, ``(H, W, 3)`` or ``(H, W, 4)``.
     - Torch tensors: ``(C, H, W)`` with 1, 3 or 4 channels.
 
@@ -36,8 +41,11 @@ def read_image(image: Any, color: str = "rgb") -> NDArray[np.uint8]:
     color file with 16 bits per channel the upper 8 bits are kept. A gray file with 16 bits is refused.
 
     Args:
-        image: A path, the bytes of a picture file, a PIL image, an array or a torch tensor.
+        image: A path, the bytes of a picture file, a file opened for binary reading (which is read from its beginning),
+            a PIL image, an array or a torch tensor.
         color: Channel order of an array or tensor, ``rgb`` or ``bgr``.
+        limits: Formats and sizes that are accepted. None is ``Limits()``: at most 50 million pixels, and 512 MB of
+            memory to unpack a file.
 
     Returns:
         A new array that shares no memory with ``image``.
@@ -48,10 +56,10 @@ def read_image(image: Any, color: str = "rgb") -> NDArray[np.uint8]:
         ImageSizeError: If the picture is too small or too large.
         ImageError: If the picture cannot be used for another reason.
     """
-    return read_picture(image, color).pixels
+    return read_picture(image, color, None, limits).pixels
 
 
-def read_picture(image: Any, color: str = "rgb", shrink: Shrink | None = None) -> Picture:
+def read_picture(image: Any, color: str = "rgb", shrink: Shrink | None = None, limits: Limits | None = None) -> Picture:
     """Read one picture as `read_image` does, but a JPEG file at a reduced scale if ``shrink`` allows it.
 
     Args:
@@ -59,25 +67,43 @@ def read_picture(image: Any, color: str = "rgb", shrink: Shrink | None = None) -
         color: See `read_image`.
         shrink: Returns how many times the picture of some width and height, in pixels, may be reduced. The full picture
             is then read from the file's bytes, which are kept, when it is asked for. None reads every picture in full.
+        limits: See `read_image`.
 
     Raises:
         ImageError: See `read_image`.
     """
     if not isinstance(color, str) or color not in ("rgb", "bgr"):
         raise ImageError(f"color={color!r} is not a channel order; accepted: 'rgb', 'bgr'")
-    if _is_tensor(image):
-        return Picture.of(_from_array(np.moveaxis(_tensor_array(image), 0, -1), color))
-    if isinstance(image, np.ndarray):
-        return Picture.of(_from_array(image, color))
+    limits = limits or Limits()
+    array = tensor_array(image) if is_tensor(image) else image
+    if isinstance(array, np.ndarray):
+        with failures("the array", "cannot be read"):
+            return Picture.of(array_pixels(array, color, limits))
     if color != "rgb":
         raise ImageError("color='bgr' is for arrays; a file or PIL image defines its own channel order")
     if isinstance(image, Image.Image):
+        limits.check_size(*image.size, "the PIL image")
         return Picture.of(unpacked(image, "the PIL image"))
-    if isinstance(image, bytes | bytearray | memoryview):
-        return read_file(io.BytesIO(bytes(image)), "the picture given as bytes", shrink)
     if isinstance(image, str | Path):
-        return _from_path(image, shrink)
+        return _from_path(image, shrink, limits)
+    if isinstance(image, bytes | bytearray | memoryview):
+        with failures("the picture given as bytes", "cannot be read"):  # such as a memoryview that was released
+            data = bytes(image)
+        return read_file(io.BytesIO(data), "the picture given as bytes", shrink, limits)
+    if callable(getattr(image, "read", None)):
+        return read_file(io.BytesIO(_content(image)), "the opened file", shrink, limits)
     raise ImageError(f"cannot read a picture from {type(image).__name__}; accepted: {ACCEPTED}")
+
+
+def _content(file: Any) -> bytes:
+    """Return all bytes of an opened file. Raise ImageError if it cannot be read, or gives text."""
+    with failures("the opened file", "cannot be read"):
+        if getattr(file, "seekable", bool)():
+            file.seek(0)
+        data = file.read(MAX_FILE + 1)
+    if not isinstance(data, bytes):
+        raise ImageError(f"the opened file gives {type(data).__name__} instead of bytes; open it with mode 'rb'")
+    return data
 
 
 def frames(source: Any) -> Iterator[Any]:
@@ -92,7 +118,11 @@ def frames(source: Any) -> Iterator[Any]:
     Raises:
         MissingImageError: If the folder has no pictures or no file matches the pattern.
     """
-    one_picture = isinstance(source, np.ndarray | bytes | bytearray | memoryview | Image.Image) or _is_tensor(source)
+    one_picture = (
+        isinstance(source, np.ndarray | bytes | bytearray | memoryview | Image.Image)
+        or is_tensor(source)
+        or hasattr(source, "read")
+    )
     if isinstance(source, str | Path):
         yield from _paths(source)
     elif isinstance(source, Iterable) and not one_picture:
@@ -113,70 +143,48 @@ def _paths(source: str | Path) -> list[Path]:
             raise MissingImageError(f"folder {str(path)!r} holds no pictures ({' '.join(SUFFIXES)})")
         return found
     if has_magic(str(source)) and not os.path.exists(path) and not _is_address(path):  # noqa: PTH110
-        found = sorted(Path(name) for name in glob(str(source), recursive=True))  # noqa: PTH207 - Path.glob refuses absolute patterns
+        found = _matches(str(source))
         if not found:
             raise MissingImageError(f"no file matches {str(source)!r}")
         return found
     return [path]
 
 
-def _from_path(source: str | Path, shrink: Shrink | None) -> Picture:
+def _matches(pattern: str) -> list[Path]:
+    """Return the files that match a pattern. ``**`` does not follow links, and at the end it matches pictures only."""
+    parts = Path(pattern).parts
+    if "**" not in parts:
+        matches = map(Path, glob(pattern))  # noqa: PTH207 - Path.glob refuses absolute patterns
+        return sorted(path for path in matches if not path.is_dir())
+    first = next(number for number, part in enumerate(parts) if has_magic(part))
+    folder, rest = Path(*parts[:first]), parts[first:]
+    every = rest if rest[-1] != "**" else (*rest, "*")
+    found = set()
+    for path in folder.glob(os.path.join(*every)):  # noqa: PTH118 - a pattern, not a path
+        names = path.relative_to(folder).parts
+        hidden = any(name.startswith(".") for name in names) and not any(part.startswith(".") for part in rest)
+        if not hidden and path.is_file() and (every is rest or path.suffix.lower() in SUFFIXES):
+            found.add(path)
+    return sorted(found)
+
+
+def _from_path(source: str | Path, shrink: Shrink | None, limits: Limits) -> Picture:
     path = Path(source)
     # For names that no file can have, Path.is_file raises where os.path.isfile returns False.
     if not os.path.isfile(path):  # noqa: PTH113
         if _is_address(path):
             raise MissingImageError(f"{str(source)!r} is an address; nothing is downloaded, save the picture first")
-        what = "is a folder; stream() reads the pictures of a folder" if os.path.isdir(path) else "does not exist"  # noqa: PTH112
+        what = "is no file" if os.path.exists(path) else "does not exist"  # noqa: PTH110
+        what = "is a folder; stream() reads the pictures of a folder" if os.path.isdir(path) else what  # noqa: PTH112
         raise MissingImageError(f"picture {str(source)!r} {what}")
     try:
         file = path.open("rb")
     except OSError as error:
         raise ImageError(f"cannot open picture {str(path)!r}: {error.strerror}") from None
     with file:
-        return read_file(file, repr(str(path)), shrink)
+        return read_file(file, f"picture {str(path)!r}", shrink, limits)
 
 
 def _is_address(path: Path) -> bool:
     """Recognize an address such as ``https://...``, of which Path leaves one slash. A single letter is a drive."""
     return re.match(r"[a-z][a-z0-9+.-]+:[/\\]", str(path), re.IGNORECASE) is not None
-
-
-def _is_tensor(image: Any) -> bool:
-    """Recognize a torch tensor without importing torch."""
-    return type(image).__module__.partition(".")[0] == "torch" and hasattr(image, "detach")
-
-
-def _tensor_array(tensor: Any) -> NDArray[Any]:
-    try:
-        array: NDArray[Any] = tensor.detach().cpu().numpy()
-    except (TypeError, RuntimeError) as error:  # bfloat16, sparse or meta tensors
-        raise ImageError(f"the torch tensor cannot be converted to an array: {error}") from None
-    if array.ndim != 3 or array.shape[0] not in (1, 3, 4):
-        raise ImageError(f"a torch tensor must be (C, H, W) with C = 1, 3 or 4, not {array.shape}")
-    return array
-
-
-def _from_array(array: NDArray[Any], color: str) -> NDArray[np.uint8]:
-    if array.ndim == 2:
-        array = array[:, :, None]
-    if array.ndim != 3 or array.shape[2] not in (1, 3, 4):
-        raise ImageError(f"an array must be (H, W), (H, W, 3) or (H, W, 4), not {array.shape}")
-    check_size(array.shape[1], array.shape[0], "the array")
-    pixels = np.broadcast_to(array, (*array.shape[:2], 3)) if array.shape[2] == 1 else array[:, :, :3]
-    if color == "bgr":
-        pixels = pixels[:, :, ::-1]
-    # Always copy: a camera that reuses its array must not change a Result that was already returned.
-    return np.array(_as_bytes(pixels), order="C")
-
-
-def _as_bytes(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    if pixels.dtype == np.uint8:
-        return pixels
-    if not np.issubdtype(pixels.dtype, np.floating):
-        raise ImageError(f"values have type {pixels.dtype}; accepted: uint8 in 0..255, or floats in 0..1")
-    if not np.isfinite(pixels).all():
-        raise ImageError("the array contains NaN or infinity")
-    if pixels.min() < 0 or pixels.max() > 1:
-        raise ImageError(f"floats must be in 0..1, but these range from {pixels.min():.4g} to {pixels.max():.4g}")
-    scaled: NDArray[np.uint8] = np.rint(pixels * 255).astype(np.uint8)
-    return scaled

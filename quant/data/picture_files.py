@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from PIL import Image
 
 from edgehrnet.errors import ImageError, InputError
-from edgehrnet.picture.files import check_usable
+from edgehrnet.picture.limits import FORMATS, Limits
 from edgehrnet.picture.sources import read_image
 from quant.data.annotations import Picture
 from quant.data.remarks import Remarks
@@ -154,8 +154,8 @@ def header(path: Path) -> tuple[int, int, int]:
         ImageError: the picture is too small or too large, or has an unknown range of values.
         OSError: Pillow cannot open the file.
     """
-    with Image.open(path) as picture:
-        check_usable(picture, str(path))
+    with Image.open(path, formats=FORMATS) as picture:
+        Limits().check_file(picture, path.stat().st_size, str(path))
         width, height = picture.size
         # The method of PNG pictures would decode all of the picture first.
         orientation = Image.Image.getexif(picture).get(ORIENTATION, 1)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from edgehrnet.errors import CorruptImageError, EdgeHRNetError, ImageError, ImageSizeError, MissingImageError
-from edgehrnet.picture.files import MAX_PIXELS, MAX_SIDE
+from edgehrnet.picture.limits import MAX_PIXELS, MAX_SIDE
 from edgehrnet.picture.sources import frames, read_image
 
 RGB = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
