@@ -15,6 +15,7 @@
     └── UnknownKeywordError    (also TypeError)   names the nearest keyword
 
     NoBoxesWarning             (a UserWarning)    a model for crops got no boxes
+    ConfidenceWarning          (a UserWarning)    confidences were fitted at another input size
     SkippedPictureWarning      (a UserWarning)    a picture of a stream could not be read
 """
 
@@ -47,6 +48,7 @@ __all__ = [
     "AbsentDeviceError",
     "BatchError",
     "ClosedError",
+    "ConfidenceWarning",
     "CorruptImageError",
     "DeviceError",
     "EdgeHRNetError",
@@ -113,6 +115,10 @@ class UnknownKeywordError(EdgeHRNetError, TypeError):
 
 class NoBoxesWarning(UserWarning):
     """A model for crops got no boxes and uses the whole picture as one box."""
+
+
+class ConfidenceWarning(UserWarning):
+    """A model runs at an input size for which its confidences were not fitted."""
 
 
 class SkippedPictureWarning(UserWarning):

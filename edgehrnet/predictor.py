@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
+from edgehrnet.cautions import Cautions
 from edgehrnet.decoding.flipping import check_flip_pairs
 from edgehrnet.errors import (
     ClosedError,
@@ -15,7 +16,6 @@ from edgehrnet.errors import (
     ImageError,
     InputError,
     MissingSpecError,
-    NoBoxesWarning,
     SkippedPictureWarning,
     check_keywords,
     nearest,
@@ -36,7 +36,7 @@ from edgehrnet.outputs import check_outputs, heatmaps_name
 from edgehrnet.picture.letterbox import Letterbox
 from edgehrnet.picture.limits import FORMATS, MAX_PIXELS, Limits
 from edgehrnet.picture.sources import frames
-from edgehrnet.preparation import as_xywh, boxes_of_pictures, missing_boxes
+from edgehrnet.preparation import as_xywh, boxes_of_pictures
 from edgehrnet.reading import Job, read_ahead, read_job
 from edgehrnet.result import Result
 from edgehrnet.selfcheck import SelfCheck, compare, has_size_of, require_passed
@@ -135,7 +135,7 @@ class Predictor:
 
     def _open(self, path: Path, arguments: Arguments) -> None:
         """Load the engine and check that its outputs match the spec."""
-        self.path, self._closed, self._has_warned = path, False, False
+        self.path, self._closed = path, False
         self._is_checkpoint = path.suffix.lower() == ".pt"
         self._arguments = check_arguments(path, self._is_checkpoint, arguments)
         limits = Limits(arguments["max_pixels"], arguments["formats"])
@@ -144,6 +144,7 @@ class Predictor:
         try:
             spec, found = arguments["spec"] or embedded_spec(path, described.metadata), described.input
             self.spec = spec.replace(input_size=found.size, channels=found.channels, input_format=found.format)
+            self._cautions = Cautions(self.spec, None if spec.confidence is None else spec.input_size)
             self._heatmaps = heatmaps_name(described.outputs, self.spec)
             check_outputs(path, self.spec, arguments["decode"], described.outputs, self._heatmaps)
             if arguments["flip_test"]:
@@ -288,9 +289,8 @@ class Predictor:
 
     def _run(self, job: Job, *, as_built: bool = False) -> Result:
         """Return the Result of one picture. With ``as_built``, ignore ``decode`` and ``flip_test``, and do not warn."""
-        if self.spec.crop is not None and job.boxes is None and not as_built and not self._has_warned:
-            self._has_warned = True
-            warn_caller(missing_boxes(self.spec, "boxes="), NoBoxesWarning)
+        if not as_built:
+            self._cautions.check(job.boxes)
         decode, flip_test = (None, False) if as_built else (self._arguments["decode"], self._arguments["flip_test"])
         return run_job(self._runtime, job, self.spec, self._heatmaps, decode=decode, flip_test=flip_test)
 

@@ -75,14 +75,6 @@ def shrinkage(spec: ModelSpec, boxes: Boxes | None, width: int, height: int) -> 
     return max(1.0, float(scales.min(initial=np.inf if len(rows) else 1.0)) * (1.0 if boxes is None else MARGIN) / 2)
 
 
-def missing_boxes(spec: ModelSpec, remedy: str) -> str:
-    """Say that a network for crops got no boxes, and what to do: ``remedy``, such as ``boxes=``."""
-    return (
-        f"{spec.name} is a model for crops of boxes, and no boxes were given: each whole picture is used as one box, "
-        f"and keypoints may be far off; pass {remedy}"
-    )
-
-
 def fit_crop(
     image: NDArray[np.uint8] | Picture,
     spec: ModelSpec,

@@ -9,6 +9,7 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
+from edgehrnet.cautions import missing_boxes
 from edgehrnet.cli.arguments import MODEL_HELP, add_model_options, open_predictor
 from edgehrnet.cli.printable import printable
 from edgehrnet.cli.tables import result_tables
@@ -18,7 +19,6 @@ from edgehrnet.picture.boxes import BOX_FORMATS, read_boxes
 from edgehrnet.picture.matching import Row
 from edgehrnet.picture.sources import frames
 from edgehrnet.predictor import Predictor
-from edgehrnet.preparation import missing_boxes
 from edgehrnet.result import Result
 
 SUMMARY = "find keypoints in pictures"
