@@ -1,5 +1,6 @@
 """The exported file of the shipped checkpoint, compared with its torch network."""
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from edgehrnet.models import create
 from edgehrnet.models.checkpoints import Checkpoint, build_model, load_checkpoint, save_checkpoint
 from edgehrnet.models.deploy.export_module import Deployed, network_input
 from edgehrnet.models.deploy.frozen import freeze
+from edgehrnet.models.deploy.loading import deployable, deployed_spec
 from edgehrnet.picture.letterbox import letterbox
 from edgehrnet.picture.sources import read_image
 from quant import export
@@ -36,12 +38,47 @@ def checkpoint():
     return load_checkpoint(CHECKPOINT)
 
 
+@pytest.fixture(scope="module")
+def graphs(tmp_path_factory):
+    """Folder for the float graph, which both files have."""
+    return tmp_path_factory.mktemp("graphs")
+
+
 @pytest.fixture(scope="module", params=["fp32", "fp16"])
-def exported(request, checkpoint, tmp_path_factory):
+def exported(request, checkpoint, graphs, tmp_path_factory):
     out = tmp_path_factory.mktemp("export") / f"{request.param}.xml"
-    model_file.export_file(checkpoint, out, precision=request.param, pictures=[read_image(sample_picture())])
+    pictures = [read_image(sample_picture())]
+    model_file.export_file(checkpoint, out, precision=request.param, pictures=pictures, graphs=graphs)
     with Predictor(out) as predictor:
         yield request.param, predictor
+
+
+@pytest.fixture(scope="module")
+def spec(checkpoint):
+    """Spec of both files, apart from the precision."""
+    return deployed_spec(checkpoint, deployable(checkpoint), "fp32", None)
+
+
+@pytest.fixture(scope="module")
+def predicted(checkpoint, spec):
+    """Function that runs the torch network on a picture, once for both files."""
+    network = build_model(checkpoint)
+
+    @functools.cache
+    def predict(picture):
+        image = read_image(sample_picture()) if picture == "sample" else validation_scene(picture).image
+        return image, predict_torch(network, image, spec, CPU)
+
+    return predict
+
+
+@pytest.fixture(scope="module")
+def other_graph(spec, tmp_path_factory):
+    """Graph of a network with random weights."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("other") / "other.onnx"
+    write_onnx(create("edgehrnet18", keypoints=4), spec, path)
+    return path
 
 
 # float32 sums thousands of products in another order, which may change a probability by 1e-3.
@@ -50,10 +87,9 @@ BOUNDS = {"fp32": (1e-3, 0.02), "fp16": (2e-2, 0.2)}
 
 
 @pytest.mark.parametrize("picture", ["sample", 1, 2, 3])
-def test_predictor_equals_the_torch_network(exported, checkpoint, picture):
+def test_predictor_equals_the_torch_network(exported, predicted, picture):
     precision, predictor = exported
-    image = read_image(sample_picture()) if picture == "sample" else validation_scene(picture).image
-    xy, conf, heatmaps = predict_torch(build_model(checkpoint), image, predictor.spec, CPU)
+    image, (xy, conf, heatmaps) = predicted(picture)
     result = predictor.predict(image)
     heatmap_bound, pixel_bound = BOUNDS[precision]
     assert np.abs(result.heatmaps[0] - heatmaps).max() <= heatmap_bound
@@ -91,13 +127,10 @@ def test_the_file_describes_itself(exported):
     assert predictor.selfcheck().passed
 
 
-def test_the_selfcheck_fails_for_other_weights(exported, checkpoint, tmp_path):
+def test_the_selfcheck_fails_for_other_weights(exported, other_graph, tmp_path):
     # The golden pair of the trained network inside a file whose weights are random.
-    torch.manual_seed(0)
     _, predictor = exported
-    network = create("edgehrnet18", keypoints=4).eval()
-    write_onnx(network, predictor.spec, tmp_path / "other.onnx")
-    openvino.build(tmp_path / "other.onnx", tmp_path / "other.xml", predictor.spec.to_json())
+    openvino.build(other_graph, tmp_path / "other.xml", predictor.spec.to_json())
     assert not Predictor(tmp_path / "other.xml").selfcheck().passed
 
 
