@@ -109,6 +109,7 @@ ROOMS = {
     "scoring": {"data"},
     "int8": {"data", "scoring"},
     "files": {"data", "scoring", "int8"},
+    "foreign": {"files"},
     "training": {"data", "scoring", "int8"},
     "reporting": {"data", "scoring", "int8", "files"},
 }
