@@ -7,18 +7,16 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import get_args
 
-from edgehrnet import Predictor
 from edgehrnet.cli.status import run
 from edgehrnet.cli.tables import table
-from edgehrnet.errors import InputError, MissingSpecError
+from edgehrnet.errors import InputError
 from edgehrnet.models.checkpoints import Checkpoint, load_checkpoint
 from edgehrnet.models.checkpoints.ranges import Adds
 from edgehrnet.spec import ModelSpec
 from quant.commandline import add_allow_float, add_arguments, calibration_pictures, int8_status, schemes_of
 from quant.files.build import save_and_build
-from quant.files.model_file import summary
-from quant.files.parity import File
-from quant.foreign.int8_file import SOURCES, check_target, drift, quantize_file
+from quant.foreign.arguments import quantize_from_arguments
+from quant.foreign.int8_file import SOURCES
 from quant.int8.calibration import network_inputs
 from quant.int8.importing import import_network
 from quant.int8.pipeline import bias_corrected, calibrate, equalized
@@ -86,42 +84,10 @@ def main(arguments: list[str] | None = None) -> int:
     return run(p, _quantize, arguments)
 
 
-def _quantize_file(args: argparse.Namespace) -> int:
-    """Quantize an .onnx or .xml file, for which there is no torch network."""
-    _check_options(args)
-    try:
-        floating = Predictor(args.checkpoint, spec=args.spec)
-    except MissingSpecError:
-        raise InputError(f"{args.checkpoint} has no spec; pass --spec with the JSON of a ModelSpec") from None
-    files = []
-    with floating:
-        pictures = calibration_pictures(args, floating.spec.crop)
-        for target in args.targets:
-            made = quantize_file(floating, target, args.out, pictures, name=args.name, keep_float=args.keep_float)
-            print(summary(made.path, made.certificate))
-            print(drift(made.certificate))
-            if made.in_float:
-                rows = [(part.name, part.type, f"{part.macs:,}") for part in made.in_float]
-                print(f"\nin float:\n\n{table(('operation', 'what', 'MACs'), rows)}\n")
-            files.append(File(made.path, target, "int8", made.certificate))
-    return int8_status(files, args.allow_float)
-
-
-def _check_options(args: argparse.Namespace) -> None:
-    """Raise InputError if an option, target or file is not for built files."""
-    given = {name: getattr(args, name) for name in ("adds", "bias_correction", "equalize", "output")}
-    given |= {"method": args.method != "histogram", "weight_bits": args.weight_bits != 8}
-    for name in (name for name, value in given.items() if value):
-        raise InputError(f"--{name.replace('_', '-')} is for torch networks; {args.checkpoint} is a built file")
-    if args.keep_float == ["auto"]:
-        raise InputError(f"--keep-float auto is for torch networks; name operations of {args.checkpoint}")
-    for target in args.targets:
-        check_target(args.checkpoint, target, args.keep_float)
-
-
 def _quantize(args: argparse.Namespace) -> int:
     if args.checkpoint.suffix in SOURCES:
-        return _quantize_file(args)
+        files = quantize_from_arguments(args, lambda spec: calibration_pictures(args, spec.crop))
+        return int8_status(files, args.allow_float)
     checkpoint = _read(args)
     spec = ModelSpec.from_dict(checkpoint.spec)
     pictures = calibration_pictures(args, spec.crop)

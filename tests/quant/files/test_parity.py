@@ -216,7 +216,7 @@ class TestCommand:
 def exported(checkpoint_model, tmp_path_factory):
     """Run the command on a small network with random weights."""
     out = tmp_path_factory.mktemp("parity")
-    arguments = ["--targets", "openvino", "onnx", "tensorrt", "--precision", "fp32", "fp16", "int8", "--allow-float"]
+    arguments = ["--targets", "openvino", "onnx", "tensorrt", "--precision", "fp32", "fp16", "int8"]
     command = [
         str(checkpoint_model.path),
         "--out",
