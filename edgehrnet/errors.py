@@ -133,7 +133,7 @@ def warn_caller(message: str, category: type[Warning]) -> None:
     warnings.warn(message, category, stacklevel=level)
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[object]) -> str:
     """Return the nearest known name and all accepted ones, for the end of an error message.
 
     >>> nearest("devise", ["device", "threads"])
@@ -141,7 +141,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     >>> nearest("zzz", ["device", "threads"])
     'accepted: device, threads'
     """
-    names = sorted(known)
+    names = sorted(map(str, known))
     close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     accepted = f"accepted: {', '.join(names)}"
     return f"did you mean {close[0]!r}? {accepted}" if close else accepted

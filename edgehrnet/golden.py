@@ -16,6 +16,7 @@ from PIL import Image
 from edgehrnet.errors import SpecError
 from edgehrnet.picture.sources import read_image
 from edgehrnet.records import check_types
+from edgehrnet.spec_limits import check_golden_shape
 
 GOLDEN_PICTURE_BYTES = 64 * 1024
 
@@ -37,6 +38,7 @@ class Golden:
 
     def __post_init__(self) -> None:
         check_types(self)
+        check_golden_shape(self.shape)
 
     @classmethod
     def pack(

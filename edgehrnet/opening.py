@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 
 import runtimes
 from edgehrnet.certificate import Certificate, read_certificate
-from edgehrnet.errors import InputError, MissingFileError, MissingSpecError, SpecError, nearest
+from edgehrnet.errors import InputError, MissingFileError, MissingSpecError, ModelFileError, SpecError, nearest
 from edgehrnet.picture.letterbox import MULTIPLE, check_input_size
 from edgehrnet.spec import DECODE_METHODS, ModelSpec
 from runtimes.base import Runtime
@@ -147,9 +147,25 @@ def open_engine(path: Path, is_checkpoint: bool, arguments: Arguments) -> tuple[
     Raises:
         ModelFileError: The file is damaged, or is not the one that its certificate was made for.
     """
-    verify, spec = arguments["verify"], arguments["spec"]
-    certificate = read_certificate(path) if verify and not is_checkpoint else None  # checkpoints have none
-    runtime = runtimes.load(
+    if is_checkpoint or not arguments["verify"]:  # checkpoints have no certificate
+        return _load(path, is_checkpoint, arguments, None), None
+    certificate = read_certificate(path)
+    while True:
+        try:
+            digest = None if certificate is None else certificate.digest
+            return _load(path, is_checkpoint, arguments, digest), certificate
+        except ModelFileError:
+            now = read_certificate(path)
+            if now == certificate:
+                raise
+            certificate = now  # the file was built again at the same time
+
+
+def _load(path: Path, is_checkpoint: bool, arguments: Arguments, digest: str | None) -> Runtime:
+    spec, loader = arguments["spec"], None
+    if is_checkpoint:
+        loader = partial(_load_checkpoint, target=arguments["target"], verify=arguments["verify"])
+    return runtimes.load(
         path,
         arguments["device"],
         input_size=arguments["input_size"],
@@ -157,10 +173,9 @@ def open_engine(path: Path, is_checkpoint: bool, arguments: Arguments) -> tuple[
         threads=arguments["threads"],
         cache_dir=arguments["cache_dir"],
         shapes=number_of_shapes(arguments),
-        loader=partial(_load_checkpoint, target=arguments["target"], verify=verify) if is_checkpoint else None,
-        digest=None if certificate is None else certificate.digest,
+        loader=loader,
+        digest=digest,
     )
-    return runtime, certificate
 
 
 def _load_checkpoint(path: Path, target: str | None, verify: bool) -> Any:

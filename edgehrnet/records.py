@@ -10,13 +10,13 @@ not need it keep their bytes, and releases without it read them.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Collection, Mapping
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from edgehrnet.errors import SpecError, nearest
 
+LARGEST = 2**63  # of the numbers in a record
 LATER = {"later": True}  # metadata of a dataclass field that is written only if it differs from its default
 
 
@@ -98,8 +98,8 @@ def _fits(value: Any, hint: Any) -> bool:
     if origin is tuple:
         hints = args[:1] * len(value) if isinstance(value, tuple) and args[-1] is ... else args
         return isinstance(value, tuple) and len(value) == len(hints) and all(map(_fits, value, hints))
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
+    if hint in (int, float):
+        kinds = int if hint is int else int | float
+        # Comparing finds infinite, NaN and integers that no float holds.
+        return isinstance(value, kinds) and not isinstance(value, bool) and -LARGEST <= value <= LARGEST
     return isinstance(value, origin or hint)

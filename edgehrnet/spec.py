@@ -16,6 +16,8 @@ from edgehrnet.picture.crops import CropConvention
 from edgehrnet.picture.letterbox import VERSION as LETTERBOX_VERSION
 from edgehrnet.picture.letterbox import check_input_size
 from edgehrnet.records import LATER, check_types, for_each_channel, frozen, pack_record, unpack_record
+from edgehrnet.spec_limits import check_ranges
+from runtimes.json_files import parse_json
 
 FORMAT = 2
 HeatmapMethod = Literal["argmax", "quarter", "quarter-mmpose", "dark", "udp", "udp-offset", "offset", "softargmax"]
@@ -93,6 +95,7 @@ class ModelSpec:
         for name in ("mean", "std"):
             object.__setattr__(self, name, for_each_channel(getattr(self, name)))
         check_types(self)
+        check_ranges(self)
         self._check_input()
         self._check_outputs()
         self._check_keypoints()
@@ -186,8 +189,8 @@ class ModelSpec:
     def from_json(cls, text: str) -> ModelSpec:
         """Parse the output of to_json. Raises SpecError for anything else."""
         try:
-            values = json.loads(text)
-        except (ValueError, RecursionError) as error:
+            values = parse_json(text)
+        except ValueError as error:
             raise SpecError(f"the spec is not valid JSON: {error}") from None
         return cls.from_dict(values)
 
@@ -206,6 +209,8 @@ class ModelSpec:
                     raise SpecError(f"unknown field {key!r} in the golden pair; {nearest(key, _names(Golden))}")
                 given["golden"] = Golden(**golden)
             return cls(**given)
+        except RecursionError:
+            raise SpecError("the spec has too many lists inside each other") from None
         except (TypeError, AttributeError) as error:
             raise SpecError(f"the spec is incomplete: {error}") from None
 
@@ -214,23 +219,16 @@ class ModelSpec:
             raise SpecError(f"channels={self.channels}; a file with a float input takes 3 (RGB) or 1 (gray)")
         if self.channels == 1 and (len(set(self.mean)) > 1 or len(set(self.std)) > 1):
             raise SpecError(f"mean={self.mean}, std={self.std}; one channel takes one number each, such as mean=0.5")
-        if 0 in self.std:
-            raise SpecError(f"std={self.std}; no value may be 0")
-        for name, values in (("mean", self.mean), ("std", self.std)):
-            if max(map(abs, values)) > 1:
-                raise SpecError(f"{name}={values}; values are for pixels in 0..1: divide by 255")
         if self.letterbox != LETTERBOX_VERSION:
             text = f"letterbox={self.letterbox}; this release has letterbox version {LETTERBOX_VERSION}"
             raise SpecError(f"{text}: install the release that made the file, or train again")
 
     def _check_outputs(self) -> None:
-        if self.stride < 1:
-            raise SpecError(f"stride={self.stride}; it must be at least 1")
         try:
             check_input_size(self.input_size, self.stride)
         except InputError as error:
             raise SpecError(str(error)) from None
-        if self.kernel < 1 or self.kernel % 2 == 0:
+        if self.kernel % 2 == 0:
             raise SpecError(f"kernel={self.kernel}; use an odd number of cells, such as 11")
         if not self.has_heatmaps:
             self._check_other_outputs()

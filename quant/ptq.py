@@ -35,7 +35,7 @@ def _read(args: argparse.Namespace) -> Checkpoint:
         raise InputError(f"{text} has no spec; pass --spec with the JSON of a ModelSpec")
     try:
         spec = ModelSpec.from_json(args.spec.read_text(encoding="utf-8"))
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read {args.spec}: {error}") from None
     if not spec.has_heatmaps:
         raise InputError(f"decode={spec.decode!r} in {args.spec}: a torch network is quantized by its heatmaps")

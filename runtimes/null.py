@@ -19,6 +19,8 @@ from runtimes.writing import write_file
 
 _METADATA, _SIZE, _OUTPUT = "metadata", "input_size", "output_"
 
+_DAMAGES = (LookupError, ValueError, OSError, EOFError, TypeError, ArithmeticError, MemoryError, zipfile.BadZipFile)
+
 
 def build(
     out: Path, metadata: str | None, input_size: tuple[int, int], outputs: dict[str, NDArray[np.float32]]
@@ -65,7 +67,7 @@ class NullRuntime:
                 height, width = (int(side) for side in archive[_SIZE])
                 names = [name for name in archive.files if name.startswith(_OUTPUT)]
                 self._outputs = {name.removeprefix(_OUTPUT): archive[name] for name in names}
-        except (KeyError, ValueError, OSError, EOFError, TypeError, zipfile.BadZipFile) as error:
+        except _DAMAGES as error:
             raise ModelFileError(f"{path} is not a usable .null file: {error}") from None
         if input_size not in (None, (height, width)):
             raise ModelFileError(f"{path} runs at {height}x{width} only; leave out input_size")

@@ -141,6 +141,7 @@ class ONNXRuntime:
         self._input_name = session.get_inputs()[0].name
         self._path, self._version = path, ort.__version__
         self._device = ":".join(filter(None, (provider.removesuffix("ExecutionProvider"), place)))
+        self._metadata = _metadata(session, path)
         self._session: Any = session
 
     def run(self, image: Batch) -> dict[str, NDArray[np.float32]]:
@@ -164,13 +165,14 @@ class ONNXRuntime:
 
     def describe(self) -> Description:
         """Return what is loaded and where it runs."""
+        self._open_session()
         return Description(
             engine="onnxruntime",
             version=self._version,
             device=self._device,
             input=self._input,
             outputs=self._shapes,
-            metadata=self._open_session().get_modelmeta().custom_metadata_map.get(METADATA_KEY),
+            metadata=self._metadata,
         )
 
     def settings(self) -> dict[str, Any]:
@@ -233,6 +235,14 @@ def _session_options(ort: ModuleType, threads: int | None) -> Any:
         # Waiting threads would spin and use up the CPU time that the limit is meant to save.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
+
+
+def _metadata(session: Any, path: Path) -> str | None:
+    try:
+        text: str | None = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    except UnicodeDecodeError as error:
+        raise ModelFileError(f"{path} has metadata that is not UTF-8: {error.reason}") from None
+    return text
 
 
 def _digest(path: Path) -> str:

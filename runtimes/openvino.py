@@ -115,7 +115,7 @@ class OpenVINORuntime:
         self._name = _device(self._core, device)
         self._model, found = read_file(ov, self._core, path, digest)
         self._path, self._limit, self._tensor = path, shapes, ov.Tensor
-        self._metadata = read_metadata(self._model)
+        self._metadata = read_metadata(self._model, path)
         reshape(self._model, path, input_size, open_size)
         port = input_port(self._model, path)
         self._input = port.input

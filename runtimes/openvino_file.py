@@ -57,8 +57,11 @@ def _tensor(ov: Any, path: Path) -> Any:
     return tensor
 
 
-def read_metadata(model: Any) -> str | None:
+def read_metadata(model: Any, path: Path) -> str | None:
     """Return the text stored in a model under `METADATA_KEY`, None if there is none."""
-    if not model.has_rt_info([METADATA_KEY]):
-        return None
-    return str(model.get_rt_info([METADATA_KEY]).astype(str))
+    try:
+        if not model.has_rt_info([METADATA_KEY]):
+            return None
+        return str(model.get_rt_info([METADATA_KEY]).astype(str))
+    except FAILURES as error:
+        raise ModelFileError(f"{path} has metadata that cannot be read: {reason(error)}") from None

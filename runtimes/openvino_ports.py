@@ -8,8 +8,8 @@ from typing import Any
 from runtimes.errors import ModelFileError
 from runtimes.ports import InputPort, Size, filled, resized
 
-# OpenVINO's errors. For a text that is not UTF-8, its Python package fails to make the former.
-FAILURES = (RuntimeError, UnicodeDecodeError)
+# OpenVINO's errors. For a text that is not UTF-8, its Python package fails to make the first.
+FAILURES = (RuntimeError, UnicodeDecodeError, IndexError)
 
 
 def reshape(model: Any, path: Path, input_size: Size | None, open_size: Size | None) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from runtimes.base import Layer
 from runtimes.errors import ModelFileError
+from runtimes.json_files import read_json
 from runtimes.writing import write_file
 
 SUFFIX = ".json"
@@ -85,7 +86,7 @@ class Sidecar:
         if not path.is_file():
             raise ModelFileError(f"{plan.name} needs its {path.name} next to it: {path} does not exist")
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = read_json(path)
             for name in ("engine", "version", "source", "plan", "metadata"):
                 if not (isinstance(values[name], str) or (name == "metadata" and values[name] is None)):
                     raise TypeError(f"{name} is {values[name]!r}")
@@ -96,7 +97,7 @@ class Sidecar:
                 Layer(**{**layer, "sources": tuple(layer["sources"])}) for layer in values["layers"]
             )
             return cls(**values)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
             raise ModelFileError(f"{path} is damaged ({error!r}); {REBUILD}") from None
 
 

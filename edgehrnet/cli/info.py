@@ -117,7 +117,7 @@ def _certificate(values: dict[str, Any]) -> list[tuple[str, str]]:
     if not values["pictures"]:
         return [*rows, ("agreement with torch", "not measured: read from the file alone"), made_with]
     drifts = [values[f"drift_{kind}_px"] for kind in ("median", "mean", "max")]
-    if values["parity"] is not None:
+    if values["parity"] is not None and values["distance"] is not None:
         rows.append(("error against float", f"{values['parity']:.3f} times that of fake quantization in torch"))
         rows.append(("distance from torch", f"{values['distance']:.3f} of the quantization error"))
     return [
@@ -138,7 +138,7 @@ def _takes(spec: dict[str, Any]) -> str:
 
 def _drifts(values: Sequence[float | None]) -> str:
     """Return median, mean and maximum of the keypoint drift as text."""
-    if values[0] is None:
+    if None in values:
         return "not measured: no keypoint reached the confidence threshold"
     return "{} px median, {} mean, {} largest".format(*(f"{px:.3f}" for px in values))
 

@@ -40,6 +40,7 @@ from edgehrnet.picture.cells import CellGrid
 from edgehrnet.picture.picture import Picture
 
 VERSION = 1
+LARGEST_SIDE = 4096  # pixels of the network input
 MULTIPLE = 32  # both sides of an input are divisible by it: the lowest-resolution branch has stride 32
 
 
@@ -244,6 +245,8 @@ def check_input_size(input_size: tuple[int, int], multiple: int = MULTIPLE) -> N
     if not pair or not all(isinstance(side, int | np.integer) for side in input_size):
         raise InputError(f"input_size={input_size!r} is not a size; use two integers, (height, width)")
     height, width = input_size
+    if max(input_size) > LARGEST_SIDE:
+        raise InputError(f"input size {height}x{width} (height x width): sides of up to {LARGEST_SIDE} are accepted")
     if height < multiple or width < multiple or height % multiple or width % multiple:
         low = [max(multiple, side // multiple * multiple) for side in input_size]
         high = [max(multiple, -(-side // multiple) * multiple) for side in input_size]

@@ -7,8 +7,9 @@ import zipfile
 
 import pytest
 
+import runtimes
 from edgehrnet import Predictor
-from edgehrnet.certificate import certificate_path, parts
+from edgehrnet.certificate import certificate_path, digest, parts
 from edgehrnet.cli import main
 from edgehrnet.errors import ModelFileError
 
@@ -95,3 +96,21 @@ def test_a_compressed_checkpoint_is_refused(checkpoint_model, tmp_path):
             target.writestr(part.filename, source.read(part))
     with pytest.raises(ModelFileError, match=r"a\.pt.*compressed"):
         Predictor(path)
+
+
+def test_a_file_that_is_built_again_while_it_is_opened(copied, monkeypatch):
+    load = runtimes.load
+
+    def meanwhile(path, *args, **options):
+        # The newer build is the same network with a space at the end of its graph.
+        if not path.read_text().endswith(" "):
+            path.write_text(path.read_text() + " ")
+            values = json.loads(certificate_path(path).read_text())
+            certificate_path(path).write_text(json.dumps({**values, "digest": digest(path)}))
+        return load(path, *args, **options)
+
+    monkeypatch.setattr(runtimes, "load", meanwhile)
+    with Predictor(copied) as predictor:
+        certificate = predictor.info()["certificate"]
+    assert certificate is not None
+    assert certificate["digest"] == digest(copied)

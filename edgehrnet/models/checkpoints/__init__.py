@@ -6,7 +6,8 @@ import copy
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -31,6 +32,7 @@ from edgehrnet.models.layers.base import KeypointNetwork
 from runtimes.writing import write_file
 
 FORMAT = "edgehrnet-checkpoint"
+MOST = 4096  # of the numbers in a network's options: modules and channels
 VERSION = 2
 _FIELDS: dict[str, type] = {
     "variant": str,
@@ -149,6 +151,12 @@ def load_checkpoint(path: str | os.PathLike[str], *, verify: bool = True) -> Che
     """
     file = Path(path)
     content = read_file(file, verify=verify)
+    with sound(file):
+        return _read(file, content)
+
+
+def _read(file: Path, content: Any) -> Checkpoint:
+    """Return the checkpoint in the content of a file, of either kind."""
     if isinstance(content, dict) and content.get("format") == FORMAT:
         return _read_own_format(file, content)
     state = tensors_of(content)
@@ -165,6 +173,17 @@ def load_checkpoint(path: str | os.PathLike[str], *, verify: bool = True) -> Che
         )
     spec = _plain("spec", found.spec)
     return Checkpoint(found.variant, found.keypoints, found.options, found.state, spec, {"published": file.name})
+
+
+@contextmanager
+def sound(what: object) -> Iterator[None]:
+    """Turn every error that odd values in a file may cause into a ModelFileError that names it."""
+    try:
+        yield
+    except EdgeHRNetError:
+        raise
+    except Exception as error:
+        raise ModelFileError(f"{what} has values that do not fit together: {error!r:.200}") from error
 
 
 def _read_own_format(file: Path, content: dict[str, Any]) -> Checkpoint:
@@ -202,10 +221,12 @@ def build_model(checkpoint: Checkpoint) -> KeypointNetwork:
         ModelFileError: The variant or an option is unknown, or the weights do not fit the network. The message lists
             weights that are missing, unexpected, or of another shape.
     """
+    _check_numbers(checkpoint)
     try:
-        net = copy.deepcopy(checkpoint.network) or create(
-            checkpoint.variant, keypoints=checkpoint.keypoints, **checkpoint.options
-        )
+        with sound("the checkpoint"):
+            net = copy.deepcopy(checkpoint.network) or create(
+                checkpoint.variant, keypoints=checkpoint.keypoints, **checkpoint.options
+            )
     except EdgeHRNetError as error:
         raise ModelFileError(f"the checkpoint's network cannot be built: {error}") from error
     expected = net.state_dict()
@@ -221,6 +242,17 @@ def build_model(checkpoint: Checkpoint) -> KeypointNetwork:
     # Copying into float32 parameters converts float16 weights.
     net.load_state_dict(given)
     return net.eval()
+
+
+def _check_numbers(checkpoint: Checkpoint) -> None:
+    """Raise ModelFileError if a number in the file asks for a network that its weights cannot be of."""
+    widest = max((value.shape[0] for value in checkpoint.state.values() if value.dim()), default=0)
+    if not 1 <= checkpoint.keypoints <= widest:
+        raise ModelFileError(f"the checkpoint has {checkpoint.keypoints} keypoints, but weights for at most {widest}")
+    for name, value in checkpoint.options.items():
+        numbers = value if isinstance(value, list | tuple) else (value,)
+        if any(isinstance(number, int | float) and number > MOST for number in numbers):
+            raise ModelFileError(f"the checkpoint's network cannot be built: {name}={value!r:.100} is too large")
 
 
 def _pack(state: Mapping[str, Tensor]) -> dict[str, Any]:

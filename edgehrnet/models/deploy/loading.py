@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from edgehrnet.errors import ModelFileError
-from edgehrnet.models.checkpoints import Checkpoint, build_model, load_checkpoint
+from edgehrnet.models.checkpoints import Checkpoint, build_model, load_checkpoint, sound
 from edgehrnet.models.deploy.export_module import Deployed
 from edgehrnet.models.deploy.folding import fold_batchnorm
 from edgehrnet.models.deploy.frozen import freeze
@@ -52,6 +52,11 @@ def load_deployed(path: Path, target: str | None = None, *, verify: bool = True)
         InputError: The checkpoint has no ranges for this target.
     """
     checkpoint = load_checkpoint(path, verify=verify)
+    with sound(path):
+        return _deployed(checkpoint, target)
+
+
+def _deployed(checkpoint: Checkpoint, target: str | None) -> tuple[nn.Module, str, Input]:
     network = deployable(checkpoint)
     spec = deployed_spec(checkpoint, network, "fp32" if target is None else "int8", None)
     dtype = torch.float32 if target is None else computes_in(target, "int8")
