@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from edgehrnet.errors import CorruptImageError, ImageError, ImageSizeError
-from edgehrnet.picture.limits import MAX_FILE, Limits, check_mode
+from edgehrnet.picture.headers import check_first_bytes
+from edgehrnet.picture.limits import Limits, check_mode
 from edgehrnet.picture.picture import Picture, Pixels
 
 STRIP_PIXELS = 2**20  # pixels that are converted at a time
@@ -50,13 +51,7 @@ def read_file(file: IO[bytes], name: str, shrink: Shrink | None = None, limits: 
     """
     limits = limits or Limits()
     with failures(name, "is not a picture that Pillow can read"):
-        size = file.seek(0, io.SEEK_END)
-        file.seek(0)
-        if not file.read(1):
-            raise CorruptImageError(f"{name} is empty: zero bytes")
-        if size > MAX_FILE:
-            raise ImageSizeError(f"{name} has {size / 1e6:.0f} MB; at most {MAX_FILE / 1e6:.0f} MB are accepted")
-        file.seek(0)
+        size = check_first_bytes(file, name)
         try:
             picture = Image.open(file, formats=tuple(limits.formats))
         except UnidentifiedImageError:  # its message would show the address of a file object

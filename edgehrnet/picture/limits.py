@@ -17,8 +17,6 @@ MIN_SIDE = 8  # px, too small to find anything below
 MAX_SIDE = 16_384  # px
 MAX_PIXELS = 50_000_000  # 150 MB unpacked
 MAX_MEMORY = 512_000_000  # bytes that unpacking one picture may take
-MAX_FILE = 400_000_000  # bytes of one file
-MAX_METADATA = 16_000_000  # bytes of a JPEG outside its picture
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 PROGRAMS = ("EPS",)  # formats for which Pillow runs another program, which executes what the file says
 

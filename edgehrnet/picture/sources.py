@@ -20,7 +20,8 @@ from PIL import Image
 from edgehrnet.errors import ImageError, MissingImageError
 from edgehrnet.picture.arrays import array_pixels, is_tensor, tensor_array
 from edgehrnet.picture.files import Shrink, failures, read_file, unpacked
-from edgehrnet.picture.limits import MAX_FILE, Limits
+from edgehrnet.picture.headers import MAX_FILE
+from edgehrnet.picture.limits import Limits
 from edgehrnet.picture.picture import Picture
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")

@@ -12,6 +12,7 @@ from PIL import EpsImagePlugin, Image
 
 from edgehrnet import Predictor
 from edgehrnet.errors import CorruptImageError, ImageError, ImageSizeError, InputError
+from edgehrnet.picture.headers import MAX_FILE, MAX_FILE_OF, _pixels_begin
 from edgehrnet.picture.limits import FORMATS, MAX_MEMORY, Limits, memory_needed
 from edgehrnet.picture.sources import frames, read_image
 
@@ -117,6 +118,49 @@ with Image.open(sys.argv[1]) as picture:
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
         taken, computed = map(int, done.stdout.split())
         assert 60_000_000 < taken < computed + 20_000_000  # the picture itself, and code that is loaded meanwhile
+
+
+def with_segments(data, segments):
+    """Put segments, each of a marker and data, behind the first marker of a JPEG."""
+    packed = [bytes([0xFF, marker]) + (len(body) + 2).to_bytes(2, "big") + body for marker, body in segments]
+    return data[:2] + b"".join(packed) + data[2:]
+
+
+class TestFirstBytes:
+    @pytest.mark.parametrize("marker", [0xE1, 0xE2, 0xFE], ids=["EXIF", "color profile", "comment"])
+    def test_metadata_of_a_jpeg_are_limited(self, marker, monkeypatch):
+        # Pillow copies all EXIF data for every further segment: minutes for 200 MB.
+        start = {0xE1: b"Exif\0\0", 0xE2: b"ICC_PROFILE\0\1\1", 0xFE: b""}[marker]
+        data = with_segments(encoded("JPEG"), [(marker, start + bytes(60_000))] * 3)
+        assert read_image(data).shape == RGB.shape
+        monkeypatch.setattr("edgehrnet.picture.headers.MAX_METADATA", 150_000)
+        with pytest.raises(ImageSizeError, match="bytes"):
+            read_image(data)
+
+    @pytest.mark.parametrize("filling", [b"\0" * 1000, b"\xff" * 1000, b"\xff\0" * 500, b"abc", b"\xff\xd0\xff\x01"])
+    def test_filling_between_the_markers_counts(self, filling, monkeypatch):
+        data = encoded("JPEG")
+        monkeypatch.setattr("edgehrnet.picture.headers.MAX_METADATA", 100_000)
+        data = data[:2] + filling + data[2:]
+        assert _pixels_begin(io.BytesIO(data)) == data.index(b"\xff\xda")
+        assert _pixels_begin(io.BytesIO(data[:2] + bytes(200_000))) > 100_000
+
+    @pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF"])
+    def test_files_are_limited(self, kind, monkeypatch):
+        data = encoded(kind)
+        start = data[:4]
+        monkeypatch.setitem(MAX_FILE_OF, start, len(data))
+        assert read_image(data).shape == RGB.shape
+        monkeypatch.setitem(MAX_FILE_OF, start, len(data) - 1)
+        with pytest.raises(ImageSizeError, match="bytes"):
+            read_image(data)
+
+    def test_a_file_larger_than_any_picture(self, tmp_path):
+        with (tmp_path / "a.bmp").open("wb") as file:
+            file.write(encoded("BMP"))
+            file.truncate(MAX_FILE + 1)  # takes no space on the disk
+        with pytest.raises(ImageSizeError, match=r"a\.bmp"):
+            read_image(tmp_path / "a.bmp")
 
 
 class Failing(io.RawIOBase):
