@@ -36,9 +36,9 @@ class Graph:
         readers = self.readers[name]
         return readers[0] if len(readers) == 1 and readers[0].op_type == kind and name not in self.outputs else None
 
-    def add_constant(self, name: str, value: np.ndarray) -> str:
+    def add_constant(self, name: str, value: np.ndarray | np.generic) -> str:
         """Store a constant, and return its name."""
-        self.proto.initializer.append(numpy_helper.from_array(value, name))
+        self.proto.initializer.append(numpy_helper.from_array(np.asarray(value), name))
         return name
 
 
@@ -47,12 +47,14 @@ def rewrite(path: Path) -> None:
 
     - The bytes of the picture are read as quantized values, if they are what the first quantizer would compute.
     - Biases of integer convolutions are stored as integers.
+    - Hardswish becomes a product of integers.
     - SiLU becomes one operator, which ONNX Runtime implements. The file defines it as a function of standard operators,
       for engines that do not.
     """
     model = onnx.load(path)
     read_bytes(Graph(model.graph))
     join_heads(Graph(model.graph))
+    multiply_hardswish(Graph(model.graph))
     store_biases(Graph(model.graph))
     if join_silu(Graph(model.graph)):
         body = [helper.make_node("Sigmoid", ["x"], ["gate"]), helper.make_node("Mul", ["x", "gate"], ["y"])]
@@ -133,6 +135,41 @@ def store_biases(graph: Graph) -> None:
         nodes.append(node)
     del graph.proto.node[:]
     graph.proto.node.extend(nodes)
+
+
+def multiply_hardswish(graph: Graph) -> None:
+    """Compute a Hardswish between quantizers as one product of integers, ``x * min(x + 3, 6) / 6``.
+
+    Its quantized input begins at -3, see `quant.int8.calibration.before_hardswish`. The second factor is therefore the
+    same integers, clipped at x = 3, with another scale and no zero point.
+    """
+    nodes = []
+    for node in graph.proto.node:
+        source = graph.maker(node.input[0], "DequantizeLinear") if node.op_type == "HardSwish" else None
+        if source is not None and graph.only_reader(node.output[0], "QuantizeLinear"):
+            scale, zero = (graph.constants[name] for name in source.input[1:])
+            if abs(scale * zero - 3) < 1e-5:
+                nodes += _product(graph, node, source, scale, zero)
+                continue
+        nodes.append(node)
+    del graph.proto.node[:]
+    graph.proto.node.extend(nodes)
+
+
+def _product(
+    graph: Graph, node: onnx.NodeProto, source: onnx.NodeProto, scale: np.ndarray, zero: np.ndarray
+) -> list[onnx.NodeProto]:
+    name, integers = node.name, source.input[0]
+    made = []
+    if 2 * int(zero) < 255:  # otherwise no integer is above 3
+        bounds = [
+            graph.add_constant(f"{name}_{end}", np.uint8(value)) for end, value in (("low", 0), ("high", 2 * int(zero)))
+        ]
+        made.append(helper.make_node("Clip", [integers, *bounds], [f"{name}_clipped"], f"{name}_clip"))
+        integers = f"{name}_clipped"
+    pair = [graph.add_constant(f"{name}_scale", np.float32(scale / 6)), graph.add_constant(f"{name}_zero", np.uint8(0))]
+    made.append(helper.make_node("DequantizeLinear", [integers, *pair], [f"{name}_gate"], f"{name}_dequantize"))
+    return [*made, helper.make_node("Mul", [node.input[0], f"{name}_gate"], [node.output[0]], name)]
 
 
 def join_silu(graph: Graph) -> bool:
