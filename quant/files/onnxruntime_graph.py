@@ -46,7 +46,6 @@ def rewrite(path: Path) -> None:
     """Rewrite an INT8 file for ONNX Runtime.
 
     - The bytes of the picture are read as quantized values, if they are what the first quantizer would compute.
-    - Biases of integer convolutions are stored as integers.
     - Hardswish becomes a product of integers.
     - SiLU becomes one operator, which ONNX Runtime implements. The file defines it as a function of standard operators,
       for engines that do not.
@@ -55,7 +54,6 @@ def rewrite(path: Path) -> None:
     read_bytes(Graph(model.graph))
     join_heads(Graph(model.graph))
     multiply_hardswish(Graph(model.graph))
-    store_biases(Graph(model.graph))
     if join_silu(Graph(model.graph)):
         body = [helper.make_node("Sigmoid", ["x"], ["gate"]), helper.make_node("Mul", ["x", "gate"], ["y"])]
         standard = next(entry for entry in model.opset_import if not entry.domain)
@@ -115,26 +113,6 @@ def join_heads(graph: Graph) -> None:
 def _is_float_head(graph: Graph, node: onnx.NodeProto) -> bool:
     weight = graph.constants.get(node.input[1]) if node.op_type == "Conv" and len(node.input) == 3 else None
     return weight is not None and weight.shape[2:] == (1, 1)
-
-
-def store_biases(graph: Graph) -> None:
-    """Store the bias of each integer convolution as int32, in steps of the input's scale times the weights' scale."""
-    nodes = []
-    for node in graph.proto.node:
-        data, weight = (
-            (graph.maker(name, "DequantizeLinear") for name in node.input[:2]) if node.op_type == "Conv" else (0, 0)
-        )
-        if data and weight and len(node.input) == 3:
-            step = (graph.constants[data.input[1]] * graph.constants[weight.input[1]]).astype(np.float32)
-            steps = np.rint(graph.constants[node.input[2]].astype(np.float64) / step)
-            name = f"{node.name}_bias"
-            whole = graph.add_constant(f"{name}_whole", np.clip(steps, -(2**31), 2**31 - 1).astype(np.int32))
-            scale = graph.add_constant(f"{name}_scale", step)
-            nodes.append(helper.make_node("DequantizeLinear", [whole, scale], [name], name, axis=0))
-            node.input[2] = name
-        nodes.append(node)
-    del graph.proto.node[:]
-    graph.proto.node.extend(nodes)
 
 
 def multiply_hardswish(graph: Graph) -> None:
