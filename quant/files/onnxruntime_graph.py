@@ -36,9 +36,9 @@ class Graph:
         readers = self.readers[name]
         return readers[0] if len(readers) == 1 and readers[0].op_type == kind and name not in self.outputs else None
 
-    def add_constant(self, name: str, value: np.ndarray) -> str:
+    def add_constant(self, name: str, value: np.ndarray | np.generic) -> str:
         """Store a constant, and return its name."""
-        self.proto.initializer.append(numpy_helper.from_array(value, name))
+        self.proto.initializer.append(numpy_helper.from_array(np.asarray(value), name))
         return name
 
 
@@ -46,14 +46,14 @@ def rewrite(path: Path) -> None:
     """Rewrite an INT8 file for ONNX Runtime.
 
     - The bytes of the picture are read as quantized values, if they are what the first quantizer would compute.
-    - Biases of integer convolutions are stored as integers.
+    - Hardswish becomes a product of integers.
     - SiLU becomes one operator, which ONNX Runtime implements. The file defines it as a function of standard operators,
       for engines that do not.
     """
     model = onnx.load(path)
     read_bytes(Graph(model.graph))
     join_heads(Graph(model.graph))
-    store_biases(Graph(model.graph))
+    multiply_hardswish(Graph(model.graph))
     if join_silu(Graph(model.graph)):
         body = [helper.make_node("Sigmoid", ["x"], ["gate"]), helper.make_node("Mul", ["x", "gate"], ["y"])]
         standard = next(entry for entry in model.opset_import if not entry.domain)
@@ -115,24 +115,39 @@ def _is_float_head(graph: Graph, node: onnx.NodeProto) -> bool:
     return weight is not None and weight.shape[2:] == (1, 1)
 
 
-def store_biases(graph: Graph) -> None:
-    """Store the bias of each integer convolution as int32, in steps of the input's scale times the weights' scale."""
+def multiply_hardswish(graph: Graph) -> None:
+    """Compute a Hardswish between quantizers as one product of integers, ``x * min(x + 3, 6) / 6``.
+
+    Its quantized input begins at -3, see `quant.int8.calibration.before_hardswish`. The second factor is therefore the
+    same integers, clipped at x = 3, with another scale and no zero point.
+    """
     nodes = []
     for node in graph.proto.node:
-        data, weight = (
-            (graph.maker(name, "DequantizeLinear") for name in node.input[:2]) if node.op_type == "Conv" else (0, 0)
-        )
-        if data and weight and len(node.input) == 3:
-            step = (graph.constants[data.input[1]] * graph.constants[weight.input[1]]).astype(np.float32)
-            steps = np.rint(graph.constants[node.input[2]].astype(np.float64) / step)
-            name = f"{node.name}_bias"
-            whole = graph.add_constant(f"{name}_whole", np.clip(steps, -(2**31), 2**31 - 1).astype(np.int32))
-            scale = graph.add_constant(f"{name}_scale", step)
-            nodes.append(helper.make_node("DequantizeLinear", [whole, scale], [name], name, axis=0))
-            node.input[2] = name
+        source = graph.maker(node.input[0], "DequantizeLinear") if node.op_type == "HardSwish" else None
+        if source is not None and graph.only_reader(node.output[0], "QuantizeLinear"):
+            scale, zero = (graph.constants[name] for name in source.input[1:])
+            if abs(scale * zero - 3) < 1e-5:
+                nodes += _product(graph, node, source, scale, zero)
+                continue
         nodes.append(node)
     del graph.proto.node[:]
     graph.proto.node.extend(nodes)
+
+
+def _product(
+    graph: Graph, node: onnx.NodeProto, source: onnx.NodeProto, scale: np.ndarray, zero: np.ndarray
+) -> list[onnx.NodeProto]:
+    name, integers = node.name, source.input[0]
+    made = []
+    if 2 * int(zero) < 255:  # otherwise no integer is above 3
+        bounds = [
+            graph.add_constant(f"{name}_{end}", np.uint8(value)) for end, value in (("low", 0), ("high", 2 * int(zero)))
+        ]
+        made.append(helper.make_node("Clip", [integers, *bounds], [f"{name}_clipped"], f"{name}_clip"))
+        integers = f"{name}_clipped"
+    pair = [graph.add_constant(f"{name}_scale", np.float32(scale / 6)), graph.add_constant(f"{name}_zero", np.uint8(0))]
+    made.append(helper.make_node("DequantizeLinear", [integers, *pair], [f"{name}_gate"], f"{name}_dequantize"))
+    return [*made, helper.make_node("Mul", [node.input[0], f"{name}_gate"], [node.output[0]], name)]
 
 
 def join_silu(graph: Graph) -> bool:

@@ -114,7 +114,7 @@ def range_table(
     for site in placement.sites:
         if site not in sites:
             ends = input_range(spec) if site in placement.inputs else choose_range(seen[site], scheme, method)
-            sites[site] = quantization(*ends, scheme)
+            sites[site] = before_hardswish(ends[1]) if site in placement.hardswish else quantization(*ends, scheme)
     kinds = scheme.activations, scheme.weight_bits, scheme.adds
     return RangeTable(scheme.target, *kinds, sites, placement.convolutions)
 
@@ -154,6 +154,19 @@ def quantization(low: float, high: float, scheme: Int8Scheme) -> tuple[float, in
         return max(max(-low, high) / last, smallest), 0
     scale = max((high - low) / (last - first), smallest)
     return scale, int(np.clip(round(first - low / scale), first, last))
+
+
+def before_hardswish(high: float) -> tuple[float, int]:
+    """Return the scale and zero point of unsigned integers from -3 to at least ``high``, with 3 as an integer.
+
+    A Hardswish ``x * min(x + 3, 6) / 6`` of these needs only integers: ``x + 3`` is the integer times the scale.
+
+    >>> scale, zero = before_hardswish(4.6)
+    >>> zero, scale * -zero, scale * (2 * zero - zero) == 3, scale * (255 - zero) >= 4.6
+    (100, -3.0, True, True)
+    """
+    zero = int(np.clip(np.floor(3 * 255 / (max(high, 0.0) + 3)), 1, 254))
+    return 3 / zero, zero
 
 
 def choose_range(seen: Seen, scheme: Int8Scheme, method: str) -> tuple[float, float]:

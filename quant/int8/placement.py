@@ -64,6 +64,9 @@ class Placement:
     inputs: frozenset[str] = frozenset()
     """The sites that quantize the network's input, whose range follows from the model's spec."""
 
+    hardswish: frozenset[str] = frozenset()
+    """The sites before a Hardswish, whose range begins at -3, where it is 0."""
+
     @property
     def convolutions(self) -> tuple[str, ...]:
         """Names of all convolutions that run on integers."""
@@ -101,7 +104,12 @@ def place(network: nn.Module, scheme: Int8Scheme, keep_float: Collection[str] = 
     gone = {name for site in keep_float for name in sites[site]}
     left = {site: tuple(name for name in needs if name not in gone) for site, needs in sites.items()}
     sites = {site: needs for site, needs in left.items() if site not in keep_float and (needs or not sites[site])}
-    return Placement(sites, frozenset(inputs) & frozenset(sites))
+    before = {f"{name}.act{INPUT}" for name, unit in network.named_modules() if _has_hardswish(unit)}
+    return Placement(sites, frozenset(inputs) & frozenset(sites), frozenset(before) & frozenset(sites))
+
+
+def _has_hardswish(module: nn.Module) -> bool:
+    return isinstance(module, Convolution) and isinstance(module.act, nn.Hardswish)
 
 
 def _add_results(sites: dict[str, tuple[str, ...]], network: nn.Module, flows: Collection[Flow]) -> None:
