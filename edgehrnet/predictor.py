@@ -127,11 +127,7 @@ class Predictor:
             "formats": formats,
         }
         self._open(model_path(path), arguments)
-        golden = self.spec.golden
-        # With another input size, the heatmaps have another size than those of the golden pair.
-        comparable = golden is not None and (input_size is None or has_size_of(golden, self.spec))
-        if comparable and self._runtime.describe().device.upper() != "CPU":
-            self._check_device()
+        self._check_device()
 
     def _open(self, path: Path, arguments: Arguments) -> None:
         """Load the engine and check that its outputs match the spec."""
@@ -280,7 +276,12 @@ class Predictor:
         return f"Predictor({str(self.path)!r}, {self.spec.name}, input {height}x{width})"
 
     def _check_device(self) -> None:
-        """Raise DeviceError unless the golden picture gives the float network's output on this device."""
+        """Raise DeviceError if the golden picture gives another output than the float network's on this device."""
+        golden, sized = self.spec.golden, self._arguments["input_size"] is not None
+        # With another input size, the heatmaps have another size than those of the golden pair.
+        on_cpu = self._runtime.describe().device.upper() == "CPU"
+        if golden is None or on_cpu or (sized and not has_size_of(golden, self.spec)):
+            return
         try:
             require_passed(self.selfcheck(), self.path)
         except EdgeHRNetError:

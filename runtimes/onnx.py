@@ -19,7 +19,7 @@ from runtimes.cpus import thread_limit
 from runtimes.digests import check_digest, sha256_of
 from runtimes.errors import AbsentDeviceError, ClosedError, DeviceError, MissingExtraError, ModelFileError
 from runtimes.onnx_graph import import_onnx, read_checked, read_layers, remove_notes
-from runtimes.onnx_ports import fix_dimensions, input_port, output_types
+from runtimes.onnx_ports import check_size, fix_dimensions, input_port, output_types
 from runtimes.ports import Size, first_of, read_outputs, shapes_of
 from runtimes.writing import write_file
 
@@ -130,12 +130,7 @@ class ONNXRuntime:
             seal_cache(cache)
         self._port = input_port(session, path, input_size, open_size)
         self._input = self._port.input
-        if input_size not in (None, self._input.size):
-            height, width = self._input.size
-            raise ModelFileError(
-                f"{path} runs at {height}x{width} only, not at {input_size[0]}x{input_size[1]}; "
-                "leave out input_size, or export a file of that size"
-            )
+        check_size(path, self._input.size, input_size)
         self._outputs, self._unread = read_outputs(path, self._port.batch, output_types(session, self._port))
         self._shapes = shapes_of(self._outputs)
         self._input_name = session.get_inputs()[0].name

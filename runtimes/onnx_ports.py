@@ -53,3 +53,12 @@ def output_types(session: Any, port: InputPort) -> list[tuple[str, str, list[Any
     # A shape that depends on the values stays open, because no memory can be kept for it.
     same = {key: a.shape for key, a, b in zip(missing, *runs, strict=True) if np.shape(a) == np.shape(b)}
     return [(key, kind, list(same.get(key, shape))) for key, kind, shape in found]
+
+
+def check_size(path: Path, size: Size, wanted: Size | None) -> None:
+    """Raise ModelFileError if another input (height, width) is wanted than the file has."""
+    if wanted not in (None, size):
+        raise ModelFileError(
+            f"{path} runs at {size[0]}x{size[1]} only, not at {wanted[0]}x{wanted[1]}; "
+            "leave out input_size, or export a file of that size"
+        )
