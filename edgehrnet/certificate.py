@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgehrnet.errors import MissingFileError, ModelFileError
-from edgehrnet.records import check_types, pack_record, unpack_record
+from edgehrnet.records import LATER, check_types, pack_record, unpack_record
 from edgehrnet.spec import Precision
 from runtimes.digests import sha256_of
 from runtimes.json_files import read_json
@@ -65,6 +65,9 @@ class Certificate:
     """Maximum of the same distance."""
     kernels: dict[str, int] = field(default_factory=dict)
     """Number of convolutions by the engine's name of the code that runs them. Empty where it does not say."""
+    sizes: tuple[dict[str, Any], ...] = field(default=(), metadata=LATER)
+    """The same at the smallest and the largest input that the pictures have without padding: ``input_size`` [height,
+    width], ``pictures``, ``sqnr_db`` and the three drifts. Empty where the input size is fixed."""
     versions: dict[str, str] = field(default_factory=dict)
     """Versions of the packages that made the file."""
     extra: dict[str, Any] = field(default_factory=dict)

@@ -125,8 +125,16 @@ def _certificate(values: dict[str, Any]) -> list[tuple[str, str]]:
         *([] if values["sqnr_db"] is None else [("heatmaps against float", f"{values['sqnr_db']:.1f} dB")]),
         ("keypoints against float", _drifts(drifts)),
         ("measured on", f"{values['pictures']} pictures"),
+        *map(_at_size, values.get("sizes", ())),
         made_with,
     ]
+
+
+def _at_size(values: dict[str, Any]) -> tuple[str, str]:
+    """Return the row of a certificate about another input size."""
+    height, width = values["input_size"]
+    drifts = _drifts([values[f"drift_{kind}_px"] for kind in ("median", "mean", "max")])
+    return f"at {height}x{width}", f"{values['sqnr_db']:.1f} dB; {drifts}; {values['pictures']} pictures"
 
 
 def _takes(spec: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ import copy
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from edgehrnet.models.deploy.frozen import freeze
 from edgehrnet.models.deploy.loading import computes_in, deployable, deployed_spec
 from edgehrnet.selfcheck import GOLDEN_CORRELATION, correlation
 from edgehrnet.spec import PRECISIONS, ModelSpec
+from quant.files.input_sizes import at_other_sizes
 from quant.files.onnx_file import integer_convolutions, write_onnx
 from quant.files.onnxruntime_graph import rewrite
 from quant.files.proof import CertificateError, Reference, certify
@@ -87,6 +89,7 @@ def export_file(
         built = Path(folder) / out.name
         layers, reference = _build(network, table, spec, built, target, graphs)
         certificate = certify(built, layers, reference, spec, pictures)
+        certificate = replace(certificate, sizes=at_other_sizes(built, reference, spec, pictures))
         _copy(out, *parts(built), certificate.save(built))
     return certificate
 

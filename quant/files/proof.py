@@ -92,7 +92,7 @@ def certify(
         CertificateError: A convolution that has to run in INT8 does not, the file exceeds `PARITY` or `DISTANCE`, or it
             is below `LEAST_SQNR`.
     """
-    comparison = dict(_NOT_RUN, engine=engine) if engine else _compare(file, reference, spec, pictures)
+    comparison = dict(_NOT_RUN, engine=engine) if engine else compare(file, reference, spec, pictures)
     count = 0 if engine else len(pictures)
     certificate = certificate_of(file, layers, reference.integer_convolutions, spec.precision, count, comparison)
     limits = _limits(file, certificate, reference, spec, pictures)
@@ -135,7 +135,7 @@ def _limits(
     error, between = float64_twin(reference, spec, pictures)
     farthest = max(DISTANCE, ROUNDING * between) if limits_distance else math.inf
     if file.suffix == ".onnx" and distance is not None and farthest <= distance < FUSED:
-        as_written = _compare(file, reference, spec, pictures, fuse=False)["distance"]
+        as_written = compare(file, reference, spec, pictures, fuse=False)["distance"]
         assert isinstance(as_written, float)
         farthest = FUSED if as_written < DISTANCE else farthest
     return max(PARITY, PARITY * error), farthest
@@ -193,16 +193,18 @@ def _problems(
     return found
 
 
-def _compare(
+def compare(
     file: Path, reference: Reference, spec: ModelSpec, pictures: Sequence[NDArray[np.uint8]], *, fuse: bool = True
 ) -> dict[str, str | float | None]:
     """Run the file and its references on the same pictures and return the measured fields of the certificate.
 
-    With ``fuse=False``, run the operations of an ONNX file as written.
+    An OpenVINO file runs at the input size of the spec, which may be another than the file's. With ``fuse=False``,
+    run the operations of an ONNX file as written.
     """
     power: defaultdict[str, float] = defaultdict(float)
     drifts: list[float] = []
-    runtime = runtimes.load(file, "cpu") if fuse else ONNXRuntime(file, "cpu", fuse=False)
+    size = spec.input_size if file.suffix == ".xml" else None
+    runtime = runtimes.load(file, "cpu", input_size=size) if fuse else ONNXRuntime(file, "cpu", fuse=False)
     try:
         described, settings = runtime.describe(), runtime.settings()
         for picture in pictures:

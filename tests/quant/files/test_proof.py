@@ -318,7 +318,7 @@ class TestFusedOperations:
         [(0.7, 0.2, True), (0.7, 0.7, False), (1.2, 0.2, False), (0.5, 0.7, True)],
     )
     def test_an_onnx_file_that_is_right_as_written_may_be_fused(self, case, monkeypatch, fused, as_written, accepted):
-        measured = proof._compare
+        measured = proof.compare
 
         def compare(*args, fuse=True):
             return {**measured(*args, fuse=fuse), "distance": fused if fuse else as_written}
@@ -326,7 +326,7 @@ class TestFusedOperations:
         path = case.folder / "fused.onnx"
         layers = runtimes.onnx.build(case.graph, path, SPEC.to_json())
         reference = dataclasses.replace(case.reference, requires_int8=False)
-        monkeypatch.setattr(proof, "_compare", compare)
+        monkeypatch.setattr(proof, "compare", compare)
         monkeypatch.setattr(proof, "float64_twin", lambda *_: (1.0, 0.0))
         if accepted:
             assert certify(path, layers, reference, SPEC, case.pictures).distance == fused
@@ -337,7 +337,7 @@ class TestFusedOperations:
         """Fusing changes rounding, but both are close to torch."""
         path = case.folder / "written.onnx"
         runtimes.onnx.build(case.graph, path, SPEC.to_json())
-        results = [proof._compare(path, case.reference, SPEC, case.pictures, fuse=fuse) for fuse in (True, False)]
+        results = [proof.compare(path, case.reference, SPEC, case.pictures, fuse=fuse) for fuse in (True, False)]
         assert results[0] != results[1]
         assert all(float(result["distance"] or math.inf) < DISTANCE for result in results)
 
