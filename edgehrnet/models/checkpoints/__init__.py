@@ -6,8 +6,7 @@ import copy
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 
 from edgehrnet.errors import EdgeHRNetError, InputError, ModelFileError
+from edgehrnet.models.checkpoints.damage import sound
 from edgehrnet.models.checkpoints.published import read_published
 from edgehrnet.models.checkpoints.ranges import RangeTable
 from edgehrnet.models.checkpoints.state_dicts import (
@@ -173,17 +173,6 @@ def _read(file: Path, content: Any) -> Checkpoint:
         )
     spec = _plain("spec", found.spec)
     return Checkpoint(found.variant, found.keypoints, found.options, found.state, spec, {"published": file.name})
-
-
-@contextmanager
-def sound(what: object) -> Iterator[None]:
-    """Turn every error that odd values in a file may cause into a ModelFileError that names it."""
-    try:
-        yield
-    except EdgeHRNetError:
-        raise
-    except Exception as error:
-        raise ModelFileError(f"{what} has values that do not fit together: {error!r:.200}") from error
 
 
 def _read_own_format(file: Path, content: dict[str, Any]) -> Checkpoint:
