@@ -235,7 +235,7 @@ def build_model(checkpoint: Checkpoint) -> KeypointNetwork:
 
 def _check_numbers(checkpoint: Checkpoint) -> None:
     """Raise ModelFileError if a number in the file asks for a network that its weights cannot be of."""
-    widest = max((value.shape[0] for value in checkpoint.state.values() if value.dim()), default=0)
+    widest = max((value.shape[0] for value in checkpoint.state.values() if value.dim()), default=MOST)
     if not 1 <= checkpoint.keypoints <= widest:
         raise ModelFileError(f"the checkpoint has {checkpoint.keypoints} keypoints, but weights for at most {widest}")
     for name, value in checkpoint.options.items():
