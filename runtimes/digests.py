@@ -21,6 +21,14 @@ def sha256_of(paths: Iterable[Path]) -> str:
     return total.hexdigest()
 
 
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of one file. Raises ModelFileError if it cannot be read."""
+    try:
+        return sha256_of([path])
+    except OSError as error:
+        raise ModelFileError(f"{path} cannot be read: {error}") from None
+
+
 def check_digest(path: Path, found: str, expected: str | None) -> None:
     """Raise ModelFileError if a file has another SHA-256 than expected. None expects nothing."""
     if expected not in (None, found):

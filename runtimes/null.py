@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtimes.base import Batch, Description, Input
-from runtimes.digests import check_digest, sha256_of
+from runtimes.digests import check_digest, digest_of
 from runtimes.errors import ClosedError, DeviceError, ModelFileError
 from runtimes.writing import write_file
 
@@ -60,7 +60,7 @@ class NullRuntime:
     ) -> None:
         if device not in (None, "cpu"):
             raise DeviceError(f"device {device!r}: a .null file runs on cpu only")
-        check_digest(path, sha256_of([path]), digest)
+        check_digest(path, digest_of(path), digest)
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 self._metadata = str(archive[_METADATA]) if _METADATA in archive else None

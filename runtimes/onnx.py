@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from runtimes.base import METADATA_KEY, MODEL_INFO, Batch, Description, Device, Layer
 from runtimes.caches import open_cache, seal_cache
 from runtimes.cpus import thread_limit
-from runtimes.digests import check_digest, sha256_of
+from runtimes.digests import check_digest, digest_of
 from runtimes.errors import AbsentDeviceError, ClosedError, DeviceError, MissingExtraError, ModelFileError
+from runtimes.onnx_external import add_external_data
 from runtimes.onnx_graph import import_onnx, read_checked, read_layers, remove_notes
 from runtimes.onnx_ports import check_size, fix_dimensions, input_port, output_types
 from runtimes.ports import Size, first_of, read_outputs, shapes_of
@@ -115,7 +116,7 @@ class ONNXRuntime:
         provider, place = _provider(ort, device)
         if provider not in _CACHING:
             cache_dir = None
-        found = "" if digest is None and cache_dir is None else _digest(path)
+        found = "" if digest is None and cache_dir is None else digest_of(path)
         check_digest(path, found, digest)
         cache = None if cache_dir is None else open_cache(cache_dir, found)
         options = _session_options(ort, threads)
@@ -123,9 +124,11 @@ class ONNXRuntime:
             # ONNX Runtime 1.31 optimizes float16 quantizers after a ReLU wrongly: 13 times the quantization error.
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         settings = _provider_options(provider, place, path, options.intra_op_num_threads, cache)
+        kept = add_external_data(options, path)
         session = _open(ort, path, options, device, provider, settings)
         if fix_dimensions(options, session, input_size, open_size):
             session = _open(ort, path, options, device, provider, settings)
+        del kept
         if cache is not None:
             seal_cache(cache)
         self._port = input_port(session, path, input_size, open_size)
@@ -238,13 +241,6 @@ def _metadata(session: Any, path: Path) -> str | None:
     except UnicodeDecodeError as error:
         raise ModelFileError(f"{path} has metadata that is not UTF-8: {error.reason}") from None
     return text
-
-
-def _digest(path: Path) -> str:
-    try:
-        return sha256_of([path])
-    except OSError as error:
-        raise ModelFileError(f"{path} cannot be read: {error}") from None
 
 
 def _provider_options(provider: str, place: str, path: Path, threads: int, cache_dir: Path | None) -> dict[str, str]:

@@ -21,9 +21,9 @@ def read_metadata(path: Path) -> str | None:
         ModelFileError: The file is not a Protocol Buffers message.
     """
     try:
-        for number, entry in _fields(memoryview(existing_file(path).read_bytes())):
+        for number, entry in fields(memoryview(existing_file(path).read_bytes())):
             if number == _METADATA_PROPS:
-                pair = {name: bytes(value).decode() for name, value in _fields(entry)}
+                pair = {name: bytes(value).decode() for name, value in fields(entry)}
                 if pair.get(_KEY) == METADATA_KEY:
                     return pair.get(_VALUE, "")
     except (IndexError, ValueError) as error:
@@ -31,7 +31,7 @@ def read_metadata(path: Path) -> str | None:
     return None
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
+def fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
     """Yield the number and content of each length-delimited field, and skip the numeric ones."""
     at = 0
     while at < len(message):

@@ -318,3 +318,42 @@ class TestFiles:
         monkeypatch.setattr(runtime, "_session", Failing())
         with pytest.raises(ModelFileError, match=r"corners\.onnx .*CPU: no memory for"):
             runtime.run(np.zeros((1, 64, 96, 4), np.uint8))
+
+
+class TestExternalData:
+    """Weights in a file of their own, as torch exports them."""
+
+    @staticmethod
+    def save(folder, location="m.onnx.data"):
+        shape = [1, 64, 96, 4]
+        ports = [helper.make_tensor_value_info("image", TensorProto.UINT8, shape),
+                 helper.make_tensor_value_info("heatmaps", TensorProto.FLOAT, shape)]  # fmt: skip
+        weight = onnx.numpy_helper.from_array(np.full(shape, 3, np.float32), "w")
+        nodes = [helper.make_node("Cast", ["image"], ["x"], to=TensorProto.FLOAT),
+                 helper.make_node("Add", ["x", "w"], ["heatmaps"])]  # fmt: skip
+        graph = helper.make_graph(nodes, "g", ports[:1], ports[1:], [weight])
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+        onnx.save_model(model, folder / "m.onnx", save_as_external_data=True, location=location, size_threshold=0)
+        return folder / "m.onnx"
+
+    def test_writing_over_it_does_not_change_a_loaded_model(self, tmp_path):
+        path = self.save(tmp_path)
+        runtime = runtimes.load(path)
+        with (tmp_path / "m.onnx.data").open("r+b") as file:
+            file.write(bytes(4 * 64 * 96 * 4))
+        image = np.ones((1, 64, 96, 4), np.uint8)
+        assert (runtime.run(image)["heatmaps"] == 4).all()
+        assert (runtimes.load(path).run(image)["heatmaps"] == 1).all()
+
+    def test_a_file_that_is_missing_or_outside_the_folder_is_refused(self, tmp_path):
+        path = self.save(tmp_path)
+        (tmp_path / "m.onnx.data").rename(tmp_path / "moved")
+        with pytest.raises(ModelFileError, match=r"m\.onnx"):
+            runtimes.load(path)
+        inside = tmp_path / "inside"
+        inside.mkdir()
+        for location in (b"../moved.dat", bytes(tmp_path / "moved")[:12]):
+            content = path.read_bytes().replace(b"m.onnx.data", location[:11])
+            (inside / "m.onnx").write_bytes(content)
+            with pytest.raises(ModelFileError, match=r"m\.onnx"):
+                runtimes.load(inside / "m.onnx")

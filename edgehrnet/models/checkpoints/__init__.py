@@ -6,8 +6,7 @@ import copy
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 
 from edgehrnet.errors import EdgeHRNetError, InputError, ModelFileError
+from edgehrnet.models.checkpoints.damage import sound
 from edgehrnet.models.checkpoints.published import read_published
 from edgehrnet.models.checkpoints.ranges import RangeTable
 from edgehrnet.models.checkpoints.state_dicts import (
@@ -175,17 +175,6 @@ def _read(file: Path, content: Any) -> Checkpoint:
     return Checkpoint(found.variant, found.keypoints, found.options, found.state, spec, {"published": file.name})
 
 
-@contextmanager
-def sound(what: object) -> Iterator[None]:
-    """Turn every error that odd values in a file may cause into a ModelFileError that names it."""
-    try:
-        yield
-    except EdgeHRNetError:
-        raise
-    except Exception as error:
-        raise ModelFileError(f"{what} has values that do not fit together: {error!r:.200}") from error
-
-
 def _read_own_format(file: Path, content: dict[str, Any]) -> Checkpoint:
     """Validate what `save_checkpoint` wrote, in the current version of the format or an older one."""
     version = content.get("version")
@@ -246,7 +235,7 @@ def build_model(checkpoint: Checkpoint) -> KeypointNetwork:
 
 def _check_numbers(checkpoint: Checkpoint) -> None:
     """Raise ModelFileError if a number in the file asks for a network that its weights cannot be of."""
-    widest = max((value.shape[0] for value in checkpoint.state.values() if value.dim()), default=0)
+    widest = max((value.shape[0] for value in checkpoint.state.values() if value.dim()), default=MOST)
     if not 1 <= checkpoint.keypoints <= widest:
         raise ModelFileError(f"the checkpoint has {checkpoint.keypoints} keypoints, but weights for at most {widest}")
     for name, value in checkpoint.options.items():

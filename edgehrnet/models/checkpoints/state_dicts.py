@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from edgehrnet.errors import MissingExtraError, MissingFileError, ModelFileError
-from edgehrnet.models.checkpoints.checksums import ChecksumError, check_zip
+from edgehrnet.models.checkpoints.damage import ChecksumError, check_zip
 from edgehrnet.models.checkpoints.plain_arrays import plain_arrays
 
 # Entries that may hold a state dict, best first. Averaged weights come before others, except that mmengine stores its

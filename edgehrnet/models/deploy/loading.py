@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from edgehrnet.errors import ModelFileError
-from edgehrnet.models.checkpoints import Checkpoint, build_model, load_checkpoint, sound
+from edgehrnet.models.checkpoints import Checkpoint, build_model, load_checkpoint
+from edgehrnet.models.checkpoints.damage import sound
 from edgehrnet.models.deploy.export_module import Deployed
 from edgehrnet.models.deploy.folding import fold_batchnorm
 from edgehrnet.models.deploy.frozen import freeze

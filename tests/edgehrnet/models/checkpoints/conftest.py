@@ -1,5 +1,8 @@
 """Contents of checkpoint files that several test files share."""
 
+import shlex
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -57,3 +60,17 @@ def data_set():
 def config():
     """A function that returns the configuration of mmpose 1.x with one kind of codec."""
     return lambda kind, more="": CONFIG.format(kind=kind, more=more)
+
+
+@pytest.fixture
+def run_printed_command(monkeypatch):
+    """A function that runs the Python command at the end of an error message, in this process and in a folder."""
+
+    def run(message, folder):
+        monkeypatch.chdir(folder)
+        python, option, code, *names = shlex.split(message.splitlines()[-1])
+        assert (python, option) == ("python", "-c")
+        monkeypatch.setattr(sys, "argv", ["-c", *names])
+        exec(code, {})
+
+    return run

@@ -267,25 +267,24 @@ class TestRefused:
         with pytest.raises(ModelFileError, match=r"net\.pth.*Lite-HRNet"):
             load_checkpoint(saved(value))
 
-    def test_file_with_python_objects_is_refused_with_a_command_that_converts_it(self, saved, tmp_path, monkeypatch):
+    def test_file_with_python_objects_is_refused_with_a_command_that_converts_it(
+        self, saved, tmp_path, run_printed_command
+    ):
         path = saved(content(SMALL, "mmpose 0.x") | {"message_hub": argparse.Namespace(loss=1)})
         with pytest.raises(ModelFileError, match=r"net-tensors\.pth") as caught:
             load_checkpoint(path)
-        code = str(caught.value).split('python -c "')[1].removesuffix('"')
-        monkeypatch.chdir(tmp_path)
-        exec(code, {})
+        run_printed_command(str(caught.value), tmp_path)
         assert load_checkpoint(tmp_path / "net-tensors.pth").variant == SMALL
         assert "message_hub" not in torch.load(tmp_path / "net-tensors.pth", weights_only=True)
 
-    def test_converted_file_of_mmpose_1_keeps_its_metadata(self, saved, data_set, tmp_path, monkeypatch):
+    def test_converted_file_of_mmpose_1_keeps_its_metadata(self, saved, data_set, tmp_path, run_printed_command):
         value = content(SMALL, "mmpose 1.x", 4) | {
             "meta": {"dataset_meta": data_set},
             "message_hub": argparse.Namespace(),
         }
         with pytest.raises(ModelFileError, match=r"net-tensors\.pth") as caught:
             load_checkpoint(saved(value))
-        monkeypatch.chdir(tmp_path)
-        exec(str(caught.value).split('python -c "')[1].removesuffix('"'), {})
+        run_printed_command(str(caught.value), tmp_path)
         assert load_checkpoint(tmp_path / "net-tensors.pth").spec["keypoints"][0] == "wrist"
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 import functools
-import shlex
 import sys
 
 import pytest
@@ -174,12 +173,8 @@ class Whole(nn.Module):
     ],
     ids=["arguments", "nested", "module in an entry", "module"],
 )
-def test_printed_command_converts_files_with_python_objects(saved, tmp_path, monkeypatch, value):
+def test_printed_command_converts_files_with_python_objects(saved, tmp_path, run_printed_command, value):
     with pytest.raises(ModelFileError, match=r"net-tensors\.pth") as caught:
         load_checkpoint(saved(value()))
-    monkeypatch.chdir(tmp_path)
-    _, option, code, *names = shlex.split(str(caught.value).splitlines()[-1])
-    assert option == "-c"
-    monkeypatch.setattr(sys, "argv", ["-c", *names])
-    exec(code, {})
+    run_printed_command(str(caught.value), tmp_path)
     check(tmp_path / "net-tensors.pth")

@@ -1,9 +1,13 @@
-"""Check the zip file of a checkpoint, whose checksums ``torch.load`` does not compare."""
+"""Recognize damaged checkpoints: compare checksums, which ``torch.load`` does not, and name files with odd values."""
 
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import BinaryIO
+
+from edgehrnet.errors import EdgeHRNetError, ModelFileError
 
 
 class ChecksumError(ValueError):
@@ -30,3 +34,18 @@ def check_zip(stream: BinaryIO) -> None:
     if damaged is not None:
         raise ChecksumError(f"the checksum of its part {damaged!r} differs")
     stream.seek(0)
+
+
+@contextmanager
+def sound(what: object) -> Iterator[None]:
+    """Turn every error that odd values in a file may cause into a ModelFileError that names it."""
+    try:
+        yield
+    except ModelFileError as error:
+        if str(what) in str(error):
+            raise
+        raise ModelFileError(f"{what}: {error}") from error
+    except EdgeHRNetError:
+        raise
+    except Exception as error:
+        raise ModelFileError(f"{what} has values that do not fit together: {error!r:.200}") from error
