@@ -38,7 +38,8 @@ def write_file(path: Path, content: str | bytes | Callable[[Path], object]) -> N
         WriteError: The file cannot be written.
     """
     with _failures(path):
-        if path.parent == Path("/dev") or (path.exists() and not path.is_file() and not path.is_dir()):
+        special = path.exists() and not path.is_symlink() and not path.is_file() and not path.is_dir()
+        if path.parent == Path("/dev") or special:
             _write(path, content)
             return
         with new_files(path) as folder:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edgehrnet.cautions import missing_boxes
 from edgehrnet.cli.arguments import MODEL_HELP, add_model_options, open_predictor
-from edgehrnet.cli.printable import printable
+from edgehrnet.cli.printable import printable, printable_name
 from edgehrnet.cli.tables import result_tables
 from edgehrnet.drawing.files import JPEG_QUALITY, JPEG_SUFFIXES, save_picture
 from edgehrnet.errors import ImageError, InputError, NoBoxesWarning, WriteError
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
             _note_missing_boxes(predictor)
         for path, rows, overlay in zip(paths, boxes, overlays, strict=True):
             if rows == []:
-                print(f"note: {args.boxes} has no box for {printable(path)}, which is skipped", file=sys.stderr)
+                print(f"note: {args.boxes} has no box for {printable_name(path)}, which is skipped", file=sys.stderr)
                 continue
             try:
                 _predict(predictor, path, rows, overlay, args)
@@ -94,9 +94,9 @@ def _print(result: Result, path: Path, overlay: Path | None, args: argparse.Name
         written = {} if overlay is None else {"overlay": str(overlay)}
         print(json.dumps({**result.to_dict(), **written}))
         return
-    print(f"{printable(path)}\n\n{result_tables(result)}\n")
+    print(f"{printable_name(path)}\n\n{result_tables(result)}\n")
     if overlay is not None:
-        print(f"overlay: {printable(overlay)}\n")
+        print(f"overlay: {printable_name(overlay)}\n")
 
 
 def _overlay_paths(paths: list[Path], folder: Path) -> list[Path]:

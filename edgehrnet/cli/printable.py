@@ -15,3 +15,12 @@ def printable(text: object) -> str:
     red: \x1b[31m
     """
     return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), str(text))
+
+
+def printable_name(name: object) -> str:
+    r"""Return a name with control characters, line ends and tabs as escapes.
+
+    >>> print(printable_name("two\nlines.jpg"))
+    two\nlines.jpg
+    """
+    return printable(name).replace("\n", "\\n").replace("\t", "\\t")

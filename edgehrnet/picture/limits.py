@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from PIL import Image
 
@@ -92,23 +93,31 @@ def memory_needed(picture: Image.Image, file_bytes: int) -> int:
         # A progressive file has 2 bytes per coefficient. They are freed before our pixels are made.
         header = sum(len(data) for _, data in getattr(picture, "applist", ()))
         return pixels * max(own + 2 * channels, own + 3) + 3 * header
-    if picture.format == "WEBP":  # two canvases, the frame as bytes, Pillow's pixels and ours; three copies of the file
-        return 19 * pixels + 3 * file_bytes
-    if picture.format == "TIFF":  # the longest strip may be the whole picture, and a turned one is copied
-        tags = picture.tag_v2  # type: ignore[attr-defined]
-        bits = tags.get(258, (1,))
-        strip = -(-max(bits) * max(int(tags.get(277, 1)), channels) // 8)
-        jpeg = 2 * channels if tags.get(259) in (6, 7) else 0
-        return int(pixels) * int(own + max(3, strip + jpeg + (own if tags.get(274, 1) != 1 else 0))) + file_bytes
+    if picture.format == "WEBP":  # two canvases, the frame as bytes, and Pillow's pixels
+        return 16 * pixels + file_bytes
+    if picture.format == "TIFF":
+        raw = picture.tag_v2.get(259, 1) == 1  # type: ignore[attr-defined]
+        return int(pixels * _tiff_memory(picture, channels, own, raw)) + (0 if raw else file_bytes)
     if picture.format == "BMP":  # read row by row
         return pixels * (own + 3)
     return pixels * (own + 3) + file_bytes * (3 if picture.format == "GIF" else 1)
 
 
+def _tiff_memory(picture: Any, channels: int, own: int, raw: bool) -> float:
+    """Return the bytes per pixel. A compressed strip may be the whole picture, and a turned picture is copied."""
+    tags = picture.tag_v2
+    height = int(tags.get(257) or picture.size[1])  # as stored, before turning
+    strip = max(tags.get(258, (1,))) * max(int(tags.get(277, 1)), channels) / 8
+    jpeg = 2 * channels if tags.get(259) in (6, 7) else 0
+    part = 0.0 if raw else min(1.0, int(tags.get(323) or tags.get(278) or height) / height)
+    return float(own + max(3, part * (strip + jpeg) + (own if tags.get(274, 1) != 1 else 0)))
+
+
 def _checked_formats(formats: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(formats, str) or not isinstance(formats, Sequence) or not formats:
+    named = isinstance(formats, Sequence) and not isinstance(formats, str) and all(isinstance(n, str) for n in formats)
+    if not named or not formats:
         raise InputError(f"formats={formats!r}; use a tuple of names, such as {FORMATS}")
-    names = tuple(name.upper() if isinstance(name, str) else name for name in formats)
+    names = tuple(name.upper() for name in formats)
     if set(names) <= set(FORMATS):
         return names
     Image.init()
@@ -116,5 +125,5 @@ def _checked_formats(formats: Sequence[str]) -> tuple[str, ...]:
         if name in PROGRAMS:
             raise InputError(f"formats={formats!r}: {name} files are programs, which are never run; convert them first")
         if name not in Image.OPEN:
-            raise InputError(f"formats={formats!r}: {name!r}; {nearest(str(name), set(Image.OPEN) - set(PROGRAMS))}")
+            raise InputError(f"formats={formats!r}: {name!r}; {nearest(name, set(Image.OPEN) - set(PROGRAMS))}")
     return names

@@ -131,6 +131,21 @@ def test_a_link_is_replaced_and_not_written_through(tmp_path):
         write_file(inside / "c.txt", "new")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_link_to_a_pipe_is_replaced(tmp_path):
+    pipe, link = tmp_path / "pipe", tmp_path / "a.txt"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_file(link, "new")
+        assert os.read(reader, 10) == b""
+    finally:
+        os.close(reader)
+    assert not link.is_symlink()
+    assert link.read_text() == "new"
+
+
 def test_a_pipe_is_written_to(tmp_path):
     pipe, read = tmp_path / "pipe", []
     os.mkfifo(pipe)

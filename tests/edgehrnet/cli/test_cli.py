@@ -198,6 +198,11 @@ class TestPredict:
         assert printed.out.count(r"red\x1b[31m") >= 5
         assert r"red\x1b[31mred\x1b[31m.png" in printed.err
 
+    def test_a_name_of_two_lines_is_printed_in_one(self, capsys, model, pictures):
+        (pictures / "a.png").rename(pictures / "a\nb.png")
+        main(["predict", str(model), str(pictures)])
+        assert r"a\nb.png" in capsys.readouterr().out
+
     def test_a_bad_picture_does_not_stop_the_others(self, capsys, model, pictures):
         (pictures / "aa.png").write_bytes(b"")
         assert main(["predict", model, str(pictures), "--json"]) == 2

@@ -46,7 +46,7 @@ class TestFormats:
         with pytest.raises(InputError, match="EPS"):
             Limits(formats=("JPEG", "eps"))
 
-    @pytest.mark.parametrize("formats", [("JPG",), "JPEG", (), (5,), None, 7])
+    @pytest.mark.parametrize("formats", [("JPG",), "JPEG", (), (5,), ([],), None, 7])
     def test_wrong_names(self, formats):
         with pytest.raises(InputError, match="formats="):
             Limits(formats=formats)
@@ -84,6 +84,20 @@ class TestSize:
             read_image(data)
         with Image.open(io.BytesIO(data)) as picture:
             assert memory_needed(picture, len(data)) > MAX_MEMORY
+
+    @pytest.mark.parametrize(
+        ("options", "bytes_per_pixel"),
+        [
+            ({}, 7),  # read in parts: 4 of Pillow and 3 of ours
+            ({"compression": "tiff_adobe_deflate", "tiffinfo": {278: 10}}, 7),
+            ({"compression": "tiff_adobe_deflate", "tiffinfo": {278: 400, 274: 6}}, 11),  # one strip, and a turned copy
+            ({"compression": "jpeg", "tiffinfo": {278: 400}}, 13),  # one strip, and its coefficients
+        ],
+    )
+    def test_memory_of_a_tiff(self, options, bytes_per_pixel):
+        data = encoded("TIFF", Image.new("RGB", (600, 400)), **options)
+        with Image.open(io.BytesIO(data)) as picture:
+            assert memory_needed(picture, 0) == pytest.approx(bytes_per_pixel * 600 * 400, rel=0.02)
 
     @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the peak of memory from /proc")
     @pytest.mark.parametrize(
