@@ -21,6 +21,7 @@ from runtimes.json_files import read_json
 from runtimes.writing import write_file
 
 SUFFIX = ".json"
+CHECKSUM = "checksum"  # field of a sidecar with the SHA-256 of all others
 REBUILD = "build the plan again from its ONNX file with runtimes.tensorrt.build"
 CHECKED_VERSIONS = ("1.7.1.116",)  # of TensorRT-RTX
 
@@ -73,7 +74,8 @@ class Sidecar:
 
     def save(self, plan: Path) -> None:
         """Write the sidecar next to a plan."""
-        write_file(sidecar_path(plan), json.dumps(asdict(self), indent=1) + "\n")
+        values = asdict(self)
+        write_file(sidecar_path(plan), json.dumps({**values, CHECKSUM: _checksum(values)}, indent=1) + "\n")
 
     @classmethod
     def read(cls, plan: Path) -> Sidecar:
@@ -87,6 +89,9 @@ class Sidecar:
             raise ModelFileError(f"{plan.name} needs its {path.name} next to it: {path} does not exist")
         try:
             values = read_json(path)
+            checksum = values.pop(CHECKSUM, None)
+            if checksum not in (None, _checksum(values)):
+                raise ValueError(f"its {CHECKSUM} differs")
             for name in ("engine", "version", "source", "plan", "metadata"):
                 if not (isinstance(values[name], str) or (name == "metadata" and values[name] is None)):
                     raise TypeError(f"{name} is {values[name]!r}")
@@ -104,6 +109,10 @@ class Sidecar:
 def sidecar_path(plan: Path) -> Path:
     """Return the path of a plan's sidecar, such as ``corners.engine.json`` for ``corners.engine``."""
     return plan.with_name(plan.name + SUFFIX)
+
+
+def _checksum(values: dict[str, Any]) -> str:
+    return sha256(json.dumps(values, sort_keys=True).encode())
 
 
 def sha256(content: bytes) -> str:

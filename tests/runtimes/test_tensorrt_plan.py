@@ -149,9 +149,22 @@ class TestSidecar:
         path = tmp_path / "corners.engine"
         SIDECAR.save(path)
         values = json.loads(sidecar_path(path).read_text(encoding="utf-8"))
+        del values["checksum"]
+        sidecar_path(path).write_text(json.dumps(values))
+        assert Sidecar.read(path) == SIDECAR  # one of an earlier build
         sidecar_path(path).write_text(json.dumps(values | change))
         with pytest.raises(ModelFileError, match=r"corners\.engine\.json"):
             Sidecar.read(path)
+
+    def test_refuses_a_changed_character(self, tmp_path):
+        path = tmp_path / "corners.engine"
+        SIDECAR.save(path)
+        text = sidecar_path(path).read_text(encoding="utf-8")
+        for place in [index for index, character in enumerate(text) if character.isdigit()]:
+            other = "1" if text[place] != "1" else "2"
+            sidecar_path(path).write_text(text[:place] + other + text[place + 1 :])
+            with pytest.raises(ModelFileError, match=r"corners\.engine\.json"):
+                Sidecar.read(path)
 
     @pytest.mark.parametrize("content", ["", "[]", "{}", "3", '{"engine"'])
     def test_refuses_malformed_json(self, tmp_path, content):

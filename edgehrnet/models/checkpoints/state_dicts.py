@@ -67,7 +67,7 @@ def read_file(file: Path, *, verify: bool = True) -> Any:
         raise
     except ChecksumError as error:
         raise ModelFileError(
-            f"{file} is damaged: {error}; copy or make it again; verify=False or --no-verify loads it as it is"
+            f"{file} is damaged: {error}; copy or make it again; verify=False loads it as it is"
         ) from None
     except Exception as error:  # A damaged file raises many types of errors, from zip, pickle and tensor code.
         if any(hint in str(error) for hint in MORE_THAN_PLAIN):
