@@ -96,6 +96,8 @@ def finish_writing(folder: Path) -> None:
     Several processes may do so at the same time. Raises OSError if a file cannot be moved.
     """
     whole = folder / HIDDEN / _WHOLE
+    if whole.is_symlink() or whole.parent.is_symlink():
+        return  # its files are not ours
     try:
         names = os.listdir(whole)  # noqa: PTH208 - raises at once, where iterdir() does so later
     except (FileNotFoundError, NotADirectoryError):

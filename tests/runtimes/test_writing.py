@@ -183,6 +183,21 @@ def test_a_loader_finishes_what_a_killed_process_has_begun(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["m.null"]
 
 
+@pytest.mark.parametrize("inner", [False, True])
+def test_files_are_never_moved_out_of_a_linked_folder(tmp_path, inner):
+    private, folder = tmp_path / "private", tmp_path / "folder"
+    (private / "whole").mkdir(parents=True)
+    (private / "whole" / "letter").touch()
+    folder.mkdir()
+    if inner:
+        (folder / HIDDEN).mkdir()
+        (folder / HIDDEN / "whole").symlink_to(private / "whole")
+    else:
+        (folder / HIDDEN).symlink_to(private)
+    finish_writing(folder)
+    assert (private / "whole" / "letter").exists()
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks processes")
 def test_kills_at_random_moments_leave_one_whole_set(tmp_path):
     root = Path(runtimes.__file__).parents[1]
