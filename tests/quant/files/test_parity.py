@@ -126,7 +126,7 @@ class TestFilesThatDoNotRun:
     def test_the_row_gives_the_reason(self, small_checkpoint, built, monkeypatch, error, reason):
         opened = open_model_file
 
-        def open_model(name, device):
+        def open_model(name, device, **options):
             if device == "cuda":
                 raise error
             return opened(name, device)
@@ -276,7 +276,7 @@ def test_each_engine_reports_its_own_share_of_int8(exported):
     _, rows = exported
     assert rows["OpenVINO, CPU", "m-int8.xml"]["int8_macs"] > 0.9
     assert rows["OpenVINO, CPU", "m-fp32.xml"]["int8_macs"] == 0.0
-    assert 0 < rows["ONNX Runtime, CPU", "m-int8.onnx"]["int8_macs"] < 0.5
+    assert rows["ONNX Runtime, CPU", "m-int8.onnx"]["int8_macs"] > 0.9
 
 
 def test_files_of_another_size_agree_with_torch(checkpoint_model, noise_pictures, tmp_path):
