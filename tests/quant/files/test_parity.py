@@ -19,6 +19,8 @@ from quant.data.documents.corners import SPEC, DocumentCorners
 from quant.files import build, model_file, parity
 from quant.files.onnx_file import write_onnx
 from quant.files.parity import Answers, agreement, answer, difference, distance
+from quant.int8.calibration import network_inputs
+from quant.int8.pipeline import completed
 from quant.scoring.model import open_model as open_model_file
 
 DOCUMENTS = ("--data", "synthetic:document-corners")
@@ -295,6 +297,8 @@ def shipped(tmp_path_factory):
     """Compare files of the shipped network, which finds keypoints, at a small size."""
     checkpoint = load_checkpoint(CHECKPOINT)
     pictures = [example.image for example in examples_found(4)]
+    spec = ModelSpec.from_dict(checkpoint.spec).replace(input_size=(128, 256))
+    checkpoint = completed(checkpoint, "onnx", network_inputs(pictures, spec))
     folder = tmp_path_factory.mktemp("shipped")
     options = build.BuildOptions(folder, "m", pictures, ("openvino", "onnx"), ("int8",), (128, 256))
     return agreement(checkpoint, list(build.build_files(checkpoint, options)), examples_found(4), (128, 256))
