@@ -40,6 +40,11 @@ def check_ranges(spec: Any) -> None:
 
 
 def check_golden_shape(shape: tuple[int, int, int]) -> None:
-    """Raise SpecError if the heatmaps of a golden pair are empty or too large."""
-    if min(shape) < 1 or math.prod(shape) > HEATMAP_VALUES:
+    """Raise SpecError if the heatmaps of a golden pair are empty or too large.
+
+    Those of a file that gives coordinates are (K, 0, 0).
+    """
+    count, *sides = shape
+    smallest = count if sides == [0, 0] else min(shape)
+    if smallest < 1 or math.prod(shape) > HEATMAP_VALUES:
         raise SpecError(f"shape={shape}; heatmaps have 1 to {HEATMAP_VALUES} values")

@@ -216,7 +216,7 @@ def _run(file: File, place: Place, examples: Sequence[Example]) -> Answers | str
     if file.certificate is None:
         return file.missing
     try:
-        with open_model(str(file.path), place.device) as model:
+        with open_model(str(file.path), place.device, shapes=1) as model:
             return answer(model.observe, examples, model.spec)
     except (AbsentDeviceError, MissingExtraError):
         return f"needs {place.needs}"

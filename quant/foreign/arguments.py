@@ -31,7 +31,7 @@ def quantize_from_arguments(
     """
     _check_options(args)
     try:
-        floating = Predictor(args.checkpoint, spec=args.spec)
+        floating = Predictor(args.checkpoint, spec=args.spec, shapes=1)
     except MissingSpecError:
         raise InputError(f"{args.checkpoint} has no spec; pass --spec with the JSON of a ModelSpec") from None
     files = []

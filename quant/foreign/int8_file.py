@@ -67,7 +67,7 @@ def quantize_file(
     """Quantize a float file, write the result as ``NAME-int8`` with its certificate, and return both.
 
     Args:
-        floating: An ONNX or OpenVINO file, opened on a CPU.
+        floating: An ONNX or OpenVINO file, opened on a CPU with ``shapes=1``, so that heatmaps have one size.
         target: Engine to quantize for, ``openvino`` or ``onnx``.
         folder: Folder to write to.
         pictures: Calibration pictures ``(H, W, 3)`` u8 RGB. Both files are compared on the first `PROOF_PICTURES`.
@@ -143,7 +143,7 @@ def _measured(floating: Predictor, built: Path, pictures: Sequence[NDArray[np.ui
     """Run both files on the same pictures, and return the measured fields of the certificate."""
     signal, noise = 0.0, 0.0
     moved: list[float] = []
-    with Predictor(built) as integer:
+    with Predictor(built, shapes=1) as integer:
         info = integer.info()
         for picture in pictures:
             goal, found = _result(floating, picture), _result(integer, picture)

@@ -54,6 +54,7 @@ def open_model(
     flip_test: bool = False,
     spec: Path | None = None,
     verify: bool = True,
+    shapes: int | None = None,
 ) -> Iterator[OpenModel]:
     """Open a model for scoring.
 
@@ -64,10 +65,17 @@ def open_model(
         flip_test: Average the heatmaps of the picture and its mirror image, see Predictor.
         spec: JSON file that describes a file of another project. None reads the description in the file.
         verify: Refuse a file that differs from its certificate or checksums, see Predictor.
+        shapes: Number of input sizes, see Predictor. With 1, heatmaps always have the size of the file.
     """
     with (
         Predictor(
-            name, device=device, input_size=input_size, flip_test=flip_test, spec=spec, verify=verify
+            name,
+            device=device,
+            input_size=input_size,
+            flip_test=flip_test,
+            spec=spec,
+            verify=verify,
+            shapes=shapes,
         ) as predictor,
         warnings.catch_warnings(),
     ):
