@@ -103,7 +103,10 @@ def join_heads(graph: Graph) -> None:
         heads = [node for node in graph.readers[arrange.input[0]] if _is_float_head(graph, node)]
         if list(arrange.attribute[0].ints) != [0, 2, 3, 1] or not heads:
             continue
-        weights, biases = ([graph.constants[node.input[place]] for node in heads] for place in (1, 2))
+        weights = [graph.constants[node.input[1]] for node in heads]
+        zeros = [np.zeros(len(weight), np.float32) for weight in weights]
+        pairs = zip(heads, zeros, strict=True)
+        biases = [graph.constants[node.input[2]] if len(node.input) > 2 else zero for node, zero in pairs]
         name = heads[0].name
         weight = graph.add_constant(f"{name}_weight", np.concatenate(weights)[:, :, 0, 0].T.copy())
         bias = graph.add_constant(f"{name}_bias", np.concatenate(biases))
@@ -120,7 +123,7 @@ def join_heads(graph: Graph) -> None:
 
 
 def _is_float_head(graph: Graph, node: onnx.NodeProto) -> bool:
-    weight = graph.constants.get(node.input[1]) if node.op_type == "Conv" and len(node.input) == 3 else None
+    weight = graph.constants.get(node.input[1]) if node.op_type == "Conv" else None
     return weight is not None and weight.shape[2:] == (1, 1)
 
 
