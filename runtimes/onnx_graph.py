@@ -73,8 +73,10 @@ def read_layers(file: Path, optimized: Path) -> tuple[Layer, ...]:
     types |= {tensor.name: tensor.data_type for tensor in graph.initializer}
     layers = []
     for node in graph.node:
-        # The type of the first input, or of the first output if there are no inputs.
-        kind = onnx.TensorProto.DataType.Name(types.get((*node.input, *node.output)[0], 0))
+        # The type of the first input, or of the first output if there are no inputs. That of a QLinearConv may be
+        # unknown, and is the type of its zero point.
+        first = node.input[2] if node.op_type == "QLinearConv" else (*node.input, *node.output)[0]
+        kind = onnx.TensorProto.DataType.Name(types.get(first, 0))
         layers.append(
             Layer(
                 node.name,
