@@ -105,8 +105,9 @@ def _build(
         onnx_path = graphs / f"{dtype}.onnx"
     if not onnx_path.is_file():
         write_onnx(quantized or copy.deepcopy(network).to(dtype), spec, onnx_path, dtype)
-    if target == "onnx" and table is not None:
-        rewrite(onnx_path)
+    if target == "onnx" and quantized is not None:
+        for name, bias in rewrite(onnx_path).items():
+            quantized.get_buffer(name.removeprefix("network.")).copy_(torch.from_numpy(bias))
     if target == "tensorrt":
         _check_for_tensorrt(onnx_path)
     info = model_info(spec)

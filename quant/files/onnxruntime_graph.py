@@ -1,12 +1,14 @@
-"""Rewrite an INT8 graph so that ONNX Runtime runs it fast on a CPU. The graph computes the same before and after."""
+"""Rewrite an INT8 graph so that ONNX Runtime runs it fast on a CPU. Only biases change, because they are rounded."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 DOMAIN, SILU = "com.microsoft", "QuickGelu"
@@ -36,16 +38,18 @@ class Graph:
         readers = self.readers[name]
         return readers[0] if len(readers) == 1 and readers[0].op_type == kind and name not in self.outputs else None
 
-    def add_constant(self, name: str, value: np.ndarray | np.generic) -> str:
+    def add_constant(self, name: str, value: NDArray[Any] | np.generic) -> str:
         """Store a constant, and return its name."""
         self.proto.initializer.append(numpy_helper.from_array(np.asarray(value), name))
         return name
 
 
-def rewrite(path: Path) -> None:
-    """Rewrite an INT8 file for ONNX Runtime.
+def rewrite(path: Path) -> dict[str, NDArray[np.float32]]:
+    """Rewrite an INT8 file for ONNX Runtime, and return the biases that this rounded, by their names in the file.
 
     - The bytes of the picture are read as quantized values, if they are what the first quantizer would compute.
+    - Biases of integer convolutions are stored as integers.
+    - Biases of integer convolutions are stored as integers.
     - Hardswish becomes a product of integers.
     - SiLU becomes one operator, which ONNX Runtime implements. The file defines it as a function of standard operators,
       for engines that do not.
@@ -54,12 +58,17 @@ def rewrite(path: Path) -> None:
     read_bytes(Graph(model.graph))
     join_heads(Graph(model.graph))
     multiply_hardswish(Graph(model.graph))
+    rounded = store_biases(Graph(model.graph))
     if join_silu(Graph(model.graph)):
         body = [helper.make_node("Sigmoid", ["x"], ["gate"]), helper.make_node("Mul", ["x", "gate"], ["y"])]
         standard = next(entry for entry in model.opset_import if not entry.domain)
         model.functions.append(helper.make_function(DOMAIN, SILU, ["x"], ["y"], body, [standard], ["alpha"]))
         model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
+    read = {name for node in model.graph.node for name in node.input}
+    for tensor in [tensor for tensor in model.graph.initializer if tensor.name not in read]:
+        model.graph.initializer.remove(tensor)
     onnx.save(model, path)
+    return rounded
 
 
 def read_bytes(graph: Graph) -> None:
@@ -94,7 +103,10 @@ def join_heads(graph: Graph) -> None:
         heads = [node for node in graph.readers[arrange.input[0]] if _is_float_head(graph, node)]
         if list(arrange.attribute[0].ints) != [0, 2, 3, 1] or not heads:
             continue
-        weights, biases = ([graph.constants[node.input[place]] for node in heads] for place in (1, 2))
+        weights = [graph.constants[node.input[1]] for node in heads]
+        zeros = [np.zeros(len(weight), np.float32) for weight in weights]
+        pairs = zip(heads, zeros, strict=True)
+        biases = [graph.constants[node.input[2]] if len(node.input) > 2 else zero for node, zero in pairs]
         name = heads[0].name
         weight = graph.add_constant(f"{name}_weight", np.concatenate(weights)[:, :, 0, 0].T.copy())
         bias = graph.add_constant(f"{name}_bias", np.concatenate(biases))
@@ -111,8 +123,34 @@ def join_heads(graph: Graph) -> None:
 
 
 def _is_float_head(graph: Graph, node: onnx.NodeProto) -> bool:
-    weight = graph.constants.get(node.input[1]) if node.op_type == "Conv" and len(node.input) == 3 else None
+    weight = graph.constants.get(node.input[1]) if node.op_type == "Conv" else None
     return weight is not None and weight.shape[2:] == (1, 1)
+
+
+def store_biases(graph: Graph) -> dict[str, NDArray[np.float32]]:
+    """Store the bias of each integer convolution as int32, in steps of the input's scale times the weights' scale.
+
+    Older versions of ONNX Runtime would not run a convolution with a float bias on integers, and newer ones round it.
+
+    Returns:
+        The rounded biases by the names that they had.
+    """
+    rounded = {}
+    for place, node in reversed(list(enumerate(graph.proto.node))):
+        if node.op_type != "Conv" or len(node.input) < 3:
+            continue
+        data, weight = (graph.maker(name, "DequantizeLinear") for name in node.input[:2])
+        if data is None or weight is None:
+            continue
+        step = (graph.constants[data.input[1]] * graph.constants[weight.input[1]]).astype(np.float32)
+        steps = np.rint(graph.constants[node.input[2]].astype(np.float64) / step)
+        whole = np.clip(steps, -(2**31), 2**31 - 1).astype(np.int32)
+        rounded[node.input[2]] = whole.astype(np.float32) * step
+        name = f"{node.name}_bias"
+        parts = [graph.add_constant(f"{name}_whole", whole), graph.add_constant(f"{name}_scale", step)]
+        graph.proto.node.insert(place, helper.make_node("DequantizeLinear", parts, [name], name, axis=0))
+        node.input[2] = name
+    return rounded
 
 
 def multiply_hardswish(graph: Graph) -> None:
@@ -135,7 +173,7 @@ def multiply_hardswish(graph: Graph) -> None:
 
 
 def _product(
-    graph: Graph, node: onnx.NodeProto, source: onnx.NodeProto, scale: np.ndarray, zero: np.ndarray
+    graph: Graph, node: onnx.NodeProto, source: onnx.NodeProto, scale: NDArray[Any], zero: NDArray[Any]
 ) -> list[onnx.NodeProto]:
     name, integers = node.name, source.input[0]
     made = []

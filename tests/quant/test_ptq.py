@@ -118,11 +118,11 @@ class TestFiles:
             placement = place(network, SCHEMES[target])
             assert list(table.sites) == list(placement.sites)
             assert table.convolutions == placement.convolutions
-            assert (table.target, table.weight_bits, table.adds) == (target, 8, "identity")
+            assert (table.target, table.weight_bits, table.adds) == (target, 8, SCHEMES[target].adds)
             assert all(0 < scale < 100 for scale, _ in table.sites.values())
         tables = checkpoint.quantization
         assert tables["openvino"].activations == tables["onnx"].activations == "uint8"
-        assert tables["openvino"].sites == tables["onnx"].sites
+        assert tables["openvino"].sites.items() < tables["onnx"].sites.items()
         assert tables["tensorrt"].activations == "int8"
         assert {zero for _, zero in tables["tensorrt"].sites.values()} == {0}
         assert len({zero for _, zero in tables["openvino"].sites.values()}) > 1

@@ -20,7 +20,7 @@ from quant.files import build, model_file, parity
 from quant.files.onnx_file import write_onnx
 from quant.files.parity import Answers, agreement, answer, difference, distance
 from quant.int8.calibration import network_inputs
-from quant.int8.pipeline import completed
+from quant.int8.pipeline import completed, is_complete
 from quant.scoring.model import open_model as open_model_file
 
 DOCUMENTS = ("--data", "synthetic:document-corners")
@@ -278,7 +278,7 @@ def test_each_engine_reports_its_own_share_of_int8(exported):
     _, rows = exported
     assert rows["OpenVINO, CPU", "m-int8.xml"]["int8_macs"] > 0.9
     assert rows["OpenVINO, CPU", "m-fp32.xml"]["int8_macs"] == 0.0
-    assert rows["ONNX Runtime, CPU", "m-int8.onnx"]["int8_macs"] > 0.9
+    assert rows["ONNX Runtime, CPU", "m-int8.onnx"]["int8_macs"] > 0.95
 
 
 def test_files_of_another_size_agree_with_torch(checkpoint_model, noise_pictures, tmp_path):
@@ -297,8 +297,9 @@ def shipped(tmp_path_factory):
     """Compare files of the shipped network, which finds keypoints, at a small size."""
     checkpoint = load_checkpoint(CHECKPOINT)
     pictures = [example.image for example in examples_found(4)]
-    spec = ModelSpec.from_dict(checkpoint.spec).replace(input_size=(128, 256))
-    checkpoint = completed(checkpoint, "onnx", network_inputs(pictures, spec))
+    if not is_complete(checkpoint.table("onnx")):
+        small = ModelSpec.from_dict(checkpoint.spec).replace(input_size=(128, 256))
+        checkpoint = completed(checkpoint, "onnx", network_inputs(pictures, small))
     folder = tmp_path_factory.mktemp("shipped")
     options = build.BuildOptions(folder, "m", pictures, ("openvino", "onnx"), ("int8",), (128, 256))
     return agreement(checkpoint, list(build.build_files(checkpoint, options)), examples_found(4), (128, 256))
