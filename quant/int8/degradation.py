@@ -20,11 +20,15 @@ from edgehrnet.spec import ModelSpec
 from quant.scoring.torch_model import Maps, decode_outputs, prepare_input, run_network
 
 WITHIN = 1.0  # input pixels; a keypoint that moved at most this far counts as unchanged
+LOST = 2  # heatmap cells; a keypoint that moved farther is lost, and how far is chance
 
 
 @dataclass(frozen=True)
 class Degradation:
-    """Degradation by quantization, measured on the keypoints that the float network is confident of."""
+    """Degradation by quantization, measured on the keypoints that the float network is confident of.
+
+    If there are none, all fields but the last are NaN.
+    """
 
     drift_px: float
     """Mean distance in pixels of the network input that keypoints move."""
@@ -34,6 +38,9 @@ class Degradation:
 
     p95_px: float
     """95th percentile of that distance."""
+
+    capped_px: float
+    """Mean of that distance, in which a keypoint that moved farther than `LOST` counts as if it had moved so far."""
 
     pck: float
     """Percentage of keypoints that move at most `WITHIN`."""
@@ -49,16 +56,24 @@ class Probe:
         network: The float network.
         pictures: u8 RGB pictures ``(H, W, 3)``.
         spec: The model's spec.
+        needs_keypoints: Refuse pictures in which the float network is not confident of any keypoint.
 
     Raises:
         InputError: The float network is not confident of any keypoint.
     """
 
-    def __init__(self, network: KeypointNetwork, pictures: Sequence[NDArray[np.uint8]], spec: ModelSpec) -> None:
+    def __init__(
+        self,
+        network: KeypointNetwork,
+        pictures: Sequence[NDArray[np.uint8]],
+        spec: ModelSpec,
+        *,
+        needs_keypoints: bool = True,
+    ) -> None:
         self.network, self.spec = fold_batchnorm(network), spec
         self._inputs = [prepare_input(picture, spec) for picture in pictures]
         self._float = [self.answer(self.network, index) for index in range(len(pictures))]
-        if not self.keypoints:
+        if needs_keypoints and not self.keypoints:
             raise InputError(
                 "the float network is not confident of any keypoint in these pictures; pass others, or train it longer"
             )
@@ -87,13 +102,17 @@ class Probe:
             moved += drift[conf >= CONFIDENCE_THRESHOLD].tolist()
             signal += float((heat.astype(np.float64) ** 2).sum())
             noise += float(((found - heat).astype(np.float64) ** 2).sum())
+        sqnr = 10 * math.log10(max(signal, 1e-30) / noise) if noise else math.inf
+        if not moved:
+            return Degradation(math.nan, math.nan, math.nan, math.nan, math.nan, sqnr)
         distance = np.array(moved)
         return Degradation(
             drift_px=float(distance.mean()),
             median_px=float(np.median(distance)),
             p95_px=float(np.percentile(distance, 95)),
+            capped_px=float(distance.clip(max=LOST * self.spec.stride).mean()),
             pck=100 * float((distance <= WITHIN).mean()),
-            sqnr_db=10 * math.log10(signal / noise) if noise else math.inf,
+            sqnr_db=sqnr,
         )
 
     def answer(
