@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Collection
 from pathlib import Path
-from typing import get_args
+from typing import TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
 
 from edgehrnet.cli.status import run
 from edgehrnet.cli.tables import table
@@ -13,17 +16,30 @@ from edgehrnet.errors import InputError
 from edgehrnet.models.checkpoints import Checkpoint, load_checkpoint
 from edgehrnet.models.checkpoints.ranges import Adds
 from edgehrnet.spec import ModelSpec
-from quant.commandline import add_allow_float, add_arguments, calibration_pictures, int8_status, schemes_of
+from quant.commandline import (
+    add_allow_float,
+    add_arguments,
+    add_max_drift,
+    calibration_pictures,
+    int8_status,
+    schemes_of,
+    set_apart,
+    warn_of_drift,
+)
 from quant.files.build import save_and_build
 from quant.foreign.arguments import quantize_from_arguments
 from quant.foreign.int8_file import SOURCES
 from quant.int8.calibration import network_inputs
+from quant.int8.choice import BIAS, EQUALIZE, FLOAT_BUDGET, JUDGED, Search, corrected
 from quant.int8.importing import import_network
-from quant.int8.pipeline import bias_corrected, calibrate, equalized
+from quant.int8.pipeline import calibrate
 from quant.int8.placement import place
 from quant.int8.ranking import choose_float
 from quant.int8.scheme import Int8Scheme
 from quant.int8.tracing import TracedNetwork, as_checkpoint, check_quantizable, left_float, traced
+from quant.reporting.choice_table import as_text
+
+Pictures: TypeAlias = list[NDArray[np.uint8]]
 
 
 def _read(args: argparse.Namespace) -> Checkpoint:
@@ -50,7 +66,9 @@ def _read(args: argparse.Namespace) -> Checkpoint:
 
 def _list_float(network: TracedNetwork, schemes: Collection[Int8Scheme], keep: Collection[str]) -> None:
     """Print the modules that run in float in the files, and why."""
-    placement = place(network, next(iter(schemes)), keep)
+    scheme = next(iter(schemes))
+    sites = place(network, scheme).sites
+    placement = place(network, scheme, [site for site in keep if site in sites])
     print(f"\nin int8: {len(placement.convolutions)} convolutions; in float:\n")
     parts = left_float(network, placement)
     print(table(("module", "what", "MACs", "why"), [(p.name, p.kind, f"{p.macs:,}", p.reason) for p in parts]))
@@ -61,6 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
     p = argparse.ArgumentParser(prog="python -m quant.ptq", description=__doc__)
     add_arguments(p)
     add_allow_float(p)
+    add_max_drift(p)
     p.add_argument("--spec", type=Path, metavar="JSON",
                    help="ModelSpec of PACKAGE.MODULE:FUNCTION, or of an .onnx or .xml file of another project "
                         "(default: the one in the checkpoint or file)")  # fmt: skip
@@ -70,11 +89,14 @@ def main(arguments: list[str] | None = None) -> int:
     p.add_argument("--adds", choices=get_args(Adds),
                    help="inputs of additions to quantize for OpenVINO: identity for those that a convolution also "
                         "reads, all is slightly faster (default: identity)")  # fmt: skip
-    p.add_argument("--bias-correction", action="store_true",
-                   help="subtract the mean rounding error from each bias (default: off)")  # fmt: skip
-    p.add_argument("--equalize", action="store_true",
-                   help="balance weights of consecutive convolutions with no activation between "
-                        "(default: off)")  # fmt: skip
+    p.add_argument("--corrections", nargs="+", choices=("auto", "none", EQUALIZE, BIAS), default=["auto"],
+                   metavar="NAME",
+                   help="auto tries corrections and keeps the best by the drift of keypoints, none is plain "
+                        f"quantization, {BIAS} subtracts the mean rounding error from each bias, {EQUALIZE} balances "
+                        "the weights of consecutive convolutions (default: auto)")  # fmt: skip
+    p.add_argument("--float-budget", type=float, default=FLOAT_BUDGET, metavar="SHARE",
+                   help="largest share of the multiply-accumulates that auto may leave in float, 0 to 1 "
+                        "(default: %(default)s)")  # fmt: skip
     p.add_argument("--keep-float", nargs="+", default=[], metavar="SITE",
                    help="quantizers to leave out, by the names that quant.sensitivity lists, or auto for as few as "
                         "--budget allows (default: none)")  # fmt: skip
@@ -88,27 +110,55 @@ def _quantize(args: argparse.Namespace) -> int:
     if args.checkpoint.suffix in SOURCES:
         files = quantize_from_arguments(args, lambda spec: calibration_pictures(args, spec.crop))
         return int8_status(files, args.allow_float)
+    _check(args)
     checkpoint = _read(args)
-    spec = ModelSpec.from_dict(checkpoint.spec)
-    pictures = calibration_pictures(args, spec.crop)
-    images = network_inputs(pictures, spec)
-    if args.equalize:
-        checkpoint = equalized(checkpoint)
-    schemes, keep = schemes_of(args), args.keep_float
+    crop = ModelSpec.from_dict(checkpoint.spec).crop
+    auto = args.corrections == ["auto"]
+    pictures = calibration_pictures(args, crop, more=JUDGED if auto else 0)
+    judged: Pictures = []
+    if auto:
+        pictures, judged = set_apart(pictures, args.calibration, JUDGED)
+    schemes = schemes_of(args)
     if args.adds is not None:
         schemes = [s.replace(adds=args.adds) if s.target == "openvino" else s for s in schemes]
-    if keep == ["auto"]:
-        calibrated = calibrate(checkpoint, images, schemes, method=args.method, progress=True)
-        keep = choose_float(calibrated, pictures, args.targets[0], args.budget, progress=True)
-        print(f"left in float to stay within {args.budget} px: {' '.join(keep) or 'nothing'}")
-    checkpoint = calibrate(checkpoint, images, schemes, method=args.method, keep_float=keep, progress=True)
-    if args.bias_correction:
-        checkpoint = bias_corrected(checkpoint, args.targets[0], images)
+    checkpoint, keep = _corrected(args, checkpoint, pictures, judged, schemes)
     name = args.name or checkpoint.spec["name"]
-    files = save_and_build(checkpoint, args.out, name, args.targets, pictures)
+    proof = [*pictures[:1], *judged, *pictures[1:]]  # the first becomes the golden picture
+    files = save_and_build(checkpoint, args.out, name, args.targets, proof, args.max_drift)
     if isinstance(checkpoint.network, TracedNetwork):
         _list_float(checkpoint.network, schemes, keep)
+    warn_of_drift(files, args.max_drift)
     return int8_status(files, args.allow_float)
+
+
+def _corrected(
+    args: argparse.Namespace, checkpoint: Checkpoint, pictures: Pictures, judged: Pictures, schemes: list[Int8Scheme]
+) -> tuple[Checkpoint, list[str]]:
+    """Calibrate and correct the checkpoint. Return it with the sites that stay in float."""
+    target, keep = args.targets[0], args.keep_float
+    images = network_inputs(pictures, ModelSpec.from_dict(checkpoint.spec))
+    if keep == ["auto"]:
+        calibrated = calibrate(checkpoint, images, schemes, method=args.method, progress=True)
+        keep = choose_float(calibrated, pictures, target, args.budget, progress=True)
+        print(f"left in float to stay within {args.budget} px: {' '.join(keep) or 'nothing'}")
+    options = {"method": args.method, "keep_float": keep, "progress": True}
+    if args.corrections != ["auto"]:
+        return corrected(checkpoint, images, schemes, target, args.corrections, **options), keep
+    search = Search(checkpoint, pictures, judged, schemes, target, float_budget=args.float_budget, **options)
+    choice = search.run()
+    print(as_text(choice, len(judged)))
+    return choice.checkpoint, [*keep, *choice.sites]
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse options that do not fit each other."""
+    alone = {"auto", "none"} & {*args.corrections}
+    if alone and len(args.corrections) > 1:
+        raise InputError(
+            f"--corrections {' '.join(args.corrections)}: {sorted(alone)[0]} cannot be combined with others"
+        )
+    if not 0 <= args.float_budget <= 1:
+        raise InputError(f"--float-budget {args.float_budget} is not a share; use 0 to 1, such as 0.05")
 
 
 if __name__ == "__main__":

@@ -90,7 +90,7 @@ def corrected(
     corrections: Collection[str],
     **options: Any,
 ) -> Checkpoint:
-    """Return the checkpoint calibrated with some of the corrections `EQUALIZE` and `BIAS`.
+    """Return the checkpoint calibrated with some of the corrections `EQUALIZE` and `BIAS`, which it records.
 
     Args:
         checkpoint: A float checkpoint.
@@ -100,6 +100,8 @@ def corrected(
         corrections: The corrections.
         options: Further arguments of `calibrate`.
     """
+    names = [name for name in CORRECTIONS if name in corrections]
+    checkpoint = dataclasses.replace(checkpoint, training={**checkpoint.training, "ptq": {"corrections": names}})
     if EQUALIZE in corrections:
         checkpoint = equalized(checkpoint)
     checkpoint = calibrate(checkpoint, images, schemes, **options)
