@@ -87,6 +87,8 @@ def set_apart(
 
     The others are spread evenly, and no more than a fifth. A single picture serves for both.
     """
+    if not most:
+        return pictures, []
     count = min(most, max(1, len(pictures) // 5))
     others = {int(place) for place in np.linspace(0, len(pictures) - 1, count + 2)[1:-1]}
     rest = [picture for index, picture in enumerate(pictures) if index not in others]

@@ -5,10 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Collection
 from pathlib import Path
-from typing import TypeAlias, get_args
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import get_args
 
 from edgehrnet.cli.status import run
 from edgehrnet.cli.tables import table
@@ -29,17 +26,11 @@ from quant.commandline import (
 from quant.files.build import save_and_build
 from quant.foreign.arguments import quantize_from_arguments
 from quant.foreign.int8_file import SOURCES
-from quant.int8.calibration import network_inputs
-from quant.int8.choice import BIAS, EQUALIZE, FLOAT_BUDGET, JUDGED, Search, corrected
+from quant.int8.arguments import add_correction_arguments, corrected_checkpoint, pictures_to_judge
 from quant.int8.importing import import_network
-from quant.int8.pipeline import calibrate
 from quant.int8.placement import place
-from quant.int8.ranking import choose_float
 from quant.int8.scheme import Int8Scheme
 from quant.int8.tracing import TracedNetwork, as_checkpoint, check_quantizable, left_float, traced
-from quant.reporting.choice_table import as_text
-
-Pictures: TypeAlias = list[NDArray[np.uint8]]
 
 
 def _read(args: argparse.Namespace) -> Checkpoint:
@@ -89,20 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
     p.add_argument("--adds", choices=get_args(Adds),
                    help="inputs of additions to quantize for OpenVINO: identity for those that a convolution also "
                         "reads, all is slightly faster (default: identity)")  # fmt: skip
-    p.add_argument("--corrections", nargs="+", choices=("auto", "none", EQUALIZE, BIAS), default=["auto"],
-                   metavar="NAME",
-                   help="auto tries corrections and keeps the best by the drift of keypoints, none is plain "
-                        f"quantization, {BIAS} subtracts the mean rounding error from each bias, {EQUALIZE} balances "
-                        "the weights of consecutive convolutions (default: auto)")  # fmt: skip
-    p.add_argument("--float-budget", type=float, default=FLOAT_BUDGET, metavar="SHARE",
-                   help="largest share of the multiply-accumulates that auto may leave in float, 0 to 1 "
-                        "(default: %(default)s)")  # fmt: skip
-    p.add_argument("--keep-float", nargs="+", default=[], metavar="SITE",
-                   help="quantizers to leave out, by the names that quant.sensitivity lists, or auto for as few as "
-                        "--budget allows (default: none)")  # fmt: skip
-    p.add_argument("--budget", type=float, default=0.25, metavar="PX",
-                   help="largest mean keypoint drift for auto, in pixels of the network input "
-                        "(default: %(default)s)")  # fmt: skip
+    add_correction_arguments(p)
     return run(p, _quantize, arguments)
 
 
@@ -110,18 +88,15 @@ def _quantize(args: argparse.Namespace) -> int:
     if args.checkpoint.suffix in SOURCES:
         files = quantize_from_arguments(args, lambda spec: calibration_pictures(args, spec.crop))
         return int8_status(files, args.allow_float)
-    _check(args)
+    others = pictures_to_judge(args)
     checkpoint = _read(args)
-    crop = ModelSpec.from_dict(checkpoint.spec).crop
-    auto = args.corrections == ["auto"]
-    pictures = calibration_pictures(args, crop, more=JUDGED if auto else 0)
-    judged: Pictures = []
-    if auto:
-        pictures, judged = set_apart(pictures, args.calibration, JUDGED)
+    pictures = calibration_pictures(args, ModelSpec.from_dict(checkpoint.spec).crop, others)
+    pictures, judged = set_apart(pictures, args.calibration, others)
     schemes = schemes_of(args)
     if args.adds is not None:
         schemes = [s.replace(adds=args.adds) if s.target == "openvino" else s for s in schemes]
-    checkpoint, keep = _corrected(args, checkpoint, pictures, judged, schemes)
+    checkpoint, keep, text = corrected_checkpoint(args, checkpoint, pictures, judged, schemes)
+    print(text)
     name = args.name or checkpoint.spec["name"]
     proof = [*pictures[:1], *judged, *pictures[1:]]  # the first becomes the golden picture
     files = save_and_build(checkpoint, args.out, name, args.targets, proof, args.max_drift)
@@ -129,36 +104,6 @@ def _quantize(args: argparse.Namespace) -> int:
         _list_float(checkpoint.network, schemes, keep)
     warn_of_drift(files, args.max_drift)
     return int8_status(files, args.allow_float)
-
-
-def _corrected(
-    args: argparse.Namespace, checkpoint: Checkpoint, pictures: Pictures, judged: Pictures, schemes: list[Int8Scheme]
-) -> tuple[Checkpoint, list[str]]:
-    """Calibrate and correct the checkpoint. Return it with the sites that stay in float."""
-    target, keep = args.targets[0], args.keep_float
-    images = network_inputs(pictures, ModelSpec.from_dict(checkpoint.spec))
-    if keep == ["auto"]:
-        calibrated = calibrate(checkpoint, images, schemes, method=args.method, progress=True)
-        keep = choose_float(calibrated, pictures, target, args.budget, progress=True)
-        print(f"left in float to stay within {args.budget} px: {' '.join(keep) or 'nothing'}")
-    options = {"method": args.method, "keep_float": keep, "progress": True}
-    if args.corrections != ["auto"]:
-        return corrected(checkpoint, images, schemes, target, args.corrections, **options), keep
-    search = Search(checkpoint, pictures, judged, schemes, target, float_budget=args.float_budget, **options)
-    choice = search.run()
-    print(as_text(choice, len(judged)))
-    return choice.checkpoint, [*keep, *choice.sites]
-
-
-def _check(args: argparse.Namespace) -> None:
-    """Refuse options that do not fit each other."""
-    alone = {"auto", "none"} & {*args.corrections}
-    if alone and len(args.corrections) > 1:
-        raise InputError(
-            f"--corrections {' '.join(args.corrections)}: {sorted(alone)[0]} cannot be combined with others"
-        )
-    if not 0 <= args.float_budget <= 1:
-        raise InputError(f"--float-budget {args.float_budget} is not a share; use 0 to 1, such as 0.05")
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def built(monkeypatch):
 
     def export(checkpoint, out, **settings):
         asked.append((checkpoint, out, settings))
-        return SimpleNamespace(int8_share=SHARE)
+        return SimpleNamespace(int8_share=SHARE, int8_cost="12.7 dB", drift_median_px=2.0)
 
     monkeypatch.setattr("quant.files.build.export_file", export)
     monkeypatch.setattr("quant.files.build.summary", lambda out, _: f"built {out}")

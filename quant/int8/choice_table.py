@@ -34,8 +34,8 @@ def as_text(choice: Choice, pictures: int) -> str:
     ]
     lines = [
         table(("corrections", "SQNR dB", "drift px", "median px", "p95 px", ""), rows),
-        f"judged on {pictures} pictures apart from those of the calibration; drift is the mean in px of the network input,",
-        f"and a keypoint that is lost counts as {LOST} heatmap cells",
+        f"judged on {pictures} pictures apart from those of the calibration; drift is the mean in px of the network",
+        f"input, in which a keypoint that is lost counts as {LOST} heatmap cells",
     ]
     if len(choice.tried) == 1:
         lines.append(f"nothing else was tried, because this is good: at least {GOOD_DB:g} dB, and little drift")
