@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -13,11 +14,13 @@ from torch import Tensor, nn
 from torch.utils.data import default_collate
 
 from edgehrnet.models import KeypointNetwork, Output, create
-from edgehrnet.models.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from edgehrnet.models.checkpoints import Checkpoint, build_model, load_checkpoint, save_checkpoint
 from edgehrnet.models.deploy.export_module import network_input
+from edgehrnet.models.layers.blocks import ConvBNAct
 from edgehrnet.spec import ModelSpec
 from quant.data.batches import sample
 from quant.data.documents.corners import SPEC, DocumentCorners
+from quant.int8.placement import trace
 from quant.int8.tracing import as_checkpoint, traced
 from quant.training.losses import Weights, keypoint_loss
 
@@ -125,6 +128,34 @@ def trained(name: str, folder: Path, samples: Callable[[], list[dict[str, Tensor
         options = {"keypoints": known.keypoints}
         save_checkpoint(path, name, options, known.state_dict(), named(name).to_dict(), {"steps": steps})
     return load_checkpoint(path)
+
+
+def scaled(checkpoint: Checkpoint, spread: float) -> Checkpoint:
+    """Multiply the channels between two convolutions by random factors, and divide by them in the second one.
+
+    The network computes the same, because only a ReLU lies between. Training leads to such channels too, in longer
+    runs and with decay of the weights.
+
+    Args:
+        checkpoint: The network.
+        spread: Standard deviation of the logarithm of the factors.
+    """
+    network, random = build_model(checkpoint), torch.Generator().manual_seed(0)
+    modules = dict(network.named_modules())
+    for flow in trace(network):
+        if flow.producer is None or flow.output or flow.adds or flow.others or len(flow.convolutions) != 1:
+            continue
+        first, second = modules[flow.producer], modules[flow.convolutions[0]]
+        if not (isinstance(first, ConvBNAct) and isinstance(second, ConvBNAct)):
+            continue
+        if not isinstance(first.act, nn.Identity | nn.ReLU) or not isinstance(first.bn, nn.BatchNorm2d):
+            continue
+        factors = torch.exp(spread * torch.randn(len(first.bn.weight), generator=random))
+        with torch.no_grad():
+            first.bn.weight.mul_(factors)
+            first.bn.bias.mul_(factors)
+            second.conv.weight.div_(factors[:, None, None, None] if second.groups > 1 else factors[:, None, None])
+    return dataclasses.replace(checkpoint, state=network.state_dict())
 
 
 def named(name: str) -> ModelSpec:

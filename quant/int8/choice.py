@@ -76,6 +76,9 @@ class Choice:
     tried: tuple[Candidate, ...]
     """All candidates, in the order of trial."""
 
+    plain: Checkpoint
+    """The calibrated checkpoint without corrections."""
+
     @property
     def sites(self) -> tuple[str, ...]:
         """Sites that the choice leaves in float."""
@@ -155,7 +158,8 @@ class Search:
             self._try_float()
         assert self.best is not None
         training = {**self.checkpoint.training, "ptq": record(self.best, self.tried)}
-        return Choice(dataclasses.replace(self.result, training=training), self.best, tuple(self.tried))
+        chosen = dataclasses.replace(self.result, training=training)
+        return Choice(chosen, self.best, tuple(self.tried), self._calibrated[False])
 
     def _corrected(self, corrections: Collection[str], sites: Collection[str] = ()) -> Checkpoint:
         """Calibrate once with equalized weights and once without, and apply the other corrections to the result."""

@@ -179,6 +179,7 @@ class TestOptions:
         assert {table.weight_bits for table in minmax.quantization.values()} == {7}
         assert built[0][0].table("openvino").weight_bits == 7
         arguments = [untrained, "--data", data, "--out", tmp_path / "two", "--calibration", 4, "--name", "other"]
+        arguments += ["--corrections", "none"]
         assert ptq.main([str(argument) for argument in arguments]) == 0
         assert {path.name for path in (tmp_path / "two").iterdir()} == {"other.pt"}
         histogram = load_checkpoint(tmp_path / "two" / "other.pt").table("tensorrt").sites
