@@ -39,7 +39,7 @@ RANKED = 4  # calibration pictures to rank sites on
 FLOAT_BUDGET = 0.05  # share of the MACs that may run in float in addition
 GOOD_DB = 25.0  # heatmaps of a candidate that needs no further correction
 GOOD_CELLS = 1 / 8  # heatmap cells; capped mean drift of such a candidate
-CLEARLY = 0.05  # share of the drift by which a candidate has to be better
+CLEARLY = 0.1  # share of the drift; on a hundred keypoints, smaller differences are chance
 CLEARLY_DB = 1.0
 MINOR = 0.01  # share of the noise below which a site is not worth leaving in float
 
@@ -205,7 +205,7 @@ def is_good(degradation: Degradation, most_px: float) -> bool:
 
 
 def is_better(new: Degradation, old: Degradation) -> bool:
-    """Return True if the keypoints drift clearly less, or not more and the heatmaps have clearly less noise.
+    """Return True if the keypoints drift clearly less, or not clearly more and the heatmaps have clearly less noise.
 
     Without keypoints, the heatmaps decide.
     """

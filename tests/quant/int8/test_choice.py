@@ -137,12 +137,12 @@ OLD = Degradation(1.0, 1.0, 2.0, 1.0, 80.0, 20.0)
 @pytest.mark.parametrize(
     ("px", "db", "better"),
     [
-        (0.9, 20.0, True),
-        (0.9, 19.5, True),
-        (0.9, 18.5, False),
-        (1.0, 20.9, False),
-        (1.0, 21.5, True),
-        (1.1, 25.0, False),
+        (0.85, 20.0, True),
+        (0.85, 19.5, True),
+        (0.85, 18.5, False),
+        (0.95, 20.9, False),
+        (1.05, 21.5, True),
+        (1.15, 25.0, False),
         (math.nan, 21.5, True),
         (math.nan, 20.5, False),
     ],
