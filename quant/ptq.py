@@ -87,6 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _quantize(args: argparse.Namespace) -> int:
     if args.checkpoint.suffix in SOURCES:
         files = quantize_from_arguments(args, lambda spec: calibration_pictures(args, spec.crop))
+        warn_of_drift(files, args.max_drift)
         return int8_status(files, args.allow_float)
     others = pictures_to_judge(args)
     checkpoint = _read(args)
