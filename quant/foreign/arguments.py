@@ -15,7 +15,6 @@ from edgehrnet.spec import ModelSpec
 from quant.files.model_file import summary
 from quant.files.parity import File
 from quant.foreign.int8_file import check_target, drift, quantize_file
-from quant.int8.choice import FLOAT_BUDGET
 
 
 def quantize_from_arguments(
@@ -51,7 +50,7 @@ def quantize_from_arguments(
 def _check_options(args: argparse.Namespace) -> None:
     """Raise InputError if an option, target or file is not for built files."""
     given = {name: getattr(args, name) for name in ("adds", "output")}
-    given |= {"corrections": args.corrections != ["auto"], "float_budget": args.float_budget != FLOAT_BUDGET}
+    given |= {"corrections": args.corrections != ["auto"]}
     given |= {"method": args.method != "histogram", "weight_bits": args.weight_bits != 8}
     for name in (name for name, value in given.items() if value):
         raise InputError(f"--{name.replace('_', '-')} is for torch networks; {args.checkpoint} is a built file")

@@ -171,9 +171,10 @@ def test_the_command_writes_table_and_picture(folder, capsys, monkeypatch):
 
 def test_ptq_applies_the_budget(folder, capsys, monkeypatch):
     # The choice is tested above. This test checks that it is applied to the file.
-    monkeypatch.setattr(ptq, "choose_float", lambda *_args, **_options: [SPOILED])
+    monkeypatch.setattr("quant.int8.arguments.choose_float", lambda *_args, **_options: [SPOILED])
     arguments = [str(folder / "small.pt"), "--data", str(folder / "pictures"), "--out", str(folder / "out")]
-    assert ptq.main([*arguments, "--calibration", "1", "--keep-float", "auto", "--budget", "0.2"]) == 0
+    arguments += ["--calibration", "1", "--corrections", "none", "--keep-float", "auto", "--budget", "0.2"]
+    assert ptq.main(arguments) == 0
     assert SPOILED in capsys.readouterr().out
     assert SPOILED not in load_checkpoint(next((folder / "out").glob("*.pt"))).table("openvino").sites
     certificate = json.loads((next((folder / "out").glob("*-int8.certificate.json"))).read_text())
