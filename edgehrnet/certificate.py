@@ -18,6 +18,7 @@ from runtimes.writing import finish_writing, write_file
 
 FORMAT = 1
 SUFFIX = ".certificate.json"
+MAX_DRIFT = 1.0  # px of the network input; a quarter of a heatmap cell at the usual stride of 4
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ class Certificate:
     width], ``pictures``, ``sqnr_db`` and the three drifts. Empty where the input size is fixed."""
     versions: dict[str, str] = field(default_factory=dict)
     """Versions of the packages that made the file."""
+    int8_cost: str = field(default="", metadata=LATER)
+    """What INT8 costs, in words, see `int8_cost`. Empty for float files and for those that were not run."""
     extra: dict[str, Any] = field(default_factory=dict)
     """Optional fields of a newer release, kept and written back."""
 
@@ -100,6 +103,28 @@ class Certificate:
         path = certificate_path(model)
         write_file(path, json.dumps(self.to_dict(), indent=1) + "\n")
         return path
+
+
+def int8_cost(sqnr_db: float, drift_median_px: float | None, max_drift: float = MAX_DRIFT) -> str:
+    """Say in one line what INT8 costs against float, and what to try if that is too much.
+
+    Args:
+        sqnr_db: Signal-to-quantization-noise ratio of the heatmaps, in dB.
+        drift_median_px: Median distance that keypoints move, in pixels of the network input. None if not measured.
+        max_drift: Largest accepted distance.
+
+    >>> int8_cost(29.27, 0.087)
+    '29.3 dB, 0.09 px median: within 1 px'
+    """
+    if drift_median_px is None:
+        return f"{sqnr_db:.1f} dB; drift not measured: no keypoint reached the confidence threshold"
+    cost = f"{sqnr_db:.1f} dB, {drift_median_px:.2f} px median"
+    if drift_median_px <= max_drift:
+        return f"{cost}: within {max_drift:g} px"
+    return (
+        f"{cost}: too much, over {max_drift:g} px; try python -m quant.ptq with --corrections auto, with pictures "
+        "like those of the application, or with --float-budget 0.2, and then python -m quant.qat"
+    )
 
 
 def certificate_path(model: Path) -> Path:

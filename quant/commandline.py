@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgehrnet.certificate import MAX_DRIFT
 from quant.data.arguments import add_data_arguments
 from quant.data.opening import ACCEPTED, CropChoice, open_pictures
-from quant.files.build import LEAST_INT8, mostly_float
+from quant.files.build import LEAST_INT8, drifts_too_far, mostly_float
 from quant.files.model_file import TARGETS
 from quant.files.parity import File
 from quant.int8.calibration import METHODS, PICTURES
@@ -47,6 +48,19 @@ def add_allow_float(p: argparse.ArgumentParser) -> None:
                         f"multiply-accumulates on integers (default: exit with {MOSTLY_FLOAT})")  # fmt: skip
 
 
+def add_max_drift(p: argparse.ArgumentParser) -> None:
+    """Add the argument that limits the drift of keypoints without a warning."""
+    p.add_argument("--max-drift", type=float, default=MAX_DRIFT, metavar="PX",
+                   help="warn if int8 moves keypoints farther than this, as a median in pixels of the network input "
+                        "(default: %(default)g)")  # fmt: skip
+
+
+def warn_of_drift(files: Iterable[File], max_drift: float) -> None:
+    """Print a line for each INT8 file whose keypoints drift farther than ``max_drift``."""
+    for line in filter(None, (drifts_too_far(file, max_drift) for file in files)):
+        print(f"warning: {line}", file=sys.stderr)
+
+
 def int8_status(files: Iterable[File], allow_float: bool) -> int:
     """Print a line for each INT8 file that runs mostly in float, and return the exit status of the command."""
     found = [line for line in map(mostly_float, files) if line]
@@ -60,9 +74,25 @@ def schemes_of(args: argparse.Namespace) -> list[Int8Scheme]:
     return [scheme.replace(weight_bits=args.weight_bits) for scheme in SCHEMES.values()]
 
 
-def calibration_pictures(args: argparse.Namespace, crop: CropChoice = "auto") -> list[NDArray[np.uint8]]:
-    """Read the calibration pictures for a network that takes ``crop``."""
-    return list(open_pictures(args.data, args.calibration, args.fold, args.seed, crop=crop, images=args.images))
+def calibration_pictures(args: argparse.Namespace, crop: CropChoice = "auto", more: int = 0) -> list[NDArray[np.uint8]]:
+    """Read the calibration pictures for a network that takes ``crop``, and up to ``more`` others of their kind."""
+    count = args.calibration + more
+    return list(open_pictures(args.data, count, args.fold, args.seed, crop=crop, images=args.images))
+
+
+def set_apart(
+    pictures: list[NDArray[np.uint8]], calibration: int, most: int
+) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
+    """Divide pictures into those to calibrate with, at most ``calibration``, and at most ``most`` others.
+
+    The others are spread evenly, and no more than a fifth. A single picture serves for both.
+    """
+    if not most:
+        return pictures, []
+    count = min(most, max(1, len(pictures) // 5))
+    others = {int(place) for place in np.linspace(0, len(pictures) - 1, count + 2)[1:-1]}
+    rest = [picture for index, picture in enumerate(pictures) if index not in others]
+    return rest[:calibration] or pictures[:calibration], [pictures[index] for index in sorted(others)]
 
 
 def compute_capability(text: str) -> tuple[int, int]:

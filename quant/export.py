@@ -12,7 +12,7 @@ from edgehrnet.errors import InputError
 from edgehrnet.models.checkpoints import Checkpoint, load_checkpoint
 from edgehrnet.picture.sources import read_image
 from edgehrnet.spec import PRECISIONS, ModelSpec
-from quant.commandline import add_allow_float, compute_capability, int8_status
+from quant.commandline import add_allow_float, add_max_drift, compute_capability, int8_status, warn_of_drift
 from quant.data.arguments import add_data_arguments, open_labels
 from quant.data.documents.corners import SPEC, DocumentCorners
 from quant.data.examples import DataSet
@@ -49,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--parity-pictures", type=int, default=PARITY_PICTURES, metavar="N",
                    help="pictures to compare the files on, 0 for no page (default: %(default)s)")  # fmt: skip
     add_allow_float(p)
+    add_max_drift(p)
     return p
 
 
@@ -74,6 +75,7 @@ def _export(args: argparse.Namespace) -> int:
         input_size=args.size,
         compute_capability=args.compute_capability,
         picture=None if args.picture is None else read_image(args.picture),
+        max_drift=args.max_drift,
     )
     if "int8" in args.precision:
         checkpoint = _complete(checkpoint, args.targets, data, spec)
@@ -84,6 +86,7 @@ def _export(args: argparse.Namespace) -> int:
     if args.parity_pictures:
         parity = agreement(checkpoint, files, list(data.validation(args.parity_pictures)), args.size)
         print(write_report(parity, args.out / f"{options.name}.parity.md", options.name))
+    warn_of_drift(files, args.max_drift)
     return int8_status(files, args.allow_float)
 
 

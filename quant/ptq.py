@@ -13,15 +13,22 @@ from edgehrnet.errors import InputError
 from edgehrnet.models.checkpoints import Checkpoint, load_checkpoint
 from edgehrnet.models.checkpoints.ranges import Adds
 from edgehrnet.spec import ModelSpec
-from quant.commandline import add_allow_float, add_arguments, calibration_pictures, int8_status, schemes_of
+from quant.commandline import (
+    add_allow_float,
+    add_arguments,
+    add_max_drift,
+    calibration_pictures,
+    int8_status,
+    schemes_of,
+    set_apart,
+    warn_of_drift,
+)
 from quant.files.build import save_and_build
 from quant.foreign.arguments import quantize_from_arguments
 from quant.foreign.int8_file import SOURCES
-from quant.int8.calibration import network_inputs
+from quant.int8.arguments import add_correction_arguments, corrected_checkpoint, pictures_to_judge
 from quant.int8.importing import import_network
-from quant.int8.pipeline import bias_corrected, calibrate, equalized
 from quant.int8.placement import place
-from quant.int8.ranking import choose_float
 from quant.int8.scheme import Int8Scheme
 from quant.int8.tracing import TracedNetwork, as_checkpoint, check_quantizable, left_float, traced
 
@@ -50,7 +57,9 @@ def _read(args: argparse.Namespace) -> Checkpoint:
 
 def _list_float(network: TracedNetwork, schemes: Collection[Int8Scheme], keep: Collection[str]) -> None:
     """Print the modules that run in float in the files, and why."""
-    placement = place(network, next(iter(schemes)), keep)
+    scheme = next(iter(schemes))
+    sites = place(network, scheme).sites
+    placement = place(network, scheme, [site for site in keep if site in sites])
     print(f"\nin int8: {len(placement.convolutions)} convolutions; in float:\n")
     parts = left_float(network, placement)
     print(table(("module", "what", "MACs", "why"), [(p.name, p.kind, f"{p.macs:,}", p.reason) for p in parts]))
@@ -61,6 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
     p = argparse.ArgumentParser(prog="python -m quant.ptq", description=__doc__)
     add_arguments(p)
     add_allow_float(p)
+    add_max_drift(p)
     p.add_argument("--spec", type=Path, metavar="JSON",
                    help="ModelSpec of PACKAGE.MODULE:FUNCTION, or of an .onnx or .xml file of another project "
                         "(default: the one in the checkpoint or file)")  # fmt: skip
@@ -70,44 +80,30 @@ def main(arguments: list[str] | None = None) -> int:
     p.add_argument("--adds", choices=get_args(Adds),
                    help="inputs of additions to quantize for OpenVINO: identity for those that a convolution also "
                         "reads, all is slightly faster (default: identity)")  # fmt: skip
-    p.add_argument("--bias-correction", action="store_true",
-                   help="subtract the mean rounding error from each bias (default: off)")  # fmt: skip
-    p.add_argument("--equalize", action="store_true",
-                   help="balance weights of consecutive convolutions with no activation between "
-                        "(default: off)")  # fmt: skip
-    p.add_argument("--keep-float", nargs="+", default=[], metavar="SITE",
-                   help="quantizers to leave out, by the names that quant.sensitivity lists, or auto for as few as "
-                        "--budget allows (default: none)")  # fmt: skip
-    p.add_argument("--budget", type=float, default=0.25, metavar="PX",
-                   help="largest mean keypoint drift for auto, in pixels of the network input "
-                        "(default: %(default)s)")  # fmt: skip
+    add_correction_arguments(p)
     return run(p, _quantize, arguments)
 
 
 def _quantize(args: argparse.Namespace) -> int:
     if args.checkpoint.suffix in SOURCES:
         files = quantize_from_arguments(args, lambda spec: calibration_pictures(args, spec.crop))
+        warn_of_drift(files, args.max_drift)
         return int8_status(files, args.allow_float)
+    others = pictures_to_judge(args)
     checkpoint = _read(args)
-    spec = ModelSpec.from_dict(checkpoint.spec)
-    pictures = calibration_pictures(args, spec.crop)
-    images = network_inputs(pictures, spec)
-    if args.equalize:
-        checkpoint = equalized(checkpoint)
-    schemes, keep = schemes_of(args), args.keep_float
+    pictures = calibration_pictures(args, ModelSpec.from_dict(checkpoint.spec).crop, others)
+    pictures, judged = set_apart(pictures, args.calibration, others)
+    schemes = schemes_of(args)
     if args.adds is not None:
         schemes = [s.replace(adds=args.adds) if s.target == "openvino" else s for s in schemes]
-    if keep == ["auto"]:
-        calibrated = calibrate(checkpoint, images, schemes, method=args.method, progress=True)
-        keep = choose_float(calibrated, pictures, args.targets[0], args.budget, progress=True)
-        print(f"left in float to stay within {args.budget} px: {' '.join(keep) or 'nothing'}")
-    checkpoint = calibrate(checkpoint, images, schemes, method=args.method, keep_float=keep, progress=True)
-    if args.bias_correction:
-        checkpoint = bias_corrected(checkpoint, args.targets[0], images)
+    checkpoint, keep, text = corrected_checkpoint(args, checkpoint, pictures, judged, schemes)
+    print(text)
     name = args.name or checkpoint.spec["name"]
-    files = save_and_build(checkpoint, args.out, name, args.targets, pictures)
+    proof = [*pictures[:1], *judged, *pictures[1:]]  # the first becomes the golden picture
+    files = save_and_build(checkpoint, args.out, name, args.targets, proof, args.max_drift)
     if isinstance(checkpoint.network, TracedNetwork):
         _list_float(checkpoint.network, schemes, keep)
+    warn_of_drift(files, args.max_drift)
     return int8_status(files, args.allow_float)
 
 

@@ -9,7 +9,15 @@ import torch
 from edgehrnet.cli.status import run
 from edgehrnet.models.checkpoints import load_checkpoint
 from edgehrnet.models.networks.options import CHOICES
-from quant.commandline import add_allow_float, add_arguments, calibration_pictures, int8_status, schemes_of
+from quant.commandline import (
+    add_allow_float,
+    add_arguments,
+    add_max_drift,
+    calibration_pictures,
+    int8_status,
+    schemes_of,
+    warn_of_drift,
+)
 from quant.data.arguments import print_remarks
 from quant.files.build import save_and_build
 from quant.training.arguments import add_training_arguments, add_validation_argument, qat_settings
@@ -25,6 +33,7 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m quant.qat", description=__doc__)
     add_arguments(p)
     add_allow_float(p)
+    add_max_drift(p)
     add_validation_argument(p)
     p.add_argument("--steps", type=int, metavar="N",
                    help=f"training steps, including those of --recovery (default: {default.steps})")  # fmt: skip
@@ -69,7 +78,8 @@ def _train(args: argparse.Namespace) -> int:
         print(f"\nsimulated INT8\n{score_lines(trainer, scores)}\n")
         pictures = calibration_pictures(args, trainer.spec.crop)
         done = trainer.calibrated(pictures, schemes_of(args), args.method)
-        files = save_and_build(done, args.out, args.name or done.spec["name"], args.targets, pictures)
+        files = save_and_build(done, args.out, args.name or done.spec["name"], args.targets, pictures, args.max_drift)
+        warn_of_drift(files, args.max_drift)
         return int8_status(files, args.allow_float)
 
 

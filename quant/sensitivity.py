@@ -14,9 +14,10 @@ from edgehrnet.models.checkpoints import build_model, load_checkpoint
 from edgehrnet.spec import ModelSpec
 from quant.commandline import add_arguments, calibration_pictures, schemes_of
 from quant.int8.calibration import network_inputs
+from quant.int8.degradation import Probe
 from quant.int8.pipeline import calibrate
 from quant.int8.placement import place
-from quant.int8.ranking import PICTURES, Probe, rank, solve
+from quant.int8.ranking import PICTURES, rank, solve
 from quant.reporting.sensitivity_chart import as_text, write
 
 

@@ -11,7 +11,7 @@ ALLOWED = {
     "edgehrnet": {"runtimes", "edgehrnet"},
     "quant": {"runtimes", "edgehrnet", "quant"},
     "samples": {"runtimes", "edgehrnet", "quant"},
-    "benchmarks": {"runtimes", "edgehrnet", "quant"},
+    "benchmarks": {"runtimes", "edgehrnet", "quant", "benchmarks"},
 }
 FILES = [path for layer in ALLOWED for path in sorted((ROOT / layer).rglob("*.py"))]
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from edgehrnet.certificate import int8_cost
 from edgehrnet.cli.arguments import MODEL_HELP, add_model_options, open_predictor
 from edgehrnet.cli.tables import rows_table, table
 from edgehrnet.picture.crops import MARGIN
@@ -120,6 +121,8 @@ def _certificate(values: dict[str, Any]) -> list[tuple[str, str]]:
     if values["parity"] is not None and values["distance"] is not None:
         rows.append(("error against float", f"{values['parity']:.3f} times that of fake quantization in torch"))
         rows.append(("distance from torch", f"{values['distance']:.3f} of the quantization error"))
+    if values["precision"] == "int8":
+        rows.append(("cost of int8", values.get("int8_cost") or int8_cost(values["sqnr_db"], drifts[0])))
     return [
         *rows,
         *([] if values["sqnr_db"] is None else [("heatmaps against float", f"{values['sqnr_db']:.1f} dB")]),

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgehrnet.certificate import MAX_DRIFT
 from edgehrnet.errors import AbsentDeviceError, InputError, MissingExtraError
 from edgehrnet.models.checkpoints import Checkpoint, save_checkpoint
 from quant.files.model_file import PROOF_PICTURES, SUFFIX, export_file, export_plan, summary
@@ -24,7 +25,12 @@ _INSTEAD = {
 
 
 def save_and_build(
-    checkpoint: Checkpoint, out: Path, name: str, targets: Sequence[str], pictures: Sequence[NDArray[np.uint8]]
+    checkpoint: Checkpoint,
+    out: Path,
+    name: str,
+    targets: Sequence[str],
+    pictures: Sequence[NDArray[np.uint8]],
+    max_drift: float = MAX_DRIFT,
 ) -> list[File]:
     """Write ``<name>.pt`` with its range tables and an INT8 file for each target, and print a line for each.
 
@@ -37,6 +43,7 @@ def save_and_build(
         targets: Engines to build for.
         pictures: Pictures ``(H, W, 3)`` u8 RGB. The files are compared with the torch network on the first
             `PROOF_PICTURES`, and the first is the golden picture.
+        max_drift: See `BuildOptions`.
 
     Returns:
         The files, for `mostly_float`.
@@ -54,7 +61,7 @@ def save_and_build(
             quantization=checkpoint.quantization,
         )
         print(f"{out / name}.pt: ranges for {', '.join(checkpoint.quantization)}")
-    options = BuildOptions(out, name, pictures[:PROOF_PICTURES], targets, ("int8",))
+    options = BuildOptions(out, name, pictures[:PROOF_PICTURES], targets, ("int8",), max_drift=max_drift)
     files = []
     for file in build_files(checkpoint, options):
         print(report(file))
@@ -94,6 +101,9 @@ class BuildOptions:
     picture: NDArray[np.uint8] | None = None
     """Picture of the golden pair, None for the first of ``pictures``."""
 
+    max_drift: float = MAX_DRIFT
+    """Largest median drift, in px of the network input, that the certificate of an INT8 file accepts."""
+
 
 def check_name(name: str) -> None:
     """Raise InputError if files of this name would lie outside their folder."""
@@ -112,6 +122,7 @@ def build_files(checkpoint: Checkpoint, options: BuildOptions) -> Iterator[File]
                 certificate = export_file(
                     checkpoint, path, target=target, precision=precision, input_size=options.input_size,
                     pictures=options.pictures, picture=options.picture, graphs=Path(graphs),
+                    max_drift=options.max_drift,
                 )  # fmt: skip
                 yield File(path, target, precision, certificate)
                 if target == "tensorrt":
@@ -150,7 +161,17 @@ def mostly_float(file: File) -> str | None:
 
 
 def report(file: File) -> str:
-    """Describe a file, built or not, in one line."""
+    """Describe a file, built or not, in one line, and what INT8 costs in a second one."""
     if file.certificate is None:
         return f"{file.path}: not built: {file.missing}"
-    return summary(file.path, file.certificate)
+    cost = file.certificate.int8_cost
+    return summary(file.path, file.certificate) + (f"\n{file.path}: cost of int8: {cost}" if cost else "")
+
+
+def drifts_too_far(file: File, max_drift: float) -> str | None:
+    """Say that INT8 moves the keypoints of a file too far. None if it does not, or was not measured."""
+    certificate = file.certificate
+    drift = None if certificate is None or file.precision != "int8" else certificate.drift_median_px
+    if drift is None or drift <= max_drift:
+        return None
+    return f"{file.path}: int8 moves its keypoints by {drift:.2f} px (median), over --max-drift {max_drift:g}"

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgehrnet.certificate import Certificate, parts
+from edgehrnet.certificate import MAX_DRIFT, Certificate, int8_cost, parts
 from edgehrnet.errors import InputError, MissingSpecError, nearest
 from edgehrnet.golden import GOLDEN_PICTURE_BYTES, Golden
 from edgehrnet.model_info import model_info
@@ -53,6 +53,7 @@ def export_file(
     precision: str = "fp32",
     input_size: tuple[int, int] | None = None,
     graphs: Path | None = None,
+    max_drift: float = MAX_DRIFT,
 ) -> Certificate:
     """Write a model file and its certificate, and return the certificate.
 
@@ -68,6 +69,7 @@ def export_file(
         input_size: (height, width) in px, None for the checkpoint's.
         graphs: Folder in which float graphs are kept for further files of the same checkpoint and input size. Exporting
             a graph takes most of the time. None keeps none.
+        max_drift: Largest median drift, in px of the network input, that the certificate of an INT8 file accepts.
 
     Raises:
         InputError: There are no pictures, or an argument is not accepted.
@@ -90,6 +92,9 @@ def export_file(
         layers, reference = _build(network, table, spec, built, target, graphs)
         certificate = certify(built, layers, reference, spec, pictures)
         certificate = replace(certificate, sizes=at_other_sizes(built, reference, spec, pictures))
+        if table is not None and certificate.sqnr_db is not None:
+            cost = int8_cost(certificate.sqnr_db, certificate.drift_median_px, max_drift)
+            certificate = replace(certificate, int8_cost=cost)
         _copy(out, *parts(built), certificate.save(built))
     return certificate
 

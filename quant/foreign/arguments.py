@@ -49,7 +49,8 @@ def quantize_from_arguments(
 
 def _check_options(args: argparse.Namespace) -> None:
     """Raise InputError if an option, target or file is not for built files."""
-    given = {name: getattr(args, name) for name in ("adds", "bias_correction", "equalize", "output")}
+    given = {name: getattr(args, name) for name in ("adds", "output")}
+    given |= {"corrections": args.corrections != ["auto"]}
     given |= {"method": args.method != "histogram", "weight_bits": args.weight_bits != 8}
     for name in (name for name, value in given.items() if value):
         raise InputError(f"--{name.replace('_', '-')} is for torch networks; {args.checkpoint} is a built file")

@@ -21,6 +21,7 @@ from edgehrnet.models.layers.blocks import ConvBNAct
 from edgehrnet.spec import ModelSpec
 from quant.int8.placement import trace
 
+SCALING = (nn.Identity, nn.ReLU, nn.LeakyReLU)  # activations that map a positive multiple to the same multiple
 MOST = 10.0  # largest factor to scale a channel by; without a limit, it would be infinite for a channel of zeros
 
 
@@ -29,9 +30,9 @@ def equalize(network: nn.Module) -> list[tuple[str, str]]:
     """Equalize weight ranges across pairs of convolutions, in place, and return the names of the pairs.
 
     Each channel between the two convolutions gets the same weight range in both. A pair qualifies if the first
-    convolution has no activation, which would not scale with the weights, and only the second reads its output. The
-    depthwise and the pointwise convolution of a `Down` are such a pair. The network's output stays the same up to
-    rounding.
+    convolution has no activation or one of `SCALING`, and only the second reads its output. The second may be
+    depthwise. The depthwise and the pointwise convolution of a `Down` are such a pair. The network's output stays the
+    same up to rounding.
     """
     modules = dict(network.named_modules())
     pairs = []
@@ -39,16 +40,17 @@ def equalize(network: nn.Module) -> list[tuple[str, str]]:
         if flow.producer is None or flow.output or flow.adds or flow.others or len(flow.convolutions) != 1:
             continue
         first, second = modules[flow.producer], modules[flow.convolutions[0]]
-        if not (_has_bn(first) and _has_bn(second)) or not isinstance(first.act, nn.Identity):
+        if not (isinstance(first, ConvBNAct) and isinstance(second, ConvBNAct)) or type(first.act) not in SCALING:
             continue
-        if second.groups != 1:
+        weight = second.folded()[0]
+        depthwise = second.groups > 1 and second.groups == len(weight) and weight.shape[1] == 1
+        if second.groups != 1 and not depthwise:
             continue
         out = first.folded()[0].abs().amax(dim=(1, 2, 3))
-        into = second.folded()[0].abs().amax(dim=(0, 2, 3))
+        into = weight.abs().amax(dim=(1, 2, 3) if depthwise else (0, 2, 3))
         scale = torch.sqrt(out / into.clamp(min=1e-12)).clamp(1 / MOST, MOST)
-        first.bn.get_parameter("weight").div_(scale)
-        first.bn.get_parameter("bias").div_(scale)
-        second.conv.weight *= scale[None, :, None, None]
+        _divide_outputs(first, scale)
+        second.conv.weight *= scale[:, None, None, None] if depthwise else scale[None, :, None, None]
         pairs.append((flow.producer, flow.convolutions[0]))
     return pairs
 
@@ -90,6 +92,17 @@ def correct_biases(network: nn.Module, table: RangeTable, images: list[Tensor], 
         assert bias is not None
         bias.sub_(total / len(images))
     return {name: total / len(images) for name, total in shifts.items()}
+
+
+def _divide_outputs(unit: ConvBNAct, scale: Tensor) -> None:
+    """Divide each output channel by its factor, in the BatchNorm if there is one."""
+    if _has_bn(unit):
+        unit.bn.get_parameter("weight").div_(scale)
+        unit.bn.get_parameter("bias").div_(scale)
+        return
+    unit.conv.weight.div_(scale[:, None, None, None])
+    if unit.conv.bias is not None:
+        unit.conv.bias.div_(scale)
 
 
 def _has_bn(module: nn.Module) -> TypeGuard[ConvBNAct]:

@@ -6,47 +6,22 @@ The site of a quantizer is its place in the network, see `deploy.frozen`.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 from tqdm import tqdm
 
-from edgehrnet.decoding import CONFIDENCE_THRESHOLD, activations
 from edgehrnet.errors import InputError
-from edgehrnet.models import KeypointNetwork
 from edgehrnet.models.checkpoints import Checkpoint, build_model
 from edgehrnet.models.checkpoints.ranges import RangeTable
-from edgehrnet.models.deploy.folding import fold_batchnorm
-from edgehrnet.models.deploy.frozen import freeze
 from edgehrnet.spec import ModelSpec
+from quant.int8.degradation import Degradation, Probe
 from quant.int8.placement import place
 from quant.int8.scheme import SCHEMES
-from quant.scoring.torch_model import decode_outputs, prepare_input, run_network
 
 PICTURES = 16  # pictures to measure drift on; calibration uses more
-WITHIN = 1.0  # input pixels; a keypoint that moved at most this far counts as unchanged
-
-
-@dataclass(frozen=True)
-class Degradation:
-    """Degradation by quantization, measured on the keypoints that the float network is confident of."""
-
-    drift_px: float
-    """Mean distance in pixels of the network input that keypoints move."""
-
-    p95_px: float
-    """95th percentile of that distance, in pixels of the network input."""
-
-    pck: float
-    """Percentage of keypoints that move at most `WITHIN`."""
-
-    sqnr_db: float
-    """Signal-to-quantization-noise ratio of the heatmaps in dB. Infinite if they do not change."""
 
 
 @dataclass(frozen=True)
@@ -61,48 +36,6 @@ class Ranked:
 
     degradation: Degradation
     """Degradation against the float network."""
-
-
-class Probe:
-    """A float network's outputs on a few pictures, against which quantized networks are measured."""
-
-    def __init__(self, network: KeypointNetwork, pictures: Sequence[NDArray[np.uint8]], spec: ModelSpec) -> None:
-        self.network, self.spec = fold_batchnorm(network), spec
-        self._inputs = [prepare_input(picture, spec) for picture in pictures]
-        self._float = [self.answer(self.network, index) for index in range(len(pictures))]
-        if not any((conf >= CONFIDENCE_THRESHOLD).any() for _, _, conf in self._float):
-            raise InputError(
-                "the float network is not confident of any keypoint in these pictures; pass others, or train it longer"
-            )
-
-    def degradation(self, table: RangeTable) -> Degradation:
-        """Measure the degradation of the network when quantized with the ranges of ``table``."""
-        quantized = freeze(self.network, table)
-        moved: list[float] = []
-        signal = noise = 0.0
-        for index, (heat, xy, conf) in enumerate(self._float):
-            found, at, _ = self.answer(quantized, index)
-            drift = np.linalg.norm((at - xy) * self._inputs[index][1].scale, axis=1)
-            moved += drift[conf >= CONFIDENCE_THRESHOLD].tolist()
-            signal += float((heat.astype(np.float64) ** 2).sum())
-            noise += float(((found - heat).astype(np.float64) ** 2).sum())
-        distance = np.array(moved)
-        sqnr = 10 * math.log10(signal / noise) if noise else math.inf
-        within = 100 * float((distance <= WITHIN).mean())
-        return Degradation(float(distance.mean()), float(np.percentile(distance, 95)), within, sqnr)
-
-    def answer(self, network: nn.Module, index: int) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[Any]]:
-        """Run a network on the picture at ``index``.
-
-        Returns:
-            Heatmaps ``(K, h, w)`` 0..1, keypoints ``(K, 2)`` xy in picture pixels and confidences ``(K,)``, all in
-            channel order.
-        """
-        pixels, transform = self._inputs[index]
-        outputs = run_network(network, pixels, self.spec)
-        xy, conf, order = decode_outputs(outputs, self.spec, transform)
-        by_channel = order.argsort()
-        return activations(outputs["heatmaps"][0], self.spec), xy[by_channel], conf[by_channel]
 
 
 def rank(probe: Probe, table: RangeTable, *, weights: bool = True, progress: bool = False) -> list[Ranked]:

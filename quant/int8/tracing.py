@@ -143,7 +143,7 @@ def left_float(network: TracedNetwork, placement: Placement) -> list[LeftFloat]:
     found = list(network.left)
     for name, macs in network.macs.items():
         if name not in placement.convolutions:
-            found.append(LeftFloat(name, "Convolution", network.reasons.get(name, "kept in float on request"), macs))
+            found.append(LeftFloat(name, "Convolution", network.reasons.get(name, "kept in float for accuracy"), macs))
     return found
 
 

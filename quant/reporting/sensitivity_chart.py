@@ -8,7 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from edgehrnet.cli.tables import table as text_table
-from quant.int8.ranking import WITHIN, Degradation, Ranked
+from quant.int8.degradation import WITHIN, Degradation
+from quant.int8.ranking import Ranked
 from runtimes.writing import new_files
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from edgehrnet.certificate import Certificate, certificate_path, digest, parts, read_certificate
+from edgehrnet.certificate import Certificate, certificate_path, digest, int8_cost, parts, read_certificate
 from edgehrnet.errors import MissingFileError, ModelFileError
 
 VALUES: dict[str, Any] = {
@@ -53,6 +53,20 @@ def test_share_is_that_of_the_macs_or_of_the_convolutions(model):
     assert counted.int8_share == 0.9
     assert dataclasses.replace(counted, macs=0, macs_int8=0).int8_share == 0.25
     assert dataclasses.replace(counted, macs=0, macs_int8=0, convolutions=0, convolutions_int8=0).int8_share == 0
+
+
+@pytest.mark.parametrize(
+    ("drift", "limit", "word"), [(2.0, 1.0, "too much"), (2.0, 2.5, "within 2.5 px"), (None, 1.0, "not measured")]
+)
+def test_the_cost_of_int8_says_whether_it_is_too_much(drift, limit, word):
+    cost = int8_cost(12.68, drift, limit)
+    assert cost.startswith("12.7 dB")
+    assert word in cost
+    assert ("--corrections auto" in cost) == (word == "too much")
+
+
+def test_a_certificate_without_a_cost_keeps_its_bytes(model):
+    assert "int8_cost" not in certificate(model, int8_cost="").to_dict()
 
 
 def test_missing_certificate_is_none(model):

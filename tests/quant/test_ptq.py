@@ -70,7 +70,7 @@ def built(monkeypatch):
 
     def export(checkpoint, out, **settings):
         asked.append((checkpoint, out, settings))
-        return SimpleNamespace(int8_share=SHARE)
+        return SimpleNamespace(int8_share=SHARE, int8_cost="12.7 dB", drift_median_px=2.0)
 
     monkeypatch.setattr("quant.files.build.export_file", export)
     monkeypatch.setattr("quant.files.build.summary", lambda out, _: f"built {out}")
@@ -78,7 +78,9 @@ def built(monkeypatch):
 
 
 def run(checkpoint, data, out, *more):
-    arguments = [checkpoint, "--data", data, "--out", out, "--calibration", 4, *more]
+    """Run the command, with plain quantization unless ``more`` asks for other corrections."""
+    chosen = [] if "--corrections" in more else ["--corrections", "none"]
+    arguments = [checkpoint, "--data", data, "--out", out, "--calibration", 4, *chosen, *more]
     assert ptq.main([str(argument) for argument in arguments]) == 0
     (written,) = out.glob("*.pt")
     return load_checkpoint(written)
@@ -97,7 +99,7 @@ def made(data, tmp_path_factory):
     path = folder / "small.pt"
     options = {"keypoints": 4, **trained.options}
     save_checkpoint(path, trained.variant, options, trained.state, spec.to_dict(), {"from": "training"})
-    return run(path, data, folder / "out", "--calibration", COUNT), folder / "out"
+    return run(path, data, folder / "out", "--calibration", COUNT, "--corrections", "auto"), folder / "out"
 
 
 class TestFiles:
@@ -110,7 +112,9 @@ class TestFiles:
         checkpoint, out = made
         content = torch.load(out / "small.pt", weights_only=True)
         assert set(content["quantization"]) == {"openvino", "onnx", "tensorrt"} == set(checkpoint.quantization)
-        assert checkpoint.training == {"from": "training"}
+        assert checkpoint.training["from"] == "training"
+        assert checkpoint.training["ptq"]["corrections"] == []
+        assert [entry["candidate"] for entry in checkpoint.training["ptq"]["tried"]] == ["plain"]
         network = build_model(checkpoint)
         before = load_checkpoint(CHECKPOINT).state
         assert all(torch.equal(value.float(), before[name].float()) for name, value in checkpoint.state.items())
@@ -175,6 +179,7 @@ class TestOptions:
         assert {table.weight_bits for table in minmax.quantization.values()} == {7}
         assert built[0][0].table("openvino").weight_bits == 7
         arguments = [untrained, "--data", data, "--out", tmp_path / "two", "--calibration", 4, "--name", "other"]
+        arguments += ["--corrections", "none"]
         assert ptq.main([str(argument) for argument in arguments]) == 0
         assert {path.name for path in (tmp_path / "two").iterdir()} == {"other.pt"}
         histogram = load_checkpoint(tmp_path / "two" / "other.pt").table("tensorrt").sites
@@ -194,7 +199,7 @@ class TestOptions:
 
     def test_bias_correction_changes_biases_alone(self, untrained, data, built, tmp_path):
         plain = run(untrained, data, tmp_path / "plain")
-        corrected = run(untrained, data, tmp_path / "corrected", "--bias-correction")
+        corrected = run(untrained, data, tmp_path / "corrected", "--corrections", "bias-correction")
         before, after = tensors(plain), tensors(corrected)
         changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
         assert changed == {f"{name}.bn.bias" for name in plain.table("openvino").convolutions}
@@ -205,7 +210,7 @@ class TestOptions:
 
     def test_equalization_keeps_the_function(self, untrained, data, built, tmp_path):
         plain = run(untrained, data, tmp_path / "plain")
-        equal = run(untrained, data, tmp_path / "equal", "--equalize")
+        equal = run(untrained, data, tmp_path / "equal", "--corrections", "equalize")
         before, after = tensors(plain), tensors(equal)
         changed = {name.rpartition(".")[0] for name, value in after.items() if not torch.equal(value, before[name])}
         network = build_model(plain)
@@ -224,9 +229,19 @@ class TestOptions:
         assert equal.table("openvino").sites != plain.table("openvino").sites
 
     def test_equalization_and_bias_correction_can_be_combined(self, untrained, data, built, tmp_path):
-        both = run(untrained, data, tmp_path, "--equalize", "--bias-correction", "--weight-bits", 7)
+        both = run(untrained, data, tmp_path, "--corrections", "equalize", "bias-correction", "--weight-bits", 7)
         assert set(both.quantization) == {"openvino", "onnx", "tensorrt"}
         assert dataclasses.asdict(built[0][0].table("openvino")).keys() == dataclasses.asdict(both.table("onnx")).keys()
+
+    def test_auto_prints_and_stores_its_choice_and_warns_of_the_drift(self, untrained, data, built, tmp_path, capsys):
+        chosen = run(untrained, data, tmp_path, "--corrections", "auto", "--max-drift", 1.5)
+        out, error = capsys.readouterr()
+        (line,) = [line for line in out.splitlines() if line.endswith("chosen")]
+        assert line.startswith(" + ".join(chosen.training["ptq"]["corrections"]) or "plain")
+        assert "corners-int8.xml: cost of int8: 12.7 dB" in out
+        assert "warning: " in error
+        assert "2.00 px" in error
+        assert built[0][2]["max_drift"] == 1.5
 
     def test_calibrates_on_a_folder_of_pictures_without_labels(self, untrained, data, built, tmp_path):
         folder = tmp_path / "pictures"
@@ -243,6 +258,8 @@ class TestOptions:
 @pytest.mark.parametrize(
     ("arguments", "value"),
     [
+        (["--corrections", "auto", "equalize"], "auto"),
+        (["--float-budget", "5"], "5.0"),
         (["--keep-float", "stem.conv9"], "'stem.conv9'"),
         (["--weight-bits", "9"], "weight_bits=9"),
         (["--calibration", "0"], "pictures"),

@@ -252,7 +252,7 @@ def refused(source, dots, out, *more, spec=SPEC):
     ("options", "named"),
     [
         (["--targets", "tensorrt"], "tensorrt"),
-        (["--targets", "onnx", "--bias-correction"], "--bias-correction"),
+        (["--targets", "onnx", "--corrections", "none"], "--corrections"),
         (["--targets", "onnx", "--weight-bits", "7"], "--weight-bits"),
         (["--keep-float", "auto"], "auto"),
         (["--targets", "onnx", "--keep-float", "middle"], "--keep-float"),

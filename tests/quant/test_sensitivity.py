@@ -16,6 +16,7 @@ from edgehrnet.spec import ModelSpec
 from quant import ptq, sensitivity
 from quant.int8 import ranking
 from quant.int8.calibration import network_inputs
+from quant.int8.degradation import Degradation, Probe
 from quant.int8.pipeline import calibrate
 from quant.int8.placement import place
 from quant.int8.scheme import SCHEMES
@@ -45,7 +46,7 @@ def images(small, pictures):
 
 @pytest.fixture(scope="module")
 def probe(small, pictures):
-    return ranking.Probe(build_model(small), pictures, ModelSpec.from_dict(small.spec))
+    return Probe(build_model(small), pictures, ModelSpec.from_dict(small.spec))
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,7 @@ def test_the_probe_finds_the_keypoints_that_predict_torch_finds(small, pictures,
     """The signed distance field and the letterbox's mask take part in the decoding."""
     picture = np.pad(pictures[0], ((0, 0), (0, 900 if margins else 0), (0, 0)), mode="reflect")
     network, spec = build_model(small), ModelSpec.from_dict(small.spec)
-    probe = ranking.Probe(network, [picture], spec)
+    probe = Probe(network, [picture], spec)
     _, xy, conf = probe.answer(probe.network, 0)
     expected_xy, expected_conf, _ = predict_torch(network, picture, spec, torch.device("cpu"))
     turns = [np.abs(np.roll(xy, turn, axis=0) - expected_xy).max() for turn in range(4)]
@@ -133,7 +134,7 @@ def test_a_network_without_confident_keypoints_is_refused(small):
     spec = ModelSpec.from_dict(small.spec)
     blank = [np.zeros((*SIZE, 3), np.uint8)]
     with pytest.raises(InputError):
-        ranking.Probe(build_model(small), blank, spec)
+        Probe(build_model(small), blank, spec)
 
 
 def _first(checkpoint):
@@ -170,9 +171,10 @@ def test_the_command_writes_table_and_picture(folder, capsys, monkeypatch):
 
 def test_ptq_applies_the_budget(folder, capsys, monkeypatch):
     # The choice is tested above. This test checks that it is applied to the file.
-    monkeypatch.setattr(ptq, "choose_float", lambda *_args, **_options: [SPOILED])
+    monkeypatch.setattr("quant.int8.arguments.choose_float", lambda *_args, **_options: [SPOILED])
     arguments = [str(folder / "small.pt"), "--data", str(folder / "pictures"), "--out", str(folder / "out")]
-    assert ptq.main([*arguments, "--calibration", "1", "--keep-float", "auto", "--budget", "0.2"]) == 0
+    arguments += ["--calibration", "1", "--corrections", "none", "--keep-float", "auto", "--budget", "0.2"]
+    assert ptq.main(arguments) == 0
     assert SPOILED in capsys.readouterr().out
     assert SPOILED not in load_checkpoint(next((folder / "out").glob("*.pt"))).table("openvino").sites
     certificate = json.loads((next((folder / "out").glob("*-int8.certificate.json"))).read_text())
@@ -191,11 +193,9 @@ def test_a_summand_that_no_convolution_reads_can_be_chosen_too(small, images, pi
     summand = next(site for site, readers in place(build_model(small), scheme).sites.items() if not readers)
     scale, zero = table.sites[summand]
     spoiled = dataclasses.replace(table, sites={**table.sites, summand: (100 * scale, zero)})
-    worst = [ranking.Ranked(summand, "activation", ranking.Degradation(9.0, 9.0, 0.0, 0.0))]
+    worst = [ranking.Ranked(summand, "activation", Degradation(9.0, 9.0, 9.0, 8.0, 0.0, 0.0))]
     monkeypatch.setattr(ranking, "rank", lambda *_args, **_options: worst)
     spoiled_checkpoint = dataclasses.replace(calibrated, quantization={"openvino": spoiled})
     # Three times the drift of the good ranges, which chance cannot reach on four corners, but a wrong range exceeds.
-    budget = (
-        3 * ranking.Probe(build_model(small), pictures, ModelSpec.from_dict(small.spec)).degradation(table).drift_px
-    )
+    budget = 3 * Probe(build_model(small), pictures, ModelSpec.from_dict(small.spec)).degradation(table).drift_px
     assert ranking.choose_float(spoiled_checkpoint, pictures, "openvino", budget) == [summand]

@@ -1,4 +1,4 @@
-"""What is said of an INT8 file that runs mostly in float."""
+"""What is said of an INT8 file that runs mostly in float, or whose keypoints drift too far."""
 
 import argparse
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from quant.commandline import MOSTLY_FLOAT, add_allow_float, int8_status
+from quant.commandline import MOSTLY_FLOAT, add_allow_float, add_max_drift, int8_status, warn_of_drift
 from quant.files.build import LEAST_INT8, mostly_float
 from quant.files.parity import File
 
@@ -53,3 +53,16 @@ def test_exit_status(shares, options, status, lines, capsys):
     add_allow_float(parser)
     assert int8_status(map(file, shares), parser.parse_args(options).allow_float) == status
     assert len(capsys.readouterr().err.splitlines()) == lines
+
+
+@pytest.mark.parametrize(("drift", "far"), [(2.0, True), (1.0, False), (None, False)])
+def test_a_drift_over_the_limit_is_a_warning(drift, far, capsys):
+    certificate: Any = SimpleNamespace(drift_median_px=drift)
+    parser = argparse.ArgumentParser()
+    add_max_drift(parser)
+    files = [File(Path("m-int8.xml"), "openvino", precision, certificate) for precision in ("int8", "fp16")]
+    warn_of_drift(files, parser.parse_args([]).max_drift)
+    warn_of_drift(files, parser.parse_args(["--max-drift", "3"]).max_drift)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == far
+    assert all("m-int8.xml" in line and "2.00 px" in line and "--max-drift 1" in line for line in lines)

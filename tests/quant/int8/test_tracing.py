@@ -116,7 +116,9 @@ def test_left_float_lists_modules_with_reasons(network):
         "final": "its output is the network's output",
     }
     kept = place(network, OPENVINO, ["graph.stem.0.input"])
-    assert {part.name: part.reason for part in left_float(network, kept)}["graph.stem.0"] == "kept in float on request"
+    assert {part.name: part.reason for part in left_float(network, kept)}[
+        "graph.stem.0"
+    ] == "kept in float for accuracy"
 
 
 def test_quantized_network_is_close_to_float(network):
