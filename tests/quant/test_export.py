@@ -49,7 +49,7 @@ def exported(request, checkpoint, graphs, tmp_path_factory):
     out = tmp_path_factory.mktemp("export") / f"{request.param}.xml"
     pictures = [read_image(sample_picture())]
     model_file.export_file(checkpoint, out, precision=request.param, pictures=pictures, graphs=graphs)
-    with Predictor(out) as predictor:
+    with Predictor(out, shapes=1) as predictor:  # at the input size of the file, as torch runs it
         yield request.param, predictor
 
 
