@@ -144,7 +144,7 @@ def test_extra_heads_come_out_under_their_names(tmp_path):
         export.main([str(tmp_path / "extra.pt"), "--out", str(tmp_path), "--name", "extra", "--parity-pictures", "0"])
         == 0
     )
-    result = Predictor(tmp_path / "extra-fp32.xml").predict(validation_scene(0).image)
+    result = Predictor(tmp_path / "extra-fp32.xml", shapes=1).predict(validation_scene(0).image)
     shapes = {name: value.shape for name, value in result.outputs.items()}
     assert shapes == {
         "boundary": (1, 1, 16, 24),
