@@ -30,7 +30,7 @@ def at_other_sizes(
         and `MEASURED` as in a Certificate.
 
     Raises:
-        CertificateError: At one of the sizes, an INT8 file is below `LEAST_SQNR` where the float network finds keypoints.
+        CertificateError: An INT8 file is below `LEAST_SQNR` at a size where the float network finds keypoints.
     """
     if file.suffix != ".xml" or spec.crop is not None:
         return ()
