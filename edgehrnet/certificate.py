@@ -137,10 +137,10 @@ def int8_cost(sqnr_db: float | None, drift_median_px: float | None, max_drift: f
 
 
 def _check_size_row(row: Any) -> None:
-    """Raise SpecError unless an entry of `Certificate.sizes` has its fields."""
+    """Raise SpecError unless an entry of `Certificate.sizes` has a size, and numbers or nothing."""
     values = row if isinstance(row, Mapping) else {}
     size = values.get("input_size")
-    numbers = [values.get(name, "") for name in SIZE_NUMBERS]
+    numbers = [values.get(name) for name in SIZE_NUMBERS]
     is_size = isinstance(size, list | tuple) and len(size) == 2 and all(isinstance(side, int) for side in size)
     if not is_size or not all(value is None or isinstance(value, int | float) for value in numbers):
         raise SpecError(f"sizes has {reprlib.repr(row)}; it must have input_size [height, width] and {SIZE_NUMBERS}")
