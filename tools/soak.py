@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -86,10 +87,8 @@ def soak(model: str | Path, seconds: float, plant: int = 0) -> list[Sample]:
         rng = Random(number)
         content = rng.choice(files)
         started = time.perf_counter()
-        try:
+        with suppress(ImageError):
             predictor.predict(content[: len(content) // 2] if rng.random() < DAMAGED else content)
-        except ImageError:
-            pass
         with lock:
             leaked.extend(b"x" * plant)
         return (time.perf_counter() - started) * 1000
