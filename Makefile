@@ -6,7 +6,11 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 # two workers build the same files. In the order of tests/conftest.py, which begins with what takes longest.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test quick edge check docs bench bench-check release dev clean
+CASES ?= 20000
+SEED ?= 0
+MINUTES ?= 10
+
+.PHONY: demo test quick edge fuzz soak check docs bench bench-check release dev clean
 
 demo: .venv/edge  ## the shipped model on the shipped picture, without torch
 	$(BIN)/edgehrnet demo
@@ -19,6 +23,12 @@ quick: .venv/dev  ## the tests that train nothing, build no file and install not
 
 edge: .venv/edge-test  ## the tests of the edge part, without torch
 	$(BIN)/python -m pytest tests/edgehrnet tests/runtimes edgehrnet runtimes --ignore tests/edgehrnet/models --ignore edgehrnet/models
+
+fuzz: .venv/dev  ## damaged and odd input for every reader; CASES and SEED choose how much and which
+	OMP_NUM_THREADS=1 $(BIN)/python -m tools.fuzz --cases $(CASES) --seed $(SEED)
+
+soak: .venv/dev  ## predict for MINUTES and fail if memory, threads or handles grow; Linux only
+	OMP_NUM_THREADS=1 $(BIN)/python tools/soak.py --minutes $(MINUTES)
 
 check: .venv/dev  ## formatting, lint, strict types
 	$(BIN)/ruff format --check .

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import reprlib
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgehrnet.errors import MissingFileError, ModelFileError
+from edgehrnet.errors import MissingFileError, ModelFileError, SpecError
 from edgehrnet.records import LATER, check_types, pack_record, unpack_record
 from edgehrnet.spec import Precision
 from runtimes.digests import sha256_of
@@ -19,6 +21,10 @@ from runtimes.writing import finish_writing, write_file
 FORMAT = 1
 SUFFIX = ".certificate.json"
 MAX_DRIFT = 1.0  # px of the network input; a quarter of a heatmap cell at the usual stride of 4
+
+
+SIZE_NUMBERS = ("pictures", "sqnr_db", "drift_median_px", "drift_mean_px", "drift_max_px")
+"""Numbers, or None, in each entry of `Certificate.sizes`."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,8 @@ class Certificate:
         known = {item.name for item in dataclasses.fields(cls)}
         certificate = cls(**unpack_record(values, known, FORMAT, "certificate"))
         check_types(certificate)
+        for row in certificate.sizes:
+            _check_size_row(row)
         return certificate
 
     def save(self, model: Path) -> Path:
@@ -126,6 +134,16 @@ def int8_cost(sqnr_db: float | None, drift_median_px: float | None, max_drift: f
         f"{cost}: too much, over {max_drift:g} px; try python -m quant.ptq with --corrections auto, with pictures "
         "like those of the application, or with --float-budget 0.2, and then python -m quant.qat"
     )
+
+
+def _check_size_row(row: Any) -> None:
+    """Raise SpecError unless an entry of `Certificate.sizes` has a size, and numbers or nothing."""
+    values = row if isinstance(row, Mapping) else {}
+    size = values.get("input_size")
+    numbers = [values.get(name) for name in SIZE_NUMBERS]
+    is_size = isinstance(size, list | tuple) and len(size) == 2 and all(isinstance(side, int) for side in size)
+    if not is_size or not all(value is None or isinstance(value, int | float) for value in numbers):
+        raise SpecError(f"sizes has {reprlib.repr(row)}; it must have input_size [height, width] and {SIZE_NUMBERS}")
 
 
 def certificate_path(model: Path) -> Path:

@@ -136,8 +136,9 @@ def _certificate(values: dict[str, Any]) -> list[tuple[str, str]]:
 def _at_size(values: dict[str, Any]) -> tuple[str, str]:
     """Return the row of a certificate about another input size."""
     height, width = values["input_size"]
-    drifts = _drifts([values[f"drift_{kind}_px"] for kind in ("median", "mean", "max")])
-    return f"at {height}x{width}", f"{values['sqnr_db']:.1f} dB; {drifts}; {values['pictures']} pictures"
+    drifts = _drifts([values.get(f"drift_{kind}_px") for kind in ("median", "mean", "max")])
+    sqnr = "" if values.get("sqnr_db") is None else f"{values['sqnr_db']:.1f} dB; "
+    return f"at {height}x{width}", f"{sqnr}{drifts}; {values.get('pictures')} pictures"
 
 
 def _takes(spec: dict[str, Any]) -> str:

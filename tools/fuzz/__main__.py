@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 import time
 from pathlib import Path
 
 from tools.fuzz.children import run_in_child
 from tools.fuzz.engine import judge, make_case
-from tools.fuzz.entries import ENTRIES, open_entry
+from tools.fuzz.entries import ENTRIES, open_entry, scratch
 
 OUT = Path("fuzz-failures")
 
@@ -47,7 +46,7 @@ def _fuzz(name: str, cases: int, seed: int, out: Path) -> int:
 
 def _repeat(name: str, seed: int, index: int) -> int:
     """Run one case and print how it failed."""
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch() as folder:
         entry = open_entry(name, Path(folder))
         found = judge(entry, make_case(entry, seed, index))
     print("the case keeps all promises" if found is None else f"{found[0]}\n{found[1]}")

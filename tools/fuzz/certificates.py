@@ -20,7 +20,7 @@ from tools.fuzz.mutations import damaged_json_text
 
 def seeds(model: Path) -> list[object]:
     """Return certificates of a model file, as JSON values."""
-    drift = {"drift_median_px": 0.1, "drift_mean_px": 0.2, "drift_max_px": 0.3}
+    drift: dict[str, Any] = {"drift_median_px": 0.1, "drift_mean_px": 0.2, "drift_max_px": 0.3}
     common: dict[str, Any] = {
         "file": model.name, "digest": digest(model), "bytes": model.stat().st_size, "engine": "null 1",
         "device": "cpu", "convolutions": 3, "convolutions_expected": 3, "macs": 1000, "pictures": 2,

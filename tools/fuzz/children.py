@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import tempfile
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from tools.fuzz.engine import MOST_KINDS, Entry, Failure, as_bytes, make_case, run
-from tools.fuzz.entries import open_entry
+from tools.fuzz.entries import open_entry, scratch
 
 HANG = 60.0  # seconds without an answer, also while the entry is imported
 
@@ -31,7 +30,7 @@ def run_in_child(name: str, cases: int, seed: int, *, opens: Opens = open_entry,
             failures.setdefault(failure.kind, failure)
         if ended is None:
             break
-        with tempfile.TemporaryDirectory() as folder:
+        with scratch() as folder:
             entry = opens(name, Path(folder))
             case = as_bytes(make_case(entry, seed, reached))
         failures.setdefault(ended, Failure(entry.name, seed, reached, ended, ended, case))
@@ -46,7 +45,8 @@ def _one_child(name: str, cases: range, seed: int, opens: Opens, hang: float) ->
     child = context.Process(target=_work, args=(sender, name, cases, seed, opens), daemon=True)
     child.start()
     sender.close()
-    reached, found = cases.start - 1, []
+    reached = cases.start - 1
+    found: list[Failure] = []
     try:
         while True:
             if not receiver.poll(hang):
@@ -71,7 +71,7 @@ def _one_child(name: str, cases: range, seed: int, opens: Opens, hang: float) ->
 def _work(sender: Connection, name: str, cases: range, seed: int, opens: Opens) -> None:
     """Run cases, and send the number of each and the failures."""
     os.environ.setdefault("TF_BUILD", "fuzz")  # OpenVINO then sends no usage statistics, for which it would fork
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch() as folder:
         entry = opens(name, Path(folder))
         with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - libtiff and HDF5 print to the file of that number
             os.dup2(nowhere.fileno(), 2)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,11 +30,16 @@ ENTRIES = {
     "certificates": Source("certificates"),
     "sidecars": Source("certificates", "sidecar_entry"),
     "labels": Source("labels"),
-    "sleap": Source("labels", "sleap_entry", slowness=10),
     "checkpoints": Source("checkpoints", slowness=10),
     "onnx": Source("models", "onnx_entry", slowness=10),
     "ir": Source("models", "ir_entry", slowness=10),
 }
+
+
+def scratch() -> tempfile.TemporaryDirectory[str]:
+    """Return a folder for the files of cases, in memory where Linux has one: a disk takes longer than most cases."""
+    memory = Path("/dev/shm")
+    return tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None)
 
 
 def open_entry(name: str, folder: Path) -> Entry:

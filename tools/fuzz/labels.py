@@ -1,4 +1,4 @@
-"""Fuzz label files: COCO, Label Studio, CVAT, DeepLabCut's tables, Ultralytics and SLEAP."""
+"""Fuzz label files: COCO, Label Studio, CVAT, DeepLabCut's tables, and Ultralytics."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 from quant.data.annotations import Annotations
 from quant.data.opening import open_annotations
 from tools.fuzz.engine import Entry, NotFiniteError
-from tools.fuzz.mutations import damaged_bytes, damaged_json_text, damaged_text
+from tools.fuzz.mutations import damaged_json_text, damaged_text
 
 WIDTH, HEIGHT = 60, 40
 COCO: dict[str, Any] = {
@@ -119,7 +119,7 @@ def _save_pictures(folder: Path) -> None:
 
 
 def entry(folder: Path) -> Entry:
-    """Return the entry of formats that are text. Each case is read and completed as for training."""
+    """Return the entry. Each case is read and completed as for training."""
     _save_pictures(folder)
     (folder / "labels").mkdir()
 
@@ -137,26 +137,3 @@ def entry(folder: Path) -> Entry:
             path.unlink()
 
     return Entry("labels", make, check)
-
-
-def sleap_entry(folder: Path) -> Entry:
-    """Return the entry of SLEAP's binary files. It needs the package sleap-io."""
-    import sleap_io as sio
-
-    _save_pictures(folder)
-    video = sio.Video.from_filename([str(folder / "a.png"), str(folder / "b.png")])
-    skeleton = sio.Skeleton(["left_eye", "right_eye"], edges=[("left_eye", "right_eye")], name="bird")
-    points = np.array([[1.25, 2.5], [30, 20.5]])
-    frames = [
-        sio.LabeledFrame(video=video, frame_idx=k, instances=[sio.Instance.from_numpy(points + k, skeleton=skeleton)])
-        for k in range(2)
-    ]
-    seed, path = folder / "seed.slp", folder / "m.slp"
-    sio.Labels(frames).save(str(seed), verbose=False)
-    content = seed.read_bytes()
-
-    def check(case: bytes) -> None:
-        path.write_bytes(case)
-        require_complete(open_annotations(str(path)))
-
-    return Entry("sleap", lambda rng: damaged_bytes(rng, [content], most=30), check, seconds=3)

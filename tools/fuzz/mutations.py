@@ -42,7 +42,7 @@ def _damage(rng: Random, data: bytearray, seeds: Sequence[bytes]) -> None:
     elif kind == 2:
         width = rng.choice((2, 4, 8))
         value = rng.choice((0, 1, -1, 1 << (8 * width - 1), (1 << (8 * width - 1)) - 1, rng.randrange(1 << 16)))
-        number = (value % (1 << 8 * width)).to_bytes(width, rng.choice(("little", "big")))  # type: ignore[arg-type]
+        number = (value % (1 << 8 * width)).to_bytes(width, rng.choice(("little", "big")))
         data[place : place + width] = number
     elif kind == 3 and rng.random() < 0.5:
         del data[place:]

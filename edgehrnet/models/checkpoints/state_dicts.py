@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -145,14 +145,14 @@ def mixed_beginnings(state: Mapping[str, Tensor]) -> str:
     return f"; only some names begin with {start}., such as {some[0]}, and others do not, such as {others[0]}"
 
 
-def shorten(names: list[str], most: int = 5) -> str:
+def shorten(names: Sequence[object], most: int = 5) -> str:
     """Join the first ``most`` names, and add how many more there are.
 
     >>> shorten(["a", "b", "c"], most=2)
     'a, b and 1 more'
     """
     rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + rest
+    return ", ".join(map(str, names[:most])) + rest
 
 
 def beginnings(content: object) -> str:

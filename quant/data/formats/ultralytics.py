@@ -134,7 +134,7 @@ class _Reader:
         if values is None:
             return None
         classes = list(self.described.classes)
-        if values[0] not in classes:
+        if float(values[0]) not in classes:  # an integer of hundreds of digits has no NumPy float
             self.remarks.add("error", f"classes that 'names' in the data.yaml does not have; it has {classes}",
                              f"{place} has {cells[0]}")  # fmt: skip
             return None
