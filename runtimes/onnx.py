@@ -136,8 +136,7 @@ class ONNXRuntime:
         check_size(path, self._input.size, input_size)
         self._outputs, self._unread = read_outputs(path, self._port.batch, output_types(session, self._port))
         self._shapes = shapes_of(self._outputs)
-        self._input_name = session.get_inputs()[0].name
-        self._path, self._version = path, ort.__version__
+        self._input_name, self._path, self._version = session.get_inputs()[0].name, path, ort.__version__
         self._device = ":".join(filter(None, (provider.removesuffix("ExecutionProvider"), place)))
         self._metadata = _metadata(session, path)
         self._session: Any = session

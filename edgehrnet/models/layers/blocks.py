@@ -159,9 +159,8 @@ class Add(nn.Module):
         super().__init__()
         self.inplace = inplace
 
-    def forward(self, fresh: Tensor, *others: Tensor) -> Tensor:
+    def forward(self, total: Tensor, *others: Tensor) -> Tensor:
         """Return the sum of all arguments, which have one shape and dtype."""
-        total = fresh
         for number, other in enumerate(others):
             if hasattr(self, name := f"quantize_partial{number}"):
                 total = self.get_submodule(name)(total)
