@@ -44,7 +44,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit status."""
     p = argparse.ArgumentParser(prog="python tools/ship.py", description=__doc__)
     p.add_argument("checkpoints", type=Path, nargs="+", help="checkpoint; calibrated if it has no INT8 ranges")
-    p.add_argument("--recalibrate", action="store_true", help="find INT8 ranges again (default: only if there are none)")
+    p.add_argument(
+        "--recalibrate", action="store_true", help="find INT8 ranges again (default: only if there are none)"
+    )
     p.add_argument(
         "--validate-count", type=int, default=None, help="number of validation pictures to score (default: all)"
     )
@@ -55,7 +57,9 @@ def main(arguments: list[str] | None = None) -> int:
     trained, scores = {}, {}
     for path in args.checkpoints:
         # These heads serve training only. The signed distance stays, because decoding needs it.
-        checkpoint = _calibrated(without_heads(load_checkpoint(path), ("auxiliary", "boundary")), again=args.recalibrate)
+        checkpoint = _calibrated(
+            without_heads(load_checkpoint(path), ("auxiliary", "boundary")), again=args.recalibrate
+        )
         name = f"{NAME}-{SHORT[_activation(checkpoint)]}"
         trained[name] = _with_confidence(checkpoint, _asset(name))
         _export(trained[name], _asset(name), "int8")
