@@ -105,20 +105,21 @@ class Certificate:
         return path
 
 
-def int8_cost(sqnr_db: float, drift_median_px: float | None, max_drift: float = MAX_DRIFT) -> str:
+def int8_cost(sqnr_db: float | None, drift_median_px: float | None, max_drift: float = MAX_DRIFT) -> str:
     """Say in one line what INT8 costs against float, and what to try if that is too much.
 
     Args:
-        sqnr_db: Signal-to-quantization-noise ratio of the heatmaps, in dB.
+        sqnr_db: Signal-to-quantization-noise ratio of the heatmaps, in dB. None if the file gives no heatmaps.
         drift_median_px: Median distance that keypoints move, in pixels of the network input. None if not measured.
         max_drift: Largest accepted distance.
 
     >>> int8_cost(29.27, 0.087)
     '29.3 dB, 0.09 px median: within 1 px'
     """
+    noise = "no heatmaps" if sqnr_db is None else f"{sqnr_db:.1f} dB"
     if drift_median_px is None:
-        return f"{sqnr_db:.1f} dB; drift not measured: no keypoint reached the confidence threshold"
-    cost = f"{sqnr_db:.1f} dB, {drift_median_px:.2f} px median"
+        return f"{noise}; drift not measured: no keypoint reached the confidence threshold"
+    cost = f"{noise}, {drift_median_px:.2f} px median"
     if drift_median_px <= max_drift:
         return f"{cost}: within {max_drift:g} px"
     return (

@@ -33,11 +33,18 @@ def calibrate(
         images: Letterboxed pictures, u8 ``[1, H, W, C]``, as `network_inputs` makes them.
         schemes: The schemes to calibrate, by default one for each target.
         method: How a range is chosen, one of `calibration.METHODS`.
-        keep_float: Sites that stay float, together with the convolutions that read them.
+        keep_float: Sites that stay float, together with the convolutions that read them. ONNX Runtime has sites that
+            the other targets do not have.
         progress: Show a progress bar.
     """
     network, spec = build_model(checkpoint), ModelSpec.from_dict(checkpoint.spec)
-    placements = {scheme: place(network, scheme, keep_float) for scheme in schemes}
+    found = {scheme: place(network, scheme).sites for scheme in schemes}
+    known = {site for own in found.values() for site in own}
+    placements = {
+        # A site that no scheme has is left in the list, so that `place` refuses it.
+        scheme: place(network, scheme, [site for site in keep_float if site in own or site not in known])
+        for scheme, own in found.items()
+    }
     sites = dict.fromkeys(site for placement in placements.values() for site in placement.sites)
     seen = observe(network, sites, images, spec, method, progress=progress)
     tables = {

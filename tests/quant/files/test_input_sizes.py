@@ -42,3 +42,6 @@ def test_noise_at_one_size_is_refused(openvino_model, reference, monkeypatch):
     monkeypatch.setattr(input_sizes, "compare", lambda *_: dict.fromkeys(input_sizes.MEASURED, 2.5))
     with pytest.raises(CertificateError, match=r"64x32.*2\.5 dB"):
         at_other_sizes(openvino_model.path, quantized, openvino_model.spec, pictures((200, 90)))
+    unseen = {**dict.fromkeys(input_sizes.MEASURED, 2.5), "drift_median_px": None}
+    monkeypatch.setattr(input_sizes, "compare", lambda *_: unseen)
+    assert len(at_other_sizes(openvino_model.path, quantized, openvino_model.spec, pictures((200, 90)))) == 1

@@ -452,6 +452,39 @@ def test_small_networks_have_the_expected_sites(kind, sites, summands):
         check(record(network, every, ALL), every, ALL)
 
 
+ONNX = SCHEMES["onnx"]
+RESULTS = {"first.act.input", "block.expand.act.input", "block.depthwise.act.input", "last.act.input"}
+
+
+def test_onnx_runtime_gets_a_quantizer_behind_every_convolution():
+    network = Residual()
+    placement = place(network, ONNX)
+    assert set(placement.sites) == set(place(network, ALL).sites) | RESULTS
+    assert placement.convolutions == place(network, ALL).convolutions
+    assert placement.sites["block.project"] == ("block.project",)  # no activation
+    graph = record(network, placement, ONNX)
+    assert all([reader.name for reader in graph.readers(each)] == [ROUND] for each in graph.integer)
+    assert all(graph.sources(add) == [ROUND, ROUND] for add in graph.sums)
+
+
+def test_a_convolution_stays_float_if_its_result_does():
+    placement = place(Residual(), ONNX, ["block.expand.act.input"])
+    assert set(place(Residual(), ONNX).convolutions) - set(placement.convolutions) == {"block.expand"}
+
+
+def test_onnx_runtime_gets_a_quantizer_behind_partial_sums():
+    class Three(UpAdd):
+        def forward(self, x):
+            x = self.first(x)
+            return self.last(self.add(self.up(self.down(x)), x, x))
+
+    placement = place(Three(), ONNX)
+    assert "add:partial1" in placement.sites
+    network = Three()
+    graph = record(network, placement, ONNX)
+    assert [graph.sources(add) for add in graph.sums] == [[ROUND, ROUND], [ROUND, ROUND]]
+
+
 def test_a_module_that_is_called_twice_is_refused():
     class Twice(Net):
         def forward(self, x):
