@@ -78,8 +78,8 @@ def main(arguments: list[str] | None = None) -> int:
                    help="output of PACKAGE.MODULE:FUNCTION that has the heatmaps, by its key or its position from 0 "
                         "(default: the last one with a channel for each keypoint)")  # fmt: skip
     p.add_argument("--adds", choices=get_args(Adds),
-                   help="inputs of additions to quantize for OpenVINO: all, or identity for those that a convolution "
-                        "also reads, which is slightly slower (default: all)")  # fmt: skip
+                   help="inputs of additions to quantize for OpenVINO: identity for those that a convolution also "
+                        "reads, all is slightly faster (default: identity)")  # fmt: skip
     add_correction_arguments(p)
     return run(p, _quantize, arguments)
 

@@ -71,7 +71,7 @@ SCHEMES: Mapping[str, Int8Scheme] = MappingProxyType(
     {
         scheme.target: scheme
         for scheme in (
-            Int8Scheme("openvino", "uint8", adds="all"),
+            Int8Scheme("openvino", "uint8"),
             Int8Scheme("onnx", "uint8", adds="all", every_result=True),
             Int8Scheme("tensorrt", "int8"),
         )
