@@ -108,7 +108,12 @@ class OpenVINORuntime:
         cache_dir: str | Path | None = None,
         digest: str | None = None,
         shapes: int = 1,
+        fuse: bool = True,
     ) -> None:
+        """Open a file. For the arguments, see `runtimes.load`.
+
+        With ``fuse=False``, a CPU runs the quantizers of a file as written, in float.
+        """
         ov = _openvino()
         self._core = ov.Core()
         self._core.set_property({"ENABLE_MMAP": False})  # of cached files, see `openvino_file.read_file`
@@ -123,6 +128,8 @@ class OpenVINORuntime:
         self._cache = None if cache_dir is None else open_cache(cache_dir, found)
         quantized = any(op.get_type_name() == "FakeQuantize" for op in self._model.get_ops())
         self._settings = _settings(self._name, threads, self._cache, quantized=quantized)
+        if not fuse:
+            self._settings["LP_TRANSFORMS_MODE"] = "NO"
         self._version = ov.__version__.split("-")[0]
         self._compiled: dict[Size, Compiled] = {}  # the one that was used last at the end
         self._lock = threading.Lock()

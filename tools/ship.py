@@ -45,6 +45,9 @@ def main(arguments: list[str] | None = None) -> int:
     p = argparse.ArgumentParser(prog="python tools/ship.py", description=__doc__)
     p.add_argument("checkpoints", type=Path, nargs="+", help="checkpoint; calibrated if it has no INT8 ranges")
     p.add_argument(
+        "--recalibrate", action="store_true", help="find INT8 ranges again (default: only if there are none)"
+    )
+    p.add_argument(
         "--validate-count", type=int, default=None, help="number of validation pictures to score (default: all)"
     )
     args = p.parse_args(arguments)
@@ -54,7 +57,9 @@ def main(arguments: list[str] | None = None) -> int:
     trained, scores = {}, {}
     for path in args.checkpoints:
         # These heads serve training only. The signed distance stays, because decoding needs it.
-        checkpoint = _calibrated(without_heads(load_checkpoint(path), ("auxiliary", "boundary")))
+        checkpoint = _calibrated(
+            without_heads(load_checkpoint(path), ("auxiliary", "boundary")), again=args.recalibrate
+        )
         name = f"{NAME}-{SHORT[_activation(checkpoint)]}"
         trained[name] = _with_confidence(checkpoint, _asset(name))
         _export(trained[name], _asset(name), "int8")
@@ -93,8 +98,8 @@ def _activation(checkpoint: Checkpoint) -> str:
     return str({**VARIANTS[checkpoint.variant].options, **checkpoint.options}.get("activation", "silu"))
 
 
-def _calibrated(checkpoint: Checkpoint) -> Checkpoint:
-    if checkpoint.quantization:
+def _calibrated(checkpoint: Checkpoint, *, again: bool) -> Checkpoint:
+    if checkpoint.quantization and not again:
         return checkpoint
     images = network_inputs(DocumentCorners().calibration(PICTURES), ModelSpec.from_dict(checkpoint.spec))
     return calibrate(checkpoint, images, progress=True)

@@ -124,7 +124,7 @@ def _build(
         network,
         quantized,
         integer_convolutions(onnx_path),
-        limits_distance=table is not None and (table.adds == "identity" or target == "onnx") and dtype == torch.float32,
+        limits_distance=table is not None and dtype == torch.float32,
         requires_int8=target != "tensorrt",
     )
     return layers, reference

@@ -21,7 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-import runtimes
 from edgehrnet.certificate import Certificate
 from edgehrnet.decoding import CONFIDENCE_THRESHOLD, activations
 from edgehrnet.errors import EdgeHRNetError
@@ -30,12 +29,13 @@ from quant.files.layer_counts import INTEGER, certificate_of
 from quant.scoring.torch_model import decode_outputs, prepare_input, run_network
 from runtimes.base import Layer, Runtime
 from runtimes.onnx import ONNXRuntime
+from runtimes.openvino import OpenVINORuntime
 
 PARITY = 1.05  # an engine may round differently from torch, but its error must not be larger
 # Two correct engines differ by rounding flips, which later layers amplify. Between float32 and float64 of the same
 # torch network, they reach 0.4 of the quantization error. With a wrong range or a missing quantizer, it is 1 or more.
 DISTANCE = 0.6
-# ONNX Runtime rounds biases where it fuses convolutions. In a small HRNet, this alone reaches 0.7.
+# Where an engine fuses operations, it rounds biases, or rounds once where torch rounds twice. This alone reaches 0.7.
 FUSED = 1.0
 ROUNDING = 3.0  # engines also round biases and fused sums, which at least doubles the flips
 LEAST_SQNR = 3.0  # dB: the noise has half the power of the signal
@@ -61,8 +61,7 @@ class Reference:
     limits_distance: bool = True
     """Whether to limit the distance to the fake-quantized network.
 
-    False if both summands of an Add are quantized, because engines then round once where torch rounds twice. False in
-    float16, because its rounding changes the level of one value in twenty.
+    False in float16, because its rounding changes the level of one value in twenty.
     """
 
     requires_int8: bool = True
@@ -122,8 +121,8 @@ def _limits(
     Rounding flips are chance, and later layers amplify them. The same fake-quantized network in float64 is another
     correct outcome: its own error is sometimes a fifth larger than in float32 or float16, and it differs from it by up
     to three quarters of the quantization error. A file that exceeds `PARITY` or `DISTANCE` is therefore compared with
-    this network, too, and refused if it is `PARITY` times worse, or `ROUNDING` times as far away. An ONNX file that is
-    closer than `DISTANCE` where nothing is fused may be as far away as `FUSED`.
+    this network, too, and refused if it is `PARITY` times worse, or `ROUNDING` times as far away. A file that is closer
+    than `DISTANCE` where nothing is fused may be as far away as `FUSED`.
     """
     parity, distance = certificate.parity, certificate.distance
     limits_distance = reference.limits_distance and distance is not None
@@ -134,7 +133,7 @@ def _limits(
         return least
     error, between = float64_twin(reference, spec, pictures)
     farthest = max(DISTANCE, ROUNDING * between) if limits_distance else math.inf
-    if file.suffix == ".onnx" and distance is not None and farthest <= distance < FUSED:
+    if distance is not None and farthest <= distance < FUSED:
         as_written = compare(file, reference, spec, pictures, fuse=False)["distance"]
         assert isinstance(as_written, float)
         farthest = FUSED if as_written < DISTANCE else farthest
@@ -198,13 +197,16 @@ def compare(
 ) -> dict[str, str | float | None]:
     """Run the file and its references on the same pictures and return the measured fields of the certificate.
 
-    An OpenVINO file runs at the input size of the spec, which may be another than the file's. With ``fuse=False``,
-    run the operations of an ONNX file as written.
+    An OpenVINO file runs at the input size of the spec, which may be another than the file's. With ``fuse=False``, the
+    operations run as written.
     """
     power: defaultdict[str, float] = defaultdict(float)
     drifts: list[float] = []
-    size = spec.input_size if file.suffix == ".xml" else None
-    runtime = runtimes.load(file, "cpu", input_size=size) if fuse else ONNXRuntime(file, "cpu", fuse=False)
+    runtime: Runtime
+    if file.suffix == ".xml":
+        runtime = OpenVINORuntime(file, "cpu", input_size=spec.input_size, fuse=fuse)
+    else:
+        runtime = ONNXRuntime(file, "cpu", fuse=fuse)
     try:
         described, settings = runtime.describe(), runtime.settings()
         for picture in pictures:
