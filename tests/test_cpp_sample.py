@@ -36,7 +36,7 @@ def corners(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def predictor():
-    with Predictor(shipped_model("document-corners")) as predictor:
+    with Predictor(shipped_model("document-corners"), shapes=1) as predictor:
         yield predictor
 
 

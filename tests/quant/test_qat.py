@@ -90,7 +90,7 @@ def test_a_trained_checkpoint_becomes_a_file_that_runs(data, tmp_path, capsys, m
     reads, load = [], torch.load
 
     def counted(file, **options):
-        reads.append(Path(file))
+        reads.append(Path(getattr(file, "name", file)))
         return load(file, **options)
 
     monkeypatch.setattr(torch, "load", counted)

@@ -136,7 +136,8 @@ def test_much_time_and_memory_are_reported():
     assert judged(spin, seconds=20) is None
     if not STATUS.exists():
         pytest.skip("the memory of a process is known on Linux only")
-    found = judged(lambda case: np.ones(20 << 20, np.uint8).sum(), megabytes=10)
+    # So much memory is never left over from an earlier test.
+    found = judged(lambda case: np.ones(200 << 20, np.uint8).sum(), megabytes=10)
     assert found is not None
     assert found[0] == "memory"
     assert judged(lambda case: np.ones(20 << 20, np.uint8).sum(), megabytes=50) is None
