@@ -126,7 +126,7 @@ def test_a_trained_checkpoint_becomes_a_file_that_runs(data, tmp_path, capsys, m
 
 def test_learned_ranges_are_kept_for_their_target(untrained, data, built, tmp_path):
     run(untrained, data, tmp_path, "--lsq", "--weight-bits", 7, "--learning-rate", 1e-2)
-    ((made, _, name, targets, _),) = built
+    ((made, _, name, targets, *_),) = built
     assert (name, targets) == ("corners", ["openvino"])
     state = torch.load(tmp_path / "last.pt", weights_only=True)["ema"]
     for site, (scale, zero) in made.table("openvino").sites.items():
@@ -139,7 +139,7 @@ def test_learned_ranges_are_kept_for_their_target(untrained, data, built, tmp_pa
 
 def test_another_activation_is_trained_and_named(untrained, data, built, tmp_path):
     run(untrained, data, tmp_path, "--activation", "hardswish", "--name", "hs")
-    ((made, _, name, _, _),) = built
+    ((made, _, name, *_),) = built
     assert name == "hs"
     assert made.options["activation"] == "hardswish"
     kinds = {type(module) for module in build_model(made).modules()}
