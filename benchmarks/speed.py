@@ -47,6 +47,7 @@ Candidates = Mapping[str, Callable[[], object]]
 def compiled(path: Path) -> Any:
     """Compile a file with OpenVINO as a script would, and return an inference request."""
     settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": THREADS, "ENABLE_CPU_PINNING": False}
+    settings["INFERENCE_PRECISION_HINT"] = "f32"  # as Predictor runs float layers, and not in bfloat16
     return ov.Core().compile_model(path, "CPU", settings).create_infer_request()
 
 
