@@ -6,6 +6,8 @@ import argparse
 import json
 from pathlib import Path
 
+from PIL import Image
+
 from edgehrnet.cli.arguments import add_model_options, open_predictor
 from edgehrnet.cli.printable import printable
 from edgehrnet.cli.tables import result_tables
@@ -29,8 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the keypoints and write the overlay."""
-    with open_predictor(args) as predictor:
-        predictor.warmup()
+    with open_predictor(args) as predictor, Image.open(sample_picture()) as picture:
+        predictor.warmup([(picture.height, picture.width)])  # compiles for this size, which is no part of inference
         result = predictor.predict(sample_picture())
     overlay = result.save(args.out).resolve()
     if args.json:
