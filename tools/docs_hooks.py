@@ -22,9 +22,10 @@ PAGES = {
     "model-card.md": "checkpoints/README.md",
     "architecture.md": "ARCHITECTURE.md",
     "changelog.md": "CHANGELOG.md",
+    "security.md": "SECURITY.md",
 }
 # Links in those files -> links between pages of the site.
-LINKS = {"docs/": "", "checkpoints/README.md": "model-card.md", "ARCHITECTURE.md": "architecture.md"}
+LINKS = {"docs/": "", **{source: page for page, source in PAGES.items()}}
 MARKER = re.compile(r"^<!-- help: (.+) -->$", re.M)
 
 
