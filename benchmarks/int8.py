@@ -85,7 +85,7 @@ def build(args: argparse.Namespace) -> None:
     float_network, spec = deployable(plain), Predictor(args.out / "float.xml").spec
     for name, tuned in (("nncf", False), ("nncf-tuned", True)):
         file = args.out / f"{name}.xml"
-        layers = _nncf(args.out / "float.xml", file, [image.numpy() for image in images], tuned)
+        layers = quantized_by_nncf(args.out / "float.xml", file, [image.numpy() for image in images], tuned)
         integer = sum(layer.type == "Convolution" and layer.precision in ("u8", "i8") for layer in layers)
         reference = Reference(float_network, None, integer)
         certificates[name] = certify(file, layers, reference, spec.replace(precision="int8"), proof)
@@ -120,7 +120,7 @@ def _predict(predictor: Predictor) -> Callable[[NDArray[np.uint8]], tuple[Any, A
     return predict
 
 
-def _nncf(source: Path, out: Path, images: list[NDArray[np.uint8]], tuned: bool) -> Sequence[Layer]:
+def quantized_by_nncf(source: Path, out: Path, images: list[NDArray[np.uint8]], tuned: bool) -> Sequence[Layer]:
     """Quantize a float file with NNCF.
 
     Args:
