@@ -87,6 +87,7 @@ def write_pictures(path: str | Path, folder: str | Path | None = None) -> list[P
     target.mkdir(parents=True, exist_ok=True)
     for film in videos:
         film.grayscale = False  # sleap-io reads a whole list of pictures in gray if the first one looks gray
+        _count_frames_as_stored(film, path)
     for frame in filter(_is_labeled, labels.labeled_frames):
         video = videos.index(frame.video)
         try:
@@ -98,6 +99,21 @@ def write_pictures(path: str | Path, folder: str | Path | None = None) -> list[P
         files.append(target / _picture_name(path, video, frame.frame_idx))
         picture.save(files[-1])
     return files
+
+
+def _count_frames_as_stored(film: Any, path: Path) -> None:
+    """Read a video with a plugin for which frame i is the i-th picture that is stored in it.
+
+    sleap-io's own plugin, FFMPEG, repeats and leaves out pictures of videos with a variable frame rate.
+    """
+    from sleap_io.io.video_reading import MediaVideo, get_available_video_backends
+
+    if not isinstance(film.filename, str) or not film.filename.lower().endswith(MediaVideo.EXTS):
+        return
+    plugin = next((name for name in ("opencv", "pyav") if name in get_available_video_backends()), None)
+    if plugin is None:
+        raise MissingExtraError(f"{path} has frames in {film.filename}, which needs PyAV; type: pip install av")
+    film.set_video_plugin(plugin)
 
 
 def _load(path: Path, *, videos: bool = False) -> Any:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -212,6 +214,35 @@ def test_frames_of_a_film_have_to_be_written_first(tmp_path: Path, video: Any) -
     assert picture.path == file
     (tmp_path / "film.mp4").unlink()
     with pytest.raises(InputError, match=r"frame 2 .*film\.mp4"):
+        write_pictures(path)
+
+
+# imageio leaves a file of its FFMPEG plugin open.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_frames_of_a_film_are_counted_as_they_are_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """sleap-io's own plugin repeats pictures of a video with a variable frame rate, to keep a constant one."""
+    tick, times = Fraction(1, 600), [0, 20, 40, 240, 260]
+    with av.open(str(tmp_path / "film.mp4"), "w") as film:
+        stream = film.add_stream("mpeg4", rate=30)
+        stream.width = stream.height = 32
+        stream.pix_fmt, stream.time_base, stream.codec_context.time_base = "yuv420p", tick, tick
+        for number, time in enumerate(times):
+            picture = av.VideoFrame.from_ndarray(np.full((32, 32, 3), 50 * number, np.uint8), format="rgb24")
+            picture.pts, picture.time_base = time, tick
+            film.mux(stream.encode(picture))
+        film.mux(stream.encode())
+    source = sio.Video.from_filename(str(tmp_path / "film.mp4"))
+    path = save(tmp_path / "m.slp", [frame(source, index, user(POINTS, skeleton())) for index in (3, 4)])
+    monkeypatch.setattr("sleap_io.io.video_reading._default_video_plugin", "FFMPEG")
+    grays = [np.asarray(Image.open(file)).mean() for file in write_pictures(path)]
+    assert grays == pytest.approx([150, 200], abs=3)
+
+
+def test_a_film_without_a_plugin_that_counts_so_is_refused(tmp_path, video, monkeypatch):
+    film = sio.save_video(video, str(tmp_path / "film.mp4")) or sio.Video.from_filename(str(tmp_path / "film.mp4"))
+    path = save(tmp_path / "m.slp", [frame(film, 2, user(POINTS, skeleton()))])
+    monkeypatch.setattr("sleap_io.io.video_reading.get_available_video_backends", lambda: ["FFMPEG"])
+    with pytest.raises(MissingExtraError, match="pip install av"):
         write_pictures(path)
 
 
