@@ -27,9 +27,8 @@ def test_a_leak_after_the_warm_up_is_found_and_the_warm_up_is_none():
 
 
 def test_a_single_step_is_no_leak():
-    later = [
-        replace(sample, memory=sample.memory + 2_000_000 * (number > 75)) for number, sample in enumerate(samples())
-    ]
+    steps = [2_000_000 * (number >= 90) for number in range(100)]
+    later = [replace(sample, memory=sample.memory + step) for sample, step in zip(samples(), steps, strict=True)]
     assert abs(growth(later)) < 10
     assert growth([replace(sample, memory=sample.memory + 32 * sample.frames) for sample in later]) > 30
 
