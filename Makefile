@@ -10,7 +10,7 @@ CASES ?= 20000
 SEED ?= 0
 MINUTES ?= 10
 
-.PHONY: demo test quick edge fuzz soak check docs bench bench-check release dev clean
+.PHONY: demo test quick edge fuzz fuzz-ci soak check docs bench bench-check release dev clean
 
 demo: .venv/edge  ## the shipped model on the shipped picture, without torch
 	$(BIN)/edgehrnet demo
@@ -27,8 +27,11 @@ edge: .venv/edge-test  ## the tests of the edge part, without torch
 fuzz: .venv/dev  ## damaged and odd input for every reader; CASES and SEED choose how much and which
 	OMP_NUM_THREADS=1 $(BIN)/python -m tools.fuzz --cases $(CASES) --seed $(SEED)
 
-soak: .venv/dev  ## predict for MINUTES and fail if memory, threads or handles grow; Linux only
-	OMP_NUM_THREADS=1 $(BIN)/python tools/soak.py --minutes $(MINUTES)
+fuzz-ci: .venv/dev  ## a minute of the same, as each change must pass
+	OMP_NUM_THREADS=1 $(BIN)/python -m tools.fuzz --cases 1000000 --seconds 58
+
+soak: .venv/dev  ## predict for MINUTES, with MODEL if given, and fail if memory, threads or handles grow; Linux only
+	OMP_NUM_THREADS=1 $(BIN)/python tools/soak.py --minutes $(MINUTES) $(if $(MODEL),--model $(MODEL))
 
 check: .venv/dev  ## formatting, lint, strict types
 	$(BIN)/ruff format --check .

@@ -14,6 +14,7 @@ from edgehrnet.errors import InputError, MissingFileError, MissingSpecError, Mod
 from edgehrnet.picture.letterbox import MULTIPLE, check_input_size
 from edgehrnet.spec import DECODE_METHODS, ModelSpec
 from runtimes.base import Runtime
+from runtimes.probe import require_harmless
 
 SHAPES = 8  # on a CPU, where compiling a file for another input size takes half a second
 
@@ -31,6 +32,7 @@ class Arguments(TypedDict):
     flip_test: bool
     shapes: int | None
     verify: bool
+    trusted: bool
     exact: bool
     max_pixels: int
     formats: Sequence[str]
@@ -145,11 +147,16 @@ def open_engine(path: Path, is_checkpoint: bool, arguments: Arguments) -> tuple[
     """Load a file, and return its certificate too if it has one and is to be verified.
 
     Raises:
-        ModelFileError: The file is damaged, or is not the one that its certificate was made for.
+        ModelFileError: The file is damaged, or is not the one that its certificate was made for. Or it has no
+            certificate and is not trusted, and takes too much memory or time.
     """
-    if is_checkpoint or not arguments["verify"]:  # checkpoints have no certificate
+    checked = arguments["verify"] and not is_checkpoint  # checkpoints have no certificate
+    certificate = read_certificate(path) if checked else None
+    if not (is_checkpoint or arguments["trusted"] or certificate is not None):
+        spec = arguments["spec"]
+        require_harmless(path, arguments["input_size"], None if spec is None else spec.input_size)
+    if not checked:
         return _load(path, is_checkpoint, arguments, None), None
-    certificate = read_certificate(path)
     while True:
         try:
             digest = None if certificate is None else certificate.digest

@@ -13,13 +13,10 @@ from edgehrnet.decoding.flipping import check_flip_pairs
 from edgehrnet.errors import (
     ClosedError,
     EdgeHRNetError,
-    ImageError,
     InputError,
     MissingSpecError,
-    SkippedPictureWarning,
     check_keywords,
     nearest,
-    warn_caller,
 )
 from edgehrnet.inference import run_job
 from edgehrnet.opening import (
@@ -37,7 +34,7 @@ from edgehrnet.picture.letterbox import Letterbox
 from edgehrnet.picture.limits import FORMATS, MAX_PIXELS, Limits
 from edgehrnet.picture.sources import frames
 from edgehrnet.preparation import as_xywh, boxes_of_pictures
-from edgehrnet.reading import Job, read_ahead, read_job
+from edgehrnet.reading import Job, read_ahead, read_each, read_job
 from edgehrnet.result import Result
 from edgehrnet.selfcheck import SelfCheck, compare, has_size_of, require_passed
 from edgehrnet.shipped import model_path
@@ -77,6 +74,9 @@ class Predictor:
         verify: Compare the file with the SHA-256 in the certificate beside it, and a ``.pt`` file with its checksums.
             A file that differs is damaged or of another build, and raises ModelFileError. Without a certificate,
             nothing is compared. False loads any file, and `info` then has no certificate.
+        trusted: Load an ``.onnx`` or ``.xml`` file without a certificate at once. By default it is first loaded in a
+            process of its own with limits, once per file, and raises ModelFileError if it takes more than a minute, or
+            more memory than 1 GiB and six times its size.
         exact: Read every picture in full. By default a JPEG file is read at the smallest of the scales 1/1, 1/2, 1/4
             and 1/8 that keeps two pixels per pixel of the input, where points then move by 0.02 px at most.
         max_pixels: Pixels of the largest picture that is accepted. From 89 million on, Pillow has a limit, too.
@@ -105,6 +105,7 @@ class Predictor:
         flip_test: bool = False,
         shapes: int | None = None,
         verify: bool = True,
+        trusted: bool = False,
         exact: bool = False,
         max_pixels: int = MAX_PIXELS,
         formats: Sequence[str] = FORMATS,
@@ -122,6 +123,7 @@ class Predictor:
             "flip_test": flip_test,
             "shapes": shapes,
             "verify": verify,
+            "trusted": trusted,
             "exact": exact,
             "max_pixels": max_pixels,
             "formats": formats,
@@ -211,15 +213,8 @@ class Predictor:
         return self._stream(source, color, on_error)
 
     def _stream(self, source: Any, color: str, on_error: str) -> Iterator[Result]:
-        for job in read_ahead(frames(source), lambda image: self._read(image, None, color)):
-            try:
-                read = job()
-            except ImageError as error:
-                if on_error == "raise":
-                    raise
-                warn_caller(f"skipped: {error}", SkippedPictureWarning)
-                continue
-            yield self._run(read)
+        jobs = read_ahead(frames(source), lambda image: self._read(image, None, color))
+        yield from map(self._run, read_each(jobs, skip=on_error == "skip"))
 
     def warmup(self, shapes: Iterable[tuple[int, int]] | None = None) -> None:
         """Run once on blank pictures, so that the first one does not take longer than the next.

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgehrnet.clock import Clock
+from edgehrnet.errors import ImageError, SkippedPictureWarning, warn_caller
 from edgehrnet.picture.limits import Limits
 from edgehrnet.picture.picture import Picture
 from edgehrnet.picture.sources import read_picture
@@ -71,6 +72,17 @@ def read_job(
         prepared = prepare(picture, spec, boxes, trim=trim)
         clock.lap("letterbox")
     return Job(str(image) if isinstance(image, str | Path) else None, picture, boxes, prepared, clock)
+
+
+def read_each(jobs: Iterable[Callable[[], T]], *, skip: bool) -> Iterator[T]:
+    """Yield the outcomes of `read_ahead`. With ``skip``, a picture that cannot be read is a warning."""
+    for job in jobs:
+        try:
+            yield job()
+        except ImageError as error:
+            if not skip:
+                raise
+            warn_caller(f"skipped: {error}", SkippedPictureWarning)
 
 
 def read_ahead(items: Iterable[Item], read: Callable[[Item], T], *, waits: bool = True) -> Iterator[Callable[[], T]]:

@@ -62,7 +62,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     data = open_labels(args)
     check_boxes_options(data, args.boxes, args.results)
     with ExitStack() as stack:
-        options = {"flip_test": args.flip_test, "spec": args.spec, "verify": args.verify}
+        options = {"flip_test": args.flip_test, "spec": args.spec, "verify": args.verify, "trusted": args.trusted}
         opened = (open_model(name, args.device, args.size, **options) for name in args.models)
         models = [stack.enter_context(model) for model in opened]
         evaluations = compare(models, data, args.count)

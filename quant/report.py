@@ -41,7 +41,7 @@ def _report(args: argparse.Namespace) -> None:
         raise InputError(f"--out {args.out}: there is no folder {args.out.parent}")
     load_pycocotools()  # fail now rather than after an hour of scoring
     data = open_labels(args)
-    with open_model(args.model, args.device, verify=args.verify) as model:
+    with open_model(args.model, args.device, verify=args.verify, trusted=args.trusted) as model:
         text = make_report(model, data, args.count, progress=True)
     write_file(args.out, text)
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB")

@@ -17,6 +17,7 @@ from runtimes.base import METADATA_KEY, MODEL_INFO, Batch, Description, Device, 
 from runtimes.caches import open_cache, seal_cache
 from runtimes.cpus import thread_limit
 from runtimes.errors import AbsentDeviceError, ClosedError, DeviceError, MissingExtraError, ModelFileError
+from runtimes.onnx_external import external_files
 from runtimes.openvino_compiled import Compiled
 from runtimes.openvino_file import read_file, read_metadata
 from runtimes.openvino_graph import executed_layers
@@ -80,6 +81,8 @@ def read(path: Path, open_size: Size | None) -> Any:
         ModelFileError: The file cannot be used.
     """
     ov = _openvino()
+    if path.suffix == ".onnx":
+        external_files(path)  # refuses those that lead out of the folder
     try:
         model = read_file(ov, ov.Core(), path, None)[0] if path.suffix == ".xml" else ov.convert_model(path)
     except RuntimeError as error:

@@ -11,6 +11,8 @@ from runtimes.digests import check_digest
 from runtimes.errors import ModelFileError
 from runtimes.openvino_ports import FAILURES, reason
 
+_BEFORE = b"\xef\xbb\xbf \t\r\n"  # bytes that may stand before the first element of a file in UTF-8
+
 
 def read_file(ov: Any, core: Any, path: Path, digest: str | None) -> tuple[Any, str]:
     """Read a graph and its weights, and return the model and the SHA-256 of both.
@@ -39,6 +41,8 @@ def read_file(ov: Any, core: Any, path: Path, digest: str | None) -> tuple[Any, 
     # For other content, the engine tries every format that it knows, and prints an error for each.
     if b"<net" not in graph[:512]:
         raise ModelFileError(f"{path} is not a usable OpenVINO file: it does not contain <net")
+    if not graph.lstrip(_BEFORE).startswith(b"<") or b"<!DOCTYPE" in graph:
+        raise ModelFileError(f"{path} is not a usable OpenVINO file: it has a DOCTYPE, or is not UTF-8")
     total = hashlib.sha256(graph)
     total.update(tensor.data)
     check_digest(path, total.hexdigest(), digest)

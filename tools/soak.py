@@ -1,11 +1,15 @@
 """Predict for minutes on pictures of many sizes, some of them damaged, and fail if memory, threads or handles grow.
 
 Usage: ``python tools/soak.py --minutes 10``, or ``make soak MINUTES=10``. It needs Linux.
+
+Memory is what the process really holds: anonymous pages, after garbage collection and after malloc has given free
+memory back to the system. Without the latter, free memory between blocks in use looks like a leak for some minutes.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import gc
 import io
 import os
@@ -30,8 +34,10 @@ from edgehrnet.spec import ModelSpec
 THREADS = 8
 DAMAGED = 0.01
 BATCH = 800  # frames between two measurements
-RELOADS = 10  # batches between two reloads
+RELOADS = 3  # batches between two reloads
+PROPORTIONS = ((1, 1), (4, 3), (3, 4), (16, 9), (2, 1), (2, 3), (1, 3))  # fewer than the shapes that stay compiled
 MOST_GROWTH = 10.0  # bytes a frame
+PERCENTILES = (50, 95, 99)
 SPEC = ModelSpec.heatmaps("soak", ("a", "b"), input_size=(32, 32))
 
 
@@ -40,30 +46,37 @@ class Sample:
     """State of the process after some frames."""
 
     frames: int
-    rss: int
+    memory: int
+    """Bytes."""
     threads: int
     handles: int
-    latencies: NDArray[np.float64]
-    """Milliseconds of each frame since the sample before."""
+    latencies: tuple[float, ...]
+    """`PERCENTILES` of the milliseconds that the frames took since the sample before."""
 
 
 def pictures() -> list[bytes]:
-    """Return JPEG and PNG files of many sizes and shapes."""
+    """Return JPEG and PNG files of many sizes and several proportions."""
     rng = np.random.default_rng(0)
     found = []
-    for number in range(32):
-        width, height = (int(side) for side in rng.integers(16, 160, 2))
+    for number in range(42):
+        longest, (width, height) = int(rng.integers(16, 320)), PROPORTIONS[number % len(PROPORTIONS)]
+        shape = (max(1, longest * height // max(width, height)), max(1, longest * width // max(width, height)), 3)
         file = io.BytesIO()
-        Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8)).save(file, ("JPEG", "PNG")[number % 2])
+        Image.fromarray(rng.integers(0, 256, shape, np.uint8)).save(file, ("JPEG", "PNG")[number % 2])
         found.append(file.getvalue())
     return found
 
 
 def growth(samples: list[Sample]) -> float:
-    """Return the bytes a frame by which memory grew in the second half: the slope of a line fitted to it."""
+    """Return the bytes a frame by which memory grew in the second half: the median of all slopes between two samples.
+
+    A single step, such as memory that the engine takes once, moves it less than a fitted line.
+    """
     half = samples[len(samples) // 2 :]
     frames = np.array([sample.frames for sample in half], np.float64)
-    return float(np.polyfit(frames, np.array([sample.rss for sample in half], np.float64), 1)[0])
+    memory = np.array([sample.memory for sample in half], np.float64)
+    first, second = np.triu_indices(len(half), 1)
+    return float(np.median((memory[second] - memory[first]) / (frames[second] - frames[first])))
 
 
 def problems(samples: list[Sample]) -> list[str]:
@@ -79,9 +92,9 @@ def problems(samples: list[Sample]) -> list[str]:
 
 
 def soak(model: str | Path, seconds: float, plant: int = 0) -> list[Sample]:
-    """Predict in `THREADS` threads and return a sample after each batch. ``plant`` bytes are leaked with each frame."""
-    files, leaked, samples = pictures(), bytearray(), list[Sample]()
-    predictor, lock = Predictor(model, threads=1), threading.Lock()
+    """Predict in `THREADS` threads and return a sample after each batch. ``plant`` bytes are leaked for each frame."""
+    files, leaked, samples = pictures(), list[bytes](), list[Sample]()
+    predictor = _load(model, files)
 
     def frame(number: int) -> float:
         rng = Random(number)
@@ -89,8 +102,6 @@ def soak(model: str | Path, seconds: float, plant: int = 0) -> list[Sample]:
         started = time.perf_counter()
         with suppress(ImageError):
             predictor.predict(content[: len(content) // 2] if rng.random() < DAMAGED else content)
-        with lock:
-            leaked.extend(b"x" * plant)
         return (time.perf_counter() - started) * 1000
 
     end = time.monotonic() + seconds
@@ -98,19 +109,35 @@ def soak(model: str | Path, seconds: float, plant: int = 0) -> list[Sample]:
         while time.monotonic() < end:
             first = len(samples) * BATCH
             latencies = np.fromiter(pool.map(frame, range(first, first + BATCH)), np.float64)
+            leaked.append(b"x" * (plant * BATCH))
             samples.append(_sample(first + BATCH, latencies))
             if len(samples) % RELOADS == 0:
                 predictor.close()
-                predictor = Predictor(model, threads=1)
+                predictor = _load(model, files)
     predictor.close()
     return samples
 
 
+def _load(model: str | Path, files: list[bytes]) -> Predictor:
+    """Load a model and compile it for the shapes of all pictures."""
+    predictor = Predictor(model, threads=1)
+    for content in files[: len(PROPORTIONS)]:
+        predictor.predict(content)
+    return predictor
+
+
 def _sample(frames: int, latencies: NDArray[np.float64]) -> Sample:
-    gc.collect()
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
     handles = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - numbers, not paths
-    return Sample(frames, pages * os.sysconf("SC_PAGE_SIZE"), threading.active_count(), handles, latencies)
+    percentiles = tuple(float(value) for value in np.percentile(latencies, PERCENTILES))
+    return Sample(frames, _memory(), threading.active_count(), handles, percentiles)
+
+
+def _memory() -> int:
+    """Return the bytes of the process that are in no file, without what malloc keeps for later."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    _, _, rest = Path("/proc/self/smaps_rollup").read_text().partition("Anonymous:")
+    return int(rest.split()[0]) << 10
 
 
 def report(samples: list[Sample]) -> str:
@@ -118,9 +145,9 @@ def report(samples: list[Sample]) -> str:
     tenth = max(1, len(samples) // 10)
     lines = [f"{samples[-1].frames} frames, {growth(samples):.1f} bytes a frame in the second half"]
     for name, part in (("first", samples[:tenth]), ("last", samples[-tenth:])):
-        p50, p95, p99 = np.percentile(np.concatenate([sample.latencies for sample in part]), (50, 95, 99))
+        p50, p95, p99 = np.median([sample.latencies for sample in part], axis=0)
         last = part[-1]
-        lines.append(f"{name} tenth: {last.rss >> 10} kB, {last.threads} threads, {last.handles} handles, "
+        lines.append(f"{name} tenth: {last.memory >> 10} kB, {last.threads} threads, {last.handles} handles, "
                      f"p50 {p50:.2f} ms, p95 {p95:.2f} ms, p99 {p99:.2f} ms")  # fmt: skip
     return "\n".join(lines)
 

@@ -52,12 +52,17 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_verify_option(parser: argparse.ArgumentParser) -> None:
-    """Add ``--no-verify``."""
+    """Add ``--no-verify`` and ``--trusted``."""
     parser.add_argument(
         "--no-verify",
         dest="verify",
         action="store_false",
         help="load the model file even if it differs from its certificate or checksums (default: refuse)",
+    )
+    parser.add_argument(
+        "--trusted",
+        action="store_true",
+        help="load a model file without a certificate without trying it in a limited process first (default: try once)",
     )
 
 
@@ -85,4 +90,5 @@ def open_predictor(args: argparse.Namespace) -> Predictor:
         decode=args.decode,
         spec=args.spec,
         verify=args.verify,
+        trusted=args.trusted,
     )

@@ -54,6 +54,7 @@ def open_model(
     flip_test: bool = False,
     spec: Path | None = None,
     verify: bool = True,
+    trusted: bool = False,
     shapes: int | None = None,
 ) -> Iterator[OpenModel]:
     """Open a model for scoring.
@@ -65,6 +66,7 @@ def open_model(
         flip_test: Average the heatmaps of the picture and its mirror image, see Predictor.
         spec: JSON file that describes a file of another project. None reads the description in the file.
         verify: Refuse a file that differs from its certificate or checksums, see Predictor.
+        trusted: Load a file without a certificate at once, see Predictor.
         shapes: Number of input sizes, see Predictor. With 1, heatmaps always have the size of the file.
     """
     with (
@@ -75,6 +77,7 @@ def open_model(
             flip_test=flip_test,
             spec=spec,
             verify=verify,
+            trusted=trusted,
             shapes=shapes,
         ) as predictor,
         warnings.catch_warnings(),

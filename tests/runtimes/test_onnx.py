@@ -1,9 +1,11 @@
 """ONNX files: how they are built, run and refused. The common contract is in test_contract.py."""
 
 import hashlib
+import os
 import shutil
 import sys
 from collections import Counter
+from functools import partial
 
 import numpy as np
 import onnx
@@ -12,12 +14,14 @@ import pytest
 from onnx import TensorProto, helper
 
 import runtimes
+import runtimes.openvino
 from edgehrnet import Predictor
 from edgehrnet.models.inspection.counting import TOTAL, count
 from quant.files.onnx_file import integer_convolutions
 from runtimes.base import METADATA_KEY
 from runtimes.errors import DeviceError, MissingExtraError, ModelFileError
 from runtimes.onnx import CPU, CUDA, OPENVINO, TENSORRT, build, devices
+from runtimes.onnx_external import external_files
 
 PACKAGES = {CUDA: "onnxruntime-gpu", TENSORRT: "onnxruntime-gpu", OPENVINO: "onnxruntime-openvino"}
 
@@ -357,3 +361,34 @@ class TestExternalData:
             (inside / "m.onnx").write_bytes(content)
             with pytest.raises(ModelFileError, match=r"m\.onnx"):
                 runtimes.load(inside / "m.onnx")
+
+    def test_a_folder_below_is_inside(self, tmp_path):
+        (tmp_path / "w").mkdir()
+        assert runtimes.load(self.save(tmp_path, "w/data")).describe().input_size == (64, 96)
+
+    @pytest.mark.skipif(os.name != "posix", reason="makes links and pipes")
+    def test_links_that_lead_out_of_the_folder_are_refused(self, tmp_path):
+        folder, secret = tmp_path / "model", tmp_path / "secret"
+        folder.mkdir()
+        path, data = self.save(folder), folder / "m.onnx.data"
+        data.rename(secret)
+        for make in (lambda: data.symlink_to(secret), lambda: data.hardlink_to(secret), lambda: os.mkfifo(data)):
+            make()
+            for read in (runtimes.load, partial(runtimes.openvino.read, open_size=None)):
+                with pytest.raises(ModelFileError, match=r"m\.onnx\.data"):
+                    read(path)
+            data.unlink()
+        secret.rename(folder / "other")
+        data.hardlink_to(folder / "other")  # both names are inside
+        runtimes.load(path)
+
+    def test_weights_of_a_graph_within_a_node_are_found(self, tmp_path):
+        path = self.save(tmp_path)
+        outer = onnx.load(path, load_external_data=False)
+        inner = helper.make_node("If", ["c"], ["y"], then_branch=outer.graph, else_branch=outer.graph)
+        outer.graph.ClearField("initializer")
+        outer.graph.node.append(inner)
+        (tmp_path / "m.onnx.data").unlink()
+        path.write_bytes(outer.SerializeToString())
+        with pytest.raises(ModelFileError, match=r"m\.onnx\.data"):
+            external_files(path)

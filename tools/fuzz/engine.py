@@ -68,21 +68,55 @@ class Failure:
         return f"python -m tools.fuzz {self.entry} --seed {self.seed} --case {self.index}"
 
 
+@dataclass
+class Worst:
+    """What the most expensive cases of an entry took."""
+
+    cases: int = 0
+    """Number of cases that ran."""
+    seconds: float = 0.0
+    megabytes: float = 0.0
+
+    def add(self, other: Worst) -> None:
+        """Take the larger of both."""
+        self.cases += other.cases
+        self.seconds, self.megabytes = max(self.seconds, other.seconds), max(self.megabytes, other.megabytes)
+
+
 def make_case(entry: Entry, seed: int, index: int) -> Any:
     """Return a case by its number."""
     return entry.make(Random(f"{entry.name} {seed} {index}"))
 
 
-def run(entry: Entry, cases: range, seed: int, note: Callable[[int], None] | None = None) -> list[Failure]:
-    """Run cases in this process and return the first failure of each kind. ``note`` gets each number beforehand."""
+def run(
+    entry: Entry,
+    cases: range,
+    seed: int,
+    note: Callable[[int], None] | None = None,
+    *,
+    worst: Worst | None = None,
+    until: float | None = None,
+) -> list[Failure]:
+    """Run cases in this process and return the first failure of each kind.
+
+    Args:
+        entry: What reads the cases.
+        cases: Their numbers.
+        seed: Makes other cases.
+        note: Gets each number beforehand.
+        worst: Gets what the cases took.
+        until: `time.time` after which no case begins.
+    """
     failures: dict[str, Failure] = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for index in cases:
+            if until is not None and time.time() > until:
+                break
             if note is not None:
                 note(index)
             case = make_case(entry, seed, index)
-            found = judge(entry, case)
+            found = judge(entry, case, worst)
             if found is not None:
                 kind, details = found
                 failures.setdefault(kind, Failure(entry.name, seed, index, kind, details, as_bytes(case)))
@@ -91,8 +125,11 @@ def run(entry: Entry, cases: range, seed: int, note: Callable[[int], None] | Non
     return list(failures.values())
 
 
-def judge(entry: Entry, case: Any) -> tuple[str, str] | None:
-    """Run one case. Return the kind and the details of its failure, None if it keeps all promises."""
+def judge(entry: Entry, case: Any, worst: Worst | None = None) -> tuple[str, str] | None:
+    """Run one case. Return the kind and the details of its failure, None if it keeps all promises.
+
+    ``worst`` gets what it took.
+    """
     before, started = _start_peak(), time.process_time()
     try:
         entry.check(case)
@@ -104,6 +141,8 @@ def judge(entry: Entry, case: Any) -> tuple[str, str] | None:
         place = f"{Path((ours or [last])[-1].filename).name}:{(ours or [last])[-1].lineno}"
         return f"{type(error).__name__} at {place}", traceback.format_exc()
     seconds, megabytes = time.process_time() - started, _peak() - before
+    if worst is not None:
+        worst.add(Worst(1, seconds, megabytes))
     if seconds > entry.seconds:
         return "slow", f"took {seconds:.1f} s of CPU time, accepted: {entry.seconds:g} s"
     if megabytes > entry.megabytes:
