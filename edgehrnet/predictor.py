@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,13 +13,10 @@ from edgehrnet.decoding.flipping import check_flip_pairs
 from edgehrnet.errors import (
     ClosedError,
     EdgeHRNetError,
-    ImageError,
     InputError,
     MissingSpecError,
-    SkippedPictureWarning,
     check_keywords,
     nearest,
-    warn_caller,
 )
 from edgehrnet.inference import run_job
 from edgehrnet.opening import (
@@ -42,6 +39,7 @@ from edgehrnet.result import Result
 from edgehrnet.selfcheck import SelfCheck, compare, has_size_of, require_passed
 from edgehrnet.shipped import model_path
 from edgehrnet.spec import ModelSpec
+from edgehrnet.streaming import Stream
 from runtimes.base import Runtime
 
 ON_ERROR = ("raise", "skip")
@@ -193,7 +191,7 @@ class Predictor:
     __call__ = predict
 
     @check_keywords
-    def stream(self, source: Any, *, color: str = "rgb", on_error: str = "raise") -> Iterator[Result]:
+    def stream(self, source: Any, *, color: str = "rgb", on_error: str = "raise") -> Stream:
         """Yield a Result for each picture of a folder, a glob pattern or an iterable, in order.
 
         The next files are read in other threads while the network runs. Pictures that are passed as data are taken one
@@ -208,18 +206,8 @@ class Predictor:
         """
         if on_error not in ON_ERROR:
             raise InputError(f"on_error={on_error!r}; {nearest(str(on_error), ON_ERROR)}")
-        return self._stream(source, color, on_error)
-
-    def _stream(self, source: Any, color: str, on_error: str) -> Iterator[Result]:
-        for job in read_ahead(frames(source), lambda image: self._read(image, None, color)):
-            try:
-                read = job()
-            except ImageError as error:
-                if on_error == "raise":
-                    raise
-                warn_caller(f"skipped: {error}", SkippedPictureWarning)
-                continue
-            yield self._run(read)
+        read = lambda frame: self._read(frame, as_xywh(frame.boxes, "xywh"), color)  # noqa: E731
+        return Stream(frames(source), read, self._run, skip=on_error == "skip")
 
     def warmup(self, shapes: Iterable[tuple[int, int]] | None = None) -> None:
         """Run once on blank pictures, so that the first one does not take longer than the next.
