@@ -17,7 +17,7 @@ from edgehrnet.errors import ImageError
 from edgehrnet.picture.limits import Limits
 from edgehrnet.picture.picture import Picture
 from edgehrnet.picture.sources import read_picture
-from edgehrnet.preparation import Boxes, Transform, prepare, shrinkage
+from edgehrnet.preparation import Boxes, Transform, as_xywh, prepare, shrinkage
 from edgehrnet.sources.frame import Frame
 from edgehrnet.spec import ModelSpec
 from runtimes.cpus import thread_limit, visible_cpus
@@ -69,10 +69,12 @@ def read_job(
         limits: Pictures that are accepted.
     """
     clock, frame = Clock(), Frame.of(image)
+    boxes = as_xywh(frame.boxes, "xywh") if boxes is None else boxes
     image = frame.picture() if callable(frame.picture) and not hasattr(frame.picture, "read") else frame.picture
     if isinstance(image, ImageError):
         raise image
-    picture = read_picture(image, color, None if exact else partial(shrinkage, spec, boxes), limits)
+    whole = image if isinstance(image, Picture) else None
+    picture = whole or read_picture(image, color, None if exact else partial(shrinkage, spec, boxes), limits)
     clock.lap("read")
     prepared = None
     if spec.crop is None:
