@@ -23,7 +23,7 @@ def result_values(result: Result) -> dict[str, Any]:
     """Return the JSON values that `Result.to_dict` describes."""
     height, width = result.keypoints.size
     points = result.keypoints
-    instances = [
+    instances: list[dict[str, Any]] = [
         {
             "score": round(float(score), 4),
             "keypoints": [
@@ -33,6 +33,8 @@ def result_values(result: Result) -> dict[str, Any]:
         }
         for score, xy, conf in zip(result.score, points.xy, points.conf, strict=True)
     ]
+    for instance, box in zip(instances, () if result.boxes is None else result.boxes, strict=False):
+        instance["box"] = [round(float(side), 3) for side in box]
     place: dict[str, float] = {} if result.frame is None else {"frame": result.frame}
     if result.time is not None:
         place["time"] = round(result.time, 6)

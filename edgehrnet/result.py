@@ -216,7 +216,7 @@ class Result:
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values: model, source, width, height, instances with score and named keypoints, speed.
 
-        Results of a video also have its frame and time.
+        Results of a video also have ``frame`` and ``time``, and instances of boxes their ``box`` as xywh.
         """
         return result_values(self)
 

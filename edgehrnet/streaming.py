@@ -43,7 +43,13 @@ class Stream(Generator[Result, None, None]):
         return self.source.dropped
 
     def leave_out(self, is_done: Callable[[Frame], bool]) -> None:
-        """Leave out the frames for which a function returns True, before they are read."""
+        """Leave out the frames for which a function returns True, before they are read.
+
+        Raises:
+            InputError: The source is a camera or an address, whose frames do not come again.
+        """
+        if self.source.is_live():
+            raise InputError(f"the frames of {self.source} do not come again; write to another file, without resume")
         self._is_done = is_done
 
     def _wanted(self, frames: Iterable[Frame]) -> Iterator[Frame]:

@@ -63,6 +63,7 @@ ON_DEMAND = {
     "runtimes/torch.py": {"torch"},
     "edgehrnet/opening.py": {"edgehrnet.models"},
     "edgehrnet/sources/video.py": {"av"},
+    "edgehrnet/results/formats.py": {"pyarrow"},
     "edgehrnet/cli/models.py": {"edgehrnet.models"},
 }
 

@@ -20,7 +20,7 @@ from edgehrnet.sources.files import Files, is_address
 from edgehrnet.sources.frame import Frame
 from edgehrnet.sources.latest import Latest
 from edgehrnet.sources.pages import PAGE_SUFFIXES, page_count, pages
-from edgehrnet.sources.video import VIDEO_SUFFIXES, Video, is_stream_address
+from edgehrnet.sources.video import VIDEO_SUFFIXES, Video, is_stream_address, without_password
 
 
 class Source:
@@ -63,12 +63,15 @@ class Source:
         """Files of folders so far that are no pictures, by suffix."""
         return Counter() if self._files is None else self._files.left_out
 
+    def __str__(self) -> str:
+        return without_password(str(self._source))
+
     def count(self) -> int | None:
         """Return the number of pictures, None if it is not known before they have been read. Folders are walked."""
         source = self._source
         if isinstance(source, list | tuple):
             return len(source)
-        if not isinstance(source, str | Path) or self._is_live():
+        if not isinstance(source, str | Path) or self.is_live():
             return 1 if is_picture(source) else None
         path = Path(source)
         if path.suffix.lower() in VIDEO_SUFFIXES and os.path.isfile(path):  # noqa: PTH113
@@ -82,7 +85,7 @@ class Source:
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames. Raise MissingImageError if there is no picture."""
         drop, frames = self._drop, self._frames()
-        if drop is None and self._is_live():
+        if drop is None and self.is_live():
             number = camera_number(self._source)
             video = Video(self._source if number is None else number, self._limits)
             drop, frames = video.is_live, iter(video)
@@ -91,7 +94,7 @@ class Source:
             return iter(self._latest)
         return frames
 
-    def _is_live(self) -> bool:
+    def is_live(self) -> bool:
         """Whether the source is a camera or an address."""
         is_text = isinstance(self._source, str)
         return camera_number(self._source) is not None or (is_text and is_video_address(self._source))
