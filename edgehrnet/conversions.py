@@ -1,10 +1,10 @@
-"""Convert keypoints to the classes of other packages, which are imported only when they are used."""
+"""Convert results to JSON values, and to the classes of other packages, which are imported when they are used."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,55 @@ from numpy.typing import NDArray
 from edgehrnet.decoding import CONFIDENCE_THRESHOLD
 from edgehrnet.errors import MissingExtraError
 
+if TYPE_CHECKING:
+    from edgehrnet.result import Result
+
 COLUMNS = ("image", "instance", "keypoint", "x", "y", "confidence")
 BOX_COLUMNS = ("box_left", "box_top", "box_width", "box_height")
+
+
+def result_values(result: Result) -> dict[str, Any]:
+    """Return the JSON values that `Result.to_dict` describes."""
+    height, width = result.keypoints.size
+    points = result.keypoints
+    instances: list[dict[str, Any]] = [
+        {
+            "score": round(float(score), 4),
+            "keypoints": [
+                {"name": name, "x": round(float(x), 3), "y": round(float(y), 3), "conf": round(float(c), 4)}
+                for name, (x, y), c in zip(points.names, xy, conf, strict=True)
+            ],
+        }
+        for score, xy, conf in zip(result.score, points.xy, points.conf, strict=True)
+    ]
+    for instance, box in zip(instances, () if result.boxes is None else result.boxes, strict=False):
+        instance["box"] = [round(float(side), 3) for side in box]
+    place: dict[str, float] = {} if result.frame is None else {"frame": result.frame}
+    if result.time is not None:
+        place["time"] = round(result.time, 6)
+    return {
+        "model": result.spec.name,
+        "source": result.source,
+        **place,
+        "width": width,
+        "height": height,
+        "instances": instances,
+        "speed_ms": {stage: round(ms, 3) for stage, ms in result.speed.items()},
+    }
+
+
+def coco_results(result: Result, image_id: int, category_id: int) -> list[dict[str, Any]]:
+    """Return the rows that `Result.to_coco` describes."""
+    rows = np.concatenate([result.keypoints.xy, result.keypoints.conf[..., None]], axis=2)
+    return [
+        {
+            "image_id": image_id,
+            "category_id": category_id,
+            "keypoints": [round(float(v), 3) for v in row.ravel()],
+            "score": round(float(score), 5),
+        }
+        for row, score in zip(rows, result.score, strict=True)
+    ]
 
 
 def frame_of(

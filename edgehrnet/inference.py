@@ -58,6 +58,8 @@ def run_job(
         picture=job.picture,
         spec=spec,
         boxes=None if job.boxes is None else job.boxes.copy(),
+        frame=job.frame,
+        time=job.time,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,6 @@ from edgehrnet.errors import (
     InputError,
     MissingSpecError,
     check_keywords,
-    nearest,
 )
 from edgehrnet.inference import run_job
 from edgehrnet.opening import (
@@ -32,16 +31,15 @@ from edgehrnet.opening import (
 from edgehrnet.outputs import check_outputs, heatmaps_name
 from edgehrnet.picture.letterbox import Letterbox
 from edgehrnet.picture.limits import FORMATS, MAX_PIXELS, Limits
-from edgehrnet.picture.sources import frames
 from edgehrnet.preparation import as_xywh, boxes_of_pictures
-from edgehrnet.reading import Job, read_ahead, read_each, read_job
+from edgehrnet.reading import Job, read_ahead, read_job
 from edgehrnet.result import Result
 from edgehrnet.selfcheck import SelfCheck, compare, has_size_of, require_passed
 from edgehrnet.shipped import model_path
+from edgehrnet.sources.opening import Source
 from edgehrnet.spec import ModelSpec
+from edgehrnet.streaming import Stream
 from runtimes.base import Runtime
-
-ON_ERROR = ("raise", "skip")
 
 
 class Predictor:
@@ -136,7 +134,7 @@ class Predictor:
         self.path, self._closed = path, False
         self._is_checkpoint = path.suffix.lower() == ".pt"
         self._arguments = check_arguments(path, self._is_checkpoint, arguments)
-        limits = Limits(arguments["max_pixels"], arguments["formats"])
+        self._limits = Limits(arguments["max_pixels"], arguments["formats"])
         self._engine, self._certificate = open_engine(path, self._is_checkpoint, self._arguments)
         described = self._engine.describe()
         try:
@@ -149,7 +147,7 @@ class Predictor:
                 check_flip_pairs(self.spec)
             self._trims = described.resizes and number_of_shapes(self._arguments) > 1 and self.spec.crop is None
             exact = arguments["exact"]
-            self._read = partial(read_job, spec=self.spec, exact=exact, trim=self._trims, limits=limits)
+            self._read = partial(read_job, spec=self.spec, exact=exact, trim=self._trims, limits=self._limits)
         except BaseException:
             self._engine.close()
             raise
@@ -195,26 +193,33 @@ class Predictor:
     __call__ = predict
 
     @check_keywords
-    def stream(self, source: Any, *, color: str = "rgb", on_error: str = "raise") -> Iterator[Result]:
-        """Yield a Result for each picture of a folder, a glob pattern or an iterable, in order.
+    def stream(
+        self,
+        source: Any,
+        *,
+        color: str = "rgb",
+        on_error: str = "raise",
+        recursive: bool = False,
+        drop: bool | None = None,
+    ) -> Stream:
+        """Return an iterator of the Results of all pictures of a source, in order.
 
-        The next files are read in other threads while the network runs. Pictures that are passed as data are taken one
-        at a time, so that the result for a camera's picture does not wait for the next one. A network for crops takes
-        each whole picture, and warns once. To pass boxes, call predict for each picture.
+        The next files are read in other threads while the network runs. Pictures of an iterable and of a live camera
+        are taken one at a time, so that a result does not wait for the next picture. Memory does not grow with the
+        number of pictures. A network for crops takes each whole picture, and warns once. To pass boxes, yield
+        ``Frame(picture, boxes=...)``.
 
         Args:
-            source: See ``sources.frames``.
+            source: A picture, folder, pattern, list file, video, camera, address or iterable, see `Source`.
             color: Channel order of arrays, ``rgb`` or ``bgr``.
             on_error: What to do about a picture that cannot be read. ``raise`` raises its ImageError, which ends the
-                generator. ``skip`` warns with SkippedPictureWarning and goes on.
+                stream. ``skip`` warns with SkippedPictureWarning and goes on.
+            recursive: Whether to look into the subfolders of a folder.
+            drop: Whether to leave out frames that arrive while an earlier one is processed. Without it, the results of
+                a camera that is faster than the network come later and later. None: only for live sources.
         """
-        if on_error not in ON_ERROR:
-            raise InputError(f"on_error={on_error!r}; {nearest(str(on_error), ON_ERROR)}")
-        return self._stream(source, color, on_error)
-
-    def _stream(self, source: Any, color: str, on_error: str) -> Iterator[Result]:
-        jobs = read_ahead(frames(source), lambda image: self._read(image, None, color))
-        yield from map(self._run, read_each(jobs, skip=on_error == "skip"))
+        opened = Source(source, recursive=recursive, drop=drop, limits=self._limits)
+        return Stream(opened, lambda frame: self._read(frame, None, color), self._run, on_error)
 
     def warmup(self, shapes: Iterable[tuple[int, int]] | None = None) -> None:
         """Run once on blank pictures, so that the first one does not take longer than the next.

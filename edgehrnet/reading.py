@@ -7,18 +7,18 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgehrnet.clock import Clock
-from edgehrnet.errors import ImageError, SkippedPictureWarning, warn_caller
+from edgehrnet.errors import ImageError
 from edgehrnet.picture.limits import Limits
 from edgehrnet.picture.picture import Picture
 from edgehrnet.picture.sources import read_picture
-from edgehrnet.preparation import Boxes, Transform, prepare, shrinkage
+from edgehrnet.preparation import Boxes, Transform, as_xywh, prepare, shrinkage
+from edgehrnet.sources.frame import Frame
 from edgehrnet.spec import ModelSpec
 from runtimes.cpus import thread_limit, visible_cpus
 
@@ -31,8 +31,6 @@ THREADS = 4  # at most, since reading more pictures at a time than the machine h
 class Job:
     """A picture that was read, and what is needed to run the network on it."""
 
-    source: str | None
-    """Path of the picture, None if it was passed as data."""
     picture: Picture
     """The picture, possibly at a reduced scale."""
     boxes: Boxes | None
@@ -41,6 +39,12 @@ class Job:
     """The network input of a whole picture. Crops are prepared later, in parts."""
     clock: Clock
     """Times so far."""
+    source: str | None = None
+    """Path of the picture or name of the video, None if it was passed as data."""
+    frame: int | None = None
+    """Number of the frame or page."""
+    time: float | None = None
+    """Seconds from the beginning of the video."""
 
 
 def read_job(
@@ -56,7 +60,7 @@ def read_job(
     """Read a picture, and prepare the input of a network for whole pictures.
 
     Args:
-        image: A picture, see ``sources.read_image``.
+        image: A picture, see ``sources.read_image``, or a Frame.
         boxes: ``(N, 4)`` xywh, see `prepare`.
         color: Channel order of an array, ``rgb`` or ``bgr``.
         spec: The spec of the network.
@@ -64,25 +68,19 @@ def read_job(
         trim: Leave padding out of the input, see `prepare`.
         limits: Pictures that are accepted.
     """
-    clock = Clock()
-    picture = read_picture(image, color, None if exact else partial(shrinkage, spec, boxes), limits)
+    clock, frame = Clock(), Frame.of(image)
+    boxes = as_xywh(frame.boxes, "xywh") if boxes is None else boxes
+    image = frame.picture() if callable(frame.picture) and not hasattr(frame.picture, "read") else frame.picture
+    if isinstance(image, ImageError):
+        raise image
+    whole = image if isinstance(image, Picture) else None
+    picture = whole or read_picture(image, color, None if exact else partial(shrinkage, spec, boxes), limits)
     clock.lap("read")
     prepared = None
     if spec.crop is None:
         prepared = prepare(picture, spec, boxes, trim=trim)
         clock.lap("letterbox")
-    return Job(str(image) if isinstance(image, str | Path) else None, picture, boxes, prepared, clock)
-
-
-def read_each(jobs: Iterable[Callable[[], T]], *, skip: bool) -> Iterator[T]:
-    """Yield the outcomes of `read_ahead`. With ``skip``, a picture that cannot be read is a warning."""
-    for job in jobs:
-        try:
-            yield job()
-        except ImageError as error:
-            if not skip:
-                raise
-            warn_caller(f"skipped: {error}", SkippedPictureWarning)
+    return Job(picture, boxes, prepared, clock, frame.name, frame.frame, frame.time)
 
 
 def read_ahead(items: Iterable[Item], read: Callable[[Item], T], *, waits: bool = True) -> Iterator[Callable[[], T]]:
@@ -102,7 +100,7 @@ def read_ahead(items: Iterable[Item], read: Callable[[Item], T], *, waits: bool 
     pool = ThreadPoolExecutor(threads, "edgehrnet-read")
     try:
         for item in items:
-            if waits and not isinstance(item, str | Path | bytes | bytearray):
+            if waits and not Frame.of(item).ahead:
                 while ahead:
                     yield ahead.popleft().result
                 yield partial(read, item)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgehrnet.conversions import frame_of, supervision_keypoints
+from edgehrnet.conversions import coco_results, frame_of, result_values, supervision_keypoints
 from edgehrnet.decoding import CONFIDENCE_THRESHOLD
 from edgehrnet.decoding.peaks import find_peaks
 from edgehrnet.drawing.files import save_picture
@@ -93,13 +93,17 @@ class Result:
     speed: Mapping[str, float]
     """Milliseconds of each stage."""
     source: str | None
-    """Path of the picture. None if it was passed as data."""
+    """Path of the picture or the video, ``camera 0``, or an address without its password. None for data."""
     picture: Picture = field(repr=False)
     """The picture as it was read."""
     spec: ModelSpec = field(repr=False)
     """Spec of the model."""
     boxes: Points | None = None
     """``(N, 4)`` xywh in pixels of the picture: the boxes that were given. None if there were none."""
+    frame: int | None = None
+    """Number of the frame in a video, or of the page in a file of several pages, from 0. None for other pictures."""
+    time: float | None = None
+    """Seconds from the beginning of the video to this frame. None for other pictures."""
 
     def __iter__(self) -> Iterator[Any]:
         yield from (self.keypoints.xy, self.keypoints.conf)
@@ -210,34 +214,11 @@ class Result:
         return max(1, int(height * shrink)), max(1, int(width * shrink))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return JSON values: model, source, width, height, instances with score and named keypoints, speed."""
-        height, width = self.keypoints.size
-        instances = [
-            {
-                "score": round(float(self.score[n]), 4),
-                "keypoints": [
-                    {
-                        "name": name,
-                        "x": round(float(x), 3),
-                        "y": round(float(y), 3),
-                        "conf": round(float(c), 4),
-                    }
-                    for name, (x, y), c in zip(
-                        self.keypoints.names, self.keypoints.xy[n], self.keypoints.conf[n], strict=True
-                    )
-                ],
-            }
-            for n in range(len(self.keypoints))
-        ]
-        speed = {stage: round(ms, 3) for stage, ms in self.speed.items()}
-        return {
-            "model": self.spec.name,
-            "source": self.source,
-            "width": width,
-            "height": height,
-            "instances": instances,
-            "speed_ms": speed,
-        }
+        """Return JSON values: model, source, width, height, instances with score and named keypoints, speed.
+
+        Results of a video also have ``frame`` and ``time``, and instances of boxes their ``box`` as xywh.
+        """
+        return result_values(self)
 
     def to_json(self) -> str:
         """Return to_dict() as JSON."""
@@ -245,16 +226,7 @@ class Result:
 
     def to_coco(self, image_id: int = 0, category_id: int = 1) -> list[dict[str, Any]]:
         """Return COCO keypoint results. ``keypoints`` lists x, y, confidence of each keypoint in turn."""
-        rows = np.concatenate([self.keypoints.xy, self.keypoints.conf[..., None]], axis=2)
-        return [
-            {
-                "image_id": image_id,
-                "category_id": category_id,
-                "keypoints": [round(float(v), 3) for v in row.ravel()],
-                "score": round(float(score), 5),
-            }
-            for row, score in zip(rows, self.score, strict=True)
-        ]
+        return coco_results(self, image_id, category_id)
 
     def to_df(self) -> Any:
         """Return a pandas DataFrame with one row per keypoint of each instance.

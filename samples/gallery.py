@@ -6,13 +6,12 @@ Prints:   one line per picture: its score, and why its page could not be flatten
 """
 
 import sys
-from pathlib import Path
 
 from PIL import Image, ImageOps
 
 from edgehrnet import Predictor
 from edgehrnet.errors import ImageError, UnsupportedError
-from edgehrnet.picture.sources import frames
+from edgehrnet.sources.files import Files
 
 CELL, GAP = (320, 320), 12  # px
 ACROSS = 6  # pictures per row
@@ -20,7 +19,7 @@ BACKGROUND = (244, 244, 244)
 
 columns = []
 with Predictor("document-corners") as predictor:
-    for path in frames(Path(sys.argv[1])):
+    for path in Files(sys.argv[1]):
         try:
             result = predictor.predict(path)
         except ImageError as error:

@@ -16,7 +16,7 @@ from pathlib import Path
 from edgehrnet import Predictor
 from edgehrnet.errors import EdgeHRNetError, ImageError, NoBoxesWarning
 from edgehrnet.picture.boxes import read_boxes
-from edgehrnet.picture.sources import frames
+from edgehrnet.sources.files import Files
 
 BOX_THRESHOLD = 0.5  # score; boxes below it are rarely people
 PERSON = 1  # category id of COCO
@@ -26,7 +26,7 @@ warnings.simplefilter("ignore", NoBoxesWarning)  # without detections each pictu
 out = Path("people")
 out.mkdir(exist_ok=True)
 try:
-    pictures = list(frames(folder))
+    pictures = list(Files(folder))
     boxes = None
     if detections:  # raises InputError if no picture has a box
         boxes = read_boxes(detections[0], min_score=BOX_THRESHOLD, category=PERSON).of_each(pictures)

@@ -40,7 +40,20 @@ def test_imports_go_left_only(path):
     assert others <= ALLOWED[layer]
 
 
-HEAVY = {"torch", "onnx", "onnxruntime", "openvino", "tensorrt", "tensorrt_rtx", "cuda", "tqdm", "matplotlib", "cv2"}
+HEAVY = {
+    "torch",
+    "onnx",
+    "onnxruntime",
+    "openvino",
+    "tensorrt",
+    "tensorrt_rtx",
+    "cuda",
+    "tqdm",
+    "matplotlib",
+    "cv2",
+    "av",
+    "pyarrow",
+}
 # What a file of the edge may import besides, and only inside a function: its own engine; and a checkpoint's network.
 ON_DEMAND = {
     "runtimes/openvino.py": {"openvino"},
@@ -49,6 +62,8 @@ ON_DEMAND = {
     "runtimes/cuda.py": {"cuda"},
     "runtimes/torch.py": {"torch"},
     "edgehrnet/opening.py": {"edgehrnet.models"},
+    "edgehrnet/sources/video.py": {"av"},
+    "edgehrnet/results/formats.py": {"pyarrow"},
     "edgehrnet/cli/models.py": {"edgehrnet.models"},
 }
 
@@ -113,7 +128,7 @@ ROOMS = {
     "training": {"data", "scoring", "int8"},
     "reporting": {"data", "scoring", "int8", "files"},
 }
-EDGE_ROOMS = ("picture", "decoding", "drawing", "cli", "models")
+EDGE_ROOMS = ("picture", "decoding", "drawing", "sources", "results", "cli", "models")
 MODEL_ROOMS = ("layers", "networks", "checkpoints", "deploy", "inspection")
 
 

@@ -17,9 +17,9 @@ from edgehrnet.drawing.files import JPEG_QUALITY, JPEG_SUFFIXES, save_picture
 from edgehrnet.errors import ImageError, InputError, NoBoxesWarning, WriteError
 from edgehrnet.picture.boxes import BOX_FORMATS, read_boxes
 from edgehrnet.picture.matching import Row
-from edgehrnet.picture.sources import frames
 from edgehrnet.predictor import Predictor
 from edgehrnet.result import Result
+from edgehrnet.sources.files import Files
 
 SUMMARY = "find keypoints in pictures"
 
@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the keypoints of each picture, and return 2 if one could not be read."""
-    paths = [Path(path) for source in args.source for path in frames(source)]
+    paths = [Path(path) for source in args.source for path in Files(source)]
     boxes = [None] * len(paths) if args.boxes is None else read_boxes(args.boxes, args.box_format).of_each(paths)
     overlays = [None] * len(paths) if args.out is None else _overlay_paths(paths, args.out)
     status = 0

@@ -1,4 +1,4 @@
-"""Read the pictures that predict() and stream() accept as RGB arrays.
+"""Read one picture, of a file or as data, as an RGB array.
 
 Nothing is guessed: an ambiguous input raises an error.
 """
@@ -8,8 +8,6 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Iterable, Iterator
-from glob import glob, has_magic
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +22,7 @@ from edgehrnet.picture.headers import MAX_FILE
 from edgehrnet.picture.limits import Limits
 from edgehrnet.picture.picture import Picture
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 ACCEPTED = (
     "a path, the bytes of a picture file, a file opened for binary reading, a PIL image, an (H, W[, 3 or 4]) array, a "
     "(C, H, W) torch tensor"
@@ -107,73 +105,11 @@ def _content(file: Any) -> bytes:
     return data
 
 
-def frames(source: Any) -> Iterator[Any]:
-    """Yield the pictures of a folder, a glob pattern or an iterable one by one, each as predict() accepts it.
-
-    Files whose names begin with a dot are left out. ``**`` in a pattern stands for folders at any depth.
-
-    Args:
-        source: A folder, whose pictures (.jpg .jpeg .png .webp .bmp .tif .tiff) come sorted by name, a glob pattern,
-            an iterable or a single picture.
-
-    Raises:
-        MissingImageError: If the folder has no pictures or no file matches the pattern.
-    """
-    one_picture = (
-        isinstance(source, np.ndarray | bytes | bytearray | memoryview | Image.Image)
-        or is_tensor(source)
-        or hasattr(source, "read")
-    )
-    if isinstance(source, str | Path):
-        yield from _paths(source)
-    elif isinstance(source, Iterable) and not one_picture:
-        yield from source
-    else:
-        yield source
-
-
-def _paths(source: str | Path) -> list[Path]:
-    path = Path(source)
-    if os.path.isdir(path):  # noqa: PTH112 - see _from_path
-        try:
-            # A name with a dot in front is not a picture: macOS puts such files beside copied ones.
-            found = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
-        except OSError as error:
-            raise MissingImageError(f"cannot read folder {str(path)!r}: {error.strerror}") from None
-        if not found:
-            raise MissingImageError(f"folder {str(path)!r} holds no pictures ({' '.join(SUFFIXES)})")
-        return found
-    if has_magic(str(source)) and not os.path.exists(path) and not _is_address(path):  # noqa: PTH110
-        found = _matches(str(source))
-        if not found:
-            raise MissingImageError(f"no file matches {str(source)!r}")
-        return found
-    return [path]
-
-
-def _matches(pattern: str) -> list[Path]:
-    """Return the files that match a pattern. ``**`` does not follow links, and at the end it matches pictures only."""
-    parts = Path(pattern).parts
-    if "**" not in parts:
-        matches = map(Path, glob(pattern))  # noqa: PTH207 - Path.glob refuses absolute patterns
-        return sorted(path for path in matches if not path.is_dir())
-    first = next(number for number, part in enumerate(parts) if has_magic(part))
-    folder, rest = Path(*parts[:first]), parts[first:]
-    every = rest if rest[-1] != "**" else (*rest, "*")
-    found = set()
-    for path in folder.glob(os.path.join(*every)):  # noqa: PTH118 - a pattern, not a path
-        names = path.relative_to(folder).parts
-        hidden = any(name.startswith(".") for name in names) and not any(part.startswith(".") for part in rest)
-        if not hidden and path.is_file() and (every is rest or path.suffix.lower() in SUFFIXES):
-            found.add(path)
-    return sorted(found)
-
-
 def _from_path(source: str | Path, shrink: Shrink | None, limits: Limits) -> Picture:
     path = Path(source)
     # For names that no file can have, Path.is_file raises where os.path.isfile returns False.
     if not os.path.isfile(path):  # noqa: PTH113
-        if _is_address(path):
+        if re.match(r"[a-z][a-z0-9+.-]+:[/\\]", str(path), re.IGNORECASE):  # Path leaves one slash of ``https://...``
             raise MissingImageError(f"{str(source)!r} is an address; nothing is downloaded, save the picture first")
         what = "is no file" if os.path.exists(path) else "does not exist"  # noqa: PTH110
         what = "is a folder; stream() reads the pictures of a folder" if os.path.isdir(path) else what  # noqa: PTH112
@@ -184,8 +120,3 @@ def _from_path(source: str | Path, shrink: Shrink | None, limits: Limits) -> Pic
         raise ImageError(f"cannot open picture {str(path)!r}: {error.strerror}") from None
     with file:
         return read_file(file, f"picture {str(path)!r}", shrink, limits)
-
-
-def _is_address(path: Path) -> bool:
-    """Recognize an address such as ``https://...``, of which Path leaves one slash. A single letter is a drive."""
-    return re.match(r"[a-z][a-z0-9+.-]+:[/\\]", str(path), re.IGNORECASE) is not None

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from edgehrnet.errors import InputError, nearest
 from edgehrnet.picture.crops import CropConvention
-from edgehrnet.picture.sources import frames, read_image
+from edgehrnet.picture.sources import read_image
 from edgehrnet.sides import unpaired
+from edgehrnet.sources.files import Files
 from quant.data.annotations import Annotations
 from quant.data.documents.corners import NAME, DocumentCorners
 from quant.data.examples import DataSet, random_subset
@@ -147,7 +148,7 @@ def open_pictures(
     if not path.is_dir() or has_labels(path):
         yield from open_data(data, fold, crop=crop, images=images).calibration(count, seed)
         return
-    paths = list(frames(path))
+    paths = list(Files(path))
     for index in random_subset(len(paths), count, seed):
         yield read_image(paths[index])
 

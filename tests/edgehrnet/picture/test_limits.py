@@ -14,7 +14,9 @@ from edgehrnet import Predictor
 from edgehrnet.errors import CorruptImageError, ImageError, ImageSizeError, InputError
 from edgehrnet.picture.headers import MAX_FILE, MAX_FILE_OF, _pixels_begin
 from edgehrnet.picture.limits import FORMATS, MAX_MEMORY, Limits, memory_needed
-from edgehrnet.picture.sources import frames, read_image
+from edgehrnet.picture.sources import read_image
+from edgehrnet.sources import Source
+from edgehrnet.sources.files import Files
 
 RGB = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\nshowpage\n"
@@ -237,7 +239,7 @@ class TestReading:
         with (tmp_path / "a.png").open("rb") as file, (tmp_path / "a.png").open("rb", buffering=0) as raw:
             for one in (buffer, file, raw):
                 np.testing.assert_array_equal(read_image(one), RGB)
-                assert list(frames(one)) == [one]
+                assert [frame.picture for frame in Source(one)] == [one]
 
     def test_opened_files_that_cannot_be_read(self, tmp_path):
         (tmp_path / "a.png").write_text("text")
@@ -285,6 +287,6 @@ class TestPatterns:
         ],
     )
     def test_files_come_once_and_without_folders(self, folder, pattern, names, monkeypatch):
-        assert sorted(path.name for path in frames(str(folder / pattern))) == names
+        assert sorted(path.name for path in Files(str(folder / pattern))) == names
         monkeypatch.chdir(folder)
-        assert sorted(path.name for path in frames(pattern)) == names
+        assert sorted(path.name for path in Files(pattern)) == names

@@ -12,7 +12,13 @@ from PIL import Image
 
 from edgehrnet.errors import CorruptImageError, EdgeHRNetError, ImageError, ImageSizeError, MissingImageError
 from edgehrnet.picture.limits import MAX_PIXELS, MAX_SIDE
-from edgehrnet.picture.sources import frames, read_image
+from edgehrnet.picture.sources import read_image
+from edgehrnet.sources import Source
+
+
+def frames(source):
+    return (frame.picture for frame in Source(source))
+
 
 RGB = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
 
@@ -56,7 +62,7 @@ class TestFilesThatAreRefused:
     )
     def test_an_address(self, kind, address):
         refuses(MissingImageError, re.escape(str(kind(address))), kind(address))
-        with pytest.raises(MissingImageError, match=re.escape(str(Path(address)))):
+        with pytest.raises(MissingImageError, match=re.escape(str(kind(address)))):
             [read_image(item) for item in frames(kind(address))]
 
     @pytest.mark.parametrize("name", ["", "a" * 5000, "a\0b.png"], ids=["empty", "too long", "null character"])

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from edgehrnet.errors import ImageError
-from edgehrnet.picture.sources import frames, read_image
+from edgehrnet.picture.sources import read_image
+from edgehrnet.sources import Source
 
 RGB = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
 
@@ -31,8 +32,8 @@ def test_bgr_tensors():
 
 def test_a_single_tensor_is_one_picture():
     tensor = torch.zeros(3, 20, 30)
-    (item,) = frames(tensor)
-    assert item is tensor
+    (frame,) = Source(tensor)
+    assert frame.picture is tensor
 
 
 @pytest.mark.parametrize("shape", [(20, 30, 3), (20, 30), (1, 3, 20, 30), (2, 20, 30), ()])

@@ -1,0 +1,159 @@
+"""Convert a log of results to the formats of files, one result in memory at a time."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any, TextIO
+
+from edgehrnet.decoding import CONFIDENCE_THRESHOLD
+from edgehrnet.errors import InputError, MissingExtraError, nearest
+from edgehrnet.results.log import Log
+
+COLUMNS = ("image", "frame", "time", "width", "height", "instance", "score", "keypoint", "x", "y", "confidence")
+BOX_COLUMNS = ("box_left", "box_top", "box_width", "box_height")
+ROWS = 20_000  # of a Parquet file that are written together
+
+
+def rows(log: Log) -> Iterator[tuple[Any, ...]]:
+    """Yield one row for each keypoint: `COLUMNS`, then `BOX_COLUMNS`, which are None without a box."""
+    for record in log.records():
+        picture = tuple(record.get(name) for name in ("source", "frame", "time", "width", "height"))
+        for number, instance in enumerate(record["instances"]):
+            box = tuple(instance.get("box") or (None,) * 4)
+            for point in instance["keypoints"]:
+                place = (point["name"], point["x"], point["y"], point["conf"])
+                yield (*picture, number, instance["score"], *place, *box)
+
+
+def write_jsonl(log: Log, path: Path) -> None:
+    """Write one JSON object per line."""
+    with _text(path) as file:
+        for record in log.records():
+            file.write(json.dumps(record) + "\n")
+
+
+def write_json(log: Log, path: Path) -> None:
+    """Write a JSON list of objects."""
+    with _text(path) as file:
+        _write_list(file, log.records())
+        file.write("\n")
+
+
+def write_csv(log: Log, path: Path) -> None:
+    """Write one row per keypoint. Bytes of names that are not UTF-8 become escapes."""
+    with _text(path, errors="backslashreplace") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow((*COLUMNS, *BOX_COLUMNS))
+        writer.writerows(rows(log))
+
+
+def write_parquet(log: Log, path: Path) -> None:
+    """Write the rows of `write_csv` as Parquet."""
+    pa, parquet = import_pyarrow()
+    types = dict.fromkeys((*COLUMNS, *BOX_COLUMNS), pa.float64())
+    types |= dict.fromkeys(("frame", "width", "height", "instance"), pa.int64())
+    types |= dict.fromkeys(("image", "keypoint"), pa.string())
+    schema = pa.schema(list(types.items()))
+    found = rows(log)
+    with parquet.ParquetWriter(path, schema) as writer:
+        while some := list(islice(found, ROWS)):
+            columns = zip(zip(*some, strict=True), types.values(), strict=True)
+            arrays = [pa.array(map(_clean, values), kind) for values, kind in columns]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+
+
+def write_coco(log: Log, path: Path) -> None:
+    """Write a COCO data set whose annotations are the predictions, each with a score."""
+    head = log.head or {"model": "", "keypoints": [], "skeleton": []}
+    category = {
+        "id": 1,
+        "name": head["model"],
+        "keypoints": head["keypoints"],
+        "skeleton": [[a + 1, b + 1] for a, b in head["skeleton"]],
+    }
+    with _text(path) as file:
+        file.write('{"images": ')
+        _write_list(file, (_coco_image(number, record) for number, record in enumerate(log.records(), 1)))
+        file.write(',\n"annotations": ')
+        _write_list(file, _coco_annotations(log))
+        file.write(f',\n"categories": {json.dumps([category])}}}\n')
+
+
+WRITERS: Mapping[str, Callable[[Log, Path], None]] = {
+    "json": write_json,
+    "jsonl": write_jsonl,
+    "csv": write_csv,
+    "coco": write_coco,
+    "parquet": write_parquet,
+}
+
+
+def format_of(path: Path) -> str:
+    """Return the format that the name of a file stands for.
+
+    >>> format_of(Path("out.jsonl")), format_of(Path("out.coco.json"))
+    ('jsonl', 'coco')
+    """
+    name = path.name.lower()
+    kind = "coco" if name.endswith(".coco.json") else name.rpartition(".")[2]
+    if kind not in WRITERS or "." not in name:
+        endings = (".json", ".jsonl", ".csv", ".coco.json", ".parquet")
+        raise InputError(f"{str(path)!r} names no format of results; {nearest('.' + kind, endings)}")
+    return kind
+
+
+def import_pyarrow() -> tuple[Any, Any]:
+    """Import pyarrow. Raise MissingExtraError without it."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingExtraError(f"Parquet needs pyarrow ({error}); type: pip install 'edgehrnet[parquet]'") from None
+    return pyarrow, pyarrow.parquet
+
+
+def _text(path: Path, errors: str = "strict") -> TextIO:
+    return path.open("w", encoding="utf-8", errors=errors, newline="\n")
+
+
+def _write_list(file: TextIO, values: Iterator[dict[str, Any]]) -> None:
+    file.write("[")
+    for number, value in enumerate(values):
+        file.write((",\n" if number else "\n") + json.dumps(value))
+    file.write("\n]")
+
+
+def _coco_image(number: int, record: Mapping[str, Any]) -> dict[str, Any]:
+    place = {name: record[name] for name in ("frame", "time") if name in record}
+    return {"id": number, "file_name": record["source"], "width": record["width"], "height": record["height"], **place}
+
+
+def _coco_annotations(log: Log) -> Iterator[dict[str, Any]]:
+    count = 0
+    for number, record in enumerate(log.records(), 1):
+        for instance in record["instances"]:
+            count += 1
+            points = instance["keypoints"]
+            xs, ys = [point["x"] for point in points], [point["y"] for point in points]
+            box = instance.get("box") or [min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)]
+            shown = [2 if point["conf"] >= CONFIDENCE_THRESHOLD else 0 for point in points]
+            flat = [value for x, y, v in zip(xs, ys, shown, strict=True) for value in (x, y, v)]
+            yield {
+                "id": count,
+                "image_id": number,
+                "category_id": 1,
+                "keypoints": flat,
+                "num_keypoints": sum(1 for v in shown if v),
+                "bbox": [round(value, 3) for value in box],
+                "area": round(box[2] * box[3], 3),
+                "iscrowd": 0,
+                "score": instance["score"],
+            }
+
+
+def _clean(value: Any) -> Any:
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value

@@ -1,0 +1,126 @@
+"""List the picture files of folders, patterns and list files, without reading them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from glob import glob, has_magic
+from pathlib import Path
+
+from edgehrnet.errors import ImageError, MissingImageError
+from edgehrnet.picture.sources import SUFFIXES
+
+LIST_SUFFIX = ".txt"
+OTHER = "other"  # key of left_out for suffixes beyond the first ones, so that odd names take no memory
+SHOWN = 8  # suffixes that left_out tells apart
+
+
+class Files:
+    """Paths of the pictures that a path, a folder, a pattern or a list file stands for. They are found while iterating.
+
+    Only the names of one folder are in memory at a time, and of a list file one line.
+
+    - Folder: its pictures, sorted by name. With ``recursive``, those of its subfolders follow, except through links.
+      Names that begin with a dot are left out.
+    - Pattern: the files that match it, sorted. ``**`` stands for folders at any depth.
+    - List file (.txt): one path per line, relative to the folder of the list file. Empty lines are left out.
+    - Any other path is returned as it is.
+    """
+
+    def __init__(self, source: str | Path, *, recursive: bool = False) -> None:
+        self._source, self._recursive = source, recursive
+        self.left_out: Counter[str] = Counter()
+        """Number of files in folders that are no pictures, by suffix."""
+
+    def __iter__(self) -> Iterator[Path]:
+        """Yield the paths.
+
+        Raises:
+            MissingImageError: There is no picture, or the folder or the list cannot be read.
+        """
+        path = Path(self._source)
+        if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for names that no file can have
+            yield from self._non_empty(path)
+        elif has_magic(str(self._source)) and not os.path.exists(path) and not is_address(path):  # noqa: PTH110
+            found = matches(str(self._source))
+            if not found:
+                raise MissingImageError(f"no file matches {str(self._source)!r}")
+            yield from found
+        elif path.suffix.lower() == LIST_SUFFIX and os.path.isfile(path):  # noqa: PTH113
+            yield from _lines(path)
+        else:
+            yield path
+
+    def _non_empty(self, folder: Path) -> Iterator[Path]:
+        is_empty = True
+        for path in self._of_folder(folder):
+            is_empty = False
+            yield path
+        if is_empty:
+            hint = "" if self._recursive else "; recursive=True or --recursive looks into its folders"
+            raise MissingImageError(f"folder {str(folder)!r} holds no pictures ({' '.join(SUFFIXES)}){hint}")
+
+    def _of_folder(self, folder: Path) -> Iterator[Path]:
+        names, folders = [], []
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    # A name with a dot in front is not a picture: macOS puts such files beside copied ones.
+                    if entry.name.startswith("."):
+                        continue
+                    if entry.is_dir(follow_symlinks=not self._recursive):
+                        folders.append(entry.name)
+                    else:
+                        names.append(entry.name)
+        except OSError as error:
+            raise MissingImageError(f"cannot read folder {str(folder)!r}: {error.strerror}") from None
+        for name in sorted(names):
+            suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - a million times faster than a Path each
+            if suffix in SUFFIXES:
+                yield folder / name
+            else:
+                known = suffix in self.left_out or len(self.left_out) < SHOWN
+                self.left_out[suffix or "no suffix" if known else OTHER] += 1
+        if self._recursive:
+            for name in sorted(folders):
+                yield from self._of_folder(folder / name)
+
+
+def matches(pattern: str) -> list[Path]:
+    """Return the files that match a pattern. ``**`` does not follow links, and at the end it matches pictures only."""
+    parts = Path(pattern).parts
+    if "**" not in parts:
+        found = map(Path, glob(pattern))  # noqa: PTH207 - Path.glob refuses absolute patterns
+        return sorted(path for path in found if not path.is_dir())
+    first = next(number for number, part in enumerate(parts) if has_magic(part))
+    folder, rest = Path(*parts[:first]), parts[first:]
+    every = rest if rest[-1] != "**" else (*rest, "*")
+    paths = set()
+    for path in folder.glob(os.path.join(*every)):  # noqa: PTH118 - a pattern, not a path
+        names = path.relative_to(folder).parts
+        hidden = any(name.startswith(".") for name in names) and not any(part.startswith(".") for part in rest)
+        if not hidden and path.is_file() and (every is rest or path.suffix.lower() in SUFFIXES):
+            paths.add(path)
+    return sorted(paths)
+
+
+def is_address(path: str | Path) -> bool:
+    """Recognize an address such as ``https://...``, of which Path leaves one slash. A single letter is a drive."""
+    return re.match(r"[a-z][a-z0-9+.-]+:[/\\]", str(path), re.IGNORECASE) is not None
+
+
+def _lines(path: Path) -> Iterator[Path]:
+    """Yield the paths in a list file."""
+    is_empty = True
+    try:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
+            for line in file:
+                if line.strip():
+                    is_empty = False
+                    yield path.parent / line.rstrip("\r\n")
+    except OSError as error:
+        raise ImageError(f"cannot read list {str(path)!r}: {error.strerror}") from None
+    if is_empty:
+        raise MissingImageError(f"list {str(path)!r} names no pictures; write one path per line")

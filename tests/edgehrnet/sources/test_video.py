@@ -1,0 +1,176 @@
+import struct
+import threading
+import time
+import weakref
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from edgehrnet import Predictor
+from edgehrnet.errors import CorruptImageError, ImageError, MissingExtraError, MissingImageError
+from edgehrnet.picture.sources import read_image
+from edgehrnet.sources import Frame, Source
+from edgehrnet.sources.video import import_av, is_stream_address
+
+av = pytest.importorskip("av")
+TIMES = (0, 40, 80, 200, 240, 600)  # milliseconds, a variable frame rate
+# Matrices of an MP4 file that turn the picture, and the turns to the left that show it upright.
+TURNS = {"left": ((0, 65536, 0, -65536, 0, 0), 3), "right": ((0, -65536, 0, 65536, 0, 0), 1)}
+
+
+def half_white(value):
+    """A picture whose left half is white."""
+    picture = np.full((48, 64, 3), value, np.uint8)
+    picture[:, :32] = 255
+    return picture
+
+
+def write_video(path, times=TIMES, codec="libx264"):
+    with av.open(path, "w") as file:
+        stream = file.add_stream(codec, 25, width=64, height=48, pix_fmt="yuv420p")
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for number, milliseconds in enumerate(times):
+            frame = av.VideoFrame.from_ndarray(half_white(number % 8 * 30))
+            frame.pts, frame.time_base = milliseconds, Fraction(1, 1000)
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+    return path
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory):
+    return write_video(tmp_path_factory.mktemp("video") / "clip.mp4")
+
+
+def pixels(frame):
+    found = frame.picture() if callable(frame.picture) else frame.picture
+    return found.pixels
+
+
+def test_frames_have_numbers_and_the_times_of_the_file(video, null_model):
+    with Predictor(null_model.path) as predictor:
+        results = list(predictor.stream(video))
+    assert [result.frame for result in results] == list(range(6))
+    assert [result.time for result in results] == pytest.approx([ms / 1000 for ms in TIMES])
+    assert {result.source for result in results} == {str(video)}
+    shades = [result.image[24, 60].mean() for result in results]
+    assert shades == pytest.approx([number * 30 for number in range(6)], abs=6)
+    assert results[3].to_dict()["frame"] == 3
+    assert Source(video).count() == 6
+
+
+@pytest.mark.parametrize("turn", TURNS)
+def test_a_video_that_was_held_sideways_is_shown_upright(video, tmp_path, turn):
+    matrix, turns = TURNS[turn]
+    data = bytearray(video.read_bytes())
+    at = data.find(b"tkhd") + 44
+    data[at : at + 24] = struct.pack(">6i", *matrix)
+    (tmp_path / "turned.mp4").write_bytes(data)
+    found = pixels(next(iter(Source(tmp_path / "turned.mp4"))))
+    np.testing.assert_allclose(found, np.rot90(half_white(0), turns), atol=12)
+
+
+def test_a_video_among_pictures_of_an_iterable(video):
+    frames = list(Source([half_white(0), video]))
+    assert [frame.frame for frame in frames] == [None, *range(6)]
+    assert [frame.name for frame in frames] == [None, *[str(video)] * 6]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "error"),
+    [("none.mp4", None, MissingImageError), ("text.mp4", b"no video" * 99, CorruptImageError)],
+)
+def test_a_video_that_cannot_be_opened(tmp_path, name, content, error):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(error, match=name):
+        list(Source(tmp_path / name))
+
+
+def test_a_truncated_video_gives_the_frames_that_it_has(tmp_path):
+    path = write_video(tmp_path / "a.ts", range(0, 4000, 40))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    frames = list(Source(path))
+    assert 10 < len(frames) < 100
+
+
+def test_an_address_is_opened_without_showing_its_password():
+    with pytest.raises(MissingImageError, match=r"rtsp://127\.0\.0\.1:9/live") as caught:
+        list(Source("rtsp://user:secret@127.0.0.1:9/live"))
+    assert "secret" not in str(caught.value)
+    assert not is_stream_address("photos/rtsp/a.jpg")
+
+
+@pytest.mark.parametrize("source", [999, "999"])
+def test_an_absent_camera(source):
+    with pytest.raises(ImageError, match="camera 999"):
+        list(Source(source))
+
+
+def test_without_pyav_the_error_says_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "av", None)
+    with pytest.raises(MissingExtraError, match=r"edgehrnet\[video\]"):
+        import_av()
+
+
+class TestDropping:
+    def test_the_newest_frame_comes_and_the_others_are_counted(self, null_model):
+        taken = threading.Event()
+
+        def camera():
+            yield Frame(null_model.picture, frame=0)
+            assert taken.wait(10)
+            for number in range(1, 6):
+                yield Frame(null_model.picture, frame=number)
+            arrived.set()
+
+        arrived = threading.Event()
+        with Predictor(null_model.path) as predictor:
+            stream = predictor.stream(camera(), drop=True)
+            numbers = [next(stream).frame]
+            taken.set()
+            assert arrived.wait(10)
+            numbers += [result.frame for result in stream]
+        assert numbers == [0, 5]
+        assert stream.dropped == 4
+
+    def test_an_endless_source_ends_with_the_stream(self, null_model):
+        closed = []
+
+        def camera():
+            try:
+                while True:
+                    time.sleep(0.001)
+                    yield null_model.picture
+            finally:
+                closed.append(True)
+
+        stream = Predictor(null_model.path).stream(camera(), drop=True)
+        next(stream)
+        stream.close()
+        assert closed == [True]
+        assert not [thread for thread in threading.enumerate() if thread.name.startswith("edgehrnet")]
+
+    def test_an_error_of_the_source_is_raised(self, null_model):
+        def camera():
+            yield null_model.picture
+            raise OSError("unplugged")
+
+        with pytest.raises(OSError, match="unplugged"):
+            list(Predictor(null_model.path).stream(camera(), drop=True))
+
+
+def test_memory_does_not_grow_with_an_endless_source(null_model):
+    alive = []
+
+    def camera():
+        for _ in range(200):
+            picture = read_image(null_model.picture)
+            alive.append(weakref.ref(picture))
+            yield Frame(picture, ahead=True)
+
+    most = 0
+    for _result in Predictor(null_model.path).stream(camera()):
+        most = max(most, sum(1 for one in alive if one() is not None))
+    assert most < 20
