@@ -10,10 +10,13 @@ from typing import Any
 from edgehrnet.errors import InputError, MissingExtraError
 from edgehrnet.keypoint_sets import COCO_PERSON
 from edgehrnet.sides import pair_sides
+from edgehrnet.spec_limits import KEYPOINTS
 from quant.data.annotations import ImageId
 from quant.data.formats.pairs import left_first
 from quant.data.formats.values import numbers, shortened
 from quant.data.remarks import Remarks
+
+CLASSES = 100_000  # at most
 
 
 def read_yaml(path: Path) -> Mapping[str, Any]:
@@ -28,7 +31,10 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
     except ImportError as error:
         raise MissingExtraError(f"{path.name} needs PyYAML ({error}); type: pip install 'edgehrnet[formats]'") from None
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            raise ValueError("it has aliases (*name), a few of which stand for lists of any length")
+        content = yaml.safe_load(text)
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise InputError(f"cannot read {path}: {error}") from None
     if not isinstance(content, Mapping):
@@ -67,8 +73,9 @@ class Description:
 
 def _shape(path: Path, value: Any) -> tuple[int, int]:
     if not (isinstance(value, list) and len(value) == 2 and all(type(number) is int for number in value)
-            and value[0] > 0 and value[1] in (2, 3)):  # fmt: skip
-        raise InputError(f"{path}: kpt_shape is {shortened(value)}, and must be [K, 2] or [K, 3] for K keypoints")
+            and 0 < value[0] <= KEYPOINTS and value[1] in (2, 3)):  # fmt: skip
+        raise InputError(f"{path}: kpt_shape is {shortened(value)}, and must be [K, 2] or [K, 3] for K keypoints, at "
+                         f"most {KEYPOINTS}")  # fmt: skip
     return value[0], value[1]
 
 
@@ -81,10 +88,10 @@ def _names(path: Path, content: Mapping[str, Any], count: int) -> tuple[str, ...
     lists = list(value.values()) if isinstance(value, dict) else [value]
     if any(names != lists[0] for names in lists):
         raise InputError(f"{path}: {key} has different lists of keypoints, and must have the same for each class: "
-                         f"{value}")  # fmt: skip
+                         f"{shortened(value)}")  # fmt: skip
     names = lists[0]
     if not isinstance(names, list) or len(names) != count or len(set(map(str, names))) < count:
-        raise InputError(f"{path}: {key} is {value}, and must be {count} different names, as in kpt_shape")
+        raise InputError(f"{path}: {key} is {shortened(value)}, and must be {count} different names, as in kpt_shape")
     return tuple(map(str, names))
 
 
@@ -92,7 +99,7 @@ def _classes(path: Path, content: Mapping[str, Any]) -> dict[ImageId, str]:
     value = content.get("names")
     if value is None:
         count = content.get("nc", 1)
-        value = [f"class_{index}" for index in range(count)] if type(count) is int else None
+        value = [f"class_{index}" for index in range(count)] if type(count) is int and count <= CLASSES else None
     try:
         items = value.items() if isinstance(value, dict) else enumerate(value or [])
         classes: dict[ImageId, str] = {int(key): str(name) for key, name in items}
@@ -117,8 +124,8 @@ def _flip_pairs(path: Path, value: Any, names: tuple[str, ...], remarks: Remarks
     if not isinstance(value, list) or len(value) != count or any(
             type(other) is not int or not 0 <= other < count or value[other] != index
             for index, other in enumerate(value)):  # fmt: skip
-        raise InputError(f"{path}: flip_idx is {value}, and must be {count} indices from 0 that exchange keypoints in "
-                         "pairs: if index a holds b, index b must hold a")  # fmt: skip
+        raise InputError(f"{path}: flip_idx is {shortened(value)}, and must be {count} indices from 0 that exchange "
+                         "keypoints in pairs: if index a holds b, index b must hold a")  # fmt: skip
     pairs = left_first(((index, other) for index, other in enumerate(value) if index < other), names)
     by_names = pair_sides(names)
     if not pairs and by_names:
@@ -133,5 +140,5 @@ def _sigmas(path: Path, value: Any, names: tuple[str, ...]) -> tuple[float, ...]
         return tuple(known[name] for name in names) if set(names) == set(known) else ()
     found = numbers(value)
     if found is None or len(found) != len(names) or not all(sigma > 0 for sigma in found):
-        raise InputError(f"{path}: kpt_oks_sigmas is {value}, and must be {len(names)} positive numbers")
+        raise InputError(f"{path}: kpt_oks_sigmas is {shortened(value)}, and must be {len(names)} positive numbers")
     return tuple(found)

@@ -179,6 +179,8 @@ def test_a_picture_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         ({"kpt_shape": [3]}, r"kpt_shape is \[3\]"),
         ({"kpt_shape": [3, 4]}, r"kpt_shape is \[3, 4\]"),
         ({"kpt_shape": [0, 3]}, r"kpt_shape is \[0, 3\]"),
+        ({"kpt_shape": [10**40, 3]}, r"kpt_shape is \[10000"),
+        ({"names": None, "nc": 10**40}, "names is None"),
         ({"flip_idx": [1, 2, 0]}, r"flip_idx is \[1, 2, 0\]"),
         ({"flip_idx": [0, 1]}, r"flip_idx is \[0, 1\]"),
         ({"flip_idx": [0, 3, 1]}, r"flip_idx is \[0, 3, 1\]"),
@@ -202,10 +204,24 @@ def test_a_bad_description_is_refused(tmp_path: Path, changes: Any, value: str) 
         read_ultralytics(tmp_path / "data.yaml")
 
 
-@pytest.mark.parametrize("text", ["kpt_shape: [3", "kpt_shape: &a [*a", "'kpt_shape' : x: y"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "kpt_shape: [3",
+        "kpt_shape: &a [*a",
+        "'kpt_shape' : x: y",
+    ],
+)
 def test_broken_yaml_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "data.yaml").write_text(text)
     with pytest.raises(InputError, match=r"data\.yaml"):
+        read_ultralytics(tmp_path / "data.yaml")
+
+
+def test_aliases_which_stand_for_lists_of_any_length_are_refused(tmp_path: Path) -> None:
+    levels = "".join(f"a{level + 1}: &a{level + 1} [*a{level}, *a{level}]\n" for level in range(60))
+    (tmp_path / "data.yaml").write_text(f"a0: &a0 [a, b]\n{levels}kpt_shape: [2, 3]\nkpt_names: *a60\n")
+    with pytest.raises(InputError, match="aliases"):
         read_ultralytics(tmp_path / "data.yaml")
 
 
