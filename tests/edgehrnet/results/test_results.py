@@ -21,6 +21,7 @@ COUNT = 40
 # Writes the results of a slow generator: python -c PROGRAM MODEL RESUME FILE...
 PROGRAM = """
 import sys, time
+import numpy as np
 from edgehrnet import Predictor
 from edgehrnet.results import write
 from edgehrnet.sources import Frame
@@ -185,7 +186,7 @@ class TestResuming:
         assert frames_in(tmp_path / "a.csv") == list(range(COUNT))
 
     def test_another_model(self, predictor, null_model, tmp_path):
-            interrupted(predictor, null_model, tmp_path / "a.csv")
+        interrupted(predictor, null_model, tmp_path / "a.csv")
         spec = null_model.spec.replace(name="other", golden=None)
         runtimes.null.build(tmp_path / "other.null", spec.to_json(), (64, 96), null_model.outputs)
         with Predictor(tmp_path / "other.null") as other, pytest.raises(InputError, match="'other'"):
@@ -255,6 +256,7 @@ def test_parquet_without_pyarrow_fails_before_the_first_picture(monkeypatch, tmp
 def test_memory_does_not_grow_with_the_number_of_pictures(null_model, tmp_path):
     with Predictor(null_model.path) as predictor:
         result = predictor.predict(null_model.picture).slim()
+
     def results(count):
         return (replace(result, source=f"{number:06}.jpg") for number in range(count))
 
