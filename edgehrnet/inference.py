@@ -60,6 +60,7 @@ def run_job(
         boxes=None if job.boxes is None else job.boxes.copy(),
         frame=job.frame,
         time=job.time,
+        compile_ms=clock.aside,
     )
 
 
@@ -103,6 +104,8 @@ def infer(
         else:
             inputs, places = prepared
         transforms += places
+        if engine.prepare((inputs.shape[1], inputs.shape[2])):
+            clock.set_aside()
         found = _infer(engine, inputs, spec, heatmaps, flip_test=flip_test)
         outputs = _stored(outputs, found, start, count)
         clock.lap("inference")

@@ -38,7 +38,7 @@ from edgehrnet.selfcheck import SelfCheck, compare, has_size_of, require_passed
 from edgehrnet.shipped import model_path
 from edgehrnet.sources.opening import Source
 from edgehrnet.spec import ModelSpec
-from edgehrnet.streaming import Stream
+from edgehrnet.streaming import OnError, Stream
 from runtimes.base import Runtime
 
 
@@ -198,7 +198,7 @@ class Predictor:
         source: Any,
         *,
         color: str = "rgb",
-        on_error: str = "raise",
+        on_error: OnError = "raise",
         recursive: bool = False,
         drop: bool | None = None,
     ) -> Stream:
@@ -213,7 +213,7 @@ class Predictor:
             source: A picture, folder, pattern, list file, video, camera, address or iterable, see `Source`.
             color: Channel order of arrays, ``rgb`` or ``bgr``.
             on_error: What to do about a picture that cannot be read. ``raise`` raises its ImageError, which ends the
-                stream. ``skip`` warns with SkippedPictureWarning and goes on.
+                stream. ``skip`` warns with SkippedPictureWarning and goes on. A function is called with the error.
             recursive: Whether to look into the subfolders of a folder.
             drop: Whether to leave out frames that arrive while an earlier one is processed. Without it, the results of
                 a camera that is faster than the network come later and later. None: only for live sources.

@@ -104,6 +104,9 @@ class Result:
     """Number of the frame in a video, or of the page in a file of several pages, from 0. None for other pictures."""
     time: float | None = None
     """Seconds from the beginning of the video to this frame. None for other pictures."""
+    compile_ms: float = 0.0
+    """Milliseconds that the engine compiled for a new input size, which are not part of ``speed``. 0 for most pictures.
+    `Predictor.warmup` compiles before."""
 
     def __iter__(self) -> Iterator[Any]:
         yield from (self.keypoints.xy, self.keypoints.conf)

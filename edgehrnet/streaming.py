@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 from edgehrnet.errors import ImageError, InputError, SkippedPictureWarning, nearest, warn_caller
 from edgehrnet.reading import Job, read_ahead
@@ -12,6 +12,7 @@ from edgehrnet.sources.frame import Frame
 from edgehrnet.sources.opening import Source
 
 ON_ERROR = ("raise", "skip")
+OnError: TypeAlias = str | Callable[[ImageError], object]
 
 
 class Stream(Generator[Result, None, None]):
@@ -21,15 +22,15 @@ class Stream(Generator[Result, None, None]):
         source: The source.
         read: Reads and prepares the picture of a frame.
         run: Runs the network on it.
-        on_error: ``raise`` or ``skip``, see `Predictor.stream`.
+        on_error: ``raise``, ``skip`` or a function, see `Predictor.stream`.
     """
 
     def __init__(
-        self, source: Source, read: Callable[[Frame], Job], run: Callable[[Job], Result], on_error: str
+        self, source: Source, read: Callable[[Frame], Job], run: Callable[[Job], Result], on_error: OnError
     ) -> None:
-        if on_error not in ON_ERROR:
+        if not callable(on_error) and on_error not in ON_ERROR:
             raise InputError(f"on_error={on_error!r}; {nearest(str(on_error), ON_ERROR)}")
-        self._read, self._run, self._skip = read, run, on_error == "skip"
+        self._read, self._run, self._on_error = read, run, on_error
         self.source = source
         """The source, which counts the files that it left out and the frames that it dropped."""
         self.skipped = 0
@@ -62,10 +63,13 @@ class Stream(Generator[Result, None, None]):
                 try:
                     read = job()
                 except ImageError as error:
-                    if not self._skip:
+                    if self._on_error == "raise":
                         raise
                     self.skipped += 1
-                    warn_caller(f"skipped: {error}", SkippedPictureWarning)
+                    if callable(self._on_error):
+                        self._on_error(error)
+                    else:
+                        warn_caller(f"skipped: {error}", SkippedPictureWarning)
                     continue
                 yield self._run(read)
         finally:

@@ -186,6 +186,10 @@ class Runtime(Protocol):
         """
         ...
 
+    def prepare(self, size: tuple[int, int]) -> bool:
+        """Compile for inputs of this (height, width) if that has not been done, and return whether it was needed."""
+        ...
+
     def describe(self) -> Description:
         """Return what is loaded and where it runs."""
         ...

@@ -160,6 +160,10 @@ class ONNXRuntime:
         arrays = session.run(names, {self._input_name: self._port.array(picture)})
         return [first_of(array, self._port.batch) for array in arrays]
 
+    def prepare(self, size: tuple[int, int]) -> bool:  # noqa: ARG002 - one of the protocol
+        """Return False: there is nothing to compile for a size."""
+        return False
+
     def describe(self) -> Description:
         """Return what is loaded and where it runs."""
         self._open_session()

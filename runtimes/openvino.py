@@ -145,6 +145,13 @@ class OpenVINORuntime:
         size = self._input.check(image, any_size=self._limit > 1)
         return self._compiled_for(size).run(image)
 
+    def prepare(self, size: Size) -> bool:
+        """Compile for inputs of this size if that has not been done, and return whether it was needed."""
+        if self._limit == 1 or size in self._compiled:
+            return False
+        self._compiled_for(size)
+        return True
+
     def describe(self) -> Description:
         """Return what is loaded and where it runs."""
         if self._closed:

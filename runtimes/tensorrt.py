@@ -95,6 +95,10 @@ class TensorRTRuntime:
                     outputs[name][n] = buffer.host[0]
         return outputs
 
+    def prepare(self, size: tuple[int, int]) -> bool:  # noqa: ARG002 - one of the protocol
+        """Return False: there is nothing to compile for a size."""
+        return False
+
     def describe(self) -> Description:
         """Return what is loaded and where it runs."""
         if self._closed:

@@ -120,6 +120,10 @@ class TorchRuntime:
             raise ModelFileError(f"{self._path} fails on {self._device}: {error}") from None
         return outputs
 
+    def prepare(self, size: tuple[int, int]) -> bool:  # noqa: ARG002 - one of the protocol
+        """Return False: there is nothing to compile for a size."""
+        return False
+
     def describe(self) -> Description:
         """Return what is loaded and where it runs."""
         import torch

@@ -26,8 +26,8 @@ def parse_size(text: str) -> tuple[int, int]:
         raise argparse.ArgumentTypeError(f"{text!r} is not a size; use HEIGHTxWIDTH, such as 256x512") from None
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `open_predictor`, and ``--json``."""
+def add_model_options(parser: argparse.ArgumentParser, *, json: bool = True) -> None:
+    """Add the options of `open_predictor`, and with ``json`` the option ``--json``."""
     parser.add_argument(
         "--device",
         help="device to run on, depending on the type of file: cpu, gpu, gpu.1, npu, auto, cuda, cuda:1, ... "
@@ -48,7 +48,8 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--decode", choices=DECODE_METHODS, help="decoding of heatmaps (default: the file's)")
     add_verify_option(parser)
-    add_json_option(parser)
+    if json:
+        add_json_option(parser)
 
 
 def add_verify_option(parser: argparse.ArgumentParser) -> None:

@@ -51,6 +51,8 @@ def result_tables(result: Result) -> str:
     ]
     head = ("instance", "keypoint", "x px", "y px", "confidence")[first:]
     stages = [*result.speed.items(), ("total", sum(result.speed.values()))]
+    if result.compile_ms:
+        stages.append(("compiling, once for this size", result.compile_ms))
     times = table(("stage", "ms"), [(stage, f"{ms:.2f}") for stage, ms in stages])
     return f"{table(head, rows)}\n\n{times}"
 

@@ -21,6 +21,7 @@ COUNT = 40
 # Writes the results of a slow generator: python -c PROGRAM MODEL RESUME FILE...
 PROGRAM = """
 import sys, time
+import numpy as np
 from edgehrnet import Predictor
 from edgehrnet.results import write
 from edgehrnet.sources import Frame

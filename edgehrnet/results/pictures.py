@@ -1,0 +1,141 @@
+"""Write what results show: pictures and videos with the keypoints drawn on them, and flattened pages."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+
+from edgehrnet.drawing.files import JPEG_SUFFIXES, save_picture
+from edgehrnet.drawing.video import OUTPUT_SUFFIXES, VideoWriter
+from edgehrnet.errors import InputError
+from edgehrnet.result import Result
+from edgehrnet.sources.files import is_address
+from edgehrnet.sources.frame import Frame
+from edgehrnet.sources.video import VIDEO_SUFFIXES
+
+
+class Places:
+    """Files in a folder that belong to pictures, in the subfolders in which the pictures are.
+
+    Args:
+        folder: The folder, which is made if it does not exist.
+        roots: Folders of pictures. The folders below each of them appear in ``folder``, too.
+        ending: Word before the suffix, such as ``keypoints``.
+    """
+
+    def __init__(self, folder: Path, roots: Iterable[Path], ending: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self._roots, self._ending = folder, list(roots), ending
+
+    def of(self, source: str, frame: int | None = None, suffix: str | None = None) -> Path:
+        """Return the file of a picture, or of a frame of it.
+
+        Args:
+            source: Path of the picture.
+            frame: Number that becomes part of the name.
+            suffix: Suffix of the file. None: that of a JPEG, and .png for others.
+        """
+        path = Path(re.sub(r"[^\w.-]+", "-", source)) if is_address(source) else Path(source)
+        inside = next((path.relative_to(root) for root in self._roots if path.is_relative_to(root)), Path(path.name))
+        if suffix is None:
+            suffix = path.suffix.lower() if path.suffix.lower() in JPEG_SUFFIXES else ".png"
+        number = "" if frame is None else f".{frame:06}"
+        return self.folder / inside.parent / f"{path.stem}{number}.{self._ending}{suffix}"
+
+    def check(self, paths: Callable[[], Iterable[Path]]) -> None:
+        """Raise InputError if two pictures have the same file. Takes 8 bytes per picture.
+
+        Args:
+            paths: Lists the pictures. It is called a second time to name the file.
+        """
+        digests = np.fromiter((self._digest(path) for path in paths()), np.uint64)
+        values, counts = np.unique(digests, return_counts=True)
+        twice = values[counts > 1]
+        if len(twice):
+            path = next(path for path in paths() if self._digest(path) == twice[0])
+            raise InputError(
+                f"{counts.max()} pictures would be written to {str(self.of(str(path)))!r}; use one folder for each"
+            )
+
+    def _digest(self, path: Path) -> int:
+        name = os.fsencode(self.of(str(path)))
+        return int.from_bytes(blake2b(name, digest_size=8).digest(), "big")
+
+
+def is_video(source: str | None) -> bool:
+    """Return whether a result's source is a video, a camera or a stream."""
+    if source is None:
+        return False
+    return Path(source).suffix.lower() in VIDEO_SUFFIXES or source.startswith("camera ") or is_address(source)
+
+
+class Overlays:
+    """Pictures and videos with keypoints drawn on them.
+
+    A video becomes a video with the times and the sound of the original. It appears when the results of another source
+    are added, or when this is closed.
+
+    Args:
+        places: Where to write.
+        heatmaps: Whether to draw the heatmaps, too.
+    """
+
+    def __init__(self, places: Places, *, heatmaps: bool = False) -> None:
+        self.places, self._heatmaps = places, heatmaps
+        self.count = 0
+        """Files so far."""
+        self._video: tuple[str, VideoWriter] | None = None
+
+    def path_of(self, source: str, frame: int | None) -> Path:
+        """Return the file in which a result is drawn."""
+        if not is_video(source):
+            return self.places.of(source, frame)
+        suffix = Path(source).suffix.lower()
+        live = not Path(source).is_file()
+        return self.places.of(source, None, ".mp4" if live else suffix if suffix in OUTPUT_SUFFIXES else ".mkv")
+
+    def has(self, frame: Frame) -> bool:
+        """Return whether the file of a frame exists."""
+        return frame.name is not None and self.path_of(frame.name, frame.frame).exists()
+
+    def add(self, result: Result) -> Path:
+        """Draw a result, and return the file in which it is or will be.
+
+        Raises:
+            WriteError: The file cannot be written.
+        """
+        source = str(result.source)
+        path = self.path_of(source, result.frame)
+        if self._video is not None and self._video[0] != source:
+            self.close()
+        picture = result.plot(heatmaps=self._heatmaps)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if is_video(source):
+            if self._video is None:
+                path.unlink(missing_ok=True)  # while it exists, it is complete
+                self._video = source, VideoWriter(path, sound_of=source if Path(source).is_file() else None)
+                self.count += 1
+            self._video[1].add(picture, result.time)
+        else:
+            save_picture(picture, path)
+            self.count += 1
+        return path
+
+    def close(self) -> None:
+        """Complete the video in work."""
+        if self._video is not None:
+            video, self._video = self._video[1], None
+            video.close()
+
+    def abandon(self, error: BaseException) -> None:
+        """Remove the video in work."""
+        if self._video is not None:
+            video, self._video = self._video[1], None
+            with suppress(Exception):
+                video.__exit__(type(error), error, None)
