@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import nn
 
-from edgehrnet import Predictor
 from edgehrnet.cli import main
 from edgehrnet.spec import ModelSpec
 from quant.files.model_file import export_file
@@ -35,9 +34,9 @@ class Blocks(nn.Module):
         with torch.no_grad():
             for first, second in ((2, 4), (6, 8), (10, 12)):
                 factors = torch.exp(torch.randn(WIDE))[:, None, None, None]
-                layers[first].weight.mul_(factors)
-                layers[first].bias.mul_(factors.flatten())
-                layers[second].weight.div_(factors)
+                layers[first].get_parameter("weight").mul_(factors)
+                layers[first].get_parameter("bias").mul_(factors.flatten())
+                layers[second].get_parameter("weight").div_(factors)
 
     def forward(self, x):
         return 40 * self.layers(x)
@@ -86,11 +85,10 @@ def test_it_is_finer_than_one_range_for_all(built, pictures, tmp_path):
     plain = dataclasses.replace(checkpoint, quantization={"openvino": table})
     other = export_file(plain, tmp_path / "plain.xml", precision="int8", pictures=pictures)
     assert other.corrections == ()
+    assert other.sqnr_db is not None
     assert certificate.sqnr_db > other.sqnr_db + 1
 
 
 def test_info_names_the_corrections(built, capsys):
     main(["info", str(built[0])])
     assert CHANNELS in capsys.readouterr().out
-    with Predictor(built[0]) as predictor:
-        assert predictor.info()["certificate"]["corrections"] == (CHANNELS,)
