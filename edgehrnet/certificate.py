@@ -79,6 +79,8 @@ class Certificate:
     """Versions of the packages that made the file."""
     int8_cost: str = field(default="", metadata=LATER)
     """What INT8 costs, in words, see `int8_cost`. Empty for float files and for those that were not run."""
+    corrections: tuple[str, ...] = field(default=(), metadata=LATER)
+    """Corrections that the ranges and weights of an INT8 file were made with, see `quant.ptq`."""
     extra: dict[str, Any] = field(default_factory=dict)
     """Optional fields of a newer release, kept and written back."""
 

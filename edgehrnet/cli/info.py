@@ -113,6 +113,7 @@ def _certificate(values: dict[str, Any]) -> list[tuple[str, str]]:
         ("convolutions in int8", f"{values['convolutions_int8']} of {values['convolutions']}{expected}"),
         ("multiply-accumulates", f"{values['macs_int8'] / max(1, values['macs']):.2%} in int8"),
         *([("convolution kernels", _plain(values["kernels"]))] if values["kernels"] else []),
+        *([("corrections", ", ".join(values["corrections"]))] if values.get("corrections") else []),
     ]
     made_with = ("made with", ", ".join(f"{name} {version}" for name, version in values["versions"].items()))
     if not values["pictures"]:

@@ -30,6 +30,7 @@ from quant.files.onnx_file import integer_convolutions, write_onnx
 from quant.files.onnxruntime_graph import rewrite
 from quant.files.proof import CertificateError, Reference, certify
 from quant.files.tensorrt_rules import trt_lint
+from quant.int8.choice import applied
 from quant.int8.pipeline import is_complete
 from quant.scoring.torch_model import predict_torch
 from runtimes import onnx, openvino, tensorrt
@@ -92,6 +93,8 @@ def export_file(
         layers, reference = _build(network, table, spec, built, target, graphs)
         certificate = certify(built, layers, reference, spec, pictures)
         certificate = replace(certificate, sizes=at_other_sizes(built, reference, spec, pictures))
+        if table is not None:
+            certificate = replace(certificate, corrections=applied(checkpoint, table))
         if table is not None and certificate.sqnr_db is not None:
             cost = int8_cost(certificate.sqnr_db, certificate.drift_median_px, max_drift)
             certificate = replace(certificate, int8_cost=cost)

@@ -13,7 +13,7 @@ from edgehrnet.errors import InputError
 from edgehrnet.models.checkpoints import Checkpoint
 from edgehrnet.spec import ModelSpec
 from quant.int8.calibration import network_inputs
-from quant.int8.choice import BIAS, EQUALIZE, FLOAT_BUDGET, JUDGED, Search, corrected
+from quant.int8.choice import BIAS, CHANNELS, EQUALIZE, FLOAT_BUDGET, JUDGED, Search, corrected
 from quant.int8.choice_table import as_text
 from quant.int8.pipeline import calibrate
 from quant.int8.ranking import choose_float
@@ -22,11 +22,12 @@ from quant.int8.scheme import Int8Scheme
 
 def add_correction_arguments(p: argparse.ArgumentParser) -> None:
     """Add the options."""
-    p.add_argument("--corrections", nargs="+", choices=("auto", "none", EQUALIZE, BIAS), default=["auto"],
+    p.add_argument("--corrections", nargs="+", choices=("auto", "none", EQUALIZE, CHANNELS, BIAS), default=["auto"],
                    metavar="NAME",
                    help="auto tries corrections and keeps the best by the drift of keypoints, none is plain "
                         f"quantization, {BIAS} subtracts the mean rounding error from each bias, {EQUALIZE} balances "
-                        "the weights of consecutive convolutions (default: auto)")  # fmt: skip
+                        f"the weights of consecutive convolutions, {CHANNELS} gives each channel that a depthwise "
+                        "convolution reads its own range, for OpenVINO only (default: auto)")  # fmt: skip
     p.add_argument("--float-budget", type=float, default=FLOAT_BUDGET, metavar="SHARE",
                    help="largest share of the multiply-accumulates that auto may leave in float, 0 to 1 "
                         "(default: %(default)s)")  # fmt: skip
@@ -47,6 +48,8 @@ def pictures_to_judge(args: argparse.Namespace) -> int:
     alone = {"auto", "none"} & {*args.corrections}
     if alone and len(args.corrections) > 1:
         raise InputError(f"--corrections {' '.join(args.corrections)}: {min(alone)} cannot be combined with others")
+    if CHANNELS in args.corrections and "openvino" not in args.targets:
+        raise InputError(f"--corrections {CHANNELS} is for --targets openvino, not {' '.join(args.targets)}")
     if not 0 <= args.float_budget <= 1:
         raise InputError(f"--float-budget {args.float_budget} is not a share; use 0 to 1, such as 0.05")
     return JUDGED if "auto" in args.corrections else 0

@@ -7,33 +7,33 @@ best one before it only if it is clearly better, see `is_better`. The search sto
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch import Tensor
 
 from edgehrnet.models.checkpoints import Checkpoint, build_model
-from edgehrnet.models.layers.blocks import Convolution
+from edgehrnet.models.checkpoints.ranges import RangeTable
 from edgehrnet.spec import ModelSpec
-from quant.int8.calibration import network_inputs
+from quant.int8.budget import multiply_accumulates, within_budget
+from quant.int8.calibration import METHODS, network_inputs
+from quant.int8.channel_ranges import channelwise, channelwise_sites
 from quant.int8.degradation import Degradation, Probe
 from quant.int8.pipeline import bias_corrected, calibrate, equalized
 from quant.int8.placement import place
 from quant.int8.ranking import rank, without
 from quant.int8.scheme import Int8Scheme
 
-EQUALIZE, BIAS, FLOAT = "equalize", "bias-correction", "float-sites"
-CORRECTIONS = (EQUALIZE, BIAS, FLOAT)
-"""Corrections, in the order in which they are applied: equalized weights, corrected biases, sites left in float."""
+EQUALIZE, CHANNELS, BIAS, FLOAT = "equalize", "channel-ranges", "bias-correction", "float-sites"
+CORRECTIONS = (EQUALIZE, CHANNELS, BIAS, FLOAT)
+"""Corrections, in the order in which they are applied: equalized weights, ranges for each channel of what depthwise
+convolutions read, corrected biases, sites left in float."""
 JUDGED = 32  # pictures to judge candidates on
 RANKED = 4  # calibration pictures to rank sites on
 FLOAT_BUDGET = 0.05  # share of the MACs that may run in float in addition
@@ -41,7 +41,6 @@ GOOD_DB = 25.0  # heatmaps of a candidate that needs no further correction
 GOOD_CELLS = 1 / 8  # heatmap cells; capped mean drift of such a candidate
 CLEARLY = 0.1  # share of the drift; on a hundred keypoints, smaller differences are chance
 CLEARLY_DB = 1.0
-MINOR = 0.01  # share of the noise below which a site is not worth leaving in float
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def corrected(
     corrections: Collection[str],
     **options: Any,
 ) -> Checkpoint:
-    """Return the checkpoint calibrated with some of the corrections `EQUALIZE` and `BIAS`, which it records.
+    """Return the checkpoint calibrated with some of the corrections, which it records. `FLOAT` is not among them.
 
     Args:
         checkpoint: A float checkpoint.
@@ -108,6 +107,8 @@ def corrected(
     if EQUALIZE in corrections:
         checkpoint = equalized(checkpoint)
     checkpoint = calibrate(checkpoint, images, schemes, **options)
+    if CHANNELS in corrections:
+        checkpoint = channelwise(checkpoint, images, schemes, options.get("method", METHODS[0]))
     return bias_corrected(checkpoint, target, images) if BIAS in corrections else checkpoint
 
 
@@ -137,6 +138,7 @@ class Search:
     ) -> None:
         self.checkpoint, self.pictures, self.schemes, self.target = checkpoint, pictures, schemes, target
         self.float_budget, self.options = float_budget, options
+        self._scheme = next(scheme for scheme in schemes if scheme.target == target)
         self.spec = ModelSpec.from_dict(checkpoint.spec)
         self.images = network_inputs(pictures, self.spec)
         self.probe = Probe(build_model(checkpoint), judged, self.spec, needs_keypoints=False)
@@ -144,7 +146,7 @@ class Search:
         self.tried: list[Candidate] = []
         self.best: Candidate | None = None
         self.result = checkpoint
-        self._calibrated: dict[bool, Checkpoint] = {}
+        self._calibrated: dict[tuple[str, ...], Checkpoint] = {}
 
     def run(self) -> Choice:
         """Try candidates until one is good, and return the best."""
@@ -154,21 +156,31 @@ class Search:
                 break
             if EQUALIZE not in corrections or self._can_equalize():
                 self._try(self._corrected(corrections), corrections)
+        if not self._is_done() and self._reads_channels():
+            assert self.best is not None
+            more = tuple(name for name in CORRECTIONS if name in (CHANNELS, *self.best.corrections))
+            self._try(self._corrected(more), more)
         if not self._is_done() and self.float_budget > 0:
             self._try_float()
         assert self.best is not None
         training = {**self.checkpoint.training, "ptq": record(self.best, self.tried)}
         chosen = dataclasses.replace(self.result, training=training)
-        return Choice(chosen, self.best, tuple(self.tried), self._calibrated[False])
+        return Choice(chosen, self.best, tuple(self.tried), self._calibrated[()])
 
     def _corrected(self, corrections: Collection[str], sites: Collection[str] = ()) -> Checkpoint:
-        """Calibrate once with equalized weights and once without, and apply the other corrections to the result."""
-        key = EQUALIZE in corrections
+        """Calibrate once for each way of calibrating, and apply the other corrections to the result."""
+        key = tuple(name for name in (EQUALIZE, CHANNELS) if name in corrections)
         if key not in self._calibrated:
-            base = equalized(self.checkpoint) if key else self.checkpoint
-            self._calibrated[key] = calibrate(base, self.images, self.schemes, **self.options)
+            self._calibrated[key] = self._calibrate(key)
         checkpoint = _without(self._calibrated[key], sites, self.schemes) if sites else self._calibrated[key]
         return bias_corrected(checkpoint, self.target, self.images) if BIAS in corrections else checkpoint
+
+    def _calibrate(self, key: tuple[str, ...]) -> Checkpoint:
+        if CHANNELS in key:
+            base = self._corrected([name for name in key if name == EQUALIZE])
+            return channelwise(base, self.images, self.schemes, self.options.get("method", METHODS[0]))
+        base = equalized(self.checkpoint) if EQUALIZE in key else self.checkpoint
+        return calibrate(base, self.images, self.schemes, **self.options)
 
     def _try(self, checkpoint: Checkpoint, corrections: tuple[str, ...], sites: Sequence[str] = ()) -> None:
         degradation = self.probe.degradation(checkpoint.table(self.target), build_model(checkpoint))
@@ -184,16 +196,20 @@ class Search:
         state = self.checkpoint.state
         return any(not torch.equal(value, state[name]) for name, value in equalized(self.checkpoint).state.items())
 
+    def _reads_channels(self) -> bool:
+        """Return True if the target's engine has a range for each channel somewhere in this network."""
+        return bool(channelwise_sites(self._calibrated[()], self._scheme))
+
     def _try_float(self) -> None:
         """Leave the noisiest sites of the best candidate in float, as many as the budget allows."""
         assert self.best is not None
         corrections = self.best.corrections
-        plain = self._corrected([name for name in corrections if name == EQUALIZE])
+        plain = self._corrected([name for name in corrections if name in (EQUALIZE, CHANNELS)])
         network, table = build_model(plain), plain.table(self.target)
         probe = Probe(network, self.pictures[:RANKED], self.spec, needs_keypoints=False)
         ranked = rank(probe, table, weights=False, progress=bool(self.options.get("progress")))
         noise = {entry.quantizer: 10 ** (-entry.degradation.sqnr_db / 10) for entry in ranked}
-        readers = _readers(network, next(s for s in self.schemes if s.target == self.target))
+        readers = place(network, self._scheme).sites
         sites = within_budget(noise, readers, *multiply_accumulates(network, self.spec), self.float_budget)
         if sites:
             self._try(self._corrected(corrections, sites), (*corrections, FLOAT), sites)
@@ -215,50 +231,6 @@ def is_better(new: Degradation, old: Degradation) -> bool:
     return not drifts_more and new.sqnr_db > old.sqnr_db + CLEARLY_DB
 
 
-def within_budget(
-    noise: Mapping[str, float],
-    readers: Mapping[str, Sequence[str]],
-    macs: Mapping[str, int],
-    total: int,
-    budget: float,
-) -> list[str]:
-    """Choose sites to leave in float, noisiest first, whose convolutions have at most a share of the MACs.
-
-    Args:
-        noise: Noise power of each site.
-        readers: Convolutions that read each site, and then run in float too.
-        macs: MACs of each convolution.
-        total: MACs of the network.
-        budget: Share of ``total``, 0..1.
-
-    >>> within_budget({"a": 8, "b": 4, "c": 2}, {"a": "x", "b": "y", "c": "z"}, {"x": 9, "y": 2, "z": 3}, 100, 0.05)
-    ['b', 'c']
-    """
-    chosen, left = [], budget * total
-    for site in sorted(noise, key=lambda name: -noise[name]):
-        cost = sum(macs[name] for name in readers[site])
-        if noise[site] >= MINOR * sum(noise.values()) and cost <= left:
-            chosen.append(site)
-            left -= cost
-    return chosen
-
-
-def multiply_accumulates(network: nn.Module, spec: ModelSpec) -> tuple[dict[str, int], int]:
-    """Return the MACs of each `Convolution` by its name, and of the whole network, for one input of the spec's size."""
-    network, found = copy.deepcopy(network), dict[str, int]()
-
-    def count(name: str, module: nn.Module, _inputs: object, output: Tensor) -> None:
-        assert isinstance(module, Convolution)
-        found[name] = output[0].numel() * module.folded()[0][0].numel()
-
-    for name, module in network.named_modules():
-        if isinstance(module, Convolution):
-            module.register_forward_hook(partial(count, name))
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        network(torch.zeros(1, spec.channels, *spec.input_size))
-    return found, counter.get_total_flops() // 2
-
-
 def record(chosen: Candidate, tried: Sequence[Candidate]) -> dict[str, Any]:
     """Return the choice as JSON values, for a checkpoint."""
     return {
@@ -266,6 +238,12 @@ def record(chosen: Candidate, tried: Sequence[Candidate]) -> dict[str, Any]:
         "float_sites": list(chosen.sites),
         "tried": [{"candidate": candidate.name, **_finite(candidate.degradation)} for candidate in tried],
     }
+
+
+def applied(checkpoint: Checkpoint, table: RangeTable) -> tuple[str, ...]:
+    """Return the corrections that a checkpoint records, as far as they concern one of its range tables."""
+    names = checkpoint.training.get("ptq", {}).get("corrections", ())
+    return tuple(name for name in names if name != CHANNELS or table.channels)
 
 
 def _finite(degradation: Degradation) -> dict[str, float | None]:
@@ -277,12 +255,8 @@ def _without(checkpoint: Checkpoint, sites: Collection[str], schemes: Collection
     """Return the checkpoint with ``sites`` in float in every table that has them."""
     network, tables = build_model(checkpoint), {}
     for scheme in schemes:
-        readers = _readers(network, scheme)
+        readers = place(network, scheme).sites
         tables[scheme.target] = without(
             checkpoint.table(scheme.target), [site for site in sites if site in readers], readers
         )
     return dataclasses.replace(checkpoint, quantization=tables)
-
-
-def _readers(network: nn.Module, scheme: Int8Scheme) -> dict[str, tuple[str, ...]]:
-    return place(network, scheme).sites

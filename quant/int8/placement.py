@@ -67,6 +67,9 @@ class Placement:
     hardswish: frozenset[str] = frozenset()
     """The sites before a Hardswish, whose range begins at -3, where it is 0."""
 
+    depthwise: frozenset[str] = frozenset()
+    """The sites whose tensor only depthwise convolutions read, so that each channel may have its own range."""
+
     @property
     def convolutions(self) -> tuple[str, ...]:
         """Names of all convolutions that run on integers."""
@@ -105,7 +108,23 @@ def place(network: nn.Module, scheme: Int8Scheme, keep_float: Collection[str] = 
     left = {site: tuple(name for name in needs if name not in gone) for site, needs in sites.items()}
     sites = {site: needs for site, needs in left.items() if site not in keep_float and (needs or not sites[site])}
     before = {f"{name}.act{INPUT}" for name, unit in network.named_modules() if _has_hardswish(unit)}
-    return Placement(sites, frozenset(inputs) & frozenset(sites), frozenset(before) & frozenset(sites))
+    added = {flow.producer for flow in later if flow.adds}
+    depthwise = {
+        site
+        for site, needs in sites.items()
+        if needs and site not in inputs and site not in added and all(_is_depthwise(network, name) for name in needs)
+    }
+    return Placement(
+        sites, frozenset(inputs) & frozenset(sites), frozenset(before) & frozenset(sites), frozenset(depthwise)
+    )
+
+
+def _is_depthwise(network: nn.Module, name: str) -> bool:
+    """Return True if a convolution computes each output channel from an input channel of its own."""
+    unit = network.get_submodule(name)
+    assert isinstance(unit, Convolution)
+    weight = unit.folded()[0]
+    return unit.groups == len(weight) > 1 == weight.shape[1]
 
 
 def _has_hardswish(module: nn.Module) -> bool:

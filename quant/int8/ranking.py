@@ -75,6 +75,7 @@ def without(table: RangeTable, sites: Collection[str], readers: dict[str, tuple[
     gone = {name for site in sites for name in readers[site]}
     return dataclasses.replace(
         table,
+        channels={site: value for site, value in table.channels.items() if site not in sites},
         sites={site: value for site, value in table.sites.items() if site not in sites},
         convolutions=tuple(name for name in table.convolutions if name not in gone),
     )

@@ -48,6 +48,12 @@ class Int8Scheme:
     TensorRT fuse the activation as well, and would only lose accuracy.
     """
 
+    channel_ranges: bool = False
+    """The engine runs a depthwise convolution on integers, and as fast, if each channel of its input has its own range.
+
+    Only OpenVINO does. ONNX Runtime and TensorRT take one range for each activation.
+    """
+
     def __post_init__(self) -> None:
         if not 2 <= self.weight_bits <= 8:
             raise InputError(f"weight_bits={self.weight_bits} is out of range; use 2 to 8")
@@ -71,7 +77,7 @@ SCHEMES: Mapping[str, Int8Scheme] = MappingProxyType(
     {
         scheme.target: scheme
         for scheme in (
-            Int8Scheme("openvino", "uint8"),
+            Int8Scheme("openvino", "uint8", channel_ranges=True),
             Int8Scheme("onnx", "uint8", adds="all", every_result=True),
             Int8Scheme("tensorrt", "int8"),
         )

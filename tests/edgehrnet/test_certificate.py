@@ -19,6 +19,7 @@ VALUES: dict[str, Any] = {
     "dict[str, str]": {"torch": "2.13"},
     "dict[str, int]": {"brgconv_avx512_i8": 120},
     "dict[str, Any]": {},
+    "tuple[str, ...]": ("equalize",),
     "tuple[dict[str, Any], ...]": ({"input_size": [64, 32], "sqnr_db": 30.5},),
     "Precision": "int8",
 }

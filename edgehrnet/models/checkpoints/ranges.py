@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
@@ -13,6 +13,7 @@ from edgehrnet.errors import ModelFileError
 
 ActivationType = Literal["uint8", "int8"]
 Adds = Literal["identity", "all"]
+Channels = tuple[tuple[float, ...], tuple[int, ...]]
 LIMITS: Mapping[str, tuple[int, int]] = {"uint8": (0, 255), "int8": (-128, 127)}
 
 
@@ -41,9 +42,13 @@ class RangeTable:
     convolutions: tuple[str, ...]
     """Module names of the convolutions that run on integers. All others stay float."""
 
+    channels: Mapping[str, Channels] = field(default_factory=dict)
+    """Scale and zero point of each channel, for the sites whose channels have ranges of their own. They replace the
+    range in ``sites``, which is that of the whole tensor."""
+
     def to_plain(self) -> dict[str, Any]:
-        """Convert to plain values and two tensors, for a checkpoint."""
-        return {
+        """Convert to plain values and tensors, for a checkpoint."""
+        plain: dict[str, Any] = {
             "activations": self.activations,
             "weight_bits": self.weight_bits,
             "adds": self.adds,
@@ -52,6 +57,12 @@ class RangeTable:
             "zero_point": torch.tensor([zero for _, zero in self.sites.values()], dtype=torch.int32),
             "convolutions": list(self.convolutions),
         }
+        if self.channels:
+            plain["channels"] = {
+                site: {"scale": torch.tensor(scales), "zero_point": torch.tensor(zeros, dtype=torch.int32)}
+                for site, (scales, zeros) in self.channels.items()
+            }
+        return plain
 
     @classmethod
     def from_plain(cls, target: str, values: Mapping[str, Any]) -> RangeTable:
@@ -64,7 +75,11 @@ class RangeTable:
             pairs = zip(values["scale"].tolist(), values["zero_point"].tolist(), strict=True)
             sites = dict(zip(values["sites"], pairs, strict=True))
             kinds = values["activations"], values["weight_bits"], values["adds"]
-            table = cls(target, *kinds, sites, tuple(values["convolutions"]))
+            channels = {
+                site: (tuple(pair["scale"].tolist()), tuple(pair["zero_point"].tolist()))
+                for site, pair in values.get("channels", {}).items()  # earlier versions had none
+            }
+            table = cls(target, *kinds, sites, tuple(values["convolutions"]), channels)
             sound = len(sites) == len(values["sites"]) and table._is_sound()
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelFileError(f"the range table of {target!r} is damaged: {error!r}") from None
@@ -78,7 +93,9 @@ class RangeTable:
     def _is_sound(self) -> bool:
         """Return True if all values are valid."""
         first, last = (0, 0) if self.activations == "int8" else LIMITS[self.activations]
-        pairs = self.sites.values()
+        pairs = [*self.sites.values()]
+        for scales, zeros in self.channels.values():
+            pairs += zip(scales, zeros, strict=True)
         return (
             2 <= self.weight_bits <= 8
             and self.adds in ("identity", "all")

@@ -125,6 +125,36 @@ def _onnx(kind: str, inputs: list[Tensor], dtype: torch.dtype, like: Tensor, axi
     )
 
 
+class QuantizeDequantizeChannels(nn.Module):
+    """Quantize and dequantize a tensor ``[B, C, H, W]`` with a scale and a zero point for each channel.
+
+    Args:
+        scales: Step between two quantized values of each channel.
+        zero_points: Quantized value of 0 of each channel.
+        kind: Type of the quantized values.
+    """
+
+    scale: Tensor
+    """Steps, float32 ``[C]``."""
+
+    zero_point: Tensor
+    """Quantized values of 0, int32 ``[C]``."""
+
+    def __init__(self, scales: tuple[float, ...], zero_points: tuple[int, ...], kind: ActivationType) -> None:
+        super().__init__()
+        self.kind = kind
+        self.register_buffer("scale", torch.tensor(scales))
+        self.register_buffer("zero_point", torch.tensor(zero_points, dtype=torch.int32))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map a tensor ``[B, C, H, W]`` to the same shape."""
+        if not torch.onnx.is_in_onnx_export():
+            return torch.fake_quantize_per_channel_affine(x, self.scale, self.zero_point, 1, *LIMITS[self.kind])
+        pair = [self.scale, self.zero_point.to(getattr(torch, self.kind))]
+        q = _onnx("QuantizeLinear", [x, *pair], pair[1].dtype, x, axis=1)
+        return _onnx("DequantizeLinear", [q, *pair], x.dtype, x, axis=1)
+
+
 class Int8Convolution(nn.Module):
     """A convolution with int8 weights, and its activation. Its input has been quantized.
 
@@ -227,5 +257,8 @@ def freeze(network: Network, table: RangeTable, dtype: torch.dtype = torch.float
         frozen.set_submodule(name, Int8Convolution(unit, table.weight_bits, dtype))
     for site, (scale, zero_point) in table.sites.items():
         rounded = float(torch.tensor(scale, dtype=dtype))
-        attach(frozen, site, QuantizeDequantize(rounded, zero_point, table.activations))
+        if site in table.channels:
+            attach(frozen, site, QuantizeDequantizeChannels(*table.channels[site], table.activations))
+        else:
+            attach(frozen, site, QuantizeDequantize(rounded, zero_point, table.activations))
     return frozen.to(dtype)

@@ -10,7 +10,8 @@ from torch import nn
 
 from edgehrnet.models.checkpoints import build_model
 from edgehrnet.spec import ModelSpec
-from quant.int8.choice import BIAS, EQUALIZE, FLOAT, Search, corrected, is_better, is_good, multiply_accumulates
+from quant.int8.budget import multiply_accumulates
+from quant.int8.choice import BIAS, CHANNELS, EQUALIZE, FLOAT, Search, applied, corrected, is_better, is_good
 from quant.int8.choice_table import as_text
 from quant.int8.degradation import Degradation
 from quant.int8.scheme import SCHEMES
@@ -18,7 +19,7 @@ from quant.int8.tracing import as_checkpoint, traced
 
 SIZE = (64, 64)
 SPEC = ModelSpec("dots", ("dot",), input_size=SIZE, channels=3, decode="argmax", outputs=(("heatmaps", "NCHW"),))
-CHANNELS = 8
+WIDTH = 8
 SCHEME = SCHEMES["openvino"]
 
 
@@ -36,8 +37,8 @@ def dots(count, seed):
 def finder(sigma, act=nn.ReLU):
     """A network that finds bright dots. Factors with this spread scale its channels, and the next layer undoes them."""
     torch.manual_seed(0)
-    layers = [nn.Conv2d(3, CHANNELS, 3, 2, 1), act(), nn.Conv2d(CHANNELS, CHANNELS, 3, 2, 1, groups=CHANNELS), act()]
-    layers += [nn.Conv2d(CHANNELS, CHANNELS, 1), act(), nn.Conv2d(CHANNELS, 1, 1)]
+    layers = [nn.Conv2d(3, WIDTH, 3, 2, 1), act(), nn.Conv2d(WIDTH, WIDTH, 3, 2, 1, groups=WIDTH), act()]
+    layers += [nn.Conv2d(WIDTH, WIDTH, 1), act(), nn.Conv2d(WIDTH, 1, 1)]
     network = nn.Sequential(*layers)
     with torch.no_grad():
         for layer in layers[::2]:
@@ -46,7 +47,7 @@ def finder(sigma, act=nn.ReLU):
         layers[-1].weight.mul_(16)
         layers[-1].bias.fill_(-7)
         for first, second in zip(layers[0:4:2], layers[2:6:2], strict=True):
-            scale = torch.exp(sigma * torch.randn(CHANNELS))
+            scale = torch.exp(sigma * torch.randn(WIDTH))
             first.weight.mul_(scale[:, None, None, None])
             second.weight.div_(scale[:, None, None, None] if second.groups > 1 else scale[None, :, None, None])
     return as_checkpoint(traced(network, 1, size=SIZE), SPEC)
@@ -110,7 +111,19 @@ def test_float_sites_are_within_the_budget():
     assert bool(left) == (found.chosen is last)
     assert sum(macs[name] for name in left) <= 0.7 * total
     assert total == sum(macs.values())
-    assert macs["graph.0"] == 32 * 32 * CHANNELS * 27
+    assert macs["graph.0"] == 32 * 32 * WIDTH * 27
+
+
+def test_ranges_for_each_channel_are_tried_and_chosen():
+    # With a Hardswish, nothing can be equalized.
+    found = search(finder(2.0, nn.Hardswish), float_budget=0.0).run()
+    assert found.chosen.corrections[:1] == (CHANNELS,)
+    before, chosen = found.tried[-2], found.chosen
+    assert chosen.degradation.sqnr_db > before.degradation.sqnr_db + 3
+    assert list(found.checkpoint.table("openvino").channels) == ["graph.0"]
+    assert found.checkpoint.training["ptq"]["corrections"] == list(chosen.corrections)
+    assert applied(found.checkpoint, found.checkpoint.table("openvino")) == chosen.corrections
+    assert applied(found.checkpoint, found.plain.table("openvino")) == chosen.corrections[1:]
 
 
 def test_without_keypoints_the_heatmaps_decide():

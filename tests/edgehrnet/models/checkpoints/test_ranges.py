@@ -1,5 +1,7 @@
 """Tables of quantization ranges."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -74,3 +76,21 @@ def test_int8_activations_need_zero_point_0():
 def test_value_that_is_not_a_table_is_refused(values):
     with pytest.raises(ModelFileError, match="'openvino'"):
         RangeTable.from_plain("openvino", values)
+
+
+class TestChannels:
+    CHANNELS = {"stem.conv1": ((0.5, 0.25), (0, 100))}  # noqa: RUF012
+
+    def test_ranges_of_channels_are_kept(self):
+        table = dataclasses.replace(RangeTable.from_plain("openvino", TABLE.to_plain()), channels=self.CHANNELS)
+        assert RangeTable.from_plain("openvino", table.to_plain()) == table
+
+    def test_a_table_of_an_earlier_version_has_none(self):
+        assert "channels" not in TABLE.to_plain()
+        assert RangeTable.from_plain("openvino", TABLE.to_plain()).channels == {}
+
+    @pytest.mark.parametrize("pair", [((0.5, 0.0), (0, 100)), ((0.5, 0.25), (0, 256)), ((0.5,), (0, 100))])
+    def test_a_damaged_one_is_refused(self, pair):
+        values = dataclasses.replace(TABLE, channels={"stem.conv1": pair}).to_plain()
+        with pytest.raises(ModelFileError, match="openvino"):
+            RangeTable.from_plain("openvino", values)
