@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from edgehrnet.models.layers.activations import exchange_activations
 from edgehrnet.models.layers.base import KeypointNetwork, check_input
 from edgehrnet.models.layers.blocks import (
     Add,
@@ -164,6 +165,7 @@ class EdgeHRNet(KeypointNetwork):
             sdf=options.sdf,
         )
         self.auxiliary = AuxiliaryHeads(FEATURES, keypoints, style) if options.auxiliary else None
+        exchange_activations(self, options.activations)
         self._initialize()
 
     def _initialize(self) -> None:

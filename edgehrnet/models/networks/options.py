@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 from edgehrnet.errors import InputError, nearest
+from edgehrnet.models.layers.activations import checked_activations
 from edgehrnet.models.layers.fpn import METHODS
 from edgehrnet.models.layers.fusion import FUSES, GATES
 from edgehrnet.models.layers.style import DOWNS, Style
@@ -51,6 +52,12 @@ class Options:
     activation: str = "silu"
     """``silu`` or ``hardswish``."""
 
+    activations: dict[str, str] = field(default_factory=dict)
+    """Other activation of some modules: ``silu``, ``hardswish`` or ``relu`` by the name of the module.
+
+    See `exchange_activations` in `edgehrnet.models.layers.activations`. ``python -m quant.speedup`` chooses them.
+    """
+
     hidden_heads: bool = False
     """Add a hidden 3x3 convolution from 128 to 64 channels to every head. An experiment."""
 
@@ -76,12 +83,13 @@ class Options:
     """Gradient checkpointing: store only the inputs of stages 2 to 4 in training, and recompute the rest."""
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name in CHOICES:
-                _check_choice(field.name, value, CHOICES[field.name])
-            elif field.name != "modules" and not isinstance(value, bool):
-                raise InputError(f"{field.name}={value!r}: must be True or False")
+        for option in fields(self):
+            value = getattr(self, option.name)
+            if option.name in CHOICES:
+                _check_choice(option.name, value, CHOICES[option.name])
+            elif option.name not in ("modules", "activations") and not isinstance(value, bool):
+                raise InputError(f"{option.name}={value!r}: must be True or False")
+        object.__setattr__(self, "activations", checked_activations(self.activations))
         # In a checkpoint, JSON has turned the tuple into a list.
         object.__setattr__(self, "modules", _modules(self.modules))
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import torch
 from torch import Tensor, nn
 
 from edgehrnet.decoding.refiners import offset_radius
 from edgehrnet.errors import InputError
+from edgehrnet.models.layers.activations import checked_activations, exchange_activations
 from edgehrnet.models.layers.base import KeypointNetwork, check_input
 from edgehrnet.models.layers.heads import Head
 from edgehrnet.models.layers.output import Output
@@ -35,11 +36,15 @@ class PublishedOptions:
     inplace: bool = True
     """Overwrite tensors where autograd allows it."""
 
+    activations: dict[str, str] = field(default_factory=dict)
+    """Other activation than ReLU of some modules, see `edgehrnet.models.networks.options.Options`."""
+
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not isinstance(value, bool):
-                raise InputError(f"{field.name}={value!r}: must be True or False")
+        for option in fields(self):
+            value = getattr(self, option.name)
+            if option.name != "activations" and not isinstance(value, bool):
+                raise InputError(f"{option.name}={value!r}: must be True or False")
+        object.__setattr__(self, "activations", checked_activations(self.activations))
 
     @property
     def style(self) -> Style:
@@ -83,7 +88,7 @@ class PublishedNetwork(KeypointNetwork):
         return Output(hf, by_keypoint[:, :, 0], by_keypoint[:, :, 1:].flatten(1, 2) * cells, {})
 
     def _finish(self, channels: int) -> None:
-        """Add the head on features with ``channels`` channels, and initialize all weights as published.
+        """Add the head on features with ``channels`` channels, exchange activations, and initialize as published.
 
         Convolutions are N(0, 0.001) and biases 0. BN starts with scale 1 and shift 0.
         """
@@ -95,3 +100,4 @@ class PublishedNetwork(KeypointNetwork):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         self.head.initialize()
+        exchange_activations(self, self.options.activations)
