@@ -13,12 +13,14 @@ from edgehrnet.result import Keypoints, Result
 from edgehrnet.selfcheck import SelfCheck
 from edgehrnet.shipped import sample_picture, shipped_model
 from edgehrnet.spec import ModelSpec
+from runtimes.remote_address import RemoteModel
 
 __version__ = "0.1.0"
 __all__ = [
     "Keypoints",
     "ModelSpec",
     "Predictor",
+    "RemoteModel",
     "Result",
     "SelfCheck",
     "__version__",

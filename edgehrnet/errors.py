@@ -3,7 +3,7 @@
 ::
 
     EdgeHRNetError
-    ├── ModelFileError, DeviceError, MissingExtraError, WriteError, BatchError, ClosedError  (see runtimes.errors)
+    ├── ModelFileError, DeviceError, MissingExtraError, WriteError, RemoteError, ...  (see runtimes.errors)
     ├── MissingSpecError       (a ModelFileError) the file has no ModelSpec
     ├── InputError             (also ValueError)  a value is outside what is accepted
     │   └── ImageError         the picture cannot be used
@@ -40,6 +40,8 @@ from runtimes.errors import (
     MissingExtraError,
     MissingFileError,
     ModelFileError,
+    RemoteError,
+    RemoteTimeoutError,
     UnknownSuffixError,
     WriteError,
 )
@@ -61,6 +63,8 @@ __all__ = [
     "MissingSpecError",
     "ModelFileError",
     "NoBoxesWarning",
+    "RemoteError",
+    "RemoteTimeoutError",
     "SkippedPictureWarning",
     "SpecError",
     "UnknownKeywordError",

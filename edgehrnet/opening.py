@@ -12,9 +12,11 @@ import runtimes
 from edgehrnet.certificate import Certificate, read_certificate
 from edgehrnet.errors import InputError, MissingFileError, MissingSpecError, ModelFileError, SpecError, nearest
 from edgehrnet.picture.letterbox import MULTIPLE, check_input_size
+from edgehrnet.shipped import model_path
 from edgehrnet.spec import DECODE_METHODS, ModelSpec
 from runtimes.base import Runtime
 from runtimes.probe import require_harmless
+from runtimes.remote_address import Location, RemoteModel, location
 
 SHAPES = 8  # on a CPU, where compiling a file for another input size takes half a second
 
@@ -65,7 +67,7 @@ class ModelInfo(TypedDict):
     """The certificate beside the file as JSON values. None if there is none, or if the file was not verified."""
 
 
-def model_info(path: Path, runtime: Runtime, spec: ModelSpec, certificate: Certificate | None) -> ModelInfo:
+def model_info(path: Location, runtime: Runtime, spec: ModelSpec, certificate: Certificate | None) -> ModelInfo:
     """Return facts about a loaded file."""
     described = runtime.describe()
     return {
@@ -83,13 +85,31 @@ def model_info(path: Path, runtime: Runtime, spec: ModelSpec, certificate: Certi
     }
 
 
-def check_arguments(path: str | Path, is_checkpoint: bool, arguments: Arguments) -> Arguments:
+def model_location(model: str | Location) -> Location:
+    """Return the path of a file or of a shipped model by its name, or the address of a model on a server.
+
+    Raises:
+        InputError: The value is of another type, or is not the name of a shipped model.
+        ModelFileError: The address is not one of a model.
+    """
+    if not isinstance(model, str | Path | RemoteModel):
+        raise InputError(f"path={model!r}; pass the path of a model file, the name of a shipped model, or an address")
+    found = location(model)
+    return found if isinstance(model, RemoteModel) or isinstance(found, RemoteModel) else model_path(model)
+
+
+def is_checkpoint(path: Location) -> bool:
+    """Return whether a model is a ``.pt`` file."""
+    return isinstance(path, Path) and path.suffix.lower() == ".pt"
+
+
+def check_arguments(path: Location, is_checkpoint: bool, arguments: Arguments) -> Arguments:
     """Return the arguments with ``input_size`` as a tuple. Raise InputError for a value that is not accepted."""
     size, threads, decode = arguments["input_size"], arguments["threads"], arguments["decode"]
     if size is not None:
         # Only the networks here need multiples of 32.
-        given = None if is_checkpoint else arguments["spec"]
-        check_input_size(size, MULTIPLE if given is None else given.stride)
+        spec = None if is_checkpoint else arguments["spec"]
+        check_input_size(size, MULTIPLE if spec is None else spec.stride)
         size = (int(size[0]), int(size[1]))
     for name, number in (("threads", threads), ("shapes", arguments["shapes"])):
         if number is not None and (not isinstance(number, int) or isinstance(number, bool) or number < 1):
@@ -100,6 +120,10 @@ def check_arguments(path: str | Path, is_checkpoint: bool, arguments: Arguments)
         raise InputError(
             f"target={arguments['target']!r} is for .pt checkpoints only; {path} is already built, leave out target"
         )
+    for name in ("device", "threads", "cache_dir", "shapes") if isinstance(path, RemoteModel) else ():
+        given = dict(arguments)[name]
+        if given is not None:
+            raise InputError(f"{name}={given!r} is for model files; leave it out, {path} runs as its server decides")
     return {**arguments, "input_size": size}
 
 
@@ -133,7 +157,7 @@ def read_spec(spec: ModelSpec | Mapping[str, Any] | str | Path | None) -> ModelS
     return ModelSpec.from_json(text)
 
 
-def embedded_spec(path: Path, metadata: str | None) -> ModelSpec:
+def embedded_spec(path: Location, metadata: str | None) -> ModelSpec:
     """Return the spec inside a model file. Raise MissingSpecError if it has none."""
     if metadata is None:
         raise MissingSpecError(
@@ -143,13 +167,15 @@ def embedded_spec(path: Path, metadata: str | None) -> ModelSpec:
     return ModelSpec.from_json(metadata)
 
 
-def open_engine(path: Path, is_checkpoint: bool, arguments: Arguments) -> tuple[Runtime, Certificate | None]:
+def open_engine(path: Location, is_checkpoint: bool, arguments: Arguments) -> tuple[Runtime, Certificate | None]:
     """Load a file, and return its certificate too if it has one and is to be verified.
 
     Raises:
         ModelFileError: The file is damaged, or is not the one that its certificate was made for. Or it has no
             certificate and is not trusted, and takes too much memory or time.
     """
+    if isinstance(path, RemoteModel):
+        return _load(path, is_checkpoint, arguments, None), None
     checked = arguments["verify"] and not is_checkpoint  # checkpoints have no certificate
     certificate = read_certificate(path) if checked else None
     if not (is_checkpoint or arguments["trusted"] or certificate is not None):
@@ -168,7 +194,7 @@ def open_engine(path: Path, is_checkpoint: bool, arguments: Arguments) -> tuple[
             certificate = now  # the file was built again at the same time
 
 
-def _load(path: Path, is_checkpoint: bool, arguments: Arguments, digest: str | None) -> Runtime:
+def _load(path: Location, is_checkpoint: bool, arguments: Arguments, digest: str | None) -> Runtime:
     spec, loader = arguments["spec"], None
     if is_checkpoint:
         loader = partial(_load_checkpoint, target=arguments["target"], verify=arguments["verify"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,6 +13,7 @@ from edgehrnet.decoding.vectors import given_points, simcc_maps, simcc_points
 from edgehrnet.errors import SpecError
 from edgehrnet.preparation import Transform
 from edgehrnet.spec import ModelSpec
+from runtimes.remote_address import Location
 
 T = TypeVar("T")
 POINTS = "points"  # name under which outputs have the coordinates that a network gives
@@ -77,7 +77,7 @@ def _vectors(outputs: Mapping[str, T], spec: ModelSpec) -> tuple[T, T]:
 
 
 def check_outputs(
-    path: Path, spec: ModelSpec, decode: str | None, outputs: Mapping[str, tuple[int, ...]], name: str
+    path: Location, spec: ModelSpec, decode: str | None, outputs: Mapping[str, tuple[int, ...]], name: str
 ) -> None:
     """Raise SpecError if the shapes of the outputs do not match the spec and would be decoded into nonsense.
 
@@ -102,7 +102,7 @@ def check_outputs(
         )
 
 
-def _check_simcc(path: Path, spec: ModelSpec, outputs: Mapping[str, tuple[int, ...]]) -> None:
+def _check_simcc(path: Location, spec: ModelSpec, outputs: Mapping[str, tuple[int, ...]]) -> None:
     """Raise SpecError unless there are vectors with the same whole number of values for each cell along both axes."""
     names, count = [name for name, _ in spec.outputs[:2]], len(spec.keypoints)
     shapes, (height, width) = [outputs.get(name, ()) for name in names], _cells(spec)
@@ -116,7 +116,7 @@ def _check_simcc(path: Path, spec: ModelSpec, outputs: Mapping[str, tuple[int, .
         )
 
 
-def _check_maps(path: Path, spec: ModelSpec, decode: str, outputs: Mapping[str, tuple[int, ...]]) -> None:
+def _check_maps(path: Location, spec: ModelSpec, decode: str, outputs: Mapping[str, tuple[int, ...]]) -> None:
     cells, count = _cells(spec), len(spec.keypoints)
     if decode in OFFSET_METHODS and "offsets" not in outputs:
         raise SpecError(f"{path} has no offsets, which decode={decode!r} needs; pass another decode, such as 'dark'")
@@ -130,7 +130,7 @@ def _check_maps(path: Path, spec: ModelSpec, decode: str, outputs: Mapping[str, 
 
 
 def _check_heatmaps(
-    path: Path, spec: ModelSpec, outputs: Mapping[str, tuple[int, ...]], cells: tuple[int, ...]
+    path: Location, spec: ModelSpec, outputs: Mapping[str, tuple[int, ...]], cells: tuple[int, ...]
 ) -> None:
     """Raise SpecError, with what to write in the spec, unless there are the heatmaps that it describes."""
     found, count, layout = outputs.get("heatmaps"), spec.maps or len(spec.keypoints), spec.layout(spec.heatmaps_output)
@@ -150,7 +150,7 @@ def _check_heatmaps(
     raise SpecError(f"{text} {found}{advice}")
 
 
-def _mismatch(path: Path, spec: ModelSpec, name: str, wanted: tuple[int, ...]) -> str:
+def _mismatch(path: Location, spec: ModelSpec, name: str, wanted: tuple[int, ...]) -> str:
     return (
         f"{path} does not match its spec: {name} must be {wanted} for {len(spec.keypoints)} keypoints at stride "
         f"{spec.stride}, the file gives"

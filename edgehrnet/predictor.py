@@ -13,7 +13,6 @@ from edgehrnet.decoding.flipping import check_flip_pairs
 from edgehrnet.errors import (
     ClosedError,
     EdgeHRNetError,
-    InputError,
     MissingSpecError,
     check_keywords,
 )
@@ -23,7 +22,9 @@ from edgehrnet.opening import (
     ModelInfo,
     check_arguments,
     embedded_spec,
+    is_checkpoint,
     model_info,
+    model_location,
     number_of_shapes,
     open_engine,
     read_spec,
@@ -35,11 +36,11 @@ from edgehrnet.preparation import as_xywh, boxes_of_pictures
 from edgehrnet.reading import Job, read_ahead, read_job
 from edgehrnet.result import Result
 from edgehrnet.selfcheck import SelfCheck, compare, has_size_of, require_passed
-from edgehrnet.shipped import model_path
 from edgehrnet.sources.opening import Source
 from edgehrnet.spec import ModelSpec
 from edgehrnet.streaming import OnError, Stream
 from runtimes.base import Runtime
+from runtimes.remote_address import Location
 
 
 class Predictor:
@@ -49,7 +50,7 @@ class Predictor:
     opens the file again. ``close()`` or ``with`` releases the engine.
 
     Args:
-        path: The file, or the name of a model that ships with the package, such as ``document-corners``.
+        path: The file, the name of a shipped model, such as ``document-corners``, or an address, see RemoteModel.
         device: Where to run. None is the first device listed below. A device that is absent raises DeviceError.
             On any device except a CPU, opening runs the file's golden picture and compares the output with that of
             the float network, and raises DeviceError if they differ. This is skipped if ``input_size`` differs from
@@ -91,7 +92,7 @@ class Predictor:
     @check_keywords
     def __init__(
         self,
-        path: str | Path,
+        path: str | Location,
         *,
         device: str | None = None,
         input_size: tuple[int, int] | None = None,
@@ -108,8 +109,6 @@ class Predictor:
         max_pixels: int = MAX_PIXELS,
         formats: Sequence[str] = FORMATS,
     ) -> None:
-        if not isinstance(path, str | Path):
-            raise InputError(f"path={path!r}; pass the path of a model file, or the name of a shipped model")
         arguments: Arguments = {
             "device": device,
             "input_size": input_size,
@@ -126,13 +125,13 @@ class Predictor:
             "max_pixels": max_pixels,
             "formats": formats,
         }
-        self._open(model_path(path), arguments)
+        self._open(model_location(path), arguments)
         self._check_device()
 
-    def _open(self, path: Path, arguments: Arguments) -> None:
+    def _open(self, path: Location, arguments: Arguments) -> None:
         """Load the engine and check that its outputs match the spec."""
         self.path, self._closed = path, False
-        self._is_checkpoint = path.suffix.lower() == ".pt"
+        self._is_checkpoint = is_checkpoint(path)
         self._arguments = check_arguments(path, self._is_checkpoint, arguments)
         self._limits = Limits(arguments["max_pixels"], arguments["formats"])
         self._engine, self._certificate = open_engine(path, self._is_checkpoint, self._arguments)
@@ -296,5 +295,5 @@ class Predictor:
         return run_job(self._runtime, job, self.spec, self._heatmaps, decode=decode, flip_test=flip_test)
 
 
-def _reopen(path: Path, arguments: Arguments) -> Predictor:
+def _reopen(path: Location, arguments: Arguments) -> Predictor:
     return Predictor(path, **arguments)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from edgehrnet.errors import DeviceError, SpecError
 from edgehrnet.golden import Golden
 from edgehrnet.result import Result
 from edgehrnet.spec import ModelSpec
+from runtimes.remote_address import Location
 
 GOLDEN_PX = 2.0  # network input pixels, half a heatmap cell; a device that computes wrongly is off by dozens
 GOLDEN_CORRELATION = 0.99
@@ -57,7 +57,7 @@ def compare(golden: Golden, result: Result, device: str) -> SelfCheck:
     return SelfCheck(errors[best] <= GOLDEN_PX and alike >= GOLDEN_CORRELATION, device, errors[best], alike)
 
 
-def require_passed(check: SelfCheck, path: Path) -> None:
+def require_passed(check: SelfCheck, path: Location) -> None:
     """Raise DeviceError unless the self-check of a file passed."""
     if not check.passed:
         raise DeviceError(

@@ -27,9 +27,12 @@ from runtimes.errors import (
     MissingExtraError,
     MissingFileError,
     ModelFileError,
+    RemoteError,
+    RemoteTimeoutError,
     UnknownSuffixError,
     WriteError,
 )
+from runtimes.remote_address import RemoteModel, location
 from runtimes.writing import finish_writing
 
 if TYPE_CHECKING:
@@ -44,6 +47,8 @@ __all__ = [
     "MissingExtraError",
     "MissingFileError",
     "ModelFileError",
+    "RemoteError",
+    "RemoteTimeoutError",
     "Runtime",
     "UnknownSuffixError",
     "WriteError",
@@ -87,7 +92,7 @@ ENGINES = {
 
 
 def load(
-    path: str | Path,
+    path: str | Path | RemoteModel,
     device: str | None = None,
     *,
     input_size: tuple[int, int] | None = None,
@@ -122,8 +127,14 @@ def load(
         ModelFileError: The file or ``cache_dir`` cannot be used, or the file has another SHA-256.
         DeviceError: The device is absent, or the engine does not know it.
         MissingExtraError: The engine is not installed.
+        RemoteError: The server of a remote model does not answer, or answers with an error.
     """
-    suffix = Path(path).suffix.lower()
+    path = location(path)
+    if isinstance(path, RemoteModel):
+        from runtimes.remote import RemoteRuntime
+
+        return RemoteRuntime(path, device, input_size=input_size, open_size=open_size)
+    suffix = path.suffix.lower()
     if suffix not in ENGINES:
         accepted = sorted(set(ENGINES) - {".null"})  # a file for tests
         raise UnknownSuffixError(f"no runtime for {str(path)!r}; accepted: {', '.join(accepted)}")

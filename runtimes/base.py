@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtimes.errors import BatchError, MissingFileError, ModelFileError
+from runtimes.remote_address import Location
 
 # uint8 or float32, see Input
 Batch: TypeAlias = NDArray[Any]
@@ -53,7 +54,7 @@ class Input:
     also have ``u8 NCHW``, ``float NCHW`` and ``float NHWC``, which is float32 whatever float type the file has."""
 
     @classmethod
-    def read(cls, path: Path, kind: str, shape: Sequence[Any]) -> Input:
+    def read(cls, path: Location, kind: str, shape: Sequence[Any]) -> Input:
         """Derive the input from the element type and the shape that an engine reports.
 
         Args:

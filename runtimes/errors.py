@@ -11,6 +11,8 @@
     ├── MissingExtraError        (also ImportError) the text names the ``pip install`` command
     ├── WriteError               (also OSError) a file cannot be written; an existing one is as it was before
     ├── BatchError               (also ValueError) run() was given an array that does not fit the model's input
+    ├── RemoteError              (also ConnectionError) a server does not answer, or answers with an error
+    │   └── RemoteTimeoutError   (also TimeoutError) a server did not answer in time
     └── ClosedError              (also RuntimeError) the runtime was used after close(), or by a forked process
 
 `edgehrnet.errors` re-exports these errors and adds those of pictures, arguments and specs.
@@ -51,6 +53,14 @@ class WriteError(EdgeHRNetError, OSError):
 
 class BatchError(EdgeHRNetError, ValueError):
     """The array given to run() does not fit the model's input."""
+
+
+class RemoteError(EdgeHRNetError, ConnectionError):
+    """A server does not answer, or it answers with an error, whose text is part of this one."""
+
+
+class RemoteTimeoutError(RemoteError, TimeoutError):
+    """A server did not answer in time."""
 
 
 class ClosedError(EdgeHRNetError, RuntimeError):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from runtimes.base import KINDS, Batch, Input, layout
 from runtimes.errors import ModelFileError
+from runtimes.remote_address import Location
 
 Size = tuple[int, int]  # (height, width)
 _FLOATS = ("f16", "f32", "f64")
@@ -35,7 +35,7 @@ class InputPort:
     """Pictures that the file takes at a time."""
 
     @classmethod
-    def read(cls, path: Path, kind: str, shape: Sequence[Any]) -> InputPort:
+    def read(cls, path: Location, kind: str, shape: Sequence[Any]) -> InputPort:
         """Derive the input from its type and shape. Raise ModelFileError if pictures cannot be brought into it."""
         batch = shape[0] if len(shape) == 4 and is_set(shape[0]) else 1
         try:
@@ -104,12 +104,12 @@ class OutputPort:
 
 
 def read_outputs(
-    path: Path, batch: int, found: Sequence[tuple[str, str, Sequence[Any]]]
+    path: Location, batch: int, found: Sequence[tuple[str, str, Sequence[Any]]]
 ) -> tuple[dict[str, OutputPort], str]:
     """Choose the outputs to read: those of floats with a static shape that begins with the batch.
 
     Args:
-        path: Model file, named in the error.
+        path: Model, named in the error.
         batch: Pictures that the file takes at a time.
         found: Name, element type and shape of each output.
 

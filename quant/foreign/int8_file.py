@@ -25,6 +25,7 @@ from quant.files.model_file import PROOF_PICTURES, SUFFIX, shrink_to_png
 from quant.files.proof import LEAST_SQNR, CertificateError
 from quant.foreign.quantizers import quantize_for_onnx, quantize_for_openvino
 from runtimes.base import Batch, Layer
+from runtimes.remote_address import RemoteModel
 
 SOURCES = (".onnx", ".xml")
 
@@ -81,6 +82,8 @@ def quantize_file(
         CertificateError: The INT8 file gives something else than the float file. Nothing is written.
     """
     source, given = floating.path, floating.spec
+    if isinstance(source, RemoteModel):
+        raise InputError(f"{source} is on a server; pass the path of a model file")
     check_target(source, target, keep_float)
     with tempfile.TemporaryDirectory() as temporary:
         made = given.replace(precision="int8", golden=_golden(floating, pictures[0]))

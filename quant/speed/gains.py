@@ -58,9 +58,7 @@ def with_activations(checkpoint: Checkpoint, activations: Mapping[str, str]) -> 
         exchange_activations(network, activations)
         return dataclasses.replace(checkpoint, network=network, quantization={})
     merged = {**checkpoint.options.get("activations", {}), **activations}
-    return dataclasses.replace(
-        checkpoint, options={**checkpoint.options, "activations": merged}, quantization={}
-    )
+    return dataclasses.replace(checkpoint, options={**checkpoint.options, "activations": merged}, quantization={})
 
 
 def slower_sites(checkpoint: Checkpoint, activation: str) -> list[str]:
