@@ -104,6 +104,10 @@ class Result:
     """Number of the frame in a video, or of the page in a file of several pages, from 0. None for other pictures."""
     time: float | None = None
     """Seconds from the beginning of the video to this frame. None for other pictures."""
+    ids: NDArray[np.int_] | None = None
+    """``(N,)`` ids of the instances in a video, -1 for none. None before `track` or `smooth`."""
+    predicted: NDArray[np.bool_] | None = None
+    """``(N, K)`` keypoints that were not confident, and predicted from other frames. None before `smooth`."""
 
     def __iter__(self) -> Iterator[Any]:
         yield from (self.keypoints.xy, self.keypoints.conf)
