@@ -176,7 +176,15 @@ class Result:
             self._check_heatmaps("heatmaps=True")
             for maps, transform in zip(self.heatmaps, self.transforms, strict=True):
                 picture = blend_heatmap(picture, maps.max(axis=0), transform, self.spec.grid)
-        return draw_keypoints(picture, self.keypoints.xy, self.keypoints.conf, self.keypoints.names, self.spec.skeleton)
+        return draw_keypoints(
+            picture,
+            self.keypoints.xy,
+            self.keypoints.conf,
+            self.keypoints.names,
+            self.spec.skeleton,
+            also=self.predicted,
+            colors=self.ids,
+        )
 
     def save(self, path: str | Path) -> Path:
         """Write plot() to a file and return its path. The suffix chooses the format.

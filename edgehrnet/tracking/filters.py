@@ -33,11 +33,11 @@ class OneEuro:
     edgehrnet.errors.InputError: beta=-1; must be a number of at least 0
     """
 
-    min_cutoff: float = 1.0
+    min_cutoff: float = 2.0
     """Cutoff in Hz of a point at rest. Lower: less jitter."""
-    beta: float = 0.3
+    beta: float = 0.015
     """Cutoff in Hz added per px/s. Higher: less lag."""
-    speed_cutoff: float = 1.5
+    speed_cutoff: float = 3.0
     """Cutoff in Hz for the speed itself."""
 
     def __post_init__(self) -> None:
@@ -58,7 +58,7 @@ class Kalman:
     (2001), section 6.2. Only the ratio of the two noises matters.
     """
 
-    agility: float = 60.0
+    agility: float = 25.0
     """Disturbance: the standard deviation of the velocity's change in a second, in units of the points' noise, per
     second. Higher: less lag, more jitter."""
 
@@ -112,19 +112,22 @@ class _OneEuroFilter(_State):
     def __init__(self, settings: OneEuro, count: int) -> None:
         super().__init__(count)
         self.settings = settings
+        self.last = np.zeros((count, 2))  # points before smoothing
+        self.pull = np.zeros((count, 2))  # px/s, with which smoothed points follow. It sets the cutoff.
 
     def update(self, xy: Points, seen: Mask, dt: float, scale: float, max_gap: float) -> tuple[Points, Mask]:
         known, predicted = self.advance(seen, dt, max_gap)
         followed, new = known & seen, ~known
-        step = (xy - self.xy) / dt
         speed_share = _share(np.asarray(self.settings.speed_cutoff), dt)
-        self.velocity[followed] += speed_share * (step - self.velocity)[followed]
+        self.velocity[followed] += speed_share * ((xy - self.last) / dt - self.velocity)[followed]
+        self.pull[followed] += speed_share * ((xy - self.xy) / dt - self.pull)[followed]
         self.coast(predicted, dt)
-        speed = np.hypot(*self.velocity.T) * scale
+        speed = np.hypot(*self.pull.T) * scale
         share = _share(self.settings.min_cutoff + self.settings.beta * speed, dt)[:, None]
         self.xy[followed] += (share * (xy - self.xy))[followed]
         self.xy[predicted] += self.velocity[predicted] * dt
-        self.xy[new], self.velocity[new] = xy[new], 0.0
+        self.xy[new], self.velocity[new], self.pull[new] = xy[new], 0.0, 0.0
+        self.last = np.where(predicted[:, None], self.xy, xy)
         return self.xy.copy(), predicted
 
 

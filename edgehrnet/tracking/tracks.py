@@ -100,8 +100,8 @@ class _Tracker:
 
     def follow(self, result: Result, dt: float | None) -> Result:
         """Return a result with ids, ``dt`` seconds after the last one. None begins a video."""
-        if result.spec.crop is not None and self.solver is None:
-            self.solver = hungarian()  # at once, not when a second person appears
+        if self.solver is None and (result.spec.crop is not None or len(result.keypoints) > 1):
+            self.solver = hungarian()  # of a model for crops at once, not when a second person appears
         if dt is None:
             self.tracks = []
         self._advance(dt or 0.0)

@@ -51,5 +51,11 @@ class Trails:
             colors += [key if len(ids) > 1 else k for k in range(len(names))]
         picture = draw_trails(Image.fromarray(result.image), trails, colors)
         return draw_keypoints(
-            picture, result.keypoints.xy, result.keypoints.conf, names, result.spec.skeleton, shown=shown, colors=ids
+            picture,
+            result.keypoints.xy,
+            result.keypoints.conf,
+            names,
+            result.spec.skeleton,
+            also=result.predicted,
+            colors=ids,
         )
