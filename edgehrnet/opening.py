@@ -10,6 +10,7 @@ from typing import Any, TypedDict
 
 import runtimes
 from edgehrnet.certificate import Certificate, read_certificate
+from edgehrnet.detectors.detector import Detector
 from edgehrnet.errors import InputError, MissingFileError, MissingSpecError, ModelFileError, SpecError, nearest
 from edgehrnet.picture.letterbox import MULTIPLE, check_input_size
 from edgehrnet.spec import DECODE_METHODS, ModelSpec
@@ -34,6 +35,7 @@ class Arguments(TypedDict):
     verify: bool
     trusted: bool
     exact: bool
+    boxes_from: Detector | None
     max_pixels: int
     formats: Sequence[str]
 
@@ -100,7 +102,9 @@ def check_arguments(path: str | Path, is_checkpoint: bool, arguments: Arguments)
         raise InputError(
             f"target={arguments['target']!r} is for .pt checkpoints only; {path} is already built, leave out target"
         )
-    return {**arguments, "input_size": size}
+    given_detector = arguments["boxes_from"]
+    detector = None if given_detector is None else Detector.of(given_detector)
+    return {**arguments, "input_size": size, "boxes_from": detector}
 
 
 def number_of_shapes(arguments: Arguments) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,13 +10,8 @@ from typing import Any, overload
 
 from edgehrnet.cautions import Cautions
 from edgehrnet.decoding.flipping import check_flip_pairs
-from edgehrnet.errors import (
-    ClosedError,
-    EdgeHRNetError,
-    InputError,
-    MissingSpecError,
-    check_keywords,
-)
+from edgehrnet.detectors.following import Following, has_detector
+from edgehrnet.errors import ClosedError, EdgeHRNetError, InputError, MissingSpecError, check_keywords
 from edgehrnet.inference import run_job
 from edgehrnet.opening import (
     Arguments,
@@ -77,6 +72,8 @@ class Predictor:
             more memory than 1 GiB and six times its size.
         exact: Read every picture in full. By default a JPEG file is read at the smallest of the scales 1/1, 1/2, 1/4
             and 1/8 that keeps two pixels per pixel of the input, where points then move by 0.02 px at most.
+        boxes_from: Detector of the boxes for a network that takes crops: a Detector, or its first argument. Boxes that
+            are passed with a picture are used instead. Pictures are then read as with ``exact``.
         max_pixels: Pixels of the largest picture that is accepted. From 89 million on, Pillow has a limit, too.
         formats: Formats of picture files that are opened, as Pillow calls them.
 
@@ -105,6 +102,7 @@ class Predictor:
         verify: bool = True,
         trusted: bool = False,
         exact: bool = False,
+        boxes_from: Any = None,
         max_pixels: int = MAX_PIXELS,
         formats: Sequence[str] = FORMATS,
     ) -> None:
@@ -123,6 +121,7 @@ class Predictor:
             "verify": verify,
             "trusted": trusted,
             "exact": exact,
+            "boxes_from": boxes_from,
             "max_pixels": max_pixels,
             "formats": formats,
         }
@@ -146,7 +145,7 @@ class Predictor:
             if arguments["flip_test"]:
                 check_flip_pairs(self.spec)
             self._trims = described.resizes and number_of_shapes(self._arguments) > 1 and self.spec.crop is None
-            exact = arguments["exact"]
+            exact = has_detector(self._arguments["boxes_from"], self.spec) or arguments["exact"]
             self._read = partial(read_job, spec=self.spec, exact=exact, trim=self._trims, limits=self._limits)
         except BaseException:
             self._engine.close()
@@ -185,10 +184,11 @@ class Predictor:
             has them. For thousands of boxes, pass some hundreds at a time and keep ``result.slim()``.
         """
         if not isinstance(image, list):
-            return self._run(self._read(image, as_xywh(boxes, box_format), color))
+            return self._runner()(self._read(image, as_xywh(boxes, box_format), color))
         each = boxes_of_pictures(boxes, len(image), box_format)
         jobs = read_ahead(zip(image, each, strict=True), lambda item: self._read(*item, color), waits=False)
-        return [self._run(job()) for job in jobs]
+        run = self._runner()
+        return [run(job()) for job in jobs]
 
     __call__ = predict
 
@@ -206,8 +206,8 @@ class Predictor:
 
         The next files are read in other threads while the network runs. Pictures of an iterable and of a live camera
         are taken one at a time, so that a result does not wait for the next picture. Memory does not grow with the
-        number of pictures. A network for crops takes each whole picture, and warns once. To pass boxes, yield
-        ``Frame(picture, boxes=...)``.
+        number of pictures. Without ``boxes_from``, a network for crops takes each whole picture, and warns once. To
+        pass boxes, yield ``Frame(picture, boxes=...)``.
 
         Args:
             source: A picture, folder, pattern, list file, video, camera, address or iterable, see `Source`.
@@ -219,7 +219,7 @@ class Predictor:
                 a camera that is faster than the network come later and later. None: only for live sources.
         """
         opened = Source(source, recursive=recursive, drop=drop, limits=self._limits)
-        return Stream(opened, lambda frame: self._read(frame, None, color), self._run, on_error)
+        return Stream(opened, lambda frame: self._read(frame, None, color), self._runner(), on_error)
 
     def warmup(self, shapes: Iterable[tuple[int, int]] | None = None) -> None:
         """Run once on blank pictures, so that the first one does not take longer than the next.
@@ -287,6 +287,11 @@ class Predictor:
         except EdgeHRNetError:
             self.close()
             raise
+
+    def _runner(self) -> Callable[[Job], Result]:
+        """Return what runs the pictures of one call: the network, with its detector if it has one."""
+        detector = self._arguments["boxes_from"]
+        return self._run if detector is None else Following(detector, self._run)
 
     def _run(self, job: Job, *, as_built: bool = False) -> Result:
         """Return the Result of one picture. With ``as_built``, ignore ``decode`` and ``flip_test``, and do not warn."""

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from edgehrnet.decoding import CONFIDENCE_THRESHOLD
 from edgehrnet.detectors.detector import Detector
+from edgehrnet.errors import UnsupportedError
 from edgehrnet.reading import Job
 from edgehrnet.result import Result
+from edgehrnet.spec import ModelSpec
 
 Floats = NDArray[np.float64]
 HOLDING = 0.7  # share of the keypoints confident at the detection that have to stay confident
@@ -23,6 +25,13 @@ FEWEST = 2  # confident keypoints that define a box
 LARGEST_MARGIN = 0.5  # of the extent of the keypoints, on each side
 SMALLEST = 4.0  # px; smaller extents define no box
 DRIFT = 1.6  # factor by which a box may grow or shrink until the detector has to look again
+
+
+def has_detector(detector: Detector | None, spec: ModelSpec) -> bool:
+    """Return whether there is a detector. Raise UnsupportedError if the network takes whole pictures."""
+    if detector is not None and spec.crop is None:
+        raise UnsupportedError(f"{spec.name!r} takes whole pictures; leave out boxes_from={detector!r}")
+    return detector is not None
 
 
 class Following:

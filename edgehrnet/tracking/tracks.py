@@ -70,7 +70,7 @@ class FrameClock:
 
     def step(self, result: Result) -> float | None:
         """Return the seconds since the last result, or None for the first one of a video."""
-        time, last = getattr(result, "time", None), self._last
+        time, last = result.time, self._last
         self._last = (result.source, time)
         if last is None:
             return None
