@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any, overload
 
 from edgehrnet.cautions import Cautions
 from edgehrnet.decoding.flipping import check_flip_pairs
-from edgehrnet.detectors.following import Following, has_detector
+from edgehrnet.detectors.following import has_detector, with_detector
 from edgehrnet.errors import ClosedError, EdgeHRNetError, InputError, MissingSpecError, check_keywords
 from edgehrnet.inference import run_job
 from edgehrnet.opening import (
@@ -183,11 +183,11 @@ class Predictor:
             value. For 17 keypoints at 256x192 these are 0.2 MB of heatmaps per box, and 0.4 MB of features if the file
             has them. For thousands of boxes, pass some hundreds at a time and keep ``result.slim()``.
         """
+        run = with_detector(self._arguments["boxes_from"], self._run)
         if not isinstance(image, list):
-            return self._runner()(self._read(image, as_xywh(boxes, box_format), color))
+            return run(self._read(image, as_xywh(boxes, box_format), color))
         each = boxes_of_pictures(boxes, len(image), box_format)
         jobs = read_ahead(zip(image, each, strict=True), lambda item: self._read(*item, color), waits=False)
-        run = self._runner()
         return [run(job()) for job in jobs]
 
     __call__ = predict
@@ -219,7 +219,8 @@ class Predictor:
                 a camera that is faster than the network come later and later. None: only for live sources.
         """
         opened = Source(source, recursive=recursive, drop=drop, limits=self._limits)
-        return Stream(opened, lambda frame: self._read(frame, None, color), self._runner(), on_error)
+        run = with_detector(self._arguments["boxes_from"], self._run)
+        return Stream(opened, lambda frame: self._read(frame, None, color), run, on_error)
 
     def warmup(self, shapes: Iterable[tuple[int, int]] | None = None) -> None:
         """Run once on blank pictures, so that the first one does not take longer than the next.
@@ -269,7 +270,7 @@ class Predictor:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopen, (self.path, self._arguments)
+        return partial(Predictor, **self._arguments), (self.path,)
 
     def __repr__(self) -> str:
         height, width = self.spec.input_size
@@ -288,18 +289,9 @@ class Predictor:
             self.close()
             raise
 
-    def _runner(self) -> Callable[[Job], Result]:
-        """Return what runs the pictures of one call: the network, with its detector if it has one."""
-        detector = self._arguments["boxes_from"]
-        return self._run if detector is None else Following(detector, self._run)
-
     def _run(self, job: Job, *, as_built: bool = False) -> Result:
         """Return the Result of one picture. With ``as_built``, ignore ``decode`` and ``flip_test``, and do not warn."""
         if not as_built:
             self._cautions.check(job.boxes)
         decode, flip_test = (None, False) if as_built else (self._arguments["decode"], self._arguments["flip_test"])
         return run_job(self._runtime, job, self.spec, self._heatmaps, decode=decode, flip_test=flip_test)
-
-
-def _reopen(path: Path, arguments: Arguments) -> Predictor:
-    return Predictor(path, **arguments)

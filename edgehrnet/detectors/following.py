@@ -34,6 +34,11 @@ def has_detector(detector: Detector | None, spec: ModelSpec) -> bool:
     return detector is not None
 
 
+def with_detector(detector: Detector | None, run: Callable[[Job], Result]) -> Callable[[Job], Result]:
+    """Return what runs the pictures of one call: a network, with its detector if it has one."""
+    return run if detector is None else Following(detector, run)
+
+
 class Following:
     """Run a network for crops on the boxes of a detector.
 
