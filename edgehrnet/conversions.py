@@ -35,6 +35,11 @@ def result_values(result: Result) -> dict[str, Any]:
     ]
     for instance, box in zip(instances, () if result.boxes is None else result.boxes, strict=False):
         instance["box"] = [round(float(side), 3) for side in box]
+    for instance, key in zip(instances, () if result.ids is None else result.ids, strict=False):
+        instance["id"] = int(key)
+    for instance, row in zip(instances, () if result.predicted is None else result.predicted, strict=False):
+        for point, predicted in zip(instance["keypoints"], row, strict=True):
+            point["predicted"] = bool(predicted)
     place: dict[str, float] = {} if result.frame is None else {"frame": result.frame}
     if result.time is not None:
         place["time"] = round(result.time, 6)

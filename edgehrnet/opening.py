@@ -10,6 +10,7 @@ from typing import Any, TypedDict
 
 import runtimes
 from edgehrnet.certificate import Certificate, read_certificate
+from edgehrnet.detectors.detector import Detector
 from edgehrnet.errors import InputError, MissingFileError, MissingSpecError, ModelFileError, SpecError, nearest
 from edgehrnet.picture.letterbox import MULTIPLE, check_input_size
 from edgehrnet.shipped import model_path
@@ -36,6 +37,7 @@ class Arguments(TypedDict):
     verify: bool
     trusted: bool
     exact: bool
+    boxes_from: Detector | None
     max_pixels: int
     formats: Sequence[str]
 
@@ -124,7 +126,9 @@ def check_arguments(path: Location, is_checkpoint: bool, arguments: Arguments) -
         given = dict(arguments)[name]
         if given is not None:
             raise InputError(f"{name}={given!r} is for model files; leave it out, {path} runs as its server decides")
-    return {**arguments, "input_size": size}
+    given_detector = arguments["boxes_from"]
+    detector = None if given_detector is None else Detector.of(given_detector)
+    return {**arguments, "input_size": size, "boxes_from": detector}
 
 
 def number_of_shapes(arguments: Arguments) -> int:

@@ -10,12 +10,8 @@ from typing import Any, overload
 
 from edgehrnet.cautions import Cautions
 from edgehrnet.decoding.flipping import check_flip_pairs
-from edgehrnet.errors import (
-    ClosedError,
-    EdgeHRNetError,
-    MissingSpecError,
-    check_keywords,
-)
+from edgehrnet.detectors.following import has_detector, with_detector
+from edgehrnet.errors import ClosedError, EdgeHRNetError, MissingSpecError, check_keywords
 from edgehrnet.inference import run_job
 from edgehrnet.opening import (
     Arguments,
@@ -78,6 +74,8 @@ class Predictor:
             more memory than 1 GiB and six times its size.
         exact: Read every picture in full. By default a JPEG file is read at the smallest of the scales 1/1, 1/2, 1/4
             and 1/8 that keeps two pixels per pixel of the input, where points then move by 0.02 px at most.
+        boxes_from: Detector of the boxes for a network that takes crops: a Detector, or its first argument. Boxes that
+            are passed with a picture are used instead. Pictures are then read as with ``exact``.
         max_pixels: Pixels of the largest picture that is accepted. From 89 million on, Pillow has a limit, too.
         formats: Formats of picture files that are opened, as Pillow calls them.
 
@@ -106,6 +104,7 @@ class Predictor:
         verify: bool = True,
         trusted: bool = False,
         exact: bool = False,
+        boxes_from: Any = None,
         max_pixels: int = MAX_PIXELS,
         formats: Sequence[str] = FORMATS,
     ) -> None:
@@ -122,6 +121,7 @@ class Predictor:
             "verify": verify,
             "trusted": trusted,
             "exact": exact,
+            "boxes_from": boxes_from,
             "max_pixels": max_pixels,
             "formats": formats,
         }
@@ -145,7 +145,7 @@ class Predictor:
             if arguments["flip_test"]:
                 check_flip_pairs(self.spec)
             self._trims = described.resizes and number_of_shapes(self._arguments) > 1 and self.spec.crop is None
-            exact = arguments["exact"]
+            exact = has_detector(self._arguments["boxes_from"], self.spec) or arguments["exact"]
             self._read = partial(read_job, spec=self.spec, exact=exact, trim=self._trims, limits=self._limits)
         except BaseException:
             self._engine.close()
@@ -183,11 +183,12 @@ class Predictor:
             value. For 17 keypoints at 256x192 these are 0.2 MB of heatmaps per box, and 0.4 MB of features if the file
             has them. For thousands of boxes, pass some hundreds at a time and keep ``result.slim()``.
         """
+        run = with_detector(self._arguments["boxes_from"], self._run)
         if not isinstance(image, list):
-            return self._run(self._read(image, as_xywh(boxes, box_format), color))
+            return run(self._read(image, as_xywh(boxes, box_format), color))
         each = boxes_of_pictures(boxes, len(image), box_format)
         jobs = read_ahead(zip(image, each, strict=True), lambda item: self._read(*item, color), waits=False)
-        return [self._run(job()) for job in jobs]
+        return [run(job()) for job in jobs]
 
     __call__ = predict
 
@@ -205,8 +206,8 @@ class Predictor:
 
         The next files are read in other threads while the network runs. Pictures of an iterable and of a live camera
         are taken one at a time, so that a result does not wait for the next picture. Memory does not grow with the
-        number of pictures. A network for crops takes each whole picture, and warns once. To pass boxes, yield
-        ``Frame(picture, boxes=...)``.
+        number of pictures. Without ``boxes_from``, a network for crops takes each whole picture, and warns once. To
+        pass boxes, yield ``Frame(picture, boxes=...)``.
 
         Args:
             source: A picture, folder, pattern, list file, video, camera, address or iterable, see `Source`.
@@ -218,7 +219,8 @@ class Predictor:
                 a camera that is faster than the network come later and later. None: only for live sources.
         """
         opened = Source(source, recursive=recursive, drop=drop, limits=self._limits)
-        return Stream(opened, lambda frame: self._read(frame, None, color), self._run, on_error)
+        run = with_detector(self._arguments["boxes_from"], self._run)
+        return Stream(opened, lambda frame: self._read(frame, None, color), run, on_error)
 
     def warmup(self, shapes: Iterable[tuple[int, int]] | None = None) -> None:
         """Run once on blank pictures, so that the first one does not take longer than the next.
@@ -268,7 +270,7 @@ class Predictor:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopen, (self.path, self._arguments)
+        return partial(Predictor, **self._arguments), (self.path,)
 
     def __repr__(self) -> str:
         height, width = self.spec.input_size
@@ -293,7 +295,3 @@ class Predictor:
             self._cautions.check(job.boxes)
         decode, flip_test = (None, False) if as_built else (self._arguments["decode"], self._arguments["flip_test"])
         return run_job(self._runtime, job, self.spec, self._heatmaps, decode=decode, flip_test=flip_test)
-
-
-def _reopen(path: Location, arguments: Arguments) -> Predictor:
-    return Predictor(path, **arguments)

@@ -107,6 +107,10 @@ class Result:
     compile_ms: float = 0.0
     """Milliseconds that the engine compiled for a new input size, which are not part of ``speed``. 0 for most pictures.
     `Predictor.warmup` compiles before."""
+    ids: NDArray[np.int_] | None = None
+    """``(N,)`` ids of the instances in a video, -1 for none. None before `track` or `smooth`."""
+    predicted: NDArray[np.bool_] | None = None
+    """``(N, K)`` keypoints that were not confident, and predicted from other frames. None before `smooth`."""
 
     def __iter__(self) -> Iterator[Any]:
         yield from (self.keypoints.xy, self.keypoints.conf)
@@ -175,7 +179,15 @@ class Result:
             self._check_heatmaps("heatmaps=True")
             for maps, transform in zip(self.heatmaps, self.transforms, strict=True):
                 picture = blend_heatmap(picture, maps.max(axis=0), transform, self.spec.grid)
-        return draw_keypoints(picture, self.keypoints.xy, self.keypoints.conf, self.keypoints.names, self.spec.skeleton)
+        return draw_keypoints(
+            picture,
+            self.keypoints.xy,
+            self.keypoints.conf,
+            self.keypoints.names,
+            self.spec.skeleton,
+            also=self.predicted,
+            colors=self.ids,
+        )
 
     def save(self, path: str | Path) -> Path:
         """Write plot() to a file and return its path. The suffix chooses the format.

@@ -61,6 +61,7 @@ ON_DEMAND = {
     "runtimes/onnx_graph.py": {"onnx"},
     "runtimes/cuda.py": {"cuda"},
     "runtimes/torch.py": {"torch"},
+    "runtimes/plain.py": {"onnxruntime", "openvino"},
     "edgehrnet/opening.py": {"edgehrnet.models"},
     "edgehrnet/sources/video.py": {"av"},
     "edgehrnet/results/formats.py": {"pyarrow"},
@@ -128,7 +129,7 @@ ROOMS = {
     "training": {"data", "scoring", "int8"},
     "reporting": {"data", "scoring", "int8", "files"},
 }
-EDGE_ROOMS = ("picture", "decoding", "drawing", "sources", "results", "cli", "models")
+EDGE_ROOMS = ("picture", "decoding", "drawing", "sources", "results", "detectors", "tracking", "cli", "models")
 MODEL_ROOMS = ("layers", "networks", "checkpoints", "deploy", "inspection")
 
 

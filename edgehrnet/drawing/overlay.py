@@ -47,6 +47,8 @@ def draw_keypoints(
     skeleton: Sequence[tuple[int, int]],
     *,
     threshold: float = CONFIDENCE_THRESHOLD,
+    also: NDArray[np.bool_] | None = None,
+    colors: Sequence[int] | NDArray[np.int_] | None = None,
 ) -> Image.Image:
     """Draw the skeleton and a disc for each keypoint, with names and confidences while there are few.
 
@@ -60,12 +62,16 @@ def draw_keypoints(
         names: K names.
         skeleton: Index pairs of keypoints to connect.
         threshold: Smallest confidence of a keypoint that is drawn.
+        also: ``(N, K)``, True for keypoints that are drawn below the threshold, too. None for none.
+        colors: Number of each instance's color, such as its id. None counts them.
 
     Returns:
         An RGB picture of the same size.
     """
     canvas = picture.convert("RGB")
     xy, visible = drawable(xy), conf >= threshold
+    if also is not None:
+        visible = visible | also
     dot = max(1.0, max(canvas.size) / DOTS_PER_PICTURE)
     named = int(visible.sum()) <= MOST_NAMES
     dots = [dot if named else min(dot, _instance_dot(points[seen])) for points, seen in zip(xy, visible, strict=True)]
@@ -73,7 +79,7 @@ def draw_keypoints(
     layer = Image.new("RGBA", (canvas.width * scale, canvas.height * scale))
     pen = ImageDraw.Draw(layer)
     for n in np.argsort(dots, kind="stable")[::-1]:  # small instances over large ones
-        style = _Style.for_instance(int(n), len(xy), names, dots[n] * scale)
+        style = _Style.for_instance(int(n if colors is None else colors[n]), len(xy), names, dots[n] * scale)
         _draw_instance(pen, (xy[n] + 0.5) * scale, visible[n], skeleton, style)
     # Shrink with premultiplied alpha: the transparent black around a stroke would darken its edge.
     layer = layer.convert("RGBa").resize(canvas.size, Image.Resampling.BOX).convert("RGBA")

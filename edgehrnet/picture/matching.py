@@ -74,6 +74,11 @@ class PictureBoxes:
                 )
         return [[] if key is None else list(self._rows[key]) for key in keys]
 
+    def of(self, path: str | Path) -> list[Row]:
+        """Return the boxes of one picture, none if the file has none for it."""
+        key = self._key(Path(path))
+        return [] if key is None else list(self._rows[key])
+
     def _key(self, path: Path) -> Key | None:
         """Return the file name or the id under which the file has the boxes of a picture. None if it has none."""
         names = self._full_names.get(path.name, [])

@@ -255,3 +255,23 @@ def test_corner_boxes_give_the_same_keypoints(tmp_path, picture):
             predictor.predict([picture], boxes=[corners], box_format="xyxy")[0],
         ):
             np.testing.assert_allclose(found.keypoints.xy, expected.keypoints.xy, atol=1e-9)
+
+
+def test_boxes_come_from_a_detector(tmp_path, picture):
+    def bright(given):
+        return (BOXES[:1], [0.9]) if (given[0, 0] == picture[0, 0]).all() else ([], [])
+
+    with Predictor(write(tmp_path), boxes_from=bright) as predictor:
+        result = predictor.predict(picture)
+        assert result.boxes is not None
+        assert result.boxes.tolist() == BOXES[:1]
+        assert result.speed["detect"] > 0
+        assert [len(one.keypoints) for one in predictor.stream([picture, 255 - picture])] == [1, 0]
+        results = predictor.predict([picture, picture], boxes=[BOXES, None])
+        assert [len(one.keypoints) for one in results] == [2, 1]
+
+
+def test_a_network_for_whole_pictures_takes_no_detector(tmp_path):
+    path = write(tmp_path, SPEC.replace(crop=None))
+    with pytest.raises(UnsupportedError, match="boxes_from"):
+        Predictor(path, boxes_from=lambda picture: [])
