@@ -11,8 +11,6 @@ from runtimes.digests import check_digest
 from runtimes.errors import ModelFileError
 from runtimes.openvino_ports import FAILURES, reason
 
-_BEFORE = b"\xef\xbb\xbf \t\r\n"  # bytes that may stand before the first element of a file in UTF-8
-
 
 def read_file(ov: Any, core: Any, path: Path, digest: str | None) -> tuple[Any, str]:
     """Read a graph and its weights, and return the model and the SHA-256 of both.
@@ -41,8 +39,7 @@ def read_file(ov: Any, core: Any, path: Path, digest: str | None) -> tuple[Any, 
     # For other content, the engine tries every format that it knows, and prints an error for each.
     if b"<net" not in graph[:512]:
         raise ModelFileError(f"{path} is not a usable OpenVINO file: it does not contain <net")
-    if not graph.lstrip(_BEFORE).startswith(b"<") or b"<!DOCTYPE" in graph:
-        raise ModelFileError(f"{path} is not a usable OpenVINO file: it has a DOCTYPE, or is not UTF-8")
+    _check_text(path, graph)
     total = hashlib.sha256(graph)
     total.update(tensor.data)
     check_digest(path, total.hexdigest(), digest)
@@ -50,6 +47,16 @@ def read_file(ov: Any, core: Any, path: Path, digest: str | None) -> tuple[Any, 
         return core.read_model(graph, tensor), total.hexdigest()
     except FAILURES as error:
         raise ModelFileError(f"{path} is not a usable OpenVINO file: {reason(error)}") from None
+
+
+def _check_text(path: Path, graph: bytes) -> None:
+    """Raise ModelFileError for a graph that is not UTF-8, or that declares entities, which may stand for much text."""
+    if b"<!DOCTYPE" in graph or b"\0" in graph:  # the engine would take UTF-16, too
+        raise ModelFileError(f"{path} is not a usable OpenVINO file: it has a DOCTYPE or a zero byte")
+    try:
+        graph.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ModelFileError(f"{path} is not a usable OpenVINO file: it is not UTF-8: {error.reason}") from None
 
 
 def _tensor(ov: Any, path: Path) -> Any:

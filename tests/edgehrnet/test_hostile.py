@@ -119,7 +119,8 @@ def test_a_graph_without_inputs_and_one_that_is_not_utf_8(tmp_path):
         b'<net name="a" version="11"><layers/><edges/></net>',
         b'<net name="\xff\xfe" version="11"><layers>',
         b'<!DOCTYPE net [<!ENTITY a "b">]>\n<net name="&a;" version="11"><layers/><edges/></net>',
-        '<net name="a" version="11"><layers/></net>'.encode("utf-16") + b"<net",
+        "<net/>".encode("utf-16-le") + b'<net name="a" version="11"><layers/></net>',
+        b'<?xml version="1.0"?>\n<net name="a" version="11"><layers><layer name="\xff"/></layers></net>',
     ):
         path.write_bytes(content)
         with pytest.raises(ModelFileError, match=r"n\.xml"):

@@ -1,6 +1,8 @@
 """Run the shipped models on the shipped pictures."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,23 @@ def test_version_has_one_source():
 def result():
     with Predictor(shipped_model("document-corners")) as predictor:
         return predictor.predict(sample_picture())
+
+
+HEATMAPS = """
+import sys
+from edgehrnet import Predictor, sample_picture
+with Predictor("document-corners", threads=int(sys.argv[1])) as predictor:
+    sys.stdout.buffer.write(predictor.predict(sample_picture()).heatmaps.tobytes())
+"""
+
+
+def test_the_bits_are_the_same_for_each_run_process_and_number_of_threads(result):
+    with Predictor("document-corners", threads=4) as predictor:
+        for _ in range(2):
+            assert predictor.predict(sample_picture()).heatmaps.tobytes() == result.heatmaps.tobytes()
+    for threads in ("1", "2"):
+        done = subprocess.run([sys.executable, "-c", HEATMAPS, threads], capture_output=True, check=True)
+        assert done.stdout == result.heatmaps.tobytes()
 
 
 def test_a_shipped_name_opens_its_file_and_a_misspelled_one_raises():
