@@ -10,7 +10,7 @@ CASES ?= 20000
 SEED ?= 0
 MINUTES ?= 10
 
-.PHONY: demo test quick edge fuzz fuzz-ci soak check docs bench bench-check release dev clean
+.PHONY: demo test quick edge fuzz fuzz-ci soak audit check docs bench bench-check release dev clean
 
 demo: .venv/edge  ## the shipped model on the shipped picture, without torch
 	$(BIN)/edgehrnet demo
@@ -32,6 +32,9 @@ fuzz-ci: .venv/dev  ## a minute of the same, as each change must pass
 
 soak: .venv/dev  ## predict for MINUTES, with MODEL if given, and fail if memory, threads or handles grow; Linux only
 	OMP_NUM_THREADS=1 $(BIN)/python tools/soak.py --minutes $(MINUTES) $(if $(MODEL),--model $(MODEL))
+
+audit: .venv/audit  ## look the pinned packages up in PyPI's list of vulnerabilities; needs the network
+	.venv/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict
 
 check: .venv/dev  ## formatting, lint, strict types
 	$(BIN)/ruff format --check .
@@ -73,6 +76,9 @@ clean:
 .venv/docs: pyproject.toml constraints.txt | .venv
 	$(PIP) --editable ".[train,docs]"
 	touch $@
+
+.venv/audit: | .venv
+	$(PYTHON) -m venv $@ && $@/bin/python -m pip install --quiet --disable-pip-version-check pip-audit || { rm -rf $@; exit 1; }
 
 .venv/release: constraints.txt | .venv
 	$(PIP) build

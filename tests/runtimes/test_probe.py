@@ -69,7 +69,9 @@ def test_a_file_that_passed_is_not_tried_again(tmp_path, probes):
         with Predictor(path, spec=SPEC, threads=1) as predictor:
             assert predictor.predict(np.zeros((64, 64, 3), np.uint8)).heatmaps.shape == (1, 3, 16, 16)
     assert probes == [path]
-    assert len(list((user_cache() / "probed").iterdir())) == 1
+    cache = user_cache()
+    assert cache is not None
+    assert len(list((cache / "probed").iterdir())) == 1
     bomb(tmp_path, 5)
     Predictor(path, spec=SPEC).close()
     assert probes == [path, path]

@@ -19,9 +19,10 @@ from edgehrnet.errors import InputError
 from runtimes.tensorrt_plan import Sidecar
 from tools.fuzz import boxes, certificates, labels, models, pictures, specs
 from tools.fuzz.children import run_in_child
-from tools.fuzz.engine import STATUS, Entry, as_bytes, judge, make_case, run
+from tools.fuzz.engine import STATUS, Entry, Worst, as_bytes, judge, make_case, run
 from tools.fuzz.entries import ENTRIES, open_entry
 from tools.fuzz.files import null_file
+from tools.fuzz.guided import ChosenBytes
 from tools.fuzz.mutations import damaged_bytes, damaged_json, damaged_json_text, damaged_text
 
 ROOT = Path(__file__).parents[2]
@@ -192,6 +193,22 @@ def test_the_command_runs_entries_and_repeats_a_case(tmp_path):
     assert (done.returncode, done.stdout.split()[1]) == (0, "20"), done.stderr
     assert fuzz("sidecars", "--case", "3").returncode == 0
     assert "accepted: pictures" in fuzz("sidecar").stderr
+
+
+def test_chosen_bytes_are_choices():
+    sequences = [bytes([first, second, 7]) for first in range(0, 200, 40) for second in (0, 99)]
+    found = [[rng.randrange(200), rng.random(), rng.choice("abc")] for rng in map(ChosenBytes, sequences)]
+    assert len({str(values) for values in found}) == len(found)
+    assert ChosenBytes(b"").choice("abc") == "a"
+    assert len(damaged_bytes(ChosenBytes(bytes(range(50))), SEEDS)) > 10
+
+
+def test_no_case_begins_after_the_end():
+    worst, entry = Worst(), Entry("planted", lambda rng: b"", lambda case: None)
+    run(entry, range(100), 0, worst=worst)
+    assert worst.cases == 100
+    run(entry, range(100), 0, worst=worst, until=time.time() - 1)
+    assert worst.cases == 100
 
 
 SEEDS = [b"abcdefgh" * 20, b"0123" * 30]
