@@ -34,6 +34,11 @@ class LayerTimes:
             now = layer.real_time.total_seconds() * 1000
             self._ms[layer.node_name] = min(now, self._ms.get(layer.node_name, now))
 
+    @property
+    def total(self) -> float:
+        """Sum of the milliseconds of all layers."""
+        return sum(self._ms.values())
+
     def layers(self) -> list[tuple[tuple[str, ...], float]]:
         """Return for each layer the names of the operations in the file that it computes, and its milliseconds."""
         return [(self._sources.get(name, ()), ms) for name, ms in self._ms.items()]
