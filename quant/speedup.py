@@ -52,7 +52,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--steps", type=int, default=default.steps, metavar="N",
                    help="training steps of the repair; 0: only print the table (default: %(default)s)")  # fmt: skip
     p.add_argument("--sizes", type=parse_size, nargs="+", default=[], metavar="HEIGHTxWIDTH",
-                   help="input sizes of the repair, used in turn by the batches (default: the checkpoint's)")  # fmt: skip
+                   help="input sizes of the repair, used in turn by the batches "
+                        "(default: the checkpoint's)")  # fmt: skip
     p.add_argument("--batch", type=int, default=default.batch, metavar="N",
                    help="pictures in a batch (default: %(default)s)")  # fmt: skip
     p.add_argument("--learning-rate", type=float, default=default.learning_rate, metavar="RATE",
@@ -77,9 +78,9 @@ def _speed_up(args: argparse.Namespace) -> None:
     spec = ModelSpec.from_dict(checkpoint.spec)
     data = open_labels(args, spec.crop)
     pictures = list(data.calibration(args.pictures, args.seed))
-    probe = Probe(build_model(checkpoint), pictures, spec)
     inputs = network_inputs(pictures[:CALIBRATION], spec)
     gains = measure_gains(checkpoint, args.to, inputs, runs=args.runs, progress=True)
+    probe = Probe(build_model(checkpoint), pictures, spec)
     ranked = rank_sites(probe, gains, args.to, progress=True)
     points = trade_off(
         probe, gains, ranked, args.to, data, points=args.points, pictures=args.validate_count, progress=True

@@ -90,7 +90,12 @@ def measure_gains(
             hardly change the time.
         runs: Runs of each graph.
         progress: Show a progress bar.
+
+    Raises:
+        InputError: ``activation`` is faster at no site, or ``runs`` is below 1.
     """
+    if runs < 1:
+        raise InputError(f"runs={runs}: must be at least 1, to time the layers")
     sites = slower_sites(checkpoint, activation)
     exchanged = with_activations(checkpoint, dict.fromkeys(sites, activation))
     with tempfile.TemporaryDirectory() as folder:

@@ -84,7 +84,7 @@ def prefixes(ranked: Sequence[Site], count: int) -> list[list[str]]:
     for site in ranked:
         sums.append(sums[-1] + site.gain_ms)
     lengths = {next(n for n, ms in enumerate(sums) if ms >= total * i / count - 1e-9) for i in range(1, count + 1)}
-    return [[site.name for site in ranked[:length]] for length in sorted(lengths)]
+    return [[site.name for site in ranked[:length]] for length in sorted(lengths) if length]
 
 
 def trade_off(

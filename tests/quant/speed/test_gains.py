@@ -9,6 +9,7 @@ from torch import nn
 from edgehrnet.errors import InputError
 from edgehrnet.models import KeypointNetwork, Output
 from edgehrnet.models.checkpoints import Checkpoint
+from edgehrnet.models.checkpoints.ranges import RangeTable
 from edgehrnet.models.layers.activations import activation_sites
 from edgehrnet.models.layers.blocks import ConvBNAct
 from edgehrnet.models.layers.heads import Head
@@ -18,6 +19,8 @@ from quant.speed.gains import measure_gains, slower_sites, with_activations
 
 SPEC = ModelSpec("tiny", ("a", "b"), input_size=(64, 64), decode="argmax",
                  outputs=(("heatmaps", "NCHW"), ("hf", "NHWC")))  # fmt: skip
+
+RANGES = RangeTable("openvino", "uint8", 8, "identity", {}, ())
 
 
 class Tiny(KeypointNetwork):
@@ -65,7 +68,7 @@ def test_only_slower_activations_are_sites(checkpoint):
 
 def test_the_activations_join_those_of_the_checkpoint_and_its_ranges_go(small_checkpoint):
     first = with_activations(small_checkpoint, {"stem.conv1.act": "relu", "fpn": "relu"})
-    both = with_activations(dataclasses.replace(first, quantization={"openvino": None}), {"fpn": "hardswish"})
+    both = with_activations(dataclasses.replace(first, quantization={"openvino": RANGES}), {"fpn": "hardswish"})
     assert both.options["activations"] == {"stem.conv1.act": "relu", "fpn": "hardswish"}
     assert both.quantization == {}
     assert small_checkpoint.options == {}

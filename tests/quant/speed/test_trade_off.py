@@ -12,12 +12,14 @@ from edgehrnet.picture.sources import read_image
 from edgehrnet.spec import ModelSpec
 from quant.data.opening import open_data
 from quant.int8.degradation import Probe
+from quant.scoring.metrics import score
 from quant.speed.gains import Gains
 from quant.speed.tables import point_table, site_table
 from quant.speed.trade_off import Point, Site, choose, exchanged, prefixes, rank_sites, trade_off
 
 CHECKPOINT = Path(__file__).parents[3] / "checkpoints" / "document-corners.pt"
 CHEAP, DEAR, SLOW = "stage4.hr_modules.0.fusion.smooth.3.act", "stem.conv1.act", "stem.conv2.act"
+SCORE = score([1.0], 1)
 GAINS = Gains(10.0, 8.0, {DEAR: 0.5, CHEAP: 0.5, SLOW: -0.1})
 
 
@@ -50,7 +52,7 @@ def test_the_trade_off_starts_with_the_network_as_it_is(probe, ranked):
 
 
 def test_the_fastest_point_within_the_budget_is_chosen():
-    slow, middle, fast = (Point((), ms, px, None) for ms, px in ((10.0, 0.0), (8.0, 1.0), (7.0, 3.0)))
+    slow, middle, fast = (Point((), ms, px, SCORE) for ms, px in ((10.0, 0.0), (8.0, 1.0), (7.0, 3.0)))
     points = [slow, middle, fast]
     assert choose(points, 1.0) is middle
     assert choose(points, 0.5) is slow
@@ -62,7 +64,7 @@ def test_steps_save_about_the_same():
     ranked = [Site(name, ms, 1.0) for name, ms in zip("abcdef", (4, 1, 1, 1, 1, 4), strict=True)]
     assert [len(step) for step in prefixes(ranked, 3)] == [1, 5, 6]
     assert [len(step) for step in prefixes(ranked, 100)] == [1, 2, 3, 4, 5, 6]
-    assert prefixes([], 3) == [[]]
+    assert prefixes([], 3) == []
 
 
 def test_a_copy_is_exchanged():
