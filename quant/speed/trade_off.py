@@ -25,7 +25,7 @@ LEAST_PX = 1e-3
 
 @dataclass(frozen=True)
 class Site:
-    """What another activation saves and costs at one site, with all other sites unchanged and without training."""
+    """Gain and cost of another activation at one site, with all other sites unchanged and without training."""
 
     name: str
     """Name of the activation module."""
