@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from runtimes import quirks
 from runtimes.openvino_graph import executed_layers
 
 
@@ -19,7 +21,8 @@ class LayerTimes:
         """Compile a file whose input size is fixed."""
         import openvino as ov
 
-        settings = {"PERF_COUNT": True, "INFERENCE_NUM_THREADS": 1, "ENABLE_CPU_PINNING": False}
+        settings: dict[str, Any] = {"PERF_COUNT": True, "INFERENCE_NUM_THREADS": 1, "ENABLE_CPU_PINNING": False}
+        settings |= quirks.settings("openvino", "CPU", quantized=True)
         compiled = ov.Core().compile_model(path, "CPU", settings)
         self._sources = {layer.name: layer.sources for layer in executed_layers(compiled)}
         self._request = compiled.create_infer_request()
@@ -33,6 +36,11 @@ class LayerTimes:
         for layer in self._request.get_profiling_info():
             now = layer.real_time.total_seconds() * 1000
             self._ms[layer.node_name] = min(now, self._ms.get(layer.node_name, now))
+
+    @property
+    def total(self) -> float:
+        """Sum of the milliseconds of all layers."""
+        return sum(self._ms.values())
 
     def layers(self) -> list[tuple[tuple[str, ...], float]]:
         """Return for each layer the names of the operations in the file that it computes, and its milliseconds."""

@@ -90,7 +90,12 @@ def measure_gains(
             hardly change the time.
         runs: Runs of each graph.
         progress: Show a progress bar.
+
+    Raises:
+        InputError: ``activation`` is faster at no site, or ``runs`` is below 1.
     """
+    if runs < 1:
+        raise InputError(f"runs={runs}: must be at least 1, to time the layers")
     sites = slower_sites(checkpoint, activation)
     exchanged = with_activations(checkpoint, dict.fromkeys(sites, activation))
     with tempfile.TemporaryDirectory() as folder:
@@ -102,8 +107,8 @@ def measure_gains(
             for graph in graphs:
                 graph.times.run()
     before, after = (graph.by_site() for graph in graphs)
-    totals = [sum(ms for _, ms in graph.times.layers()) for graph in graphs]
-    return Gains(*totals, {site: before.get(site, 0.0) - after.get(site, 0.0) for site in sites})
+    saved = {site: before.get(site, 0.0) - after.get(site, 0.0) for site in sites}
+    return Gains(graphs[0].times.total, graphs[1].times.total, saved)
 
 
 class _Graph:

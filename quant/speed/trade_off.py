@@ -25,7 +25,7 @@ LEAST_PX = 1e-3
 
 @dataclass(frozen=True)
 class Site:
-    """What another activation saves and costs at one site, with all other sites unchanged and without training."""
+    """Gain and cost of another activation at one site, with all other sites unchanged and without training."""
 
     name: str
     """Name of the activation module."""
@@ -84,7 +84,7 @@ def prefixes(ranked: Sequence[Site], count: int) -> list[list[str]]:
     for site in ranked:
         sums.append(sums[-1] + site.gain_ms)
     lengths = {next(n for n, ms in enumerate(sums) if ms >= total * i / count - 1e-9) for i in range(1, count + 1)}
-    return [[site.name for site in ranked[:length]] for length in sorted(lengths)]
+    return [[site.name for site in ranked[:length]] for length in sorted(lengths) if length]
 
 
 def trade_off(
@@ -110,14 +110,29 @@ def trade_off(
         pictures: Pictures of the validation set to score on.
         progress: Show a progress bar.
     """
-    found = []
     steps = [[], *prefixes(ranked, points)]
-    for sites in tqdm(steps, disable=not progress, desc="trade-off", unit="point"):
-        network = exchanged(probe.network, sites, activation)
-        ms = gains.before - sum(gains.sites[site] for site in sites)
-        score = validate(network, data, pictures, probe.spec, torch.device("cpu"))
-        found.append(Point(tuple(sites), ms, _drift(probe, network), score))
-    return found
+    return [
+        measure(probe, exchanged(probe.network, sites, activation), gains, sites, data, pictures)
+        for sites in tqdm(steps, disable=not progress, desc="trade-off", unit="point")
+    ]
+
+
+def measure(
+    probe: Probe, network: KeypointNetwork, gains: Gains, sites: Sequence[str], data: DataSet, pictures: int
+) -> Point:
+    """Measure a network in which some sites are exchanged, against the original of the probe.
+
+    Args:
+        probe: The float network as it was, and its pictures.
+        network: The network to measure.
+        gains: Time saved at each site.
+        sites: Names of the sites that are exchanged in ``network``.
+        data: Data set to score on.
+        pictures: Pictures of the validation set to score on.
+    """
+    ms = gains.before - sum(gains.sites[site] for site in sites)
+    score = validate(network, data, pictures, probe.spec, torch.device("cpu"))
+    return Point(tuple(sites), ms, _drift(probe, network), score)
 
 
 def choose(points: Sequence[Point], budget: float) -> Point:

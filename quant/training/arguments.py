@@ -143,6 +143,7 @@ def qat_settings(args: argparse.Namespace, checkpoint: Checkpoint, processes: in
     before = {**VARIANTS[checkpoint.variant].options, **options}.get("activation", Options.activation)
     if args.activation is not None:
         options["activation"] = args.activation
+        options.pop("activations", None)
     recovery = args.recovery
     if recovery is None:
         recovery = steps // 2 if args.activation not in (None, before) else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +15,8 @@ from edgehrnet.models.variants import find_variant
 from edgehrnet.spec import ModelSpec
 from quant.data.codecs import CODECS, with_codec
 from quant.data.examples import DataSet
+from quant.data.keypoint_order import check_order
+from quant.data.labeled import Labeled
 from quant.data.opening import open_data
 from quant.training.settings import TrainSettings
 
@@ -48,6 +51,31 @@ def float_parts(settings: TrainSettings, data: DataSet | None = None) -> Parts:
     network = new_network(settings, len(spec.keypoints))
     if settings.init is not None:
         start_from(network, load_checkpoint(settings.init), settings.init)
+    return Parts(data, spec, network)
+
+
+def parts_of_checkpoint(settings: TrainSettings, checkpoint: Checkpoint) -> Parts:
+    """Build the parts of a run that continues a checkpoint: its spec, and a float network with its weights.
+
+    Args:
+        settings: settings of the run. ``init`` names the checkpoint.
+        checkpoint: content of ``settings.init``.
+
+    Raises:
+        InputError: settings, data and checkpoint do not fit together.
+    """
+    assert settings.init is not None
+    spec = ModelSpec.from_dict(checkpoint.spec)
+    data = open_training_data(dataclasses.replace(settings, crop=spec.crop))
+    if settings.sizes:
+        spec = spec.replace(input_size=settings.largest_size)
+    if spec.crop != data.spec.crop:
+        raise InputError(f"{settings.init} takes crops of boxes ({spec.crop}), and {settings.data} has no boxes")
+    order = check_order(data.spec.keypoints, spec.keypoints, settings.data, settings.init)
+    if isinstance(data, Labeled):
+        data = data.reordered(order)
+    network = new_network(settings, checkpoint.keypoints)
+    start_from(network, checkpoint, settings.init)
     return Parts(data, spec, network)
 
 

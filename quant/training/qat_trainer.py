@@ -17,24 +17,21 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edgehrnet.errors import InputError
-from edgehrnet.models import KeypointNetwork, Output, create
+from edgehrnet.models import Output, create
 from edgehrnet.models.checkpoints import Checkpoint, build_model, load_checkpoint
 from edgehrnet.models.checkpoints.ranges import RangeTable
 from edgehrnet.models.deploy.frozen import plain_state
 from edgehrnet.spec import ModelSpec
-from quant.data.keypoint_order import check_order
-from quant.data.labeled import Labeled
 from quant.int8.calibration import network_inputs, observe, range_table
 from quant.int8.fake_quantize import copy_quantizers, insert, learned_table, set_ranges, stop_observers
 from quant.int8.pipeline import calibrate
 from quant.int8.placement import place
 from quant.int8.scheme import Int8Scheme
-from quant.training.parts import Parts, new_network, open_training_data, start_from
+from quant.training.distillation import Teacher
+from quant.training.parts import parts_of_checkpoint
 from quant.training.processes import World
 from quant.training.qat_settings import QatSettings
 from quant.training.trainer import Trainer
@@ -58,13 +55,13 @@ class QatTrainer(Trainer):
             InputError: checkpoint, data and settings do not fit together.
             DeviceError: the device is not present.
         """
-        parts = _parts(settings, checkpoint)
+        parts = parts_of_checkpoint(settings, checkpoint)
         self.placement = place(parts.network, settings.scheme)
         insert(parts.network, self.placement, settings.scheme, learned=settings.learned)
         super().__init__(settings, out, world, parts)
-        self.teacher: KeypointNetwork | None = None
+        self.teacher: Teacher | None = None
         if settings.distillation:
-            self.teacher = build_model(checkpoint).requires_grad_(False).to(self.device)
+            self.teacher = Teacher(build_model(checkpoint).to(self.device), self.spec, settings.distillation)
 
     def calibrated(
         self, pictures: Iterable[NDArray[np.uint8]], schemes: Collection[Int8Scheme], method: str
@@ -103,16 +100,7 @@ class QatTrainer(Trainer):
         copy_quantizers(self.network, self.ema.network)
 
     def _extra_terms(self, image: Tensor, output: Output) -> dict[str, Tensor]:
-        if self.teacher is None:
-            return {}
-        with torch.no_grad():
-            wanted = self._activations(self.teacher(image))
-        difference = self._activations(output) - wanted
-        return {"distillation": self.settings.distillation * difference.square().sum(dim=(1, 2, 3)).mean()}
-
-    def _activations(self, output: Output) -> Tensor:
-        maps = output.heatmaps.float()
-        return maps.sigmoid() if self.spec.heatmap_values == "logits" else maps
+        return {} if self.teacher is None else self.teacher.terms(image, output)
 
     def _ranges(self) -> RangeTable:
         """Calibrate the current network. Every process computes the same ranges."""
@@ -122,20 +110,3 @@ class QatTrainer(Trainer):
         plain.load_state_dict(plain_state(self.network))
         seen = observe(plain, self.placement.sites, images, self.spec, settings.method)
         return range_table(seen, self.placement, settings.scheme, self.spec, settings.method)
-
-
-def _parts(settings: QatSettings, checkpoint: Checkpoint) -> Parts:
-    """Build data set, spec and float network, with the checkpoint's weights."""
-    assert settings.init is not None
-    spec = ModelSpec.from_dict(checkpoint.spec)
-    data = open_training_data(dataclasses.replace(settings, crop=spec.crop))
-    if settings.sizes:
-        spec = spec.replace(input_size=settings.largest_size)
-    if spec.crop != data.spec.crop:
-        raise InputError(f"{settings.init} takes crops of boxes ({spec.crop}), and {settings.data} has no boxes")
-    order = check_order(data.spec.keypoints, spec.keypoints, settings.data, settings.init)
-    if isinstance(data, Labeled):
-        data = data.reordered(order)
-    network = new_network(settings, checkpoint.keypoints)
-    start_from(network, checkpoint, settings.init)
-    return Parts(data, spec, network)

@@ -57,6 +57,6 @@ def checked_activations(value: object) -> dict[str, str]:
             f"activations={value!r}: must be activations by the name of a module, such as {{'stem': 'hardswish'}}"
         )
     for place, name in value.items():
-        if name not in KINDS:
+        if not isinstance(name, str) or name not in KINDS:
             raise InputError(f"activations: {name!r} at {place!r} is not known: {nearest(str(name), KINDS)}")
     return dict(value)

@@ -146,6 +146,12 @@ class TestQat:
         # The checkpoint already has this one.
         assert self.settings(untrained, "--steps", "8", "--activation", "silu").recovery == 0
 
+    def test_another_activation_replaces_those_of_single_modules(self, untrained: Any) -> None:
+        path, checkpoint = untrained
+        mixed = path, dataclasses.replace(checkpoint, options={"activations": {"stem": "relu"}})
+        assert self.settings(mixed).options == {"activations": {"stem": "relu"}}
+        assert self.settings(mixed, "--activation", "hardswish").options == {"activation": "hardswish"}
+
     @pytest.mark.parametrize(
         ("epochs", "processes", "steps"), [("1", 1, 3), ("2", 1, 6), ("0.5", 1, 2), ("0.01", 1, 1), ("2", 3, 2)]
     )
