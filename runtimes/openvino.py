@@ -21,7 +21,7 @@ from runtimes.onnx_external import external_files
 from runtimes.openvino_compiled import Compiled
 from runtimes.openvino_file import read_file, read_metadata
 from runtimes.openvino_graph import executed_layers
-from runtimes.openvino_ports import FAILURES, input_port, output_types, reason, reshape
+from runtimes.openvino_ports import FAILURES, input_port, output_types, reason, reshape, resizes
 from runtimes.ports import Size, read_outputs, shapes_of
 from runtimes.writing import new_files
 
@@ -97,7 +97,8 @@ class OpenVINORuntime:
     Devices are ``cpu`` (the default), ``gpu``, ``gpu.1``, ``npu`` and ``auto``.
 
     With ``shapes`` above 1, `run` also takes inputs of other sizes. The file is compiled for a size when it is first
-    used, and for at most ``shapes`` sizes at a time: the one that was not used for longest is dropped.
+    used, and for at most ``shapes`` sizes at a time: the one that was not used for longest is dropped. A file that
+    states sides inside its network has its own size only.
     """
 
     def __init__(
@@ -122,11 +123,12 @@ class OpenVINORuntime:
         self._core.set_property({"ENABLE_MMAP": False})  # of cached files, see `openvino_file.read_file`
         self._name = _device(self._core, device)
         self._model, found = read_file(ov, self._core, path, digest)
-        self._path, self._limit, self._tensor = path, shapes, ov.Tensor
+        self._path, self._tensor = path, ov.Tensor
         self._metadata = read_metadata(self._model, path)
         reshape(self._model, path, input_size, open_size)
         port = input_port(self._model, path)
         self._input = port.input
+        self._limit = shapes if shapes == 1 or resizes(self._model, path, port.input.size) else 1
         self._shapes = shapes_of(read_outputs(path, port.batch, output_types(self._model))[0])
         self._cache = None if cache_dir is None else open_cache(cache_dir, found)
         quantized = any(op.get_type_name() == "FakeQuantize" for op in self._model.get_ops())
@@ -137,7 +139,7 @@ class OpenVINORuntime:
         self._compiled: dict[Size, Compiled] = {}  # the one that was used last at the end
         self._lock = threading.Lock()
         self._closed = False
-        if shapes == 1:
+        if self._limit == 1:
             self._compiled_for(self._input.size)
 
     def run(self, image: Batch) -> dict[str, NDArray[np.float32]]:

@@ -11,6 +11,8 @@ from runtimes.ports import InputPort, Size, filled, resized
 # OpenVINO's errors. For a text that is not UTF-8, its Python package fails to make the first.
 FAILURES = (RuntimeError, UnicodeDecodeError, IndexError)
 
+STEP = 32  # px by which a side is changed to see whether a model can be resized
+
 
 def reshape(model: Any, path: Path, input_size: Size | None, open_size: Size | None) -> None:
     """Set the open dimensions of the input, and its size if ``input_size`` (height, width) is given."""
@@ -26,6 +28,33 @@ def reshape(model: Any, path: Path, input_size: Size | None, open_size: Size | N
         model.reshape([-1 if side is None else side for side in wanted])
     except FAILURES as error:
         raise ModelFileError(f"{path} cannot be reshaped to {input_size or wanted}: {reason(error)}") from None
+
+
+def resizes(model: Any, path: Path, size: Size) -> bool:
+    """Return whether the input of a model of ``size`` (height, width) may have another size.
+
+    Exporters write the sides that they saw into some operations. A copy of such a model is resized to find out.
+    """
+    if len(model.inputs) != 1:
+        return False
+    if not any(map(_may_fix_sides, model.get_ops())):
+        return True
+    try:
+        reshape(model.clone(), path, (size[0] + STEP, size[1] + STEP), None)
+    except ModelFileError:
+        return False
+    return True
+
+
+def _may_fix_sides(op: Any) -> bool:
+    """Return whether an operation may state the height and width of its result."""
+    kind = op.get_type_name()
+    if kind == "Interpolate":
+        return bool(op.get_attributes().get("shape_calculation_mode") == "sizes")
+    readers = (
+        {port.get_node().get_type_name() for port in op.output(0).get_target_inputs()} if kind == "Reshape" else ()
+    )
+    return kind == "Reshape" and readers != {"GroupConvolution"}  # those are weights
 
 
 def input_port(model: Any, path: Path) -> InputPort:

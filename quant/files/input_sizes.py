@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from edgehrnet.picture.letterbox import Letterbox
 from edgehrnet.spec import ModelSpec
 from quant.files.proof import LEAST_SQNR, CertificateError, Reference, compare
+from runtimes.openvino import OpenVINORuntime
 
 MEASURED = ("sqnr_db", "drift_median_px", "drift_mean_px", "drift_max_px")
 
@@ -23,7 +24,7 @@ def at_other_sizes(
 ) -> tuple[dict[str, Any], ...]:
     """Measure a file at the smallest and at the largest input of some pictures without padding.
 
-    Only OpenVINO files for whole pictures run at other sizes than their own.
+    Only OpenVINO files for whole pictures run at other sizes than their own, unless the network states sides.
 
     Returns:
         For each size other than the file's: ``input_size`` [height, width], the number of ``pictures`` that have it,
@@ -32,7 +33,7 @@ def at_other_sizes(
     Raises:
         CertificateError: An INT8 file is below `LEAST_SQNR` at a size where the float network finds keypoints.
     """
-    if file.suffix != ".xml" or spec.crop is not None:
+    if file.suffix != ".xml" or spec.crop is not None or not _resizes(file):
         return ()
     by_size: defaultdict[tuple[int, int], list[NDArray[np.uint8]]] = defaultdict(list)
     for picture in pictures:
@@ -53,3 +54,11 @@ def at_other_sizes(
         values = {name: measured[name] for name in MEASURED}
         found.append({"input_size": list(size), "pictures": len(by_size[size]), **values})
     return tuple(found)
+
+
+def _resizes(file: Path) -> bool:
+    runtime = OpenVINORuntime(file, "cpu", shapes=2)
+    try:
+        return runtime.describe().resizes
+    finally:
+        runtime.close()

@@ -9,7 +9,7 @@ from openvino import opset13
 
 import runtimes
 from edgehrnet import Predictor
-from runtimes.errors import ClosedError, DeviceError, ModelFileError
+from runtimes.errors import BatchError, ClosedError, DeviceError, ModelFileError
 from runtimes.openvino import OpenVINORuntime
 from runtimes.openvino_ports import reason as reason_of
 
@@ -307,3 +307,23 @@ class TestThreads:
             thread.join(60)
             assert not thread.is_alive()
         assert len(outcomes) == 3
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+def test_a_file_that_states_sides_has_its_own_size_only(tmp_path, fixed):
+    image = opset13.parameter([1, 64, 32, 3], np.float32, name="image")
+    maps = opset13.transpose(image, np.array([0, 3, 1, 2]))
+    if fixed:  # as an exporter writes x.view(x.shape)
+        maps = opset13.reshape(maps, np.array([1, 3, 64, 32]), special_zero=False)
+    path = tmp_path / "model.xml"
+    openvino.save_model(openvino.Model([opset13.relu(maps)], [image]), path)
+    runtime = runtimes.load(path, "cpu", shapes=2)
+    assert runtime.describe().resizes is not fixed
+    assert runtime.run(np.ones((1, 64, 32, 3), np.float32))
+    other = np.ones((1, 32, 64, 3), np.float32)
+    if fixed:
+        with pytest.raises(BatchError):
+            runtime.run(other)
+    else:
+        assert runtime.run(other)
+    runtime.close()
