@@ -151,6 +151,12 @@ class TestPictures:
         with Image.open(out / "pages" / "b.page.png") as page:
             assert page.width == pytest.approx(110, abs=5)
 
+    def test_no_name_leads_out_of_the_folder(self, model, folder, tmp_path):
+        (folder / "list.txt").write_text("../outside.png\n")
+        (folder / "b.png").rename(tmp_path / "outside.png")
+        assert predict(model, folder, folder / "list.txt", "--out", tmp_path / "x" / "out") == 0
+        assert {path.parent for path in (tmp_path / "x").rglob("*.keypoints.*")} == {tmp_path / "x" / "out"}
+
     def test_no_page_where_nothing_is_found(self, null_model, folder, tmp_path):
         assert predict(blind_model(null_model, tmp_path / "m.null"), folder, "--rectify", tmp_path / "pages") == 0
         assert list((tmp_path / "pages").iterdir()) == []

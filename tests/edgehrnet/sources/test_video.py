@@ -9,9 +9,10 @@ import pytest
 
 from edgehrnet import Predictor
 from edgehrnet.errors import CorruptImageError, ImageError, MissingExtraError, MissingImageError
+from edgehrnet.picture.limits import Limits
 from edgehrnet.picture.sources import read_image
 from edgehrnet.sources import Frame, Source
-from edgehrnet.sources.video import import_av, is_stream_address
+from edgehrnet.sources.video import Video, import_av, is_stream_address
 
 av = pytest.importorskip("av")
 TIMES = (0, 40, 80, 200, 240, 600)  # milliseconds, a variable frame rate
@@ -86,6 +87,26 @@ def test_a_video_that_cannot_be_opened(tmp_path, name, content, error):
         (tmp_path / name).write_bytes(content)
     with pytest.raises(error, match=name):
         list(Source(tmp_path / name))
+
+
+def test_a_playlist_opens_no_other_file(tmp_path):
+    write_video(tmp_path / "b.ts", (0, 40))
+    path = tmp_path / "list.m3u8"
+    path.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nb.ts\n#EXT-X-ENDLIST\n")
+    with av.open(path) as unlimited:
+        assert len(list(unlimited.decode(video=0))) == 2
+    with pytest.raises(CorruptImageError, match=r"list\.m3u8"):
+        Video(path, Limits())
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".webm", ".avi", ".mov", ".ts", ".flv"])
+def test_other_containers(tmp_path, suffix):
+    codec = {".webm": "libvpx", ".avi": "mpeg4", ".flv": "flv"}.get(suffix, "libx264")
+    if codec not in av.codecs_available:
+        pytest.skip(f"FFmpeg without {codec}")
+    frames = list(Source(write_video(tmp_path / f"a{suffix}", range(0, 400, 40), codec)))
+    assert len(frames) >= 9
+    assert frames[4].time == pytest.approx(0.16, abs=0.09)
 
 
 def test_a_truncated_video_gives_the_frames_that_it_has(tmp_path):
