@@ -156,7 +156,7 @@ def _open(av: ModuleType, source: str | Path | int, name: str) -> Any:
             options = OPTIONS.get(address.partition(":")[0].lower(), {})
             return av.open(address, options=options, timeout=TIMEOUT_S)
         return av.open(address, options=FILE_OPTIONS)
-    except av.error.InvalidDataError:
+    except (av.error.InvalidDataError, av.error.ArgumentError):  # the latter for a format that is not accepted
         raise CorruptImageError(f"{name!r} is not a video that FFmpeg can read") from None
     except (av.error.FFmpegError, OSError) as error:
         raise MissingImageError(f"cannot open {name!r}: {error.strerror}") from None
