@@ -1,3 +1,4 @@
+import socket
 import struct
 import threading
 import time
@@ -195,3 +196,37 @@ def test_memory_does_not_grow_with_an_endless_source(null_model):
     for _result in Predictor(null_model.path).stream(camera()):
         most = max(most, sum(1 for one in alive if one() is not None))
     assert most < 20
+
+
+@pytest.fixture
+def broadcast(tmp_path):
+    """The address of a server that sends 4 seconds of video, and then waits."""
+    data = write_video(tmp_path / "a.ts", range(0, 4000, 40)).read_bytes()
+    server, ended = socket.create_server(("127.0.0.1", 0)), threading.Event()
+
+    def serve():
+        connection, _ = server.accept()
+        with connection:
+            connection.sendall(data)
+            ended.wait(20)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    yield f"tcp://127.0.0.1:{server.getsockname()[1]}"
+    ended.set()
+    thread.join(20)
+    server.close()
+
+
+def test_a_stream_from_an_address_is_live(broadcast, null_model):
+    with Predictor(null_model.path) as predictor:
+        stream = predictor.stream(broadcast)
+        results = [next(stream)]
+        time.sleep(0.3)  # the next frames arrive meanwhile
+        results.append(next(stream))
+        stream.close()
+    assert results[0].source == broadcast
+    assert results[0].time == 0
+    assert results[1].frame > results[0].frame + 1
+    assert results[1].time == pytest.approx(results[1].frame * 0.04, abs=0.01)
+    assert stream.dropped >= results[1].frame - 1
