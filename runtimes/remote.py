@@ -77,6 +77,10 @@ class RemoteRuntime:
 
         return attempted(self._address, infer)
 
+    def prepare(self, size: tuple[int, int]) -> bool:  # noqa: ARG002 - one of the protocol
+        """Return False: the server compiles."""
+        return False
+
     def describe(self) -> Description:
         """Return what is served and where."""
         if self._closed:

@@ -62,12 +62,13 @@ class Run:
             if not self._sources.is_live:
                 raise
         self._progress.clear()
-        if not (self._args.quiet or self._args.json == STDOUT or self._is_single):
+        if not (self._args.quiet or self._args.json == STDOUT):
             self._print_totals(time.monotonic() - start)
 
     def _print_totals(self, seconds: float) -> None:
         sources = self._sources
-        print(self.totals.line(seconds, dropped=sources.dropped, left_out=sources.left_out, earlier=self._earlier))
+        if not self._is_single:
+            print(self.totals.line(seconds, dropped=sources.dropped, left_out=sources.left_out, earlier=self._earlier))
         for name in ("out", "rectify", *FILES):
             written = getattr(self._args, name)
             if written is not None:
@@ -119,9 +120,7 @@ class Run:
             return
         print(verdict(result, self._args.min_score))
         if self._is_single:
-            print(f"\n{result_tables(result)}")
-            if overlay is not None:
-                print(f"\noverlay: {printable_name(overlay)}")
+            print(f"\n{result_tables(result)}\n")
 
     def _report(self, error: Exception) -> None:
         self.totals.errors += 1

@@ -55,9 +55,10 @@ class Totals:
         """Return the line at the end.
 
         >>> Totals(120, 97, 2, "document").line(10.0, dropped=0, left_out=Counter({".mp4": 2}), earlier=0)
-        '120 pictures, 97 with document; 2 errors; 2 files left out: 2 .mp4; 0:10, 12.0/s'
+        '120 pictures, 97 with a document; 2 errors; 2 files left out: 2 .mp4; 0:10, 12.0/s'
         """
-        parts = [f"{_count(self.predicted, 'picture')}, {self.found} with {self.what}"]
+        what = "a document" if self.what == "document" else self.what
+        parts = [f"{_count(self.predicted, 'picture')}, {self.found} with {what}"]
         if earlier:
             parts.append(f"{earlier} done before")
         if self.errors:

@@ -13,9 +13,9 @@ from edgehrnet.decoding import CONFIDENCE_THRESHOLD
 from edgehrnet.errors import InputError, MissingExtraError, nearest
 from edgehrnet.results.log import Log
 
-COLUMNS = ("image", "frame", "time", "width", "height", "instance", "score", "keypoint", "x", "y", "confidence")
+COLUMNS = ("image", "frame", "time", "width", "height", "instance", "id", "score", "keypoint", "x", "y", "confidence")
 BOX_COLUMNS = ("box_left", "box_top", "box_width", "box_height")
-ROWS = 20_000  # of a Parquet file that are written together
+ROWS = 5_000  # of a Parquet file that are written together
 
 
 def rows(log: Log) -> Iterator[tuple[Any, ...]]:
@@ -26,7 +26,7 @@ def rows(log: Log) -> Iterator[tuple[Any, ...]]:
             box = tuple(instance.get("box") or (None,) * 4)
             for point in instance["keypoints"]:
                 place = (point["name"], point["x"], point["y"], point["conf"])
-                yield (*picture, number, instance["score"], *place, *box)
+                yield (*picture, number, instance.get("id"), instance["score"], *place, *box)
 
 
 def write_jsonl(log: Log, path: Path) -> None:
@@ -55,7 +55,7 @@ def write_parquet(log: Log, path: Path) -> None:
     """Write the rows of `write_csv` as Parquet."""
     pa, parquet = import_pyarrow()
     types = dict.fromkeys((*COLUMNS, *BOX_COLUMNS), pa.float64())
-    types |= dict.fromkeys(("frame", "width", "height", "instance"), pa.int64())
+    types |= dict.fromkeys(("frame", "width", "height", "instance", "id"), pa.int64())
     types |= dict.fromkeys(("image", "keypoint"), pa.string())
     schema = pa.schema(list(types.items()))
     found = rows(log)
@@ -152,6 +152,7 @@ def _coco_annotations(log: Log) -> Iterator[dict[str, Any]]:
                 "area": round(box[2] * box[3], 3),
                 "iscrowd": 0,
                 "score": instance["score"],
+                **({"track_id": instance["id"]} if "id" in instance else {}),
             }
 
 

@@ -43,6 +43,7 @@ class Places:
         """
         path = Path(re.sub(r"[^\w.-]+", "-", source)) if is_address(source) else Path(source)
         inside = next((path.relative_to(root) for root in self._roots if path.is_relative_to(root)), Path(path.name))
+        inside = Path(path.name) if ".." in inside.parts else inside
         if suffix is None:
             suffix = path.suffix.lower() if path.suffix.lower() in JPEG_SUFFIXES else ".png"
         number = "" if frame is None else f".{frame:06}"

@@ -10,7 +10,7 @@ from typing import Any
 
 from edgehrnet.sources.frame import Frame
 
-CLOSE_S = 2.0  # to wait for the thread. A source that gives nothing for longer ends by itself, or with the process.
+CLOSE_S = 0.5  # to wait for the thread. A source that gives nothing for longer ends by itself, or with the process.
 
 
 class Latest:

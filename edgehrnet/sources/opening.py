@@ -95,7 +95,7 @@ class Source:
         return frames
 
     def is_live(self) -> bool:
-        """Whether the source is a camera or an address."""
+        """Return whether the source is a camera or an address."""
         is_text = isinstance(self._source, str)
         return camera_number(self._source) is not None or (is_text and is_video_address(self._source))
 

@@ -27,7 +27,7 @@ class Several:
 
     @property
     def is_live(self) -> bool:
-        """Whether one is a camera or an address."""
+        """True if one is a camera or an address."""
         return any(source.is_live() for source in self.sources)
 
     @property

@@ -23,6 +23,11 @@ SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tcp", "srt
 TIMEOUT_S = 10.0  # to open an address, and between two frames
 MAX_ERRORS = 100  # in a row, after which a video ends
 OPTIONS = {"rtsp": {"rtsp_transport": "tcp"}}  # UDP loses packets, which shows as smeared frames
+# A playlist that is named as a video must not open other files or addresses.
+FILE_OPTIONS = {
+    "protocol_whitelist": "file",
+    "format_whitelist": "mov,matroska,avi,mpeg,mpegts,asf,flv,mpegvideo,h264,hevc",
+}
 # How FFmpeg calls cameras: format, and address of the camera with a number
 CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}")}
 
@@ -150,8 +155,8 @@ def _open(av: ModuleType, source: str | Path | int, name: str) -> Any:
         if is_stream_address(address):
             options = OPTIONS.get(address.partition(":")[0].lower(), {})
             return av.open(address, options=options, timeout=TIMEOUT_S)
-        return av.open(address)
-    except av.error.InvalidDataError:
+        return av.open(address, options=FILE_OPTIONS)
+    except (av.error.InvalidDataError, av.error.ArgumentError):  # the latter for a format that is not accepted
         raise CorruptImageError(f"{name!r} is not a video that FFmpeg can read") from None
     except (av.error.FFmpegError, OSError) as error:
         raise MissingImageError(f"cannot open {name!r}: {error.strerror}") from None

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
 BLOCK = re.compile(r"^ *```(\w+)\n(.*?)^ *```", re.M | re.S)
 # Guides, whose blocks run. All other pages have text blocks only.
-RUN = ("index", "keypoints", "quantize", "deploy", "published")
+RUN = ("index", "video", "keypoints", "quantize", "deploy", "published")
 # What is typed less here, so that a page takes seconds: fewer steps, fewer pictures. Everything else is as written.
 SHORTER = {
     "keypoints": {
@@ -35,7 +35,7 @@ SHORTER = {
 NOT_RUN = {
     "pip wheel": "tests/test_edge_install.py builds the wheel and installs it",
     'pip install "edgehrnet[openvino] @ git': "needs the network and a repository's address",
-    "import cv2": "needs OpenCV and a video",
+    'stream = predictor.stream("rtsp:': "needs a camera",
     "python benchmarks/": "a measurement, tested by tests/benchmarks",
     'predictor = Predictor("model-int8.xml", device="gpu"': "needs an Intel GPU",
     "python -m quant.export files/model.pt": "the plan it builds runs on an NVIDIA GPU only",
@@ -50,7 +50,7 @@ NOT_RUN = {
     "python -m quant.ptq model.onnx": "tests/quant/test_ptq_files.py runs it",
     "edgehrnet models model.pth": "needs a published checkpoint",
 }
-COMMAND = re.compile(r"^(python|pip|make|edgehrnet|docker|import|from|predictor|result) ?", re.M)
+COMMAND = re.compile(r"^(python|pip|make|edgehrnet|docker|import|from|predictor|result|stream) ?", re.M)
 
 
 def blocks(page):
@@ -107,7 +107,7 @@ def run_page(page, folder, done=()):
     return ran
 
 
-@pytest.mark.parametrize("page", ["index", "deploy", "published"])
+@pytest.mark.parametrize("page", ["index", "video", "deploy", "published"])
 def test_blocks_run(page, project):
     run_page(page, project)
 

@@ -83,3 +83,12 @@ def test_warmup_compiles_the_sizes_of_pictures(openvino_model):
 def test_refuses_other_numbers_of_shapes(openvino_model, shapes):
     with pytest.raises(InputError, match=str(shapes)):
         Predictor(openvino_model.path, shapes=shapes)
+
+
+def test_compiling_for_a_size_is_no_part_of_inference(openvino_model, noise_pictures):
+    with Predictor(openvino_model.path) as predictor:
+        first, second = (predictor.predict(noise_pictures[0]) for _ in range(2))
+        assert first.compile_ms > 0
+        assert second.compile_ms == 0
+        assert first.speed.keys() == second.speed.keys()
+        assert first.speed["inference"] < first.compile_ms

@@ -7,6 +7,7 @@ import time
 import tracemalloc
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -109,6 +110,14 @@ def test_boxes_are_written(null_model, tmp_path):
     rows = list(csv.DictReader((tmp_path / "a.csv").read_text().splitlines()))
     assert [row["box_left"] for row in rows] == [""] * 4 + ["10.0"] * 4 + ["1.0"] * 4
     assert [i["box"] for i in json.loads((tmp_path / "a.json").read_text())[1]["instances"]] == boxes
+
+
+def test_ids_of_tracks_are_written(predictor, null_model, tmp_path):
+    results = (replace(result, ids=np.array([7])) for result in predictor.stream(clip(null_model, 2)))
+    write(results, tmp_path / "a.csv", tmp_path / "a.coco.json")
+    assert {row["id"] for row in csv.DictReader((tmp_path / "a.csv").read_text().splitlines())} == {"7"}
+    annotations = json.loads((tmp_path / "a.coco.json").read_text())["annotations"]
+    assert [annotation["track_id"] for annotation in annotations] == [7, 7]
 
 
 @pytest.mark.parametrize("lines", [0, 3, 25])

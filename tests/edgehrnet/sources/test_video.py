@@ -1,3 +1,4 @@
+import socket
 import struct
 import threading
 import time
@@ -9,9 +10,10 @@ import pytest
 
 from edgehrnet import Predictor
 from edgehrnet.errors import CorruptImageError, ImageError, MissingExtraError, MissingImageError
+from edgehrnet.picture.limits import Limits
 from edgehrnet.picture.sources import read_image
 from edgehrnet.sources import Frame, Source
-from edgehrnet.sources.video import import_av, is_stream_address
+from edgehrnet.sources.video import Video, import_av, is_stream_address
 
 av = pytest.importorskip("av")
 TIMES = (0, 40, 80, 200, 240, 600)  # milliseconds, a variable frame rate
@@ -86,6 +88,26 @@ def test_a_video_that_cannot_be_opened(tmp_path, name, content, error):
         (tmp_path / name).write_bytes(content)
     with pytest.raises(error, match=name):
         list(Source(tmp_path / name))
+
+
+def test_a_playlist_opens_no_other_file(tmp_path):
+    write_video(tmp_path / "b.ts", range(0, 400, 40))
+    path = tmp_path / "list.m3u8"
+    path.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nb.ts\n#EXT-X-ENDLIST\n")
+    with av.open(path) as unlimited:
+        assert len(list(unlimited.decode(video=0))) == 10
+    with pytest.raises(CorruptImageError, match=r"list\.m3u8"):
+        Video(path, Limits())
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".webm", ".avi", ".mov", ".ts", ".flv"])
+def test_other_containers(tmp_path, suffix):
+    codec = {".webm": "libvpx", ".avi": "mpeg4", ".flv": "flv"}.get(suffix, "libx264")
+    if codec not in av.codecs_available:
+        pytest.skip(f"FFmpeg without {codec}")
+    frames = list(Source(write_video(tmp_path / f"a{suffix}", range(0, 400, 40), codec)))
+    assert len(frames) >= 9
+    assert frames[4].time == pytest.approx(0.16, abs=0.09)
 
 
 def test_a_truncated_video_gives_the_frames_that_it_has(tmp_path):
@@ -174,3 +196,37 @@ def test_memory_does_not_grow_with_an_endless_source(null_model):
     for _result in Predictor(null_model.path).stream(camera()):
         most = max(most, sum(1 for one in alive if one() is not None))
     assert most < 20
+
+
+@pytest.fixture
+def broadcast(tmp_path):
+    """The address of a server that sends 4 seconds of video, and then waits."""
+    data = write_video(tmp_path / "a.ts", range(0, 4000, 40)).read_bytes()
+    server, ended = socket.create_server(("127.0.0.1", 0)), threading.Event()
+
+    def serve():
+        connection, _ = server.accept()
+        with connection:
+            connection.sendall(data)
+            ended.wait(20)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    yield f"tcp://127.0.0.1:{server.getsockname()[1]}"
+    ended.set()
+    thread.join(20)
+    server.close()
+
+
+def test_a_stream_from_an_address_is_live(broadcast, null_model):
+    with Predictor(null_model.path) as predictor:
+        stream = predictor.stream(broadcast)
+        results = [next(stream)]
+        time.sleep(0.3)  # the next frames arrive meanwhile
+        results.append(next(stream))
+        stream.close()
+    assert results[0].source == broadcast
+    assert results[0].time == 0
+    assert results[1].frame > results[0].frame + 1
+    assert results[1].time == pytest.approx(results[1].frame * 0.04, abs=0.01)
+    assert stream.dropped >= results[1].frame - 1
