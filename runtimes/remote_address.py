@@ -61,12 +61,12 @@ class RemoteModel:
 
     @property
     def is_grpc(self) -> bool:
-        """Whether the server is asked by gRPC."""
+        """True if the server is asked by gRPC."""
         return urlsplit(self.url).scheme.startswith("grpc")
 
     @property
     def has_tls(self) -> bool:
-        """Whether the connection is encrypted."""
+        """True if the connection is encrypted."""
         return urlsplit(self.url).scheme.endswith("s")
 
     @property

@@ -40,7 +40,10 @@ def test_imports_go_left_only(path):
     assert others <= ALLOWED[layer]
 
 
-HEAVY = {"torch", "onnx", "onnxruntime", "openvino", "tensorrt", "tensorrt_rtx", "cuda", "tqdm", "matplotlib", "cv2"}
+HEAVY = {
+    "torch", "onnx", "onnxruntime", "openvino", "tensorrt", "tensorrt_rtx", "cuda", "tqdm", "matplotlib", "cv2",
+    "tritonclient", "grpc", "starlette", "uvicorn",
+}  # fmt: skip
 # What a file of the edge may import besides, and only inside a function: its own engine; and a checkpoint's network.
 ON_DEMAND = {
     "runtimes/openvino.py": {"openvino"},
@@ -48,7 +51,12 @@ ON_DEMAND = {
     "runtimes/onnx_graph.py": {"onnx"},
     "runtimes/cuda.py": {"cuda"},
     "runtimes/torch.py": {"torch"},
+    "runtimes/remote.py": {"tritonclient"},
+    "runtimes/remote_clients.py": {"tritonclient"},
     "edgehrnet/opening.py": {"edgehrnet.models"},
+    "edgehrnet/serving/rest.py": {"starlette"},
+    "edgehrnet/serving/rpc.py": {"grpc", "tritonclient"},
+    "edgehrnet/serving/server.py": {"starlette", "uvicorn"},
     "edgehrnet/cli/models.py": {"edgehrnet.models"},
 }
 
@@ -113,7 +121,7 @@ ROOMS = {
     "training": {"data", "scoring", "int8"},
     "reporting": {"data", "scoring", "int8", "files"},
 }
-EDGE_ROOMS = ("picture", "decoding", "drawing", "cli", "models")
+EDGE_ROOMS = ("picture", "decoding", "drawing", "cli", "models", "serving")
 MODEL_ROOMS = ("layers", "networks", "checkpoints", "deploy", "inspection")
 
 

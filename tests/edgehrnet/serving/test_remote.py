@@ -112,7 +112,8 @@ def test_no_answer_in_time(both, monkeypatch, transport):
 @contextmanager
 def refusing_at_first(port, times):
     """Forward connections to a port, after hanging up on the first ones. Yields the port, and what happened."""
-    listening, seen = socket.create_server(("127.0.0.1", 0)), []
+    listening = socket.create_server(("127.0.0.1", 0))
+    seen: list[bool] = []
 
     def copy(source, target):
         with source, suppress(OSError):

@@ -50,7 +50,7 @@ def test_triton_has_a_folder_for_each_model(folders):
 @pytest.mark.parametrize(("name", "backend"), [("corners", "openvino"), ("corners-onnx", "onnxruntime")])
 def test_triton_reads_the_configuration(folders, openvino_model, name, backend):
     messages = pytest.importorskip("tritonclient.grpc.model_config_pb2", reason="needs edgehrnet[remote]")
-    from google.protobuf import json_format, text_format
+    from google.protobuf import json_format, text_format  # type: ignore[import-untyped]
 
     text = (folders[0] / name / "config.pbtxt").read_text()
     config = text_format.Parse(text, messages.ModelConfig())
