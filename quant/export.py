@@ -20,6 +20,7 @@ from quant.data.opening import ACCEPTED
 from quant.files.build import BuildOptions, build_files, report
 from quant.files.model_file import PROOF_PICTURES, TARGETS
 from quant.files.parity import agreement
+from quant.files.servers import SERVERS, check_servers, write_servers
 from quant.int8.calibration import PICTURES, network_inputs
 from quant.int8.pipeline import completed, is_complete
 from quant.reporting.parity_page import write_report
@@ -48,6 +49,8 @@ def parser() -> argparse.ArgumentParser:
                    help="GPUs to build TensorRT plans for (default: the GPU of this machine)")  # fmt: skip
     p.add_argument("--parity-pictures", type=int, default=PARITY_PICTURES, metavar="N",
                    help="pictures to compare the files on, 0 for no page (default: %(default)s)")  # fmt: skip
+    p.add_argument("--servers", nargs="+", choices=SERVERS, default=[],
+                   help="also lay the files out for Triton and OpenVINO Model Server (default: neither)")  # fmt: skip
     add_allow_float(p)
     add_max_drift(p)
     return p
@@ -61,6 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _export(args: argparse.Namespace) -> int:
     if args.compute_capability and "tensorrt" not in args.targets:
         raise InputError("--compute-capability is for TensorRT plans only; add tensorrt to --targets")
+    check_servers(args.servers, args.targets)
     if args.parity_pictures < 0:
         raise InputError(f"--parity-pictures {args.parity_pictures}: use at least 1, or 0 for no page")
     checkpoint = load_checkpoint(args.checkpoint)
@@ -86,6 +90,8 @@ def _export(args: argparse.Namespace) -> int:
     if args.parity_pictures:
         parity = agreement(checkpoint, files, list(data.validation(args.parity_pictures)), args.size)
         print(write_report(parity, args.out / f"{options.name}.parity.md", options.name))
+    for folder in write_servers(files, args.servers, args.out):
+        print(folder)
     warn_of_drift(files, args.max_drift)
     return int8_status(files, args.allow_float)
 

@@ -37,21 +37,25 @@ class RemoteRuntime:
         """Ask the server what the model takes and gives. For the arguments, see `runtimes.load`."""
         if device is not None:
             raise DeviceError(f"device {device!r}: the server at {address} chooses the device; leave out device")
-        self._address, self._client = address, open_client(address)
-        server, model, config = attempted(address, self._client.about)
-        self._server = f"{server.get('name', 'server')} {server.get('version', '')}".strip()
-        self._fields = attempted(address, lambda: stored_fields(model, config))
-        self._resizes = self._fields.get(RESIZES) == "true"
-        self._name, self._datatype, shape = attempted(address, lambda: _only_input(address, model))
-        outputs = attempted(address, lambda: _outputs(model))
-        self._takes_batches = len(shape) > 0 and shape[0] < 1
-        kind = KINDS.get(self._datatype, self._datatype)
-        self._port = InputPort.read(address, kind, filled(kind, shape, input_size, open_size))
-        self._outputs, self._unread = read_outputs(address, self._port.batch, outputs)
-        self._shapes, self._closed = shapes_of(self._outputs), False
-        if input_size not in (None, self._port.input.size):
-            height, width = self._port.input.size
-            raise ModelFileError(f"{address} runs at {height}x{width}; leave out input_size")
+        self._address, self._client, self._closed = address, open_client(address), False
+        try:
+            server, model, config = attempted(address, self._client.about)
+            self._server = f"{server.get('name', 'server')} {server.get('version', '')}".strip()
+            self._fields = attempted(address, lambda: stored_fields(model, config))
+            self._resizes = self._fields.get(RESIZES) == "true"
+            self._name, self._datatype, shape = attempted(address, lambda: _only_input(address, model))
+            outputs = attempted(address, lambda: _outputs(model))
+            self._takes_batches = len(shape) > 0 and shape[0] < 1
+            kind = KINDS.get(self._datatype, self._datatype)
+            self._port = InputPort.read(address, kind, filled(kind, shape, input_size, open_size))
+            self._outputs, self._unread = read_outputs(address, self._port.batch, outputs)
+            self._shapes = shapes_of(self._outputs)
+            if input_size not in (None, self._port.input.size):
+                height, width = self._port.input.size
+                raise ModelFileError(f"{address} runs at {height}x{width}; leave out input_size")
+        except BaseException:
+            self.close()
+            raise
 
     def run(self, image: Batch) -> dict[str, NDArray[np.float32]]:
         """Send a batch to the server, one picture at a time if the model takes no more."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import unquote, urlsplit
@@ -48,7 +47,7 @@ class RemoteModel:
             raise ModelFileError(f"ca_file {str(self.ca_file)!r} does not exist; pass the PEM file of the authority")
         self._parts  # noqa: B018 - raises an error for a wrong URL
 
-    @cached_property
+    @property
     def _parts(self) -> re.Match[str]:
         try:
             parts = urlsplit(self.url)
@@ -62,12 +61,12 @@ class RemoteModel:
 
     @property
     def is_grpc(self) -> bool:
-        """Whether the server is asked by gRPC."""
+        """True if the server is asked by gRPC."""
         return urlsplit(self.url).scheme.startswith("grpc")
 
     @property
     def has_tls(self) -> bool:
-        """Whether the connection is encrypted."""
+        """True if the connection is encrypted."""
         return urlsplit(self.url).scheme.endswith("s")
 
     @property

@@ -41,19 +41,9 @@ def test_imports_go_left_only(path):
 
 
 HEAVY = {
-    "torch",
-    "onnx",
-    "onnxruntime",
-    "openvino",
-    "tensorrt",
-    "tensorrt_rtx",
-    "cuda",
-    "tqdm",
-    "matplotlib",
-    "cv2",
-    "av",
-    "pyarrow",
-}
+    "torch", "onnx", "onnxruntime", "openvino", "tensorrt", "tensorrt_rtx", "cuda", "tqdm", "matplotlib", "cv2",
+    "av", "pyarrow", "tritonclient", "grpc", "starlette", "uvicorn",
+}  # fmt: skip
 # What a file of the edge may import besides, and only inside a function: its own engine; and a checkpoint's network.
 ON_DEMAND = {
     "runtimes/openvino.py": {"openvino"},
@@ -65,6 +55,11 @@ ON_DEMAND = {
     "edgehrnet/opening.py": {"edgehrnet.models"},
     "edgehrnet/sources/video.py": {"av"},
     "edgehrnet/results/formats.py": {"pyarrow"},
+    "runtimes/remote.py": {"tritonclient"},
+    "runtimes/remote_clients.py": {"tritonclient"},
+    "edgehrnet/serving/rest.py": {"starlette"},
+    "edgehrnet/serving/rpc.py": {"grpc", "tritonclient"},
+    "edgehrnet/serving/server.py": {"starlette", "uvicorn"},
     "edgehrnet/cli/models.py": {"edgehrnet.models"},
 }
 
@@ -129,7 +124,7 @@ ROOMS = {
     "training": {"data", "scoring", "int8"},
     "reporting": {"data", "scoring", "int8", "files"},
 }
-EDGE_ROOMS = ("picture", "decoding", "drawing", "sources", "results", "detectors", "tracking", "cli", "models")
+EDGE_ROOMS = ("picture", "decoding", "drawing", "sources", "results", "detectors", "tracking", "serving", "cli", "models")
 MODEL_ROOMS = ("layers", "networks", "checkpoints", "deploy", "inspection")
 
 

@@ -5,6 +5,7 @@ import sys
 
 HEAVY = (
     "torch", "openvino", "onnx", "onnxruntime", "tensorrt", "cv2", "matplotlib", "pandas", "tqdm", "scipy", "quant",
+    "tritonclient", "grpc", "starlette", "uvicorn",
 )  # fmt: skip
 PROGRAM = f"""
 import sys

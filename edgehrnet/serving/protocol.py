@@ -102,7 +102,7 @@ def array_of(served: Served, shape: list[int], content: bytes) -> Batch:
         raise RefusedError(
             400, f"{INPUT} has {len(content)} bytes, and {shape} needs {math.prod(shape) * dtype.itemsize}"
         )
-    return np.frombuffer(content, dtype).reshape(shape).copy()  # engines want memory that could be written to
+    return np.array(np.frombuffer(content, dtype).reshape(shape))  # a copy, as engines want memory to write to
 
 
 def array_of_numbers(served: Served, shape: list[int], data: Any) -> Batch:

@@ -14,6 +14,8 @@ BUILT_IN = {
     "DeviceError": ValueError,
     "MissingExtraError": ImportError,
     "WriteError": OSError,
+    "RemoteError": ConnectionError,
+    "RemoteTimeoutError": TimeoutError,
     "ClosedError": RuntimeError,
     "InputError": ValueError,
     "ImageError": ValueError,

@@ -27,7 +27,8 @@ CHECKPOINT = Path(__file__).parents[2] / "checkpoints" / "document-corners.pt"
 
 def test_public_names():
     assert edgehrnet.__all__ == [
-        "Keypoints", "ModelSpec", "Predictor", "Result", "SelfCheck", "__version__", "sample_picture", "shipped_model",
+        "Keypoints", "ModelSpec", "Predictor", "RemoteModel", "Result", "SelfCheck", "__version__",
+        "sample_picture", "shipped_model",
     ]  # fmt: skip
     for module in (edgehrnet, edgehrnet.errors):
         assert all(hasattr(module, name) for name in module.__all__)
