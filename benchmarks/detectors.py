@@ -40,7 +40,8 @@ class Imitation:
     calls: int = 0
     """Number of frames that it looked at."""
 
-    def __call__(self, picture: NDArray[np.uint8]) -> Floats:
+    def __call__(self, _: NDArray[np.uint8]) -> Floats:
+        """Return the boxes ``(N, 4)`` of the current frame, with errors."""
         self.calls += 1
         boxes = self.boxes[self.frame]
         moved = self.rng.normal(0, BOX_ERROR, boxes.shape) * np.tile(boxes[:, 2:], 2)
