@@ -61,5 +61,5 @@ def test_overlays_with_trails(folder, capsys):
 )
 def test_options_that_do_not_fit(folder, capsys, options, named):
     model, *rest = [text.replace("{}", str(folder)) for text in options]
-    assert main(["predict", str(folder / model), str(folder / "0.png"), *rest]) == 2
+    assert main(["predict", str(folder / model), str(folder / "1.png"), *rest]) == 2
     assert named in capsys.readouterr().err
