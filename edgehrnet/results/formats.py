@@ -26,7 +26,7 @@ def rows(log: Log) -> Iterator[tuple[Any, ...]]:
             box = tuple(instance.get("box") or (None,) * 4)
             for point in instance["keypoints"]:
                 place = (point["name"], point["x"], point["y"], point["conf"])
-                yield (*picture, number, instance["score"], *place, *box)
+                yield (*picture, instance.get("id", number), instance["score"], *place, *box)
 
 
 def write_jsonl(log: Log, path: Path) -> None:
@@ -152,6 +152,7 @@ def _coco_annotations(log: Log) -> Iterator[dict[str, Any]]:
                 "area": round(box[2] * box[3], 3),
                 "iscrowd": 0,
                 "score": instance["score"],
+                **({"track_id": instance["id"]} if "id" in instance else {}),
             }
 
 

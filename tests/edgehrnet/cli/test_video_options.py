@@ -38,6 +38,15 @@ def test_instances_have_ids_and_smoothed_points_say_if_they_were_predicted(folde
     assert set(marked) == {option[0] == "--smooth"}
 
 
+def test_files_have_the_ids(folder, capsys):
+    frames = ["--smooth", "kalman", "--csv", folder / "a.csv", "--coco", folder / "a.json"]
+    predict(folder, capsys, "person.null", "--detector", folder / "boxes.json", *frames)
+    rows = [line.split(",") for line in (folder / "a.csv").read_text().splitlines()]
+    assert {row[rows[0].index("instance")] for row in rows[1:]} == {"0"}
+    found = json.loads((folder / "a.json").read_text())["annotations"]
+    assert [one["track_id"] for one in found] == [0, 0]
+
+
 def test_boxes_of_a_detector(folder, capsys):
     rows = predict(folder, capsys, "person.null", "--detector", folder / "boxes.json")
     assert [len(row["instances"]) for row in rows] == [0, 1, 1, 0]
