@@ -49,7 +49,7 @@ def smooth(
 
     Raises:
         InputError: A setting is not accepted.
-        MissingExtraError: ``offline`` or several instances, and SciPy is not installed.
+        MissingExtraError: The model finds several instances and SciPy is not installed.
     """
     settings = METHODS.get(method) if isinstance(method, str) else method
     if not isinstance(settings, OneEuro | Kalman | Offline):
