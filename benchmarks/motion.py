@@ -2,8 +2,8 @@
 
 Definitions, for points p(t) of a track in px and frames t:
 
-- jitter: the root mean square of the second difference p(t + 1) - 2 p(t) + p(t - 1) of the error against the true
-  track, in px per frame^2. It is 0 for every steady motion, and for a constant error.
+- jitter: the root mean square of the second difference d(t + 1) - 2 d(t) + d(t - 1) of an error d, in px. It is 0 for a
+  constant and for a steadily growing error.
 - lag: the shift in frames by which the true track has to be delayed to agree best with the points (the peak of the
   cross-correlation).
 - error: the root mean square of the distance to the true point, in px. Lag and jitter are part of it.
@@ -33,6 +33,12 @@ def jitter(points: Floats, true: Floats | None = None, counted: NDArray[np.bool_
     squared = (np.diff(error, 2, axis=0) ** 2).sum(axis=2)
     kept = np.ones(squared.shape, bool) if counted is None else counted[:-2] & counted[1:-1] & counted[2:]
     return float(np.sqrt(squared[kept].mean()))
+
+
+def shaking(points: Floats, counted: NDArray[np.bool_]) -> float:
+    """Return the median length of the second difference of points ``(T, K, 2)``, over those that count ``(T, K)``."""
+    kept = counted[:-2] & counted[1:-1] & counted[2:]
+    return float(np.median(np.linalg.norm(np.diff(points, 2, axis=0), axis=2)[kept]))
 
 
 def lag(points: Floats, true: Floats, counted: NDArray[np.bool_] | None = None) -> float:

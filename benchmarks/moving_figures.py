@@ -85,7 +85,8 @@ def _figure(pen: ImageDraw.ImageDraw, points: Floats, ink: tuple[int, ...]) -> N
 def write_pictures(folder: Path, count: int) -> Path:
     """Write labeled pictures for training into a folder, and return the path of their COCO file."""
     (folder / "images").mkdir(parents=True, exist_ok=True)
-    images, annotations = [], []
+    images: list[dict[str, object]] = []
+    annotations: list[dict[str, object]] = []
     for number in range(count):
         seed = 100_000 + number  # other figures than those of the videos
         points = track(seed, 60)[-1:]

@@ -2,8 +2,8 @@
 
 Usage: ``python benchmarks/smoothing.py --videos 8 --frames 240 --plot docs/smoothing.png`` prints a table for documents
 that are drawn (`benchmarks.moving_documents`), so that their corners are known. ``--video FILE --model MODEL`` prints
-one for a recorded video. There the truth is not known. The lag is that against ``offline``, which has none, and motion
-is a part of the jitter. The measures are defined in `benchmarks.motion`.
+one for a recorded video, whose true points are not known. The measures are defined in `benchmarks.motion`, and those of
+a recorded video in `measure_recorded`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from edgehrnet.tracking import METHODS, Kalman, Offline, OneEuro, smooth, track
 from edgehrnet.tracking.smoothing import Method
 
 Floats = NDArray[np.float64]
+NEAR = 10.0  # px
 CURVES: dict[str, Sequence[Method]] = {
     "low-pass": [OneEuro(cutoff, 0.0) for cutoff in (1.5, 2, 3, 4, 6, 9)],
     "one-euro": [OneEuro(beta=beta) for beta in (0.005, 0.01, 0.015, 0.03, 0.06, 0.15)],
@@ -90,29 +91,37 @@ def drawn_videos(model: str, count: int, frames: int) -> list[tuple[Floats, list
     return videos
 
 
-def measure_recorded(model: str, video: Path) -> None:
-    """Print jitter and lag on a recorded video, at the rate that the file states."""
+def recorded_video(model: str, video: Path) -> tuple[list[Result], float]:
+    """Return the results of a video, without their pictures, and the frames per second that its file states."""
     import cv2
 
     capture = cv2.VideoCapture(str(video))
-    fps = capture.get(cv2.CAP_PROP_FPS)
+    fps = float(capture.get(cv2.CAP_PROP_FPS))
 
     def frames() -> Iterable[NDArray[np.uint8]]:
         while (read := capture.read())[0]:
             yield read[1].astype(np.uint8)
 
     with Predictor(model) as predictor:
-        results = [result.slim() for result in track(predictor.stream(frames(), color="bgr"), fps=fps)]
+        return [result.slim() for result in track(predictor.stream(frames(), color="bgr"), fps=fps)], fps
+
+
+def measure_recorded(results: list[Result], fps: float) -> None:
+    """Print jitter and lag without true points.
+
+    The jitter is the median of the second difference of the points themselves, so that single wrong points do not
+    decide. The lag is that against ``offline``, over points within `NEAR` px of it.
+    """
+    raw, still = points(results), points(smooth(results, "offline", fps=fps))
     seen = np.array([result.keypoints.conf[0] >= CONFIDENCE_THRESHOLD for result in results])
-    still = points(smooth(results, "offline", fps=fps))
-    print(f"{video.name}: {len(results)} frames at {fps:g} per second, {seen.mean():.0%} of the points confident\n")
+    near = seen & (np.linalg.norm(raw - still, axis=2) < NEAR)
+    print(f"{len(results)} frames at {fps:g} per second, {seen.mean():.0%} of the points confident, ", end="")
+    print(f"{near.sum() / seen.sum():.0%} of these near the offline track\n")
     print("| method | jitter px | of raw | lag frames |\n| --- | --- | --- | --- |")
-    raw = points(results)
     for title in (None, *METHODS):
         found = raw if title is None else points(smooth(results, title, fps=fps))
-        share = motion.jitter(found, counted=seen) / motion.jitter(raw, counted=seen)
-        delay = motion.lag(found, still, seen)
-        print(f"| {title or 'raw'} | {motion.jitter(found, counted=seen):.2f} | {share:.2f} | {delay:.2f} |")
+        shake, before = (motion.shaking(xy, near) for xy in (found, raw))
+        print(f"| {title or 'raw'} | {shake:.2f} | {shake / before:.2f} | {motion.lag(found, still, near):.2f} |")
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:
@@ -144,7 +153,7 @@ def main() -> None:
     parser.add_argument("--video", type=Path, help="recorded video (default: drawn ones)")
     args = parser.parse_args()
     if args.video is not None:
-        measure_recorded(args.model, args.video)
+        measure_recorded(*recorded_video(args.model, args.video))
         return
     videos = drawn_videos(args.model, args.videos, args.frames)
     rows = [measure(None, videos, "raw")]

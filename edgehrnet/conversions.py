@@ -74,6 +74,7 @@ def frame_of(
     names: Sequence[str],
     image: str | None,
     boxes: NDArray[np.float64] | None,
+    ids: NDArray[np.int_] | None = None,
 ) -> Any:
     """Return a pandas DataFrame with one row per keypoint of each instance.
 
@@ -83,6 +84,7 @@ def frame_of(
         names: Names of the K keypoints.
         image: Value of the first column.
         boxes: ``(N, 4)`` xywh, or None for a frame without columns of boxes.
+        ids: ``(N,)`` numbers of the instances, None to count them.
 
     Raises:
         MissingExtraError: pandas is not installed.
@@ -92,7 +94,15 @@ def frame_of(
     except ImportError:
         raise MissingExtraError("to_df() needs pandas; type: pip install pandas") from None
     rows = [
-        (image, n, name, float(x), float(y), float(c), *([] if boxes is None else boxes[n].tolist()))
+        (
+            image,
+            n if ids is None else int(ids[n]),
+            name,
+            float(x),
+            float(y),
+            float(c),
+            *([] if boxes is None else boxes[n].tolist()),
+        )
         for n in range(len(xy))
         for name, (x, y), c in zip(names, xy[n], conf[n], strict=True)
     ]

@@ -246,11 +246,12 @@ class Result:
     def to_df(self) -> Any:
         """Return a pandas DataFrame with one row per keypoint of each instance.
 
-        Its columns are image (the path, None for data), instance (counted from 0), keypoint (its name), x, y and
-        confidence. If boxes were given, box_left, box_top, box_width and box_height follow. ``pandas.concat`` joins the
-        frames of several results.
+        Its columns are image (the path, None for data), instance (its id in a video, or counted from 0), keypoint (its
+        name), x, y and confidence. If boxes were given, box_left, box_top, box_width and box_height follow.
+        ``pandas.concat`` joins the frames of several results.
         """
-        return frame_of(self.keypoints.xy, self.keypoints.conf, self.keypoints.names, self.source, self.boxes)
+        points = self.keypoints
+        return frame_of(points.xy, points.conf, points.names, self.source, self.boxes, self.ids)
 
     def to_supervision(self) -> Any:
         """Return supervision.KeyPoints, for the annotators of that package.

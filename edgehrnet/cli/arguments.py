@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from edgehrnet.detectors import Detector
 from edgehrnet.errors import InputError
 from edgehrnet.predictor import Predictor
 from edgehrnet.spec import DECODE_METHODS
@@ -72,8 +73,8 @@ def add_json_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON, one object per line (default: tables)")
 
 
-def open_predictor(args: argparse.Namespace) -> Predictor:
-    """Open the model that the arguments name.
+def open_predictor(args: argparse.Namespace, detector: Detector | None = None) -> Predictor:
+    """Open the model that the arguments name, with a detector for its boxes if there is one.
 
     Raises:
         InputError: If its suffix is that of a published checkpoint, which does not run as it is.
@@ -92,4 +93,5 @@ def open_predictor(args: argparse.Namespace) -> Predictor:
         spec=args.spec,
         verify=args.verify,
         trusted=args.trusted,
+        boxes_from=detector,
     )

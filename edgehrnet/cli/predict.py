@@ -11,6 +11,7 @@ from edgehrnet.cli.arguments import open_predictor
 from edgehrnet.cli.predict_options import add_arguments, result_files
 from edgehrnet.cli.prediction import Run
 from edgehrnet.cli.printable import printable_name
+from edgehrnet.cli.video_options import detector_of
 from edgehrnet.errors import InputError, NoBoxesWarning
 from edgehrnet.predictor import Predictor
 from edgehrnet.results.files import ResultFiles
@@ -26,10 +27,10 @@ def run(args: argparse.Namespace) -> int:
     if args.resume and sources.is_live:
         raise InputError("--resume is for files; the frames of a camera or a stream do not come again")
     frames = iter(sources) if args.boxes is None else sources.with_boxes(args.boxes, args.box_format)
-    with open_predictor(args) as predictor, warnings.catch_warnings():
+    with open_predictor(args, detector_of(args)) as predictor, warnings.catch_warnings():
         if args.boxes is not None and predictor.spec.crop is None:
             raise InputError(f"{predictor.spec.name!r} takes whole pictures; leave out --boxes")
-        if args.boxes is None:
+        if args.boxes is None and args.detector is None:
             _note_missing_boxes(predictor)
         with ResultFiles(kinds, resume=args.resume) as files:
             for path in files.complete:
@@ -44,5 +45,5 @@ def run(args: argparse.Namespace) -> int:
 def _note_missing_boxes(predictor: Predictor) -> None:
     """Say once that a model for crops has no boxes. The warning of predict, which names a Python argument, is off."""
     if predictor.spec.crop is not None:
-        print(f"note: {missing_boxes(predictor.spec, '--boxes FILE')}", file=sys.stderr)
+        print(f"note: {missing_boxes(predictor.spec, '--boxes FILE or --detector FILE')}", file=sys.stderr)
         warnings.simplefilter("ignore", NoBoxesWarning)

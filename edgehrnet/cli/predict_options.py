@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from edgehrnet.cli.arguments import MODEL_HELP, add_model_options
+from edgehrnet.cli.video_options import add_video_options
 from edgehrnet.decoding import CONFIDENCE_THRESHOLD
 from edgehrnet.drawing.files import JPEG_QUALITY
 from edgehrnet.errors import InputError
@@ -54,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="xywh",
         help="xywh: left, top, width, height; xyxy: left, top, right, bottom (default: %(default)s)",
     )
+    add_video_options(parser)
     add_model_options(parser, json=False)
 
 

@@ -17,6 +17,7 @@ from edgehrnet.cli.printable import printable, printable_name
 from edgehrnet.cli.progress import Progress
 from edgehrnet.cli.tables import result_tables
 from edgehrnet.cli.verdicts import Totals, found, thing, verdict
+from edgehrnet.cli.video_options import followed, trails_of
 from edgehrnet.drawing.files import save_picture
 from edgehrnet.errors import UnsupportedError, WriteError
 from edgehrnet.predictor import Predictor
@@ -43,7 +44,10 @@ class Run:
         self._args, self._predictor, self._files, self._sources = args, predictor, files, sources
         self.totals = Totals(what=thing(predictor.spec))
         places = {name: _places(getattr(args, name), name, sources) for name in ("out", "rectify")}
-        self._overlays = None if places["out"] is None else Overlays(places["out"], heatmaps=args.heatmaps)
+        trails = trails_of(args)
+        self._overlays = (
+            None if places["out"] is None else Overlays(places["out"], heatmaps=args.heatmaps, trails=trails)
+        )
         self._pages = places["rectify"]
         if self._pages is not None and not (predictor.spec.cyclic and len(predictor.spec.keypoints) == 4):
             raise UnsupportedError(f"--rectify needs the four corners of a page, {predictor.spec.name!r} has none")
@@ -55,7 +59,8 @@ class Run:
         """Predict the frames. Ctrl-C is the usual end of a live source, and an error of others."""
         start = time.monotonic()
         try:
-            for result in self._predictor.stream(self._wanted(frames), on_error=self._report):
+            stream = self._predictor.stream(self._wanted(frames), on_error=self._report)
+            for result in followed(stream, self._args):
                 self._add(result)
                 self._progress.show(self.totals.predicted + self.totals.errors, self._earlier)
         except KeyboardInterrupt:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +19,14 @@ from edgehrnet.errors import UnsupportedError
 from edgehrnet.reading import Job
 from edgehrnet.result import Result
 from edgehrnet.spec import ModelSpec
+from edgehrnet.tracking.matching import iou
 
 Floats = NDArray[np.float64]
 HOLDING = 0.7  # share of the keypoints confident at the detection that have to stay confident
 FEWEST = 2  # confident keypoints that define a box
 LARGEST_MARGIN = 0.5  # of the extent of the keypoints, on each side
 SMALLEST = 4.0  # px; smaller extents define no box
+SAME = 0.8  # IoU of two boxes
 DRIFT = 1.6  # factor by which a box may grow or shrink until the detector has to look again
 
 
@@ -103,4 +106,11 @@ class Following:
             margins = self._margins[n] * np.tile(np.maximum(high - low, SMALLEST), 2)
             boxes[n] = *(low - margins[:2]), *(high - low + margins[:2] + margins[2:])
         growth = boxes[:, 2:] / self._sizes
-        return boxes if ((growth < DRIFT) & (growth > 1 / DRIFT)).all() else None
+        holds = ((growth < DRIFT) & (growth > 1 / DRIFT)).all() and not _cover(boxes)
+        return boxes if holds else None
+
+
+def _cover(boxes: Floats) -> bool:
+    """Return whether two boxes xywh are nearly the same: two crops may show the same instance."""
+    corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+    return any(iou(a, b) > SAME for a, b in combinations(corners, 2))

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from edgehrnet.drawing.coordinates import drawable
 from edgehrnet.drawing.overlay import HARD_EDGED_PIXELS, PALETTE, SUPERSAMPLE
 
-LINES_PER_PICTURE = 260  # the longer side of a picture is this many line widths
+LINES_PER_PICTURE = 180  # the longer side of a picture is this many line widths
 
 
 def draw_trails(
@@ -38,7 +38,7 @@ def draw_trails(
         ends = (drawable(points) + 0.5) * scale
         for step, (a, b) in enumerate(pairwise(ends), 1):
             if np.isfinite([a, b]).all():
-                fill = (*PALETTE[number % len(PALETTE)], round(255 * step / (len(ends) - 1)))
+                fill = (*PALETTE[number % len(PALETTE)], round(60 + 195 * step / (len(ends) - 1)))
                 pen.line([tuple(a), tuple(b)], fill=fill, width=width)
     layer = layer.convert("RGBa").resize(canvas.size, Image.Resampling.BOX).convert("RGBA")
     canvas.paste(layer, (0, 0), layer)

@@ -18,6 +18,7 @@ from edgehrnet.result import Result
 from edgehrnet.sources.files import is_address
 from edgehrnet.sources.frame import Frame
 from edgehrnet.sources.video import VIDEO_SUFFIXES
+from edgehrnet.tracking.trails import Trails
 
 
 class Places:
@@ -85,10 +86,11 @@ class Overlays:
     Args:
         places: Where to write.
         heatmaps: Whether to draw the heatmaps, too.
+        trails: Draws the pictures with the ways of the keypoints, instead.
     """
 
-    def __init__(self, places: Places, *, heatmaps: bool = False) -> None:
-        self.places, self._heatmaps = places, heatmaps
+    def __init__(self, places: Places, *, heatmaps: bool = False, trails: Trails | None = None) -> None:
+        self.places, self._heatmaps, self._trails = places, heatmaps, trails
         self.count = 0
         """Files so far."""
         self._video: tuple[str, VideoWriter] | None = None
@@ -115,7 +117,7 @@ class Overlays:
         path = self.path_of(source, result.frame)
         if self._video is not None and self._video[0] != source:
             self.close()
-        picture = result.plot(heatmaps=self._heatmaps)
+        picture = result.plot(heatmaps=self._heatmaps) if self._trails is None else self._trails.plot(result)
         path.parent.mkdir(parents=True, exist_ok=True)
         if is_video(source):
             if self._video is None:

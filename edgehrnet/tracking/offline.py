@@ -7,19 +7,19 @@ The result is the same as if the whole video was known.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgehrnet.errors import InputError, MissingExtraError
+from edgehrnet.errors import InputError
 from edgehrnet.result import Result
 from edgehrnet.tracking.tracks import UNTRACKED, FrameClock
 
 Points = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-SavGol = Callable[..., Points]
 
 
 @dataclass(frozen=True)
@@ -47,19 +47,13 @@ def smooth_offline(
     results: Iterable[Result], settings: Offline, threshold: float, max_gap: float, fps: float
 ) -> Iterator[Result]:
     """Yield smoothed results, each when the frames that it depends on are known. For the arguments, see `smooth`."""
-    return _smooth(results, settings, threshold, max_gap, fps, _savgol_filter())
-
-
-def _smooth(
-    results: Iterable[Result], settings: Offline, threshold: float, max_gap: float, fps: float, savgol: SavGol
-) -> Iterator[Result]:
     clock, gap = FrameClock(fps), -1
     before: deque[Result] = deque()
     ahead: deque[Result] = deque()
 
     def emit() -> Result:
         current = ahead.popleft()
-        smoothed = _at(current, [*before, current, *ahead], len(before), settings, threshold, gap, savgol)
+        smoothed = _at(current, [*before, current, *ahead], len(before), settings, threshold, gap)
         before.append(current.slim())
         while len(before) > gap + settings.window:
             before.popleft()
@@ -82,20 +76,22 @@ def _smooth(
         yield emit()
 
 
-def _at(
-    result: Result, around: list[Result], place: int, settings: Offline, threshold: float, gap: int, savgol: SavGol
-) -> Result:
+def _at(result: Result, around: list[Result], place: int, settings: Offline, threshold: float, gap: int) -> Result:
     """Return one smoothed result, ``around[place]``."""
     xy, predicted = result.keypoints.xy.copy(), np.zeros(result.keypoints.conf.shape, bool)
     for n, key in enumerate([] if result.ids is None else result.ids.tolist()):
         if key == UNTRACKED:
             continue
         points, seen = _series(around, key, result.keypoints.conf.shape[1], threshold)
+        runs: dict[tuple[int, int], list[int]] = {}  # frames without a gap around this one -> keypoints
         for k in range(xy.shape[1]):
-            filled, known = fill_gaps(points[:, k], seen[:, k], gap)
+            points[:, k], known = fill_gaps(points[:, k], seen[:, k], gap)
             if known[place]:
-                xy[n, k] = _fitted(filled, known, place, settings, savgol)
-                predicted[n, k] = not seen[place, k]
+                runs.setdefault(_run(known, place, settings.window), []).append(k)
+        for (start, stop), chosen in runs.items():
+            weights = fit_weights(stop - start, settings.order, place - start)
+            xy[n, chosen] = np.tensordot(weights, points[start:stop, chosen], 1)
+            predicted[n, chosen] = ~seen[place, chosen]
     return replace(result, keypoints=replace(result.keypoints, xy=xy), predicted=predicted)
 
 
@@ -126,24 +122,25 @@ def fill_gaps(points: Points, seen: Mask, gap: int) -> tuple[Points, Mask]:
     return filled, known
 
 
-def _fitted(points: Points, known: Mask, place: int, settings: Offline, savgol: SavGol) -> Points:
-    """Return the smoothed point at ``place``, from the frames around it without a gap."""
+def _run(known: Mask, place: int, window: int) -> tuple[int, int]:
+    """Return the first frame of the window around ``place``, and the frame after its last one.
+
+    At the ends of the frames without a gap, it is the first or last whole window. If they are fewer, it is all of them.
+    """
     missing = np.flatnonzero(~known)
     start = int(missing[missing < place].max(initial=-1)) + 1
     stop = int(missing[missing > place].min(initial=len(known)))
-    # A point near an end of the run is on the polynomial of the first or last whole window.
-    start, stop = max(start, place - settings.window + 1), min(stop, place + settings.window)
-    window = min(settings.window, (stop - start - 1) // 2 * 2 + 1)
-    if window <= settings.order:
-        window, settings = 1, replace(settings, order=0)  # too few frames, which stay as they are
-    fitted: Points = savgol(points[start:stop], window, settings.order, axis=0)[place - start]
-    return fitted
+    first = max(start, min(place - window // 2, stop - window))
+    return first, min(first + window, stop)
 
 
-def _savgol_filter() -> SavGol:
-    try:
-        from scipy.signal import savgol_filter
-    except ImportError:
-        raise MissingExtraError('smoothing "offline" needs SciPy; type: pip install "edgehrnet[video]"') from None
-    solver: SavGol = savgol_filter
-    return solver
+@lru_cache(maxsize=256)
+def fit_weights(window: int, order: int, place: int) -> NDArray[np.float64]:
+    """Return the weights ``(window,)`` of a window's points in the least-squares polynomial's value at ``place``.
+
+    >>> fit_weights(5, 2, 2).round(3).tolist()
+    [-0.086, 0.343, 0.486, 0.343, -0.086]
+    """
+    powers = np.vander(np.arange(window) - place, min(order, window - 1) + 1, increasing=True)
+    weights: NDArray[np.float64] = np.linalg.pinv(powers)[0]
+    return weights

@@ -23,7 +23,7 @@ METHODS: Mapping[str, Method] = {"one-euro": OneEuro(), "kalman": Kalman(), "off
 @check_keywords
 def smooth(
     results: Iterable[Result],
-    method: str | Method = "one-euro",
+    method: str | Method = "kalman",
     *,
     threshold: float = CONFIDENCE_THRESHOLD,
     max_gap: float = 0.5,
@@ -36,7 +36,7 @@ def smooth(
 
     ::
 
-        for result in smooth(predictor.stream("video.mp4"), "kalman"):
+        for result in smooth(predictor.stream("video.mp4"), "one-euro"):
             ...
 
     Args:
@@ -49,7 +49,7 @@ def smooth(
 
     Raises:
         InputError: A setting is not accepted.
-        MissingExtraError: ``offline`` or several instances, and SciPy is not installed.
+        MissingExtraError: The model finds several instances and SciPy is not installed.
     """
     settings = METHODS.get(method) if isinstance(method, str) else method
     if not isinstance(settings, OneEuro | Kalman | Offline):

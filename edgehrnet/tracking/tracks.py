@@ -75,7 +75,7 @@ class FrameClock:
         if last is None:
             return None
         if time is None or last[1] is None:
-            return 1 / self._fps
+            return 1 / self._fps if time is last[1] else None
         return time - last[1] if result.source == last[0] and time > last[1] else None
 
 

@@ -32,9 +32,14 @@ class Trails:
         if not isinstance(length, int) or length < 1:
             raise InputError(f"length={length!r}; must be a number of frames of at least 1")
         self._past: deque[dict[int, NDArray[np.float64]]] = deque(maxlen=length + 1)
+        self._video: str | None = None
 
     def plot(self, result: Result) -> Image.Image:
         """Return the picture with trails and keypoints."""
+        video = None if result.time is None else result.source
+        if video != self._video:
+            self._past.clear()
+        self._video = video
         ids = range(len(result.keypoints)) if result.ids is None else result.ids.tolist()
         shown = result.keypoints.conf >= CONFIDENCE_THRESHOLD
         if result.predicted is not None:

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
 BLOCK = re.compile(r"^ *```(\w+)\n(.*?)^ *```", re.M | re.S)
 # Guides, whose blocks run. All other pages have text blocks only.
-RUN = ("index", "video", "keypoints", "quantize", "deploy", "published")
+RUN = ("index", "pictures", "keypoints", "quantize", "deploy", "published", "video")
 # What is typed less here, so that a page takes seconds: fewer steps, fewer pictures. Everything else is as written.
 SHORTER = {
     "keypoints": {
@@ -36,6 +36,9 @@ NOT_RUN = {
     "pip wheel": "tests/test_edge_install.py builds the wheel and installs it",
     'pip install "edgehrnet[openvino] @ git': "needs the network and a repository's address",
     'stream = predictor.stream("rtsp:': "needs a camera",
+    "edgehrnet predict document-corners video.mp4": "needs a video",
+    "from edgehrnet import Detector": "needs a detector and a model for people",
+    "import cv2": "needs OpenCV and a video",
     "python benchmarks/": "a measurement, tested by tests/benchmarks",
     'predictor = Predictor("model-int8.xml", device="gpu"': "needs an Intel GPU",
     "python -m quant.export files/model.pt": "the plan it builds runs on an NVIDIA GPU only",
@@ -107,7 +110,7 @@ def run_page(page, folder, done=()):
     return ran
 
 
-@pytest.mark.parametrize("page", ["index", "video", "deploy", "published"])
+@pytest.mark.parametrize("page", ["index", "deploy", "pictures", "published", "video"])
 def test_blocks_run(page, project):
     run_page(page, project)
 

@@ -64,6 +64,10 @@ def test_pictures_are_not_a_video(make_run, boxes):
     assert {len(result.keypoints) for result in results} == {len(boxes)}
 
 
+def test_boxes_that_come_together_are_searched_again(make_run):
+    assert follow(make_run([BODY] * FRAMES), Counted((BOX, BOX)))[0].calls == FRAMES
+
+
 def test_without_instances_every_frame_is_searched(make_run):
     assert follow(make_run([BODY] * FRAMES), Counted(()))[0].calls == FRAMES
 

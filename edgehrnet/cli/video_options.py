@@ -1,0 +1,79 @@
+"""Options of ``edgehrnet predict`` for videos, and for detectors."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+
+from edgehrnet.detectors import Detector
+from edgehrnet.errors import InputError
+from edgehrnet.result import Result
+from edgehrnet.tracking import METHODS, Trails, smooth, track
+
+
+def add_video_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--detector``, ``--classes``, ``--track``, ``--smooth`` and ``--trails``."""
+    parser.add_argument(
+        "--detector",
+        type=Path,
+        metavar="FILE",
+        help="detector of another project that finds the boxes, for models that take crops: .onnx or .xml as "
+        "Ultralytics and MMDeploy (RTMDet) export them. In videos it runs where keypoints are lost, and every 15 "
+        "frames (default: each whole picture)",
+    )
+    parser.add_argument(
+        "--classes",
+        metavar="NAMES",
+        help="classes of the detector to use, by name or number, such as person,dog; or all "
+        "(default: the only one that it has)",
+    )
+    parser.add_argument(
+        "--track", action="store_true", help="give instances ids that last through a video (default: no)"
+    )
+    parser.add_argument(
+        "--smooth",
+        choices=METHODS,
+        help="smooth the keypoints of videos, with ids as well: kalman and one-euro as they come, offline with a look "
+        "ahead (default: no)",
+    )
+    parser.add_argument(
+        "--trails",
+        type=int,
+        metavar="FRAMES",
+        help="with --out, draw the way of each keypoint over so many frames (default: no)",
+    )
+
+
+def detector_of(args: argparse.Namespace) -> Detector | None:
+    """Return the detector that the options name.
+
+    Raises:
+        InputError: ``--classes`` without a detector, or a detector with ``--boxes``.
+    """
+    if args.detector is None:
+        if args.classes is not None:
+            raise InputError(f"--classes {args.classes!r} needs --detector FILE")
+        return None
+    if args.boxes is not None:
+        raise InputError("--boxes and --detector both give boxes; leave out one")
+    classes = None if args.classes is None else [_class(one) for one in args.classes.split(",")]
+    return Detector(args.detector, classes="all" if classes == ["all"] else classes, threads=args.threads)
+
+
+def _class(text: str) -> str | int:
+    return int(text) if text.strip().isdecimal() else text.strip()
+
+
+def trails_of(args: argparse.Namespace) -> Trails | None:
+    """Return what draws trails, None without ``--trails``."""
+    if args.trails is not None and (args.out is None or args.heatmaps):
+        raise InputError(f"--trails {args.trails} needs --out DIR, and no --heatmaps")
+    return None if args.trails is None else Trails(args.trails)
+
+
+def followed(results: Iterable[Result], args: argparse.Namespace) -> Iterable[Result]:
+    """Return results that are smoothed or have ids, as the options say."""
+    if args.smooth is not None:
+        return smooth(results, args.smooth)
+    return track(results) if args.track else results
