@@ -59,6 +59,7 @@ ON_DEMAND = {
     "runtimes/openvino.py": {"openvino"},
     "runtimes/onnx.py": {"onnxruntime"},
     "runtimes/onnx_graph.py": {"onnx"},
+    "runtimes/profiling.py": {"openvino", "onnxruntime"},
     "runtimes/cuda.py": {"cuda"},
     "runtimes/torch.py": {"torch"},
     "edgehrnet/opening.py": {"edgehrnet.models"},

@@ -5,10 +5,18 @@ from __future__ import annotations
 import argparse
 
 from edgehrnet import __version__
-from edgehrnet.cli import demo, info, label, models, predict, selfcheck
+from edgehrnet.cli import benchmark, demo, info, label, models, predict, selfcheck
 from edgehrnet.cli.status import exit_status
 
-COMMANDS = {"demo": demo, "predict": predict, "label": label, "info": info, "selfcheck": selfcheck, "models": models}
+COMMANDS = {
+    "demo": demo,
+    "predict": predict,
+    "label": label,
+    "benchmark": benchmark,
+    "info": info,
+    "selfcheck": selfcheck,
+    "models": models,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
