@@ -49,6 +49,7 @@ ON_DEMAND = {
     "runtimes/openvino.py": {"openvino"},
     "runtimes/onnx.py": {"onnxruntime"},
     "runtimes/onnx_graph.py": {"onnx"},
+    "runtimes/profiling.py": {"openvino", "onnxruntime"},
     "runtimes/cuda.py": {"cuda"},
     "runtimes/torch.py": {"torch"},
     "runtimes/plain.py": {"onnxruntime", "openvino"},

@@ -5,10 +5,19 @@ from __future__ import annotations
 import argparse
 
 from edgehrnet import __version__
-from edgehrnet.cli import demo, info, models, predict, selfcheck, serve
+from edgehrnet.cli import benchmark, demo, info, label, models, predict, selfcheck, serve
 from edgehrnet.cli.status import exit_status
 
-COMMANDS = {"demo": demo, "predict": predict, "info": info, "selfcheck": selfcheck, "models": models, "serve": serve}
+COMMANDS = {
+    "demo": demo,
+    "predict": predict,
+    "label": label,
+    "benchmark": benchmark,
+    "info": info,
+    "selfcheck": selfcheck,
+    "models": models,
+    "serve": serve,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
