@@ -117,9 +117,10 @@ function bicubic({ data, width, height }: Pixels, x: number, y: number, out: Uin
       blue += weight * data[at + 2]!;
     }
   }
-  out[to] = red;
-  out[to + 1] = green;
-  out[to + 2] = blue;
+  // Pillow cuts off the fractions, too.
+  out[to] = Math.trunc(red);
+  out[to + 1] = Math.trunc(green);
+  out[to + 2] = Math.trunc(blue);
 }
 
 /** Return the weights of four neighbors for a point at a distance t behind the second one (Keys' cubic, a = -1). */

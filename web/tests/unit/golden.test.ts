@@ -4,12 +4,12 @@ import { createHash } from "node:crypto";
 
 import { describe, expect, test } from "vitest";
 
-import { locate } from "../src/decoding.js";
-import { Letterbox, letterbox } from "../src/letterbox.js";
-import { rectify, sheetSize } from "../src/rectify.js";
-import type { ModelSpec } from "../src/spec.js";
-import { drawnMaps, drawnPicture } from "./drawing.js";
-import golden from "./golden.json";
+import { locate } from "../../src/decoding.js";
+import { Letterbox, letterbox } from "../../src/letterbox.js";
+import { rectify, sheetSize } from "../../src/rectify.js";
+import type { ModelSpec } from "../../src/spec.js";
+import { drawnMaps, drawnPicture } from "../drawing.js";
+import golden from "../golden.json";
 
 const SPEC: ModelSpec = {
   name: "golden",
@@ -68,8 +68,8 @@ describe("page", () => {
       const page = rectify(picture, quad, [width, height]);
       diagonal.forEach((color, i) => {
         const at = (Math.floor((i * height) / 8) * width + Math.floor((i * width) / 8)) * 4;
-        // Pillow solves for the transform and mixes colors in another order of operations.
-        color.forEach((value, channel) => expect(Math.abs(page.data[at + channel]! - value)).toBeLessThanOrEqual(1));
+        // Before it shrinks a picture, Pillow averages a block at once, while boxAverage() rounds twice.
+        color.forEach((value, channel) => expect(Math.abs(page.data[at + channel]! - value)).toBeLessThanOrEqual(2));
       });
     }
   });
