@@ -7,7 +7,7 @@ import { drawPage, drawPicture } from "./view.js";
 
 const client = new Client();
 let stream: MediaStream | undefined;
-let latest: Result | undefined; // for the picture that the worker has
+let latest: Result | undefined;
 
 function element<T extends HTMLElement>(id: string): T {
   const found = document.getElementById(id);
@@ -65,8 +65,7 @@ async function showPhoto(file: Blob): Promise<void> {
 }
 
 async function showPage(): Promise<void> {
-  if (latest === undefined) return;
-  const flat = await client.ask({ kind: "rectify", corners: latest.xy });
+  const flat = await client.ask({ kind: "rectify" });
   drawPage(page, flat);
   save.disabled = false;
   say("size", `${flat.width} × ${flat.height} pixels`);

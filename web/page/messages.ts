@@ -1,13 +1,13 @@
 /** What the page and its worker say to each other. */
 
-import type { Engine, ImageLike, Point, Result } from "../src/index.js";
+import type { Engine, ImageLike, Result } from "../src/index.js";
 
 export type Request =
   | { readonly kind: "open"; readonly engine: Engine }
   /** Find the page in a picture, which the worker keeps. */
   | { readonly kind: "predict"; readonly picture: ImageBitmap }
-  /** Flatten the page in the picture that was given last. */
-  | { readonly kind: "rectify"; readonly corners: readonly Point[] };
+  /** Flatten the page that was found in the picture given last. */
+  | { readonly kind: "rectify" };
 
 /** What was opened. */
 export interface Opened {

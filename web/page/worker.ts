@@ -5,7 +5,7 @@ import webgpuBinary from "onnxruntime-web/ort-wasm-simd-threaded.asyncify.wasm?u
 import wasmGlue from "onnxruntime-web/ort-wasm-simd-threaded.mjs?url";
 import wasmBinary from "onnxruntime-web/ort-wasm-simd-threaded.wasm?url";
 
-import { Predictor, rectify, type Engine, type OnnxRuntime, type Pixels } from "../src/index.js";
+import { Predictor, rectify, type Engine, type OnnxRuntime, type Pixels, type Result } from "../src/index.js";
 import type { Answers, Opened, Request } from "./messages.js";
 
 const MODEL = "model/document-corners.onnx"; // beside the page
@@ -13,7 +13,7 @@ const MOST_THREADS = 4; // more gain nothing on maps this small
 const LARGEST_DRIFT = 3; // px of the stored picture; INT8 moves its corners by less than 1
 
 let predictor: Predictor | undefined;
-let picture: Pixels | undefined;
+let last: { picture: Pixels; result: Result } | undefined;
 
 /** Import the variant of onnxruntime-web for an engine. Each has its own WASM file. */
 async function importRuntime(engine: Engine): Promise<OnnxRuntime> {
@@ -63,11 +63,13 @@ async function answer(request: Request): Promise<Answers[Request["kind"]]> {
   if (request.kind === "open") return open(request.engine);
   if (predictor === undefined) throw new Error("no model is open");
   if (request.kind === "predict") {
-    picture = read(request.picture);
-    return predictor.predict(picture);
+    const picture = read(request.picture);
+    const result = await predictor.predict(picture);
+    last = { picture, result };
+    return result;
   }
-  if (picture === undefined) throw new Error("there is no picture to flatten");
-  return rectify(picture, request.corners);
+  if (!last?.result.found) throw new Error("There is no page in the last picture. Hold the camera still and try again.");
+  return rectify(last.picture, last.result.xy);
 }
 
 self.onmessage = async ({ data }: MessageEvent<Request>): Promise<void> => {
