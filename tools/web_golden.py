@@ -1,6 +1,6 @@
 """Write the golden vectors that the TypeScript code in web/ has to reproduce.
 
-    python tools/web_golden.py
+    python -m tools.web_golden
 
 Pictures and maps are drawn from seeds, by integer arithmetic that web/tests/drawing.ts repeats. The file therefore has
 only the sizes, digests and points. A test compares the stored file with what this script would write.
@@ -33,7 +33,10 @@ SPEC = ModelSpec(
 # (width, height) of the picture and (height, width) of the input: enlarged, equal, shrunk by each of the small factors and
 # by large ones, with and without left-over rows and columns, and pictures of one row, column and pixel.
 SIZES = [
-    *(((width, height), (64, 96)) for width, height in [(30, 20), (96, 64), (97, 63), (150, 128), (240, 161), (301, 200)]),
+    *(
+        ((width, height), (64, 96))
+        for width, height in [(30, 20), (96, 64), (97, 63), (150, 128), (240, 161), (301, 200)]
+    ),
     *(((width, height), (64, 96)) for width, height in [(389, 277), (480, 97), (101, 701), (672, 448), (960, 17)]),
     *(((width, height), (64, 64)) for width, height in [(1, 1), (1, 200), (300, 1), (5, 640), (1111, 1093)]),
     *(((width, height), (256, 512)) for width, height in [(600, 800), (1280, 720), (513, 257)]),
@@ -125,7 +128,9 @@ def _pages() -> list[dict[str, Any]]:
         pages = []
         for size in PAGES:
             pixels = np.asarray(flatten_quadrilateral(picture, quad, size))
-            pages.append({"size": size, "diagonal": [pixels[i * size[1] // 8, i * size[0] // 8].tolist() for i in range(8)]})
+            pages.append(
+                {"size": size, "diagonal": [pixels[i * size[1] // 8, i * size[0] // 8].tolist() for i in range(8)]}
+            )
         cases.append({"corners": corners, "sheet": sheet_size(quad, (100, 80)), "pages": pages})
     return cases
 

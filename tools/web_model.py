@@ -1,6 +1,6 @@
 """Prepare an ONNX file for the browser: any input size, and only the outputs that web/ reads.
 
-    python tools/web_model.py files/document-corners-int8.onnx web/public/model/document-corners.onnx
+    python -m tools.web_model files/document-corners-int8.onnx web/public/model/document-corners.onnx
 
 A photograph then runs without padding, in an input of 256x192 in place of 256x512 for one taken upright. The weights, the
 metadata and the results at the original size stay the same.

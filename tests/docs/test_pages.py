@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
 BLOCK = re.compile(r"^ *```(\w+)\n(.*?)^ *```", re.M | re.S)
 # Guides, whose blocks run. All other pages have text blocks only.
-RUN = ("index", "keypoints", "quantize", "deploy", "published")
+RUN = ("index", "keypoints", "quantize", "deploy", "browser", "published")
 # What is typed less here, so that a page takes seconds: fewer steps, fewer pictures. Everything else is as written.
 SHORTER = {
     "keypoints": {
@@ -49,6 +49,7 @@ NOT_RUN = {
     "python -m quant.ptq package.module": "needs a network of another project",
     "python -m quant.ptq model.onnx": "tests/quant/test_ptq_files.py runs it",
     "edgehrnet models model.pth": "needs a published checkpoint",
+    "make web": "needs Node and Chromium",
 }
 COMMAND = re.compile(r"^(python|pip|make|edgehrnet|docker|import|from|predictor|result) ?", re.M)
 
@@ -107,7 +108,7 @@ def run_page(page, folder, done=()):
     return ran
 
 
-@pytest.mark.parametrize("page", ["index", "deploy", "published"])
+@pytest.mark.parametrize("page", ["index", "deploy", "browser", "published"])
 def test_blocks_run(page, project):
     run_page(page, project)
 

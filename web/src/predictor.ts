@@ -52,7 +52,7 @@ export class Predictor {
    */
   static async open(runtime: OnnxRuntime, file: Uint8Array, engine: Engine = "wasm"): Promise<Predictor> {
     const spec = readSpec(file);
-    const session = await runtime.InferenceSession.create(file, { executionProviders: [engine] });
+    const session = await runtime.InferenceSession.create(file, { executionProviders: [engine], logSeverityLevel: 3 });
     const input = session.inputMetadata[0];
     if (!input?.isTensor || input.type !== "uint8" || input.shape.length !== 4) {
       throw new EdgeHRNetError("the file's input is not a picture of bytes (1, height, width, 4)");

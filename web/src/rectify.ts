@@ -150,7 +150,7 @@ function solve(rows: number[][]): number[] {
     for (let i = k + 1; i < count; i++) if (Math.abs(rows[i]![k]!) > Math.abs(rows[best]![k]!)) best = i;
     [rows[k], rows[best]] = [rows[best]!, rows[k]!];
     const pivot = rows[k]!;
-    if (Math.abs(pivot[k]!) < 1e-12) throw new EdgeHRNetError("three of the four corners lie on a line");
+    if (Math.abs(pivot[k]!) < 1e-12) throw new EdgeHRNetError("three of the four points lie on a line");
     for (const row of rows) {
       if (row === pivot) continue;
       const factor = row[k]! / pivot[k]!;
