@@ -9,8 +9,9 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist l
 CASES ?= 20000
 SEED ?= 0
 MINUTES ?= 10
+WEB_MODEL := web/public/model/document-corners.onnx
 
-.PHONY: demo test quick edge fuzz fuzz-ci soak audit check docs bench bench-check release dev clean
+.PHONY: demo test quick edge fuzz fuzz-ci soak audit check docs web bench bench-check release dev clean
 
 demo: .venv/edge  ## the shipped model on the shipped picture, without torch
 	$(BIN)/edgehrnet demo
@@ -43,6 +44,13 @@ check: .venv/dev  ## formatting, lint, strict types
 
 docs: .venv/docs  ## the documentation site, in ./site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+web: .venv/dev $(WEB_MODEL)  ## the browser package and page: types, tests, and Chromium clicking; needs Node 20 and Chromium
+	cd web && npm ci --no-progress && npm run check && npm run build && npm test && npm run test:page
+
+$(WEB_MODEL): checkpoints/document-corners-hs.pt tools/web_model.py | .venv/dev
+	$(BIN)/python -m quant.export $< --targets onnx --precision int8 --parity-pictures 0 --out build/web
+	$(BIN)/python -m tools.web_model build/web/document-corners-int8.onnx $@
 
 bench: .venv/dev  ## side-by-side measurements; run on an idle machine
 	$(BIN)/python benchmarks/speed.py --out benchmarks/speed.json

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 
 from edgehrnet import sample_picture
 
+ROOT = Path(__file__).parent.parent.parent
 PICTURES = 10  # of stick figures
 
 NAMES = ("head", "left_hand", "right_hand", "left_foot", "right_foot")
@@ -20,8 +21,10 @@ SKELETON = ((1, 2), (1, 3), (1, 4), (1, 5))  # COCO counts from 1
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A folder with a photo and labeled stick figures."""
+    """A folder with a photo, a checkpoint and labeled stick figures."""
     shutil.copy(sample_picture(), tmp_path / "photo.jpg")
+    (tmp_path / "checkpoints").mkdir()
+    shutil.copy(ROOT / "checkpoints" / "document-corners-hs.pt", tmp_path / "checkpoints")
     write_figures(tmp_path / "figures", PICTURES)
     monkeypatch.chdir(tmp_path)
     return tmp_path

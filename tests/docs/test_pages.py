@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
 BLOCK = re.compile(r"^ *```(\w+)\n(.*?)^ *```", re.M | re.S)
 # Guides, whose blocks run. All other pages have text blocks only.
-RUN = ("index", "pictures", "keypoints", "quantize", "deploy", "published", "video")
+RUN = ("index", "pictures", "keypoints", "quantize", "deploy", "browser", "published", "video")
 # What is typed less here, so that a page takes seconds: fewer steps, fewer pictures. Everything else is as written.
 SHORTER = {
     "keypoints": {
@@ -52,6 +52,7 @@ NOT_RUN = {
     "python -m quant.ptq package.module": "needs a network of another project",
     "python -m quant.ptq model.onnx": "tests/quant/test_ptq_files.py runs it",
     "edgehrnet models model.pth": "needs a published checkpoint",
+    "make web": "needs Node and Chromium",
 }
 COMMAND = re.compile(r"^(python|pip|make|edgehrnet|docker|import|from|predictor|result|stream) ?", re.M)
 
@@ -110,7 +111,7 @@ def run_page(page, folder, done=()):
     return ran
 
 
-@pytest.mark.parametrize("page", ["index", "deploy", "pictures", "published", "video"])
+@pytest.mark.parametrize("page", ["index", "deploy", "browser", "pictures", "published", "video"])
 def test_blocks_run(page, project):
     run_page(page, project)
 
