@@ -66,7 +66,7 @@ class Places:
             )
 
     def _digest(self, path: Path) -> int:
-        name = os.fsencode(self.of(str(path)))
+        name = os.fsencode(self.of(str(path), None, video_suffix(str(path))))
         return int.from_bytes(blake2b(name, digest_size=8).digest(), "big")
 
 
@@ -75,6 +75,20 @@ def is_video(source: str | None) -> bool:
     if source is None:
         return False
     return Path(source).suffix.lower() in VIDEO_SUFFIXES or source.startswith("camera ") or is_address(source)
+
+
+def video_suffix(source: str) -> str | None:
+    """Return the suffix of the video into which a source is drawn, None if it becomes pictures.
+
+    >>> video_suffix("a.mov"), video_suffix("a.avi"), video_suffix("camera 0"), video_suffix("a.jpg")
+    ('.mov', '.mkv', '.mp4', None)
+    """
+    if not is_video(source):
+        return None
+    suffix = Path(source).suffix.lower()
+    if suffix not in VIDEO_SUFFIXES or is_address(source):
+        return ".mp4"
+    return suffix if suffix in OUTPUT_SUFFIXES else ".mkv"
 
 
 class Overlays:
@@ -97,11 +111,8 @@ class Overlays:
 
     def path_of(self, source: str, frame: int | None) -> Path:
         """Return the file in which a result is drawn."""
-        if not is_video(source):
-            return self.places.of(source, frame)
-        suffix = Path(source).suffix.lower()
-        live = not Path(source).is_file()
-        return self.places.of(source, None, ".mp4" if live else suffix if suffix in OUTPUT_SUFFIXES else ".mkv")
+        suffix = video_suffix(source)
+        return self.places.of(source, frame if suffix is None else None, suffix)
 
     def has(self, frame: Frame) -> bool:
         """Return whether the file of a frame exists."""

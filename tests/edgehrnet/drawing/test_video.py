@@ -55,6 +55,13 @@ def test_a_video_becomes_a_video_with_its_times_and_its_sound(clip, null_model, 
     assert len(list((out / "pages").glob("clip.00000?.page.jpg"))) == len(TIMES)
 
 
+def test_a_video_and_a_picture_of_one_name_do_not_collide(clip, null_model, tmp_path):
+    Image.fromarray(null_model.picture).save(tmp_path / "clip.png")
+    sources = [str(clip), str(tmp_path / "clip.png")]
+    assert main(["predict", str(null_model.path), *sources, "--out", str(tmp_path / "out"), "--quiet"]) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["clip.keypoints.mp4", "clip.keypoints.png"]
+
+
 def test_odd_sides_and_other_sizes_are_made_to_fit(tmp_path):
     with VideoWriter(tmp_path / "a.mkv") as writer:
         for size in ((33, 21), (64, 48)):
