@@ -52,7 +52,7 @@ class Run:
         if self._pages is not None and not (predictor.spec.cyclic and len(predictor.spec.keypoints) == 4):
             raise UnsupportedError(f"--rectify needs the four corners of a page, {predictor.spec.name!r} has none")
         self._is_single = args.source[1:] == [] and Path(args.source[0]).is_file() and sources.count() == 1
-        self._progress = Progress(sources.count, shown=not self._is_single)
+        self._progress = Progress(sources.count, shown=not (self._is_single or args.quiet))
         self._earlier = 0
 
     def predict(self, frames: Iterable[Frame]) -> None:

@@ -20,6 +20,8 @@ from edgehrnet.sources.frame import Frame
 from edgehrnet.sources.video import VIDEO_SUFFIXES
 from edgehrnet.tracking.trails import Trails
 
+CAMERA = "camera "  # beginning of the names of cameras
+
 
 class Places:
     """Files in a folder that belong to pictures, in the subfolders in which the pictures are.
@@ -42,7 +44,8 @@ class Places:
             frame: Number that becomes part of the name.
             suffix: Suffix of the file. None: that of a JPEG, and .png for others.
         """
-        path = Path(re.sub(r"[^\w.-]+", "-", source)) if is_address(source) else Path(source)
+        has_file = not (is_address(source) or source.startswith(CAMERA))
+        path = Path(source if has_file else re.sub(r"[^\w-]+", "-", source))
         inside = next((path.relative_to(root) for root in self._roots if path.is_relative_to(root)), Path(path.name))
         inside = Path(path.name) if ".." in inside.parts else inside
         if suffix is None:
@@ -74,7 +77,7 @@ def is_video(source: str | None) -> bool:
     """Return whether a result's source is a video, a camera or a stream."""
     if source is None:
         return False
-    return Path(source).suffix.lower() in VIDEO_SUFFIXES or source.startswith("camera ") or is_address(source)
+    return Path(source).suffix.lower() in VIDEO_SUFFIXES or source.startswith(CAMERA) or is_address(source)
 
 
 def video_suffix(source: str) -> str | None:

@@ -15,6 +15,7 @@ from PIL import Image
 import runtimes.null
 from edgehrnet.cli import main
 from edgehrnet.cli.progress import Progress
+from edgehrnet.results.pictures import Overlays, Places
 
 
 @pytest.fixture
@@ -173,6 +174,17 @@ class TestPictures:
         assert predict(model, tmp_path / "a.tif", "--out", tmp_path / "out") == 0
         names = sorted(path.name for path in (tmp_path / "out").iterdir())
         assert names == ["a.000000.keypoints.png", "a.000001.keypoints.png"]
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("rtsp://10.0.0.5:554/live?x=../..", "rtsp-10-0-0-5-554-live-x-.keypoints.mp4"),
+        ("camera 0", "camera-0.keypoints.mp4"),
+    ],
+)
+def test_live_sources_have_a_name_for_their_video(tmp_path, source, name):
+    assert Overlays(Places(tmp_path, [], "keypoints")).path_of(source, 5) == tmp_path / name
 
 
 class Terminal(io.StringIO):
