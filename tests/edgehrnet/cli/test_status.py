@@ -11,13 +11,14 @@ from edgehrnet.cli.status import INTERRUPTED, TERMINATED, exit_status
 
 STREAM = """
 import sys, threading
+from itertools import repeat
 from edgehrnet import Predictor
 from edgehrnet.cli.status import exit_status
 
 def work():
     with Predictor(sys.argv[1]) as predictor:
         try:
-            for result in predictor.stream([sys.argv[2]] * 10**9):
+            for result in predictor.stream(repeat(sys.argv[2])):
                 print("result", flush=True)
         finally:
             print("released", flush=True)
