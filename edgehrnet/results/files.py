@@ -45,11 +45,15 @@ class ResultFiles:
         """Files that an earlier process has completed, which stay as they are."""
         self._kinds = {path: kind for path, kind in named.items() if path not in self.complete}
         self._logs: dict[Path, Log] = {}
-        for path in self._kinds:
-            if path.is_dir():
-                raise InputError(f"{str(path)!r} is a folder; name a file in it")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._logs[path] = Log(_partial(path), resume=resume)
+        try:
+            for path in self._kinds:
+                if path.is_dir():
+                    raise InputError(f"{str(path)!r} is a folder; name a file in it")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._logs[path] = Log(_partial(path), resume=resume)
+        except BaseException:
+            self.abandon()
+            raise
 
     @property
     def earlier(self) -> int:
@@ -75,9 +79,9 @@ class ResultFiles:
         self._logs = {}
 
     def abandon(self) -> None:
-        """Close the logs, which a later process may continue."""
+        """Close the logs, which a later process may continue. Those without results are removed."""
         for log in self._logs.values():
-            log.close()
+            log.abandon()
         self._logs = {}
 
     def __enter__(self) -> ResultFiles:

@@ -44,7 +44,7 @@ class Log:
     def __init__(self, path: Path, *, resume: bool) -> None:
         self.path, self.head = path, None
         self._done = array("Q")  # keys of earlier processes, sorted: 8 bytes per picture
-        if path.exists() and not resume:
+        if path.exists() and path.stat().st_size and not resume:
             raise InputError(
                 f"{str(path)!r} holds results of a run that was interrupted; continue it with resume=True or --resume, "
                 "or remove the file"
@@ -137,3 +137,9 @@ class Log:
     def close(self) -> None:
         """Close the file. Its lines stay."""
         self._file.close()
+
+    def abandon(self) -> None:
+        """Close the file, and remove it if it has no results."""
+        self.close()
+        if not self._size:
+            self.path.unlink(missing_ok=True)

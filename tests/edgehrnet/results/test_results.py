@@ -183,6 +183,15 @@ class TestResuming:
             write(predictor.stream(clip(null_model)), tmp_path / "a.jsonl")
         assert log.read_bytes() == before
 
+    def test_what_failed_before_the_first_result_leaves_nothing(self, predictor, null_model, tmp_path):
+        log = interrupted(predictor, null_model, tmp_path / "b.csv")
+        with pytest.raises(InputError, match=r"b\.csv\.partial"):
+            ResultFiles([tmp_path / "a.csv", tmp_path / "b.csv"])
+        interrupted(predictor, null_model, tmp_path / "c.csv", 0)
+        assert list(tmp_path.iterdir()) == [log]
+        (tmp_path / "c.csv.partial").touch()  # of a process that was killed at once
+        assert write(predictor.stream(clip(null_model, 1)), tmp_path / "c.csv") == 1
+
     def test_a_complete_file_stays(self, predictor, null_model, tmp_path):
         write(predictor.stream(clip(null_model, 2)), tmp_path / "a.csv")
         before = (tmp_path / "a.csv").read_bytes()
