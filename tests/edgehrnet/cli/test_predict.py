@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import re
-import signal
 import subprocess
 import sys
 
@@ -111,6 +110,7 @@ class TestFiles:
         assert text in capsys.readouterr().err
         assert list(tmp_path.iterdir()) == [folder]
 
+    @pytest.mark.slow
     def test_a_killed_run_is_continued_without_repeating(self, capsys, model, null_model, tmp_path):
         for number in range(30):
             Image.fromarray(null_model.picture).save(tmp_path / f"{number:02}.png")
@@ -120,7 +120,7 @@ class TestFiles:
             assert process.stdout is not None
             for _ in range(5):
                 process.stdout.readline()
-            process.send_signal(signal.SIGKILL)
+            process.kill()
         done = len((tmp_path / "a.csv.partial").read_bytes().splitlines()) - 1
         assert 5 <= done <= 30
         assert predict(model, *options, "--resume") == 0

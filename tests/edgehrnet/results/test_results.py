@@ -1,6 +1,5 @@
 import csv
 import json
-import signal
 import subprocess
 import sys
 import time
@@ -120,6 +119,7 @@ def test_ids_of_tracks_are_written(predictor, null_model, tmp_path):
     assert [annotation["track_id"] for annotation in annotations] == [7, 7]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lines", [0, 3, 25])
 def test_a_killed_process_leaves_valid_files_and_the_next_one_continues(null_model, tmp_path, lines):
     paths = [tmp_path / name for name in FILES if name != "a.parquet"]
@@ -131,7 +131,7 @@ def test_a_killed_process_leaves_valid_files_and_the_next_one_continues(null_mod
             process.stdout.readline()
         if lines == 0:
             time.sleep(0.2)
-        process.send_signal(signal.SIGKILL)
+        process.kill()
     written = []
     for path in paths:
         log = path.with_name(path.name + ".partial")
