@@ -177,6 +177,13 @@ def test_odd_values_of_a_checkpoint(content, tmp_path, changes):
     refused(tmp_path, {**content, **changes})
 
 
+def test_modules_that_have_no_weights_are_not_built(content, tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.save({**content, "options": {**content["options"], "modules": [1, 1, 99]}}, tmp_path / "c.pt")
+    with pytest.raises(ModelFileError, match=r"modules=\[1, 1, 99\] is too large"):
+        Predictor(tmp_path / "c.pt")
+
+
 def test_a_tensor_as_version_and_names_that_are_no_texts(content, tmp_path):
     torch = pytest.importorskip("torch")
     refused(tmp_path, {**content, "version": torch.zeros(3)})

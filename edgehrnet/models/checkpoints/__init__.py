@@ -6,6 +6,7 @@ import copy
 import json
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -32,7 +33,7 @@ from edgehrnet.models.layers.base import KeypointNetwork
 from runtimes.writing import write_file
 
 FORMAT = "edgehrnet-checkpoint"
-MOST = 4096  # of the numbers in a network's options: modules and channels
+MOST = 4096  # of the numbers in a network's options, modules and channels, if there are no weights
 VERSION = 2
 _FIELDS: dict[str, type] = {
     "variant": str,
@@ -238,9 +239,14 @@ def _check_numbers(checkpoint: Checkpoint) -> None:
     widest = max((value.shape[0] for value in checkpoint.state.values() if value.dim()), default=MOST)
     if not 1 <= checkpoint.keypoints <= widest:
         raise ModelFileError(f"the checkpoint has {checkpoint.keypoints} keypoints, but weights for at most {widest}")
+    # Names such as stage4.hr_modules.2.branches.0.weight tell how often modules are repeated.
+    repeated = 1 + max(
+        (int(found) for key in checkpoint.state for found in re.findall(r"\.(\d{1,4})\.", key)), default=0
+    )
     for name, value in checkpoint.options.items():
         numbers = value if isinstance(value, list | tuple) else (value,)
-        if any(isinstance(number, int | float) and number > MOST for number in numbers):
+        most = (repeated if name == "modules" else widest) if checkpoint.state else MOST
+        if any(isinstance(number, int | float) and number > most for number in numbers):
             raise ModelFileError(f"the checkpoint's network cannot be built: {name}={value!r:.100} is too large")
 
 
