@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from edgehrnet.models.checkpoints.ranges import LIMITS, RangeTable
 from edgehrnet.models.deploy.frozen import attach, place_of
 from edgehrnet.models.layers.blocks import Convolution
+from quant.int8.cpu_fake_quantize import CpuFakeQuantize
 from quant.int8.placement import Placement
 from quant.int8.scheme import Int8Scheme
 from quant.int8.torch_ao import FakeQuantize, MovingAverageMinMaxObserver, MovingAveragePerChannelMinMaxObserver
@@ -146,7 +147,7 @@ def quantizer_name(site: str) -> str:
 
 def _activation_quantizer(scheme: Int8Scheme) -> FakeQuantize:
     first, last = scheme.limits
-    quantizer = FakeQuantize(  # type: ignore[no-untyped-call]
+    quantizer = CpuFakeQuantize(  # type: ignore[no-untyped-call]
         observer=MovingAverageMinMaxObserver,
         quant_min=first,
         quant_max=last,
@@ -162,7 +163,7 @@ def _activation_quantizer(scheme: Int8Scheme) -> FakeQuantize:
 def _weight_quantizer(unit: Convolution, scheme: Int8Scheme) -> FakeQuantize:
     """Make a quantizer with scales from the current weights: a moving average with a weight of 0 for past values."""
     limit = 2 ** (scheme.weight_bits - 1) - 1
-    quantizer = FakeQuantize(  # type: ignore[no-untyped-call]
+    quantizer = CpuFakeQuantize(  # type: ignore[no-untyped-call]
         observer=MovingAveragePerChannelMinMaxObserver,
         averaging_constant=1.0,
         quant_min=-limit,
