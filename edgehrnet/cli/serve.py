@@ -25,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--port", type=int, default=default.port, help="port for REST (default: %(default)s)")
     parser.add_argument("--grpc-port", type=int, default=8001, help="port for gRPC (default: %(default)s)")
-    parser.add_argument("--no-grpc", dest="grpc_port", action="store_const", const=None, help="serve REST only")
+    parser.add_argument(
+        "--no-grpc", dest="grpc_port", action="store_const", const=None, help="serve REST only (default: both)"
+    )
     parser.add_argument("--device", help="device to run on, see edgehrnet predict (default: cpu)")
     for name, what in (
         ("workers", "requests that are worked on at a time"),
@@ -43,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="in which a request has to arrive, and then to be answered (default: %(default)s)",
     )
     parser.add_argument("--certificate", type=Path, metavar="PEM", help="certificates for TLS (default: no TLS)")
-    parser.add_argument("--key", type=Path, metavar="PEM", help="private key for TLS")
+    parser.add_argument("--key", type=Path, metavar="PEM", help="private key for TLS (default: no TLS)")
     parser.epilog = f"If the environment variable {TOKEN} is set, requests need it as their bearer token."
 
 
