@@ -109,6 +109,16 @@ def test_no_answer_in_time(both, monkeypatch, transport):
     runtime.close()
 
 
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_an_answer_of_another_shape_is_refused(both, monkeypatch, transport):
+    runtime, engine = runtimes.load(address(both, transport)), both.models["corners"].predictor._engine
+    run = engine.run
+    monkeypatch.setattr(engine, "run", lambda image: {**run(image), "offsets": np.zeros((1, 2), np.float32)})
+    with pytest.raises(RemoteError, match=r"offsets .*\(1, 2\)"):
+        runtime.run(np.zeros((1, 64, 96, 4), np.uint8))
+    runtime.close()
+
+
 @contextmanager
 def refusing_at_first(port, times):
     """Forward connections to a port, after hanging up on the first ones. Yields the port, and what happened."""
@@ -217,4 +227,6 @@ def test_the_command_predicts_on_a_server(both, null_model, tmp_path, capsys):
     Image.fromarray(null_model.picture).save(tmp_path / "a.png")
     assert main(["predict", address(both, "http"), str(tmp_path / "a.png"), "--json"]) == 0
     assert '"top-left"' in capsys.readouterr().out
+    assert main(["info", address(both, "grpc")]) == 0
+    assert address(both, "grpc") in capsys.readouterr().out
     assert "EDGEHRNET_TOKEN" not in os.environ
