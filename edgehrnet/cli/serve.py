@@ -29,6 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--no-grpc", dest="grpc_port", action="store_const", const=None, help="serve REST only (default: both)"
     )
     parser.add_argument("--device", help="device to run on, see edgehrnet predict (default: cpu)")
+    parser.add_argument(
+        "--spec", type=Path, metavar="JSON", help="description of a file of another project (default: the file's own)"
+    )
     for name, what in (
         ("workers", "requests that are worked on at a time"),
         ("queue", "requests that may wait; further ones are refused with status 429"),
@@ -53,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C, and return 0."""
     names = ("host", "port", "grpc_port", "max_body", "max_pixels", "workers", "queue", "timeout", "certificate", "key")
     options = Options(**{name: getattr(args, name) for name in names}, token=os.environ.get(TOKEN) or None)
-    models = open_models(args.model, options, args.device)
+    models = open_models(args.model, options, args.device, args.spec)
     secure = "s" if options.certificate else ""
 
     def started(running: Running) -> None:
