@@ -92,7 +92,7 @@ def model_location(model: str | Location) -> Location:
 
     Raises:
         InputError: The value is of another type, or is not the name of a shipped model.
-        ModelFileError: The address is not one of a model.
+        MissingFileError: The address is not one of a model.
     """
     if not isinstance(model, str | Path | RemoteModel):
         raise InputError(f"path={model!r}; pass the path of a model file, the name of a shipped model, or an address")

@@ -40,11 +40,12 @@ class RemoteRuntime:
         self._address, self._client, self._closed = address, open_client(address), False
         try:
             server, model, config = attempted(address, self._client.about)
+            self._fields, tensor, outputs = attempted(
+                address, lambda: (stored_fields(model, config), _only_input(address, model), _outputs(model))
+            )
             self._server = f"{server.get('name', 'server')} {server.get('version', '')}".strip()
-            self._fields = attempted(address, lambda: stored_fields(model, config))
             self._resizes = self._fields.get(RESIZES) == "true"
-            self._name, self._datatype, shape = attempted(address, lambda: _only_input(address, model))
-            outputs = attempted(address, lambda: _outputs(model))
+            self._name, self._datatype, shape = tensor
             self._takes_batches = len(shape) > 0 and shape[0] < 1
             kind = KINDS.get(self._datatype, self._datatype)
             self._port = InputPort.read(address, kind, filled(kind, shape, input_size, open_size))
@@ -66,9 +67,9 @@ class RemoteRuntime:
         parts = [self._infer(image[n : n + step]) for n in range(0, len(image), max(1, step))]
         if not parts:
             return {name: np.empty((0, *shape[1:]), np.float32) for name, shape in self._shapes.items()}
-        return (
-            parts[0] if len(parts) == 1 else {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        )
+        if len(parts) == 1:
+            return parts[0]
+        return {name: np.concatenate([part[name] for part in parts]) for name in self._shapes}
 
     def _infer(self, part: Batch) -> dict[str, NDArray[np.float32]]:
         array = np.ascontiguousarray(part if self._takes_batches else self._port.array(part))
@@ -77,7 +78,12 @@ class RemoteRuntime:
 
         def infer() -> dict[str, NDArray[np.float32]]:
             found = self._client.infer(self._name, self._datatype, array, names)
-            return {name: np.array(first_of(found[name], batch)) for name in names}  # copies, as answers are read-only
+            outputs = {name: np.array(first_of(found[name], batch)) for name in names}  # copies of read-only arrays
+            sized = part.shape[1:] == self._port.input.shape  # those of other sizes have other sizes
+            for name, output in outputs.items():
+                if output.shape[:1] != part.shape[:1] or (sized and output.shape[1:] != self._shapes[name][1:]):
+                    raise ValueError(f"{name} has the shape {output.shape} for {len(part)} pictures")
+            return outputs
 
         return attempted(self._address, infer)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import unquote, urlsplit
 
-from runtimes.errors import ModelFileError
+from runtimes.errors import MissingFileError, ModelFileError
 
 TOKEN = "EDGEHRNET_TOKEN"  # environment variable with the bearer token of models that name none
 _HTTP = re.compile(r"(?P<base>(?:/[^/]+)*?)/v2/models/(?P<name>[^/]+)(?:/versions/(?P<version>[^/]+))?/?")
@@ -56,7 +56,9 @@ class RemoteModel:
             known = None
         match = _PATHS[parts.scheme].fullmatch(parts.path) if known and parts.scheme in _PATHS else None
         if match is None:
-            raise ModelFileError(f"{self.url!r} is no address of a model; accepted: {ACCEPTED}")
+            raise MissingFileError(
+                f"{self.url!r} is no address of a model on a server, and files are not downloaded; accepted: {ACCEPTED}"
+            )
         return match
 
     @property

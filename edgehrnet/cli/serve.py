@@ -25,8 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--port", type=int, default=default.port, help="port for REST (default: %(default)s)")
     parser.add_argument("--grpc-port", type=int, default=8001, help="port for gRPC (default: %(default)s)")
-    parser.add_argument("--no-grpc", dest="grpc_port", action="store_const", const=None, help="serve REST only")
+    parser.add_argument(
+        "--no-grpc", dest="grpc_port", action="store_const", const=None, help="serve REST only (default: both)"
+    )
     parser.add_argument("--device", help="device to run on, see edgehrnet predict (default: cpu)")
+    parser.add_argument(
+        "--spec", type=Path, metavar="JSON", help="description of a file of another project (default: the file's own)"
+    )
     for name, what in (
         ("workers", "requests that are worked on at a time"),
         ("queue", "requests that may wait; further ones are refused with status 429"),
@@ -43,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="in which a request has to arrive, and then to be answered (default: %(default)s)",
     )
     parser.add_argument("--certificate", type=Path, metavar="PEM", help="certificates for TLS (default: no TLS)")
-    parser.add_argument("--key", type=Path, metavar="PEM", help="private key for TLS")
+    parser.add_argument("--key", type=Path, metavar="PEM", help="private key for TLS (default: no TLS)")
     parser.epilog = f"If the environment variable {TOKEN} is set, requests need it as their bearer token."
 
 
@@ -51,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C, and return 0."""
     names = ("host", "port", "grpc_port", "max_body", "max_pixels", "workers", "queue", "timeout", "certificate", "key")
     options = Options(**{name: getattr(args, name) for name in names}, token=os.environ.get(TOKEN) or None)
-    models = open_models(args.model, options, args.device)
+    models = open_models(args.model, options, args.device, args.spec)
     secure = "s" if options.certificate else ""
 
     def started(running: Running) -> None:

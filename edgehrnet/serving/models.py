@@ -87,8 +87,10 @@ class Served:
             )
 
 
-def open_models(models: Iterable[str], options: Options, device: str | None = None) -> dict[str, Served]:
-    """Open models by ``PATH``, shipped name or ``NAME=PATH``, and return them by name.
+def open_models(
+    models: Iterable[str], options: Options, device: str | None = None, spec: str | Path | None = None
+) -> dict[str, Served]:
+    """Open models by ``PATH``, shipped name or ``NAME=PATH``, run each once, and return them by name.
 
     Raises:
         InputError: Two models have the same name, or a name cannot be part of an address.
@@ -102,8 +104,9 @@ def open_models(models: Iterable[str], options: Options, device: str | None = No
                 name, path = Path(model).stem if Path(model).suffix else model, model
             if name in found or not name or quote(name, safe="") != name:
                 raise InputError(f"the name {name!r} of {path!r} is taken or has odd characters; type NAME={path}")
-            predictor = Predictor(path, device=device, max_pixels=options.max_pixels)
+            predictor = Predictor(path, device=device, spec=spec, max_pixels=options.max_pixels)
             found[name] = Served(name, predictor, predictor._runtime.describe())
+            predictor.warmup()
     except BaseException:
         for served in found.values():
             served.predictor.close()

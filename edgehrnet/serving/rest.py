@@ -11,7 +11,7 @@ from edgehrnet.serving import metrics
 from edgehrnet.serving.models import Served
 from edgehrnet.serving.protocol import LENGTH, read_rest, write_rest
 from edgehrnet.serving.refused import RefusedError
-from edgehrnet.serving.service import SERVER, Service, infer, keypoints
+from edgehrnet.serving.service import GONE, SERVER, Service, infer, keypoints
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
 Handler = Callable[["Request"], Awaitable["Response"]]
-GONE = 499  # status in the metrics of a request whose client hung up
 
 
 class Rest:

@@ -17,6 +17,7 @@ from edgehrnet.serving.models import Served
 from edgehrnet.serving.options import Options
 from edgehrnet.serving.service import Service
 
+KEEP_ALIVE = 75  # seconds that an idle connection stays open
 INSTALL = "type: pip install 'edgehrnet[serve]'"
 
 
@@ -103,6 +104,7 @@ def _rest_server(uvicorn: ModuleType, application: Any, options: Options) -> Any
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=max(1, round(options.timeout)),
         ssl_certfile=options.certificate,
         ssl_keyfile=options.key,

@@ -20,6 +20,7 @@ from edgehrnet.serving.refused import RefusedError
 
 T = TypeVar("T")
 SERVER = {"name": "edgehrnet", "version": __version__, "extensions": ["binary_tensor_data", "model_configuration"]}
+GONE = 499  # status in the metrics of a request whose client hung up
 _log = logging.getLogger(__name__)
 
 
@@ -46,9 +47,11 @@ class Service:
 
     async def counted(self, name: str, method: str, answer: Callable[[], Awaitable[T]]) -> T:
         """Await an answer and count it. All errors come out as RefusedError."""
-        start, status = time.perf_counter(), 200
+        start, status = time.perf_counter(), GONE
         try:
-            return await answer()
+            found = await answer()
+            status = 200
+            return found
         except Exception as error:
             refused = refusal(error)
             status = refused.status

@@ -41,8 +41,8 @@ def ports(tmp_path_factory):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
-        found = [re.search(r":(\d+)/", process.stdout.readline()) for _ in range(2)]
-        yield {":8000/": found[0][0], ":8001/": found[1][0]}
+        rest, rpc = (re.findall(r":\d+/", process.stdout.readline()) for _ in range(2))
+        yield {":8000/": rest[0], ":8001/": rpc[0]}
         process.terminate()
         assert process.wait(30) == 0
 

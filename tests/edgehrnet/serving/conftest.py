@@ -54,10 +54,10 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(model, **options):
+def serving(model, spec=None, **options):
     """Start a server, and stop it at the end."""
     chosen = Options(**{"port": 0, "timeout": 10.0, **options})
-    models = open_models([f"corners={model}"], chosen)
+    models = open_models([f"corners={model}"], chosen, spec=spec)
     started: queue.Queue = queue.Queue()
     thread = threading.Thread(target=lambda: serve(models, chosen, started.put))
     thread.start()

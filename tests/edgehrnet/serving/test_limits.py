@@ -1,5 +1,6 @@
 """A server at its limits: size, time, queue, token and end. Every request gets an answer."""
 
+import asyncio
 import os
 import re
 import signal
@@ -19,6 +20,7 @@ from edgehrnet.errors import InputError
 from edgehrnet.serving.models import open_models
 from edgehrnet.serving.options import Options
 from edgehrnet.serving.server import serve
+from edgehrnet.serving.service import Service
 from tests.edgehrnet.serving.conftest import serving
 
 PATH = "/v2/models/corners"
@@ -136,6 +138,21 @@ def test_metrics_count_by_status(null_model):
         assert 'edgehrnet_requests_total{model="",method="rest",status="404"} 1' in lines
         assert 'edgehrnet_request_seconds_bucket{model="corners",method="rest",le="+Inf"} 2' in lines
         assert "edgehrnet_requests_inside 0" in lines
+
+
+def test_a_client_that_hangs_up_is_not_counted_as_answered():
+    service = Service({}, Options())
+
+    async def hang_up():
+        task = asyncio.create_task(service.counted("corners", "grpc", lambda: asyncio.sleep(20)))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+
+    asyncio.run(hang_up())
+    service.close()
+    assert 'status="499"} 1' in service.metrics.text({})
+    assert 'status="200"' not in service.metrics.text({})
 
 
 def test_a_server_that_ends_answers_what_it_let_in(null_model, monkeypatch):

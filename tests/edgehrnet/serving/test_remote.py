@@ -66,6 +66,38 @@ def test_inputs_without_padding_run_on_the_server_too(checkpoint_model, noise_pi
                 assert found.transforms[0].input_size == (64, 32)
 
 
+@pytest.fixture(scope="module")
+def float_file(tmp_path_factory):
+    """A file of another project, which takes float NCHW pictures, and its spec: maps of red, green and blue."""
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    tensors = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+        for name, shape in (("image", (1, 3, 64, 96)), ("heatmaps", (1, 3, 16, 24)))
+    ]
+    pool = onnx.helper.make_node("AveragePool", ["image"], ["heatmaps"], kernel_shape=[4, 4], strides=[4, 4])
+    graph = onnx.helper.make_graph([pool], "pool", tensors[:1], tensors[1:])
+    folder = tmp_path_factory.mktemp("float")
+    opsets = [onnx.helper.make_opsetid("", 17)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8), folder / "pool.onnx")
+    (folder / "spec.json").write_text(ModelSpec.heatmaps("pool", ("a", "b", "c"), input_size=(64, 96)).to_json())
+    return folder / "pool.onnx", folder / "spec.json"
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_files_of_other_projects_are_served_with_a_spec(float_file, null_model, transport):
+    path, spec = float_file
+    with (
+        serving(path, spec=spec, grpc_port=0) as server,
+        Predictor(path, spec=spec) as local,
+        Predictor(address(server, transport)) as remote,
+    ):
+        assert remote.spec == local.spec
+        found, expected = (predictor.predict(null_model.picture) for predictor in (remote, local))
+        np.testing.assert_array_equal(found.keypoints.xy, expected.keypoints.xy)
+        np.testing.assert_array_equal(found.heatmaps, expected.heatmaps)
+
+
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_batches_and_threads_share_a_connection_or_have_their_own(both, null_model, transport):
     runtime = runtimes.load(address(both, transport))
@@ -105,6 +137,16 @@ def test_a_full_server_is_not_asked_again(null_model, monkeypatch, transport):
 def test_no_answer_in_time(both, monkeypatch, transport):
     runtime = runtimes.load(RemoteModel(address(both, transport), timeout=0.3))
     with held(both, monkeypatch), pytest.raises(RemoteTimeoutError, match=r"0\.3 s"):
+        runtime.run(np.zeros((1, 64, 96, 4), np.uint8))
+    runtime.close()
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_an_answer_of_another_shape_is_refused(both, monkeypatch, transport):
+    runtime, engine = runtimes.load(address(both, transport)), both.models["corners"].predictor._engine
+    run = engine.run
+    monkeypatch.setattr(engine, "run", lambda image: {**run(image), "offsets": np.zeros((1, 2), np.float32)})
+    with pytest.raises(RemoteError, match=r"offsets .*\(1, 2\)"):
         runtime.run(np.zeros((1, 64, 96, 4), np.uint8))
     runtime.close()
 
@@ -217,4 +259,6 @@ def test_the_command_predicts_on_a_server(both, null_model, tmp_path, capsys):
     Image.fromarray(null_model.picture).save(tmp_path / "a.png")
     assert main(["predict", address(both, "http"), str(tmp_path / "a.png"), "--json"]) == 0
     assert '"top-left"' in capsys.readouterr().out
+    assert main(["info", address(both, "grpc")]) == 0
+    assert address(both, "grpc") in capsys.readouterr().out
     assert "EDGEHRNET_TOKEN" not in os.environ
