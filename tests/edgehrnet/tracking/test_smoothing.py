@@ -99,6 +99,7 @@ def test_offline_of_videos_shorter_than_a_window(make_result):
 
 
 def test_people_who_change_places_are_smoothed_on_their_own(make_result):
+    pytest.importorskip("scipy")
     frames = [make_result([BODY, BODY + 60][:: 1 if t % 2 else -1]) for t in range(10)]
     for given, result in zip(frames, smooth(frames), strict=True):
         np.testing.assert_allclose(result.keypoints.xy, given.keypoints.xy)

@@ -22,6 +22,7 @@ def ids(results, **settings):
 
 
 def test_two_that_cross_keep_their_ids(make_result):
+    pytest.importorskip("scipy")
     ways = [(10 + 3 * t, 70 - 3 * t) for t in range(21)]  # in rows of their own
     frames = [[person(a, 10), person(b, 40)][:: 1 if t % 2 else -1] for t, (a, b) in enumerate(ways)]
     found = list(track(make_result(frame) for frame in frames))
@@ -42,6 +43,7 @@ def test_one_that_moves_on_while_unseen_is_expected_there(make_result):
 
 
 def test_an_instance_without_a_confident_keypoint_has_no_id(make_result):
+    pytest.importorskip("scipy")
     assert ids([make_result([PERSON, PERSON + 60], [[0.9] * 3, [0.1] * 3])]) == [[0, -1]]
 
 
