@@ -125,7 +125,18 @@ ROOMS = {
     "training": {"data", "scoring", "int8"},
     "reporting": {"data", "scoring", "int8", "files"},
 }
-EDGE_ROOMS = ("picture", "decoding", "drawing", "sources", "results", "detectors", "tracking", "serving", "cli", "models")
+EDGE_ROOMS = (
+    "picture",
+    "decoding",
+    "drawing",
+    "sources",
+    "results",
+    "detectors",
+    "tracking",
+    "serving",
+    "cli",
+    "models",
+)
 MODEL_ROOMS = ("layers", "networks", "checkpoints", "deploy", "inspection")
 
 
