@@ -38,7 +38,6 @@ NOT_RUN = {
     'stream = predictor.stream("rtsp:': "needs a camera",
     "edgehrnet predict document-corners video.mp4": "needs a video",
     "from edgehrnet import Detector": "needs a detector and a model for people",
-    "import cv2": "needs OpenCV and a video",
     "python benchmarks/": "a measurement, tested by tests/benchmarks",
     'predictor = Predictor("model-int8.xml", device="gpu"': "needs an Intel GPU",
     "python -m quant.export files/model.pt": "the plan it builds runs on an NVIDIA GPU only",
