@@ -1,10 +1,10 @@
-"""Measure the error of keypoints when a detector runs on a part of a video's frames only.
+r"""Measure the error of keypoints when a detector runs on a part of a video's frames only.
 
 Usage: ``python benchmarks/detectors.py pictures FOLDER`` draws labeled pictures of walking figures
 (`benchmarks.moving_figures`). Train a network for crops on them::
 
-    python -m quant.train --data FOLDER/figures.json --crop hrnet --sizes 128x96 --steps 300 --batch 8 --out RUN \
-        --init checkpoints/document-corners.pt --learning-rate 1.5e-3 --ema 0.98
+    python -m quant.train --data FOLDER/figures.json --fold 0/8 --crop hrnet --sizes 128x96 --steps 300 --batch 8 \
+        --init checkpoints/document-corners.pt --learning-rate 1.5e-3 --ema 0.98 --amp bf16 --out RUN
 
 ``python benchmarks/detectors.py measure RUN/ema.pt`` runs it on videos of other figures. The detector is imitated: it
 gives the true boxes, each side moved by a random error of 3 % of the box's width or height.

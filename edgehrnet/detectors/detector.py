@@ -110,9 +110,10 @@ class Detector:
             return None
         names = f"{', '.join(self.names[:SHOWN])}{', ...' if len(self.names) > SHOWN else ''}"
         if self._classes is None:
+            first = self.names[0] if self.names else 0
             raise InputError(
                 f"{self._source} finds {count if count > 0 else 'several'} classes{f' ({names})' if names else ''}; "
-                f"choose some: Detector({str(self._source)!r}, classes=[{self.names[0] if self.names else 0!r}])"
+                f"choose some with classes=[{first!r}], or --classes on the command line"
             )
         wanted = [self._classes] if isinstance(self._classes, str | int) else list(self._classes)
         for one in wanted:

@@ -39,6 +39,7 @@ def test_instances_have_ids_and_smoothed_points_say_if_they_were_predicted(folde
 
 
 def test_files_have_the_ids(folder, capsys):
+    pytest.importorskip("scipy")
     frames = ["--smooth", "kalman", "--csv", folder / "a.csv", "--coco", folder / "a.json"]
     predict(folder, capsys, "person.null", "--detector", folder / "boxes.json", *frames)
     rows = [line.split(",") for line in (folder / "a.csv").read_text().splitlines()]

@@ -17,15 +17,21 @@ def person(x, y=0.0):
     return PERSON + np.array([x, y])
 
 
+def numbers(result):
+    assert result.ids is not None
+    return result.ids
+
+
 def ids(results, **settings):
-    return [result.ids.tolist() for result in track(results, **settings)]
+    return [numbers(result).tolist() for result in track(results, **settings)]
 
 
 def test_two_that_cross_keep_their_ids(make_result):
+    pytest.importorskip("scipy")
     ways = [(10 + 3 * t, 70 - 3 * t) for t in range(21)]  # in rows of their own
     frames = [[person(a, 10), person(b, 40)][:: 1 if t % 2 else -1] for t, (a, b) in enumerate(ways)]
     found = list(track(make_result(frame) for frame in frames))
-    rows = [{int(key): xy[0, 1] for key, xy in zip(r.ids, r.keypoints.xy, strict=True)} for r in found]
+    rows = [{int(key): xy[0, 1] for key, xy in zip(numbers(r), r.keypoints.xy, strict=True)} for r in found]
     assert all(row == {0: 40, 1: 10} for row in rows)
 
 
@@ -42,6 +48,7 @@ def test_one_that_moves_on_while_unseen_is_expected_there(make_result):
 
 
 def test_an_instance_without_a_confident_keypoint_has_no_id(make_result):
+    pytest.importorskip("scipy")
     assert ids([make_result([PERSON, PERSON + 60], [[0.9] * 3, [0.1] * 3])]) == [[0, -1]]
 
 
@@ -60,6 +67,7 @@ def test_a_turning_outline_keeps_its_first_corner(make_result):
         np.testing.assert_allclose(result.keypoints.xy[0], turned)
         shift = int(result.heatmaps[0, 0, 0, 0])  # number of the channel that is first now
         np.testing.assert_allclose(given.keypoints.xy[0, shift], turned[0])
+        assert result.offsets is not None
         assert result.offsets[0, :2, 0, 0].tolist() == [2 * shift, 2 * shift + 1]
 
 
