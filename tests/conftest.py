@@ -44,6 +44,7 @@ if find_spec("torch") is None:
 SLOW_FIXTURES = {"openvino_model", "onnx_model", "checkpoint_model"}
 SLOW_FILES = (
     "docs/test_pages.py",
+    "edgehrnet/benchmarking/test_running.py",
     "edgehrnet/test_shipped.py",
     "quant/data/documents/",
     "quant/files/",

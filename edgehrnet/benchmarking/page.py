@@ -15,14 +15,14 @@ STYLE = """
   --read: #94a3b8; --letterbox: #38bdf8; --crop: #38bdf8; --inference: #4f46e5; --decode: #f59e0b; --rest: #cbd5e1; }
 @media (prefers-color-scheme: dark) { :root { --text: #e6e9f0; --soft: #98a2b3; --line: #344054; --back: #12161f;
   --card: #1b212d; --inference: #818cf8; --rest: #475467; } }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--text); background: var(--back); max-width: 900px;
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--text); background: var(--back); max-width: 1060px;
   margin: 0 auto; padding: 24px 20px 60px; }
 h1 { font-size: 26px; margin: 0 0 4px; } h2 { font-size: 18px; margin: 36px 0 8px; } p { margin: 6px 0; }
 .soft { color: var(--soft); }
 .card { background: var(--card); border-radius: 10px; padding: 14px 18px; margin: 18px 0; }
 code { font: 14px ui-monospace, monospace; overflow-wrap: anywhere; } .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; }
-th { text-align: left; font-weight: 600; color: var(--soft); } th, td { padding: 5px 14px 5px 0; white-space: nowrap;
+th { text-align: left; font-weight: 600; color: var(--soft); } th, td { padding: 5px 12px 5px 0; white-space: nowrap;
   border-bottom: 1px solid var(--line); } td.n, th.n { text-align: right; }
 svg { width: 100%; height: auto; } svg text { fill: var(--text); font: 13px system-ui, sans-serif; }
 svg text.soft { fill: var(--soft); font-size: 12px; }
@@ -42,7 +42,8 @@ def page(report: Report) -> str:
         f'<div class="card"><p>Recommended on this machine:</p><p><code>{escape(best["line"])}</code></p>'
         f'<p class="soft">{escape(best["reason"])}</p></div>' if best else "",
         "<h2>Time of a call</h2>", _keys(shown), _times(shown),
-        '<p class="soft">Bars are the medians of the stages. The thin line reaches from the median to the 99th '
+        '<p class="soft">Bars are the medians of the stages, and the number is the median of all together. '
+        "The thin line reaches from the median to the 99th "
         "percentile, with a mark at the 95th. A bar's gray end is time between the stages.</p>",
         "<h2>Throughput by stream</h2>", _bars([(row["title"], row["per_second"]) for row in shown], "per second"),
         "<h2>All numbers</h2>", _table(*case_rows(report)), _refused(report),

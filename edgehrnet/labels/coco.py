@@ -29,7 +29,7 @@ def write(candidates: Sequence[Candidate], spec: ModelSpec, folder: Path, min_co
             labeled = confidence >= min_confidence
             values = np.where(labeled[:, None], np.c_[points, np.full(len(points), 2)], 0.0)
             annotations.append({
-                "id": len(annotations) + 1, "image_id": number, "category_id": 1, "iscrowd": 0,
+                "id": len(annotations) + 1, "image_id": number, "category_id": 1, "iscrowd": 0, "segmentation": [],
                 "keypoints": [_short(value) for value in values.ravel()], "num_keypoints": int(labeled.sum()),
                 "bbox": [_short(value) for value in box], "area": _short(box[2] * box[3]),
                 "score": round(float(confidence.mean()), 4),
