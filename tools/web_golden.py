@@ -30,8 +30,8 @@ SPEC = ModelSpec(
     outputs=(("heatmaps", "NCHW"), ("offsets", "NCHW"), ("sdf", "NCHW")),
     confidence=(0.55, 1.95, -0.93),
 )
-# (width, height) of the picture and (height, width) of the input: enlarged, equal, shrunk by each of the small factors and
-# by large ones, with and without left-over rows and columns, and pictures of one row, column and pixel.
+# (width, height) of the picture and (height, width) of the input: enlarged, equal, shrunk by small and large factors,
+# with and without left-over rows and columns, and pictures of one row, column and pixel.
 SIZES = [
     *(
         ((width, height), (64, 96))
@@ -57,7 +57,8 @@ def noise(seed: int, count: int) -> NDArray[np.uint32]:
     for shift, factor in ((15, 2246822519), (13, 3266489917)):
         value ^= value >> np.uint32(shift)
         value *= np.uint32(factor)
-    return value ^ (value >> np.uint32(16))
+    mixed: NDArray[np.uint32] = value ^ (value >> np.uint32(16))
+    return mixed
 
 
 def drawn_picture(seed: int, width: int, height: int) -> NDArray[np.uint8]:
@@ -65,7 +66,8 @@ def drawn_picture(seed: int, width: int, height: int) -> NDArray[np.uint8]:
     y, x, channel = np.mgrid[:height, :width, :3]
     bands = (x * 3 + y * 5 + channel * 37) // 7 % 192
     grain = (noise(seed, width * height * 3) & np.uint32(63)).reshape(height, width, 3)
-    return (bands + grain).astype(np.uint8)
+    picture: NDArray[np.uint8] = (bands + grain).astype(np.uint8)
+    return picture
 
 
 def drawn_maps(seed: int, width: int, height: int) -> dict[str, NDArray[np.float32]]:

@@ -2,8 +2,8 @@
 
     python -m tools.web_model files/document-corners-int8.onnx web/public/model/document-corners.onnx
 
-A photograph then runs without padding, in an input of 256x192 in place of 256x512 for one taken upright. The weights, the
-metadata and the results at the original size stay the same.
+A photograph then runs without padding, in an input of 256x192 in place of 256x512 for one taken upright. The weights,
+the metadata and the results at the original size stay the same.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ SHORTER = {
         "--steps 100": "--steps 2 --batch 2 --validate-count 2",
         "--compute-capability 8.6": "--parity-pictures 2",  # the ONNX file without the plan, whose building takes long
     },
+    "browser": {"--parity-pictures 0": "--parity-pictures 0 --size 64x64"},
 }
 # First words of text blocks that hold commands or code, and why they do not run here.
 NOT_RUN = {

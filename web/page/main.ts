@@ -105,7 +105,10 @@ async function offerGraphicsCard(): Promise<void> {
 }
 
 function connect(): void {
-  camera.onclick = () => (stream === undefined ? guarded(startCamera) : stopCamera());
+  camera.onclick = () => {
+    if (stream !== undefined) stopCamera();
+    else guarded(() => startCamera().catch((error: unknown) => (stopCamera(), Promise.reject(error))));
+  };
   sampleButton.onclick = () => guarded(async () => showPhoto(await (await fetch(sample)).blob()));
   photo.onchange = () => {
     const file = photo.files?.[0];
