@@ -52,6 +52,7 @@ ON_DEMAND = {
     "runtimes/profiling.py": {"openvino", "onnxruntime"},
     "runtimes/cuda.py": {"cuda"},
     "runtimes/torch.py": {"torch"},
+    "runtimes/openvino_times.py": {"openvino"},
     "runtimes/plain.py": {"onnxruntime", "openvino"},
     "edgehrnet/opening.py": {"edgehrnet.models"},
     "edgehrnet/sources/video.py": {"av"},
@@ -61,6 +62,7 @@ ON_DEMAND = {
     "edgehrnet/serving/rest.py": {"starlette"},
     "edgehrnet/serving/rpc.py": {"grpc", "tritonclient"},
     "edgehrnet/serving/server.py": {"starlette", "uvicorn"},
+    "edgehrnet/webdemo/serving.py": {"uvicorn"},
     "edgehrnet/cli/models.py": {"edgehrnet.models"},
 }
 
@@ -122,21 +124,14 @@ ROOMS = {
     "int8": {"data", "scoring"},
     "files": {"data", "scoring", "int8"},
     "foreign": {"files"},
+    "speed": {"data", "scoring", "int8", "files"},
     "training": {"data", "scoring", "int8"},
     "reporting": {"data", "scoring", "int8", "files"},
 }
 EDGE_ROOMS = (
-    "picture",
-    "decoding",
-    "drawing",
-    "sources",
-    "results",
-    "detectors",
-    "tracking",
-    "serving",
-    "cli",
-    "models",
-)
+    "picture", "decoding", "drawing", "sources", "results", "detectors", "tracking", "labels", "benchmarking",
+    "serving", "webdemo", "cli", "models",
+)  # fmt: skip
 MODEL_ROOMS = ("layers", "networks", "checkpoints", "deploy", "inspection")
 
 

@@ -30,7 +30,7 @@ LESS_EXACT = 1.1
 
 @dataclass
 class Report:
-    """What was measured, as JSON values."""
+    """Results of the measurements, as JSON values."""
 
     system: dict[str, Any]
     """Machine and versions."""

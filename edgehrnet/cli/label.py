@@ -38,8 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("model", help=MODEL_HELP)
     parser.add_argument("source", nargs="+", help="pictures, folders, quoted glob patterns or videos")
-    parser.add_argument("--format", required=True, choices=list(FORMATS), help="labeling tool or format")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="new folder to write")
+    parser.add_argument(
+        "--format", required=True, choices=list(FORMATS), help="labeling tool or format (default: none)"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="new folder to write (default: none)")
     parser.add_argument("--count", type=int, default=200, metavar="N", help="pictures to write (default: %(default)s)")
     parser.add_argument(
         "--min-confidence",

@@ -34,7 +34,7 @@ COLUMNS = ("file", "source", "frame", "confidence")
 
 @dataclass(frozen=True)
 class Written:
-    """What `write_labels` wrote."""
+    """Files that `write_labels` wrote, and their contents in numbers."""
 
     files: list[Path]
     """The files to import, and `TABLE`."""

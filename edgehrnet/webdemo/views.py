@@ -19,7 +19,7 @@ LONGEST = 1600
 
 @dataclass(frozen=True)
 class Views:
-    """What the page shows."""
+    """Pictures and numbers of the page."""
 
     overlays: list[Image.Image]
     """The keypoints that each model finds."""

@@ -70,7 +70,7 @@ class Failure:
 
 @dataclass
 class Worst:
-    """What the most expensive cases of an entry took."""
+    """Costs of the most expensive cases of an entry."""
 
     cases: int = 0
     """Number of cases that ran."""
