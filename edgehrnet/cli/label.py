@@ -60,7 +60,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--recursive", action="store_true", help="look into the subfolders of folders (default: no)")
     parser.add_argument(
-        "--boxes", type=Path, metavar="FILE", help="boxes for models that take crops, as for 'edgehrnet predict'"
+        "--boxes",
+        type=Path,
+        metavar="FILE",
+        help="boxes for models that take crops, as for 'edgehrnet predict' (default: none)",
     )
     parser.add_argument(
         "--box-format",
