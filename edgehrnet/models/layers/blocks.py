@@ -123,15 +123,13 @@ class ConvBNAct(Convolution):
         if self.quantize_weight is not None:
             if isinstance(self.bn, nn.Identity) or not self.bn.training:
                 return super().forward(x)
-            # In training, BN normalizes by the batch. Quantize the weights as they will be folded, then divide the
-            # result by the same scale, because BN multiplies by it again (Jacob et al., CVPR 2018, section 3.2).
+            # In training, BN normalizes by the batch. Quantize the weights as they will be folded, then divide them by
+            # the same scale, because BN multiplies by it again (Jacob et al., CVPR 2018, section 3.2).
             scale = self._scale()
             # A channel with BN scale 0 would be divided by zero.
-            scale = torch.where(scale.abs() < TINY, TINY, scale)
-            weight = self.quantize_weight(self.conv.weight * scale[:, None, None, None])
-            convolved = self.convolve(x, weight, None) / scale[:, None, None]
-            if self.conv.bias is not None:
-                convolved = convolved + self.conv.bias[:, None, None]
+            scale = torch.where(scale.abs() < TINY, TINY, scale)[:, None, None, None]
+            weight = self.quantize_weight(self.conv.weight * scale) / scale
+            convolved = self.convolve(x, weight, self.conv.bias)
         else:
             convolved = self.conv(x)
         y: Tensor = self.act(self.bn(convolved))
