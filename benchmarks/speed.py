@@ -37,6 +37,7 @@ from edgehrnet.picture.letterbox import letterbox
 from edgehrnet.shipped import model_path
 
 ASSETS = Path(str(model_path("document-corners"))).parent
+CHECKPOINT = Path(__file__).parents[1] / "checkpoints" / "document-corners.pt"
 SIZE = (256, 512)
 THREADS = 2
 MOVED = 0.10  # a ratio that differs by more has moved
@@ -128,6 +129,28 @@ def of_arrays(folder: Path, rounds: int) -> dict[str, float]:
     return medians(candidates, rounds * 8)
 
 
+def of_onnxruntime(folder: Path, rounds: int) -> dict[str, float]:
+    """Return the milliseconds for an array of 1280x720 with an INT8 file in ONNX Runtime, and of inference alone."""
+    import onnxruntime
+
+    from edgehrnet.models.checkpoints import load_checkpoint
+    from quant.data.documents.corners import DocumentCorners
+    from quant.files.model_file import PROOF_PICTURES, export_file
+
+    path, checkpoint = folder / "int8.onnx", load_checkpoint(CHECKPOINT)
+    pictures = [example.image for example in DocumentCorners().validation(PROOF_PICTURES)]
+    export_file(checkpoint, path, pictures=pictures, target="onnx", precision="int8")
+    with Image.open(ASSETS / "book.jpg") as picture:
+        array = np.asarray(picture.convert("RGB").resize((1280, 720)))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = THREADS
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    pixels = {session.get_inputs()[0].name: letterbox(array, SIZE)[0][None]}
+    with Predictor(path, threads=THREADS) as predictor:
+        candidates = {"bare": partial(session.run, None, pixels), "predict": partial(predictor.predict, array)}
+        return medians(candidates, rounds * 4)
+
+
 def by_nncf(source: Path, out: Path, array: Picture) -> Path:
     """Quantize a float file with NNCF's defaults. The numbers of the ranges do not change the speed."""
     import nncf
@@ -157,13 +180,16 @@ def of_memory(photograph: Path) -> dict[str, float]:
     return {"predict": peak_memory(ours), "script": peak_memory(bare)}
 
 
-def ratios(photos: Mapping[str, float], arrays: Mapping[str, float], memory: Mapping[str, float]) -> dict[str, float]:
+def ratios(
+    photos: Mapping[str, float], arrays: Mapping[str, float], onnx: Mapping[str, float], memory: Mapping[str, float]
+) -> dict[str, float]:
     """Return the ratios that the benchmark page states. Smaller is better, except for float / int8."""
     found = {
         "stream(folder) / script": photos["stream(folder)"] / photos["script"],
         "predict(path) / script": photos["predict(path)"] / photos["script"],
         "predict(array) / inference, int8": arrays["int8, predict"] / arrays["int8, bare, trimmed"],
         "predict(array) / inference, hs": arrays["hs, predict"] / arrays["hs, bare, trimmed"],
+        "predict(array) / inference, int8, ONNX Runtime": onnx["predict"] / onnx["bare"],
         "float / int8, inference": arrays["float, bare"] / arrays["int8, bare"],
         "float / hs, inference": arrays["float, bare"] / arrays["hs, bare"],
         "peak memory, predict / script": memory["predict"] / memory["script"],
@@ -196,11 +222,13 @@ def main() -> None:
         folder.mkdir()
         photos = of_photographs(folder, args.rounds)
         arrays = of_arrays(Path(name), args.rounds)
+        onnx = of_onnxruntime(Path(name), args.rounds)
         memory = of_memory(next(folder.iterdir()))
     print(table(("from a JPEG file of 8 Mpx", "ms"), [(key, f"{ms:.1f}") for key, ms in photos.items()]))
     print("\n" + table(("array of 1280x720", "ms"), [(key, f"{ms:.2f}") for key, ms in arrays.items()]))
+    print("\n" + table(("the same, INT8 in ONNX Runtime", "ms"), [(key, f"{ms:.2f}") for key, ms in onnx.items()]))
     print("\n" + table(("peak memory", "MB"), [(key, f"{mb:.0f}") for key, mb in memory.items()]))
-    found = ratios(photos, arrays, memory)
+    found = ratios(photos, arrays, onnx, memory)
     print("\n" + table(("ratio", "value"), [(key, f"{value:.3f}") for key, value in found.items()]))
     if args.out is not None:
         args.out.write_text(json.dumps({key: round(value, 4) for key, value in found.items()}, indent=1) + "\n")
