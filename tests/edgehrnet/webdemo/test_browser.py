@@ -57,7 +57,7 @@ def test_a_picture_is_uploaded_and_shown(address, null_model, tmp_path, size):
         page.goto(address)
         page.locator("#picture input[type=file]").first.set_input_files(tmp_path / "a.png")
         page.locator("#overlay img").wait_for(timeout=60_000)
-        page.get_by_text("Score 0.9").wait_for()
+        page.get_by_text("Score 0.").wait_for()
         for tab, shown in (("Heatmaps", "#heatmaps"), ("Page", "#page"), ("Compare", "#model-1")):
             open_tab(page, tab)
             page.locator(f"{shown} img").wait_for()
