@@ -3,7 +3,7 @@
 Install:  pip install "edgehrnet[openvino]"
 Run:      python samples/label_loop.py draw FOLDER
           python samples/label_loop.py correct FOLDER FOLDER/round-1/tasks.json
-Prints:   how many pictures have labels now. Labels are in FOLDER/export.json, for the test in FOLDER/test.json.
+Prints:   how many pictures have labels in FOLDER/export.json now. FOLDER/test.json has labels for the test.
 """
 
 import json
@@ -16,19 +16,16 @@ from PIL import Image, ImageDraw
 
 NAMES = ("head", "left_hand", "right_hand", "left_foot", "right_foot")
 SIDE = 160
+FIGURE = np.array([[0, -40], [-32, -8], [32, -8], [-18, 42], [18, 42], [0, -22], [0, 10]])
 
 
 def draw(seed: int) -> tuple[Image.Image, list[list[float]]]:
     """Return a picture and its five points. Every fourth figure is faint and upside down or lying."""
-    rng = np.random.default_rng(seed)
-    odd = seed % 4 == 3
+    rng, odd = np.random.default_rng(seed), seed % 4 == 3
     angle = rng.choice([90.0, 180.0, 270.0]) if odd else rng.uniform(-25, 25)
-    points = np.array([[0, -40], [-32, -8], [32, -8], [-18, 42], [18, 42], [0, -22], [0, 10]]) + rng.normal(
-        0, 6, (7, 2)
-    )
     cos, sin = np.cos(np.radians(angle)), np.sin(np.radians(angle))
-    turn = np.array([[cos, sin], [-sin, cos]])
-    points = points @ turn * rng.uniform(0.7, 1.0) + SIDE / 2 + rng.uniform(-18, 18, 2)
+    points = (FIGURE + rng.normal(0, 6, (7, 2))) @ [[cos, sin], [-sin, cos]] * rng.uniform(0.7, 1.0)
+    points += SIDE / 2 + rng.uniform(-18, 18, 2)
     back = Image.fromarray(rng.integers(60, 200, (5, 5, 3), dtype=np.uint8)).resize((SIDE, SIDE))
     pen, middle = ImageDraw.Draw(back), np.array(back.resize((1, 1)).getpixel((0, 0)))
     color = tuple(int(value) for value in middle * (0.7 if odd else 0.1))
@@ -49,18 +46,15 @@ def task(address: str, points: list[list[float]]) -> dict[str, Any]:
 
 folder = Path(sys.argv[2])
 tasks = json.loads((folder / "export.json").read_text()) if sys.argv[1] == "correct" else []
-if sys.argv[1] == "draw":
-    for part, seeds in (("all", range(300)), ("test", range(1000, 1100))):
+for part, seeds in (("export", range(16)), ("all", range(16, 300)), ("test", range(1000, 1100))):
+    if sys.argv[1] == "draw":
         (folder / part).mkdir(parents=True)
-        drawn = [(f"{part}/{seed:04d}.png", *draw(seed)) for seed in seeds]
-        for name, picture, _ in drawn:
-            picture.save(folder / name)
-        labeled = [task(f"/data/local-files/?d={name}", points) for name, _, points in drawn]
-        (folder / f"{part}.json").write_text(json.dumps(labeled))
-    tasks = json.loads((folder / "all.json").read_text())[:16]
+        for seed in seeds:
+            draw(seed)[0].save(folder / part / f"{seed:04d}.png")
+        (folder / f"{part}.json").write_text(json.dumps([task(f"{part}/{n:04d}.png", draw(n)[1]) for n in seeds]))
 for path in sys.argv[3:]:
-    for one in json.loads(Path(path).read_text()):
-        address = one["data"]["image"]
+    for address in (one["data"]["image"] for one in json.loads(Path(path).read_text())):
         tasks.append(task(address, draw(int(Path(address).stem))[1]))
-(folder / "export.json").write_text(json.dumps(tasks))
-print(f"{len(tasks)} labeled pictures in {folder / 'export.json'}")
+if tasks:
+    (folder / "export.json").write_text(json.dumps(tasks))
+    print(f"{len(tasks)} labeled pictures in {folder / 'export.json'}")

@@ -15,6 +15,7 @@ from PIL import Image
 import runtimes.null
 from edgehrnet import sample_picture
 from edgehrnet.models.checkpoints.published import published_spec
+from quant.data.opening import open_annotations
 from runtimes import cuda
 
 ROOT = Path(__file__).parent.parent
@@ -183,3 +184,17 @@ def test_gpu_check_reports_missing_gpus_and_goes_on(no_gpu, checkpoint_model, tm
     assert (tmp_path / "model.parity.md").is_file()
     assert "model-int8.onnx: not run: device 'cuda'" in printed
     assert "model-int8.engine: not built: " in printed
+
+
+def test_label_loop_draws_and_corrects(tmp_path):
+    folder = tmp_path / "figures"
+    run("samples/label_loop.py", "draw", folder, folder=ROOT)
+    (folder / "round-1/images").mkdir(parents=True)
+    shutil.copy(folder / "all/0020.png", folder / "round-1/images/0020.png")
+    tasks = [{"data": {"image": "/data/local-files/?d=round-1/images/0020.png"}, "predictions": []}]
+    (folder / "round-1/tasks.json").write_text(json.dumps(tasks))
+    text = run("samples/label_loop.py", "correct", folder, folder / "round-1/tasks.json", folder=ROOT)
+    assert text.startswith("17 labeled pictures")
+    labels = open_annotations(str(folder / "export.json"))
+    assert [len(labels.pictures), len(labels.instances), len(labels.keypoints)] == [17, 17, 5]
+    assert all(picture.path.is_file() for picture in labels.pictures)

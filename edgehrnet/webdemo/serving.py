@@ -10,7 +10,7 @@ from typing import Any
 from edgehrnet.errors import ImageError, InputError, MissingExtraError
 from edgehrnet.predictor import Predictor
 from edgehrnet.shipped import sample_picture
-from edgehrnet.webdemo.views import views
+from edgehrnet.webdemo.views import title, views
 
 SAMPLES = ("document", "receipt", "card", "book")
 POLICY = (
@@ -20,12 +20,18 @@ POLICY = (
 """Content-Security-Policy. The browser then asks no other server for anything, such as fonts."""
 STYLE = """
 footer { display: none !important; }
-.gradio-container { max-width: 1180px !important; margin: 0 auto !important; }
-#times table { border-collapse: collapse; font-size: 14px; width: 100%; }
-#times td { padding: 4px 14px 4px 0; border: 0; border-bottom: 1px solid var(--border-color-primary); }
-#times td { white-space: nowrap; }
+.gradio-container { width: 100% !important; max-width: 1180px !important; margin: 0 auto !important; }
+#times table { border-collapse: collapse; font-size: 14px; width: 100%; margin: 0; }
+#times table, #times tr { border: 0 !important; }
+#times td { padding: 4px 10px 4px 0; white-space: nowrap; border: 0 !important; }
+#times td { border-bottom: 1px solid var(--border-color-primary) !important; }
 #times td + td { text-align: right; }
 #times tr:first-child td { color: var(--body-text-color-subdued); }
+@media (max-width: 560px) {
+  .row { flex-direction: column; }
+  .row > * { flex: none !important; width: 100% !important; min-width: 0 !important; }
+  button[role=tab] { padding: 0 7px !important; }
+}
 """
 
 
@@ -94,7 +100,7 @@ def application(predictors: Sequence[Predictor]) -> Any:
 
 
 def _blocks(gradio: Any, predictors: Sequence[Predictor]) -> Any:
-    names, spec = [predictor.path.name for predictor in predictors], predictors[0].spec
+    names, spec = [title(predictor) for predictor in predictors], predictors[0].spec
     with gradio.Blocks(analytics_enabled=False, title="EdgeHRNet", delete_cache=(600, 600)) as blocks:
         gradio.Markdown(f"# EdgeHRNet\nKeypoints of `{spec.name}`. Pictures stay on this machine.")
         with gradio.Row():
@@ -114,7 +120,7 @@ def _blocks(gradio: Any, predictors: Sequence[Predictor]) -> Any:
 def _outputs(gradio: Any, names: Sequence[str], has_page: bool) -> list[Any]:
     """Return the parts of the page that show something, in the order of `_answer`."""
     options: dict[str, Any] = {"interactive": False, "buttons": ["fullscreen"], "format": "jpeg", "height": 420}
-    with gradio.Tab("Keypoints"):
+    with gradio.Tab("Points"):
         overlay = gradio.Image(label=names[0], elem_id="overlay", **options)
     with gradio.Tab("Heatmaps"):
         heatmaps = gradio.Image(label="Heatmaps", elem_id="heatmaps", **options)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from statistics import median
 from typing import Any
 
 from PIL import Image
@@ -13,6 +14,8 @@ from edgehrnet.errors import UnsupportedError
 from edgehrnet.predictor import Predictor
 from edgehrnet.result import Result
 
+RUNS = 5
+"""Predictions of each model, in turns. The medians of their times are shown."""
 LONGEST = 1600
 """Longest side in pixels of the pictures that are shown."""
 
@@ -43,18 +46,23 @@ def views(predictors: Sequence[Predictor], picture: Any) -> Views:
     Raises:
         ImageError: The picture cannot be read.
     """
-    results = []
-    for predictor in predictors:
-        predictor.predict(picture)  # compiles for the shape of the picture, which is no part of the times
-        results.append(predictor.predict(picture))
+    runs = [[predictor.predict(picture) for predictor in predictors] for _ in range(1 + RUNS)]
+    results = runs[-1]
     first = results[0]
     try:
         page = _shown(first.rectify())
     except UnsupportedError:
         page = None
     heatmaps = first.plot(heatmaps=first.spec.decode != "points")
-    return Views([_shown(one.plot()) for one in results], _shown(heatmaps), page, _verdict(first), _table(
-        [predictor.path.name for predictor in predictors], results))  # fmt: skip
+    # The first run compiles for the shape of the picture, which is no part of the times.
+    times = [[one.speed for one in column] for column in zip(*runs[1:], strict=True)]
+    table = _table([title(predictor) for predictor in predictors], times)
+    return Views([_shown(one.plot()) for one in results], _shown(heatmaps), page, _verdict(first), table)
+
+
+def title(predictor: Predictor) -> str:
+    """Return the name of a model's file, and its precision."""
+    return f"{predictor.path.name} ({predictor.spec.precision})"
 
 
 def _verdict(result: Result) -> str:
@@ -63,12 +71,13 @@ def _verdict(result: Result) -> str:
     return f"Score {float(result.score[0]):.3f}. Confidence of the keypoints: {points}."
 
 
-def _table(names: Sequence[str], results: Sequence[Result]) -> str:
-    stages = list(results[0].speed)
-    rows = [["model", *(f"{stage} ms" for stage in stages), "total ms"]]
-    for name, result in zip(names, results, strict=True):
-        times = [result.speed[stage] for stage in stages]
-        rows.append([name, *(f"{ms:.1f}" for ms in (*times, sum(times)))])
+def _table(names: Sequence[str], times: Sequence[Sequence[Mapping[str, float]]]) -> str:
+    """Return a table with the medians of the runs of each model."""
+    stages = list(times[0][0])
+    rows = [["milliseconds", "total", *stages]]
+    for name, runs in zip(names, times, strict=True):
+        spent = [median(run[stage] for run in runs) for stage in stages]
+        rows.append([name, *(f"{ms:.1f}" for ms in (sum(spent), *spent))])
     cells = ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows]
     return f'<div style="overflow-x: auto"><table>{"".join(f"<tr>{row}</tr>" for row in cells)}</table></div>'
 

@@ -12,7 +12,7 @@ from tools import docs_hooks
 
 ROOT = Path(__file__).parent.parent.parent
 REFERENCE = ROOT / "docs" / "reference"
-EDGE = ("demo", "predict", "info", "selfcheck", "models", "serve")
+EDGE = ("demo", "predict", "label", "benchmark", "info", "selfcheck", "models", "serve")
 NOT_COMMANDS = ("__init__", "commandline")
 COMMANDS = [f"edgehrnet {name}" for name in EDGE] + [
     f"python -m quant.{path.stem}" for path in sorted((ROOT / "quant").glob("*.py")) if path.stem not in NOT_COMMANDS
