@@ -2,8 +2,8 @@
 
 Usage: ``python tools/soak.py --minutes 10``, or ``make soak MINUTES=10``. It needs Linux.
 
-Memory is what the process really holds: anonymous pages, after garbage collection and after malloc has given free
-memory back to the system. Without the latter, free memory between blocks in use looks like a leak for some minutes.
+Memory is the bytes that malloc has given and not got back, Python's objects included. The memory that the process holds
+is no measure: free blocks between those in use stay with it, and each compilation of a model leaves others.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import ctypes
 import gc
 import io
 import os
+import sys
 import tempfile
 import threading
 import time
@@ -37,6 +38,8 @@ BATCH = 800  # frames between two measurements
 RELOADS = 3  # batches between two reloads
 PROPORTIONS = ((1, 1), (4, 3), (3, 4), (16, 9), (2, 1), (2, 3), (1, 3))  # fewer than the shapes that stay compiled
 MOST_GROWTH = 10.0  # bytes a frame
+# Otherwise Python keeps small objects in memory of its own, and each thread some free blocks, which count as in use.
+ENVIRONMENT = {"PYTHONMALLOC": "malloc", "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
 PERCENTILES = (50, 95, 99)
 SPEC = ModelSpec.heatmaps("soak", ("a", "b"), input_size=(32, 32))
 
@@ -47,7 +50,9 @@ class Sample:
 
     frames: int
     memory: int
-    """Bytes."""
+    """Bytes in use."""
+    resident: int
+    """Bytes that the process holds."""
     threads: int
     handles: int
     latencies: tuple[float, ...]
@@ -129,12 +134,28 @@ def _load(model: str | Path, files: list[bytes]) -> Predictor:
 def _sample(frames: int, latencies: NDArray[np.float64]) -> Sample:
     handles = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - numbers, not paths
     percentiles = tuple(float(value) for value in np.percentile(latencies, PERCENTILES))
-    return Sample(frames, _memory(), threading.active_count(), handles, percentiles)
+    return Sample(frames, _memory(), _resident(), threading.active_count(), handles, percentiles)
+
+
+class _Mallinfo(ctypes.Structure):
+    """What glibc's ``mallinfo2`` returns."""
+
+    _fields_ = [(name, ctypes.c_size_t) for name in ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks",
+                                                     "fsmblks", "uordblks", "fordblks", "keepcost")]  # fmt: skip
 
 
 def _memory() -> int:
-    """Return the bytes of the process that are in no file, without what malloc keeps for later."""
+    """Return the bytes of all blocks in use, without the names that Python keeps to find attributes faster."""
+    getattr(sys, "_clear_internal_caches", sys._clear_type_cache)()
     gc.collect()
+    mallinfo = ctypes.CDLL(None).mallinfo2
+    mallinfo.restype = _Mallinfo
+    found = mallinfo()
+    return int(found.uordblks + found.hblkhd)
+
+
+def _resident() -> int:
+    """Return the bytes that the process holds and that are in no file."""
     ctypes.CDLL(None).malloc_trim(0)
     _, _, rest = Path("/proc/self/smaps_rollup").read_text().partition("Anonymous:")
     return int(rest.split()[0]) << 10
@@ -147,13 +168,16 @@ def report(samples: list[Sample]) -> str:
     for name, part in (("first", samples[:tenth]), ("last", samples[-tenth:])):
         p50, p95, p99 = np.median([sample.latencies for sample in part], axis=0)
         last = part[-1]
-        lines.append(f"{name} tenth: {last.memory >> 10} kB, {last.threads} threads, {last.handles} handles, "
+        lines.append(f"{name} tenth: {last.memory >> 10} kB in use, {last.resident >> 10} kB held, "
+                     f"{last.threads} threads, {last.handles} handles, "
                      f"p50 {p50:.2f} ms, p95 {p95:.2f} ms, p99 {p99:.2f} ms")  # fmt: skip
     return "\n".join(lines)
 
 
 def main() -> int:
     """Soak a tiny model, or the one that is named, and return 1 if something grew."""
+    if os.environ.get("PYTHONMALLOC") != ENVIRONMENT["PYTHONMALLOC"]:
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **ENVIRONMENT})
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10, help="how long to predict (default: %(default)s)")
     parser.add_argument("--model", help="model file or shipped model; without one: a tiny file without an engine")

@@ -188,6 +188,10 @@ def test_a_tensor_as_version_and_names_that_are_no_texts(content, tmp_path):
     torch = pytest.importorskip("torch")
     refused(tmp_path, {**content, "version": torch.zeros(3)})
     refused(tmp_path, {("a", 1): torch.zeros(3)})
+    refused(
+        tmp_path,
+        {**content, "state": {"table": [[1, [99], "torch.float32"]], "values": {"torch.float32": torch.zeros(99)}}},
+    )
     sites = {"sites": [None], "scale": torch.ones(1), "zero_point": torch.zeros(1), "activations": "uint8",
              "weight_bits": 8, "adds": "identity", "convolutions": [None]}  # fmt: skip
     refused(tmp_path, {**content, "quantization": {"openvino": sites}}, target="openvino")

@@ -15,7 +15,7 @@ def samples(leak=0.0, threads=0, handles=0):
     for number in range(1, 101):
         frames = number * STEP
         memory = 100_000_000 + min(number, 40) * 100_000 + int(leak * frames) // 4096 * 4096
-        found.append(Sample(frames, memory, 9 + threads * number, 7 + handles * number, (number,) * 3))
+        found.append(Sample(frames, memory, 0, 9 + threads * number, 7 + handles * number, (number,) * 3))
     return found
 
 

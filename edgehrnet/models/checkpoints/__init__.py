@@ -240,9 +240,8 @@ def _check_numbers(checkpoint: Checkpoint) -> None:
     if not 1 <= checkpoint.keypoints <= widest:
         raise ModelFileError(f"the checkpoint has {checkpoint.keypoints} keypoints, but weights for at most {widest}")
     # Names such as stage4.hr_modules.2.branches.0.weight tell how often modules are repeated.
-    repeated = 1 + max(
-        (int(found) for key in checkpoint.state for found in re.findall(r"\.(\d{1,4})\.", key)), default=0
-    )
+    indices = re.findall(r"\.(\d{1,4})(?=\.)", " ".join(map(str, checkpoint.state)))
+    repeated = 1 + max(map(int, indices), default=0)
     for name, value in checkpoint.options.items():
         numbers = value if isinstance(value, list | tuple) else (value,)
         most = (repeated if name == "modules" else widest) if checkpoint.state else MOST
