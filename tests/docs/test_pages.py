@@ -52,6 +52,8 @@ NOT_RUN = {
     "python -m quant.ptq package.module": "needs a network of another project",
     "python -m quant.ptq model.onnx": "tests/quant/test_ptq_files.py runs it",
     "edgehrnet models model.pth": "needs a published checkpoint",
+    'pip install "edgehrnet[openvino,web]"': "needs gradio, and serves a page; tests/edgehrnet/webdemo tests it",
+    "python samples/label_loop.py": "trains three networks; tests/test_samples.py runs the sample",
     "make web": "needs Node and Chromium",
 }
 COMMAND = re.compile(r"^(python|pip|make|edgehrnet|docker|import|from|predictor|result|stream) ?", re.M)
