@@ -41,7 +41,8 @@ class Compiled:
     def run(self, image: Batch) -> dict[str, NDArray[np.float32]]:
         """Run a batch of this size, one picture at a time. The outputs belong to the caller."""
         # Keep a reference until the end, because a tensor does not keep the memory that it shares alive.
-        image = np.ascontiguousarray(image)
+        # And a tensor shares no memory that is read only, such as that of bytes.
+        image = np.require(image, requirements=("C", "W"))
         outputs = {name: np.empty((len(image), *shape[1:]), np.float32) for name, shape in self.shapes.items()}
         request = self._take()
         try:

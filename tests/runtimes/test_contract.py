@@ -155,8 +155,9 @@ class TestInputs:
         strided = np.empty((1, *SIZE, 8), np.uint8)[..., ::2]
         strided[:] = image
         strided.flags.writeable = False
+        bytes_of_it = np.frombuffer(image.tobytes(), np.uint8).reshape(image.shape)
         expected = runtime.run(image)
-        for odd in (backwards, strided):
+        for odd in (backwards, strided, bytes_of_it):
             for name, array in runtime.run(odd).items():
                 np.testing.assert_array_equal(array, expected[name])
 
