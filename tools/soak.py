@@ -138,7 +138,7 @@ def _sample(frames: int, latencies: NDArray[np.float64]) -> Sample:
 
 
 class _Mallinfo(ctypes.Structure):
-    """What glibc's ``mallinfo2`` returns."""
+    """Counts of glibc's ``mallinfo2``."""
 
     _fields_ = [(name, ctypes.c_size_t) for name in ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks",
                                                      "fsmblks", "uordblks", "fordblks", "keepcost")]  # fmt: skip
