@@ -143,8 +143,8 @@ class TestTraining:
     def test_distillation_is_the_squared_distance_to_the_float_network(self, trainer_of, tmp_path):
         # In recovery, BN uses the batch's statistics, so that the output differs from the float network's.
         trainer = trainer_of(tmp_path, recovery=3, distillation=3.0, learning_rate=1e-2, warmup=0.0)
-        teacher = trainer.teacher
-        assert teacher is not None
+        assert trainer.teacher is not None
+        teacher = trainer.teacher.network
         state = {name: value.clone() for name, value in teacher.state_dict().items()}
         batch = next(trainer.batches())
         image = batch["image"].permute(0, 3, 1, 2) / 255
