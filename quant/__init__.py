@@ -3,7 +3,7 @@
 import sys
 from importlib.util import find_spec
 
-NEED_TORCH = ("train", "qat", "ptq", "export", "sensitivity", "average")
+NEED_TORCH = ("train", "qat", "ptq", "export", "sensitivity", "speedup", "average")
 
 
 def _check_torch() -> None:

@@ -27,8 +27,8 @@ CHECKPOINT = Path(__file__).parents[2] / "checkpoints" / "document-corners.pt"
 
 def test_public_names():
     assert edgehrnet.__all__ == [
-        "Keypoints", "ModelSpec", "Predictor", "RemoteModel", "Result", "SelfCheck", "__version__",
-        "sample_picture", "shipped_model",
+        "Detector", "Kalman", "Keypoints", "ModelSpec", "Offline", "OneEuro", "Predictor", "RemoteModel", "Result",
+        "SelfCheck", "Trails", "__version__", "sample_picture", "shipped_model", "smooth", "track",
     ]  # fmt: skip
     for module in (edgehrnet, edgehrnet.errors):
         assert all(hasattr(module, name) for name in module.__all__)
