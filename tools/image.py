@@ -63,7 +63,7 @@ def build(text: str, folder: Path, bound: list[Path], lent: list[str]) -> Image:
             base, *name = rest.split(" AS ")
             image = Image(folder / f"stage{number}")
             stages[name[0] if name else ""] = image
-            subprocess.run(["debootstrap", "--variant=minbase", _suite(base), image.folder], check=True, stdout=2)
+            _bootstrap(base.partition(":")[2], image.folder)
         elif keyword == "RUN":
             environment = image.environment | dict(pair.split("=", 1) for pair in lent)
             with ExitStack() as stack:
@@ -81,9 +81,16 @@ def build(text: str, folder: Path, bound: list[Path], lent: list[str]) -> Image:
     return image
 
 
-def _suite(base: str) -> str:
-    """Return the release of Debian that a base image is made of."""
-    return base.partition(":")[2].removesuffix("-slim")
+def _bootstrap(suite: str, folder: Path) -> None:
+    """Install a release of Debian. Images called slim have no documentation and no translations."""
+    subprocess.run(["debootstrap", "--variant=minbase", suite.removesuffix("-slim"), folder], check=True, stdout=2)
+    if suite.endswith("-slim"):
+        _remove_documentation(folder)
+
+
+def _remove_documentation(folder: Path) -> None:
+    for name in ("doc", "info", "locale", "man"):
+        shutil.rmtree(folder / "usr" / "share" / name, ignore_errors=True)
 
 
 def _lend(path: Path, folder: Path, stack: ExitStack) -> None:
@@ -97,7 +104,7 @@ def _lend(path: Path, folder: Path, stack: ExitStack) -> None:
     # Never rmtree: it would delete what is still mounted. rmdir and unlink refuse that.
     stack.callback(lambda: target.rmdir() if target.is_dir() else target.unlink())
     subprocess.run(["mount", "--bind", path, target], check=True)
-    stack.callback(subprocess.run, ["umount", target], check=True)
+    stack.callback(lambda: subprocess.run(["umount", target], check=True))
     subprocess.run(["mount", "-o", "remount,bind,ro", target], check=True)
 
 
@@ -121,17 +128,22 @@ def _copy(words: list[str], folder: Path, stages: dict[str, Image]) -> None:
 def attempt(image: Image) -> None:
     """Run the image on a root that cannot be written, and ask it for the corners of a picture."""
     words = [*image.command["ENTRYPOINT"], *image.command["CMD"]]
-    where, variables = shlex.quote(str(image.folder)), [f"{name}={text}" for name, text in image.environment.items()]
+    # A user without an entry in /etc/passwd has the home folder that container engines give it.
+    environment = {"HOME": "/"} | image.environment
+    where, variables = shlex.quote(str(image.folder)), [f"{name}={text}" for name, text in environment.items()]
     inside = ["chroot", f"--userspec={image.user}:{image.user}", str(image.folder), "env", "-i", *variables, *words]
-    script = f"mount --bind {where} {where} && mount -o remount,bind,ro {where} && exec {shlex.join(inside)}"
+    steps = [f"mount --bind {where} {where}", f"mount -o remount,bind,ro {where}", f"mount -t proc proc {where}/proc"]
+    script = " && ".join([*steps, f"exec {shlex.join(inside)}"])
     with subprocess.Popen(["unshare", "--mount", "/bin/sh", "-c", script]) as process:
         try:
             _wait_until_ready(process)
             request = urllib.request.Request(f"{ADDRESS}/models/document-corners/keypoints", PICTURE.read_bytes())
             with urllib.request.urlopen(request) as answer:
                 print("score", json.load(answer)["instances"][0]["score"])
-        finally:
             process.terminate()
+            process.wait(timeout=60)
+        finally:
+            process.kill()
     if process.returncode:
         sys.exit(f"SIGTERM gave status {process.returncode}, not 0")
 
