@@ -35,6 +35,12 @@ def _openvino() -> ModuleType:
         raise MissingExtraError(
             f"an .xml file needs OpenVINO ({error}); type: pip install 'edgehrnet[openvino]'"
         ) from None
+    except (
+        RuntimeError
+    ) as error:  # a user number without a home: findings/openvino_cannot_be_imported_without_a_home.sh
+        raise DeviceError(
+            f"OpenVINO cannot be imported: {error} Set the environment variable HOME to any folder"
+        ) from None
     module: ModuleType = openvino
     return module
 

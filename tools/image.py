@@ -132,7 +132,8 @@ def attempt(image: Image) -> None:
     environment = {"HOME": "/"} | image.environment
     where, variables = shlex.quote(str(image.folder)), [f"{name}={text}" for name, text in environment.items()]
     inside = ["chroot", f"--userspec={image.user}:{image.user}", str(image.folder), "env", "-i", *variables, *words]
-    steps = [f"mount --bind {where} {where}", f"mount -o remount,bind,ro {where}", f"mount -t proc proc {where}/proc"]
+    steps = [f"mount --bind {where} {where}", f"mount -o remount,bind,ro {where}"]
+    steps += [f"mount -t proc proc {where}/proc", f"mount -t sysfs -o ro sysfs {where}/sys"]
     script = " && ".join([*steps, f"exec {shlex.join(inside)}"])
     with subprocess.Popen(["unshare", "--mount", "/bin/sh", "-c", script]) as process:
         try:

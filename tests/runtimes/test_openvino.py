@@ -1,4 +1,5 @@
 import shutil
+import sys
 import threading
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from openvino import opset13
 
 import runtimes
+import runtimes.openvino
 from edgehrnet import Predictor
 from runtimes.errors import BatchError, ClosedError, DeviceError, ModelFileError
 from runtimes.openvino import OpenVINORuntime
@@ -34,6 +36,15 @@ def copied(openvino_model, tmp_path):
     for path in (openvino_model.path, openvino_model.path.with_suffix(".bin")):
         shutil.copy(path, tmp_path / path.name)
     return tmp_path / openvino_model.path.name
+
+
+def test_a_user_without_a_home_is_told_what_to_set(tmp_path, monkeypatch):
+    """OpenVINO's statistics ask for the home folder when it is imported."""
+    (tmp_path / "openvino.py").write_text('raise RuntimeError("Could not determine home directory.")')
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "openvino")
+    with pytest.raises(DeviceError, match=r"home directory\. .*HOME"):
+        runtimes.openvino.devices()
 
 
 class TestRun:
