@@ -20,7 +20,7 @@ from edgehrnet.models.inspection.counting import TOTAL, count
 from quant.files.onnx_file import integer_convolutions
 from runtimes.base import METADATA_KEY
 from runtimes.errors import DeviceError, MissingExtraError, ModelFileError
-from runtimes.onnx import CPU, CUDA, OPENVINO, TENSORRT, build, devices
+from runtimes.onnx import CPU, CUDA, OPENVINO, TENSORRT, _session_options, build, devices
 from runtimes.onnx_external import external_files
 
 PACKAGES = {CUDA: "onnxruntime-gpu", TENSORRT: "onnxruntime-gpu", OPENVINO: "onnxruntime-openvino"}
@@ -157,6 +157,14 @@ class TestDescribe:
         monkeypatch.setattr("runtimes.onnx.thread_limit", lambda: 3)
         assert runtimes.load(onnx_model.path).settings()["inference_threads"] == 3
         assert runtimes.load(onnx_model.path, threads=2).settings()["inference_threads"] == 2
+
+    def test_waiting_threads_spin_unless_a_quota_limits_them(self, monkeypatch):
+        spinning = "session.intra_op.allow_spinning"
+        monkeypatch.setattr("runtimes.onnx.thread_limit", lambda: 2)
+        assert _session_options(onnxruntime, 3).get_session_config_entry(spinning) == "0"
+        monkeypatch.setattr("runtimes.onnx.thread_limit", lambda: None)
+        with pytest.raises(RuntimeError, match=spinning):  # the engine's own default, to spin
+            _session_options(onnxruntime, 3).get_session_config_entry(spinning)
 
     def test_missing_engine_names_its_extra(self, onnx_model, monkeypatch):
         monkeypatch.setitem(sys.modules, "onnxruntime", None)
