@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from benchmarks import motion, moving_documents
 from edgehrnet import Predictor, Result
 from edgehrnet.decoding import CONFIDENCE_THRESHOLD
-from edgehrnet.tracking import METHODS, Kalman, Offline, OneEuro, smooth, track
+from edgehrnet import Kalman, Offline, OneEuro, smooth, track
+from edgehrnet.tracking.smoothing import METHODS
 from edgehrnet.tracking.smoothing import Method
 
 Floats = NDArray[np.float64]

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import runtimes
 from edgehrnet.certificate import Certificate, read_certificate
-from edgehrnet.detectors.detector import Detector
 from edgehrnet.errors import InputError, MissingFileError, MissingSpecError, ModelFileError, SpecError, nearest
 from edgehrnet.picture.letterbox import MULTIPLE, check_input_size
 from edgehrnet.shipped import model_path
@@ -18,6 +17,9 @@ from edgehrnet.spec import DECODE_METHODS, ModelSpec
 from runtimes.base import Runtime
 from runtimes.probe import require_harmless
 from runtimes.remote_address import Location, RemoteModel, location
+
+if TYPE_CHECKING:
+    from edgehrnet.detectors.detector import Detector
 
 SHAPES = 8  # on a CPU, where compiling a file for another input size takes half a second
 
@@ -126,9 +128,16 @@ def check_arguments(path: Location, is_checkpoint: bool, arguments: Arguments) -
         given = dict(arguments)[name]
         if given is not None:
             raise InputError(f"{name}={given!r} is for model files; leave it out, {path} runs as its server decides")
-    given_detector = arguments["boxes_from"]
-    detector = None if given_detector is None else Detector.of(given_detector)
-    return {**arguments, "input_size": size, "boxes_from": detector}
+    return {**arguments, "input_size": size, "boxes_from": _detector(arguments["boxes_from"])}
+
+
+def _detector(given: Any) -> Detector | None:
+    """Return a detector from the argument ``boxes_from``."""
+    if given is None:
+        return None
+    from edgehrnet.detectors.detector import Detector  # on demand: few programs have one
+
+    return Detector.of(given)
 
 
 def number_of_shapes(arguments: Arguments) -> int:

@@ -15,9 +15,6 @@ from PIL import Image
 from edgehrnet.conversions import coco_results, frame_of, result_values, supervision_keypoints
 from edgehrnet.decoding import CONFIDENCE_THRESHOLD
 from edgehrnet.decoding.peaks import find_peaks
-from edgehrnet.drawing.files import save_picture
-from edgehrnet.drawing.overlay import blend_heatmap, draw_keypoints
-from edgehrnet.drawing.rectification import checked_size, flatten_quadrilateral, sheet_size
 from edgehrnet.errors import InputError, UnsupportedError, check_keywords
 from edgehrnet.picture.limits import MAX_PIXELS, MAX_SIDE
 from edgehrnet.picture.picture import Picture
@@ -173,6 +170,8 @@ class Result:
     @check_keywords
     def plot(self, *, heatmaps: bool = False) -> Image.Image:
         """Draw the keypoints over the picture, and the heatmaps if ``heatmaps`` is True."""
+        from edgehrnet.drawing.overlay import blend_heatmap, draw_keypoints  # on demand: a server draws nothing
+
         self._check_not_slim("plot()")
         picture = Image.fromarray(self.image)
         if heatmaps:
@@ -196,6 +195,8 @@ class Result:
             InputError: The suffix is of no format that can be written.
             WriteError: The file cannot be written.
         """
+        from edgehrnet.drawing.files import save_picture  # on demand, as in plot()
+
         path = Path(path)
         try:
             save_picture(self.plot(), path)
@@ -214,6 +215,8 @@ class Result:
         Raises:
             UnsupportedError: The model does not find the four corners of an outline, or one is not confident.
         """
+        from edgehrnet.drawing.rectification import checked_size, flatten_quadrilateral  # on demand, as in plot()
+
         self._check_not_slim("rectify()")
         if not self.spec.cyclic or len(self.spec.keypoints) != 4:
             raise UnsupportedError(f"rectify() needs the four corners of an outline, {self.spec.name!r} has none")
@@ -224,6 +227,8 @@ class Result:
 
     def _sheet_size(self) -> tuple[int, int]:
         """Return (height, width) of the page, limited to what Pillow can draw."""
+        from edgehrnet.drawing.rectification import sheet_size  # on demand, as in plot()
+
         width, height = sheet_size(self.keypoints.xy[0], self.keypoints.size[::-1])
         shrink = min(1.0, MAX_SIDE / max(width, height, 1), (MAX_PIXELS / max(width * height, 1)) ** 0.5)
         return max(1, int(height * shrink)), max(1, int(width * shrink))

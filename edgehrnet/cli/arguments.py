@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from edgehrnet.detectors import Detector
+from edgehrnet.detectors.detector import Detector
 from edgehrnet.errors import InputError
 from edgehrnet.predictor import Predictor
 from edgehrnet.spec import DECODE_METHODS

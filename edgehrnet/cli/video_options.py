@@ -6,10 +6,12 @@ import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
-from edgehrnet.detectors import Detector
+from edgehrnet.detectors.detector import Detector
 from edgehrnet.errors import InputError
 from edgehrnet.result import Result
-from edgehrnet.tracking import METHODS, Trails, smooth, track
+from edgehrnet.tracking.smoothing import METHODS, smooth
+from edgehrnet.tracking.tracks import track
+from edgehrnet.tracking.trails import Trails
 
 
 def add_video_options(parser: argparse.ArgumentParser) -> None:

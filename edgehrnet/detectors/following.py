@@ -9,17 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgehrnet.decoding import CONFIDENCE_THRESHOLD
-from edgehrnet.detectors.detector import Detector
 from edgehrnet.errors import UnsupportedError
 from edgehrnet.reading import Job
 from edgehrnet.result import Result
 from edgehrnet.spec import ModelSpec
 from edgehrnet.tracking.matching import iou
+
+if TYPE_CHECKING:
+    from edgehrnet.detectors.detector import Detector
 
 Floats = NDArray[np.float64]
 HOLDING = 0.7  # share of the keypoints confident at the detection that have to stay confident

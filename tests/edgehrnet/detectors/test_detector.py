@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from edgehrnet.detectors import Detector
+from edgehrnet.detectors.detector import Detector
 from edgehrnet.errors import InputError, ModelFileError, UnknownKeywordError
 
 PICTURE = np.full((40, 80, 3), 200, np.uint8)  # scaled by 0.8 into 64 x 64: 16 rows of gray above and below

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from edgehrnet.errors import InputError, UnknownKeywordError
-from edgehrnet.tracking import METHODS, Kalman, Offline, OneEuro, Trails, smooth
+from edgehrnet import Kalman, Offline, OneEuro, Trails, smooth
+from edgehrnet.tracking.smoothing import METHODS
 
 BODY = np.array([[20.0, 20.0], [40.0, 40.0], [20.0, 80.0]])
 FRAMES = 60
