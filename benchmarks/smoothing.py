@@ -17,11 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import motion, moving_documents
-from edgehrnet import Predictor, Result
+from edgehrnet import Kalman, Offline, OneEuro, Predictor, Result, smooth, track
 from edgehrnet.decoding import CONFIDENCE_THRESHOLD
-from edgehrnet import Kalman, Offline, OneEuro, smooth, track
-from edgehrnet.tracking.smoothing import METHODS
-from edgehrnet.tracking.smoothing import Method
+from edgehrnet.tracking.smoothing import METHODS, Method
 
 Floats = NDArray[np.float64]
 NEAR = 10.0  # px

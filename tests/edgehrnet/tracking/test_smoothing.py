@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from edgehrnet.errors import InputError, UnknownKeywordError
 from edgehrnet import Kalman, Offline, OneEuro, Trails, smooth
+from edgehrnet.errors import InputError, UnknownKeywordError
 from edgehrnet.tracking.smoothing import METHODS
 
 BODY = np.array([[20.0, 20.0], [40.0, 40.0], [20.0, 80.0]])

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgehrnet.errors import InputError, MissingExtraError
 from edgehrnet import track
+from edgehrnet.errors import InputError, MissingExtraError
 
 SQUARE = np.array([[30.0, 20.0], [60.0, 20.0], [60.0, 60.0], [30.0, 60.0]])
 PERSON = np.array([[0.0, 0.0], [10.0, 20.0], [0.0, 40.0]])
