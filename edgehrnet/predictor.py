@@ -10,7 +10,7 @@ from typing import Any, overload
 
 from edgehrnet.cautions import Cautions
 from edgehrnet.decoding.flipping import check_flip_pairs
-from edgehrnet.detectors.following import has_detector, with_detector
+from edgehrnet.detectors.following import with_detector
 from edgehrnet.errors import ClosedError, EdgeHRNetError, MissingSpecError, check_keywords
 from edgehrnet.inference import run_job
 from edgehrnet.opening import (
@@ -74,8 +74,8 @@ class Predictor:
             more memory than 1 GiB and six times its size.
         exact: Read every picture in full. By default a JPEG file is read at the smallest of the scales 1/1, 1/2, 1/4
             and 1/8 that keeps two pixels per pixel of the input, where points then move by 0.02 px at most.
-        boxes_from: Detector of the boxes for a network that takes crops: a Detector, or its first argument. Boxes that
-            are passed with a picture are used instead. Pictures are then read as with ``exact``.
+        boxes_from: Detector of the boxes: a Detector, or its first argument. Boxes that are passed with a picture are
+            used instead. Pictures are then read as with ``exact``.
         max_pixels: Pixels of the largest picture that is accepted. From 89 million on, Pillow has a limit, too.
         formats: Formats of picture files that are opened, as Pillow calls them.
 
@@ -145,8 +145,10 @@ class Predictor:
             if arguments["flip_test"]:
                 check_flip_pairs(self.spec)
             self._trims = described.resizes and number_of_shapes(self._arguments) > 1 and self.spec.crop is None
-            exact = has_detector(self._arguments["boxes_from"], self.spec) or arguments["exact"]
-            self._read = partial(read_job, spec=self.spec, exact=exact, trim=self._trims, limits=self._limits)
+            exact, detects = arguments["exact"], arguments["boxes_from"] is not None
+            self._read = partial(
+                read_job, spec=self.spec, exact=exact, detects=detects, trim=self._trims, limits=self._limits
+            )
         except BaseException:
             self._engine.close()
             raise
@@ -172,9 +174,10 @@ class Predictor:
         Args:
             image: A picture, see ``sources.read_image``, or a list of pictures.
             boxes: ``(N, 4)`` boxes in pixels of the picture, one per instance. For a list of pictures, a list with one
-                such array or None per picture. Only for networks that take crops. Without boxes such a network takes
-                the whole picture, and the first such call warns with NoBoxesWarning. Boxes may lie outside the picture.
-                Numbers beyond 1e7 px and sides below 1e-6 px are refused.
+                such array or None per picture. A network for whole pictures takes each box, enlarged by 1.25, as if it
+                were a picture. Without boxes a network for crops takes the whole picture, and the first such call warns
+                with NoBoxesWarning. Boxes may lie outside the picture. Numbers beyond 1e7 px and sides below 1e-6 px
+                are refused.
             box_format: ``xywh`` is left, top, width, height. ``xyxy`` is left, top, right, bottom.
             color: Channel order of arrays, ``rgb`` or ``bgr``.
 

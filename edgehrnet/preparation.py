@@ -8,10 +8,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edgehrnet.errors import InputError, UnsupportedError, nearest
+from edgehrnet.errors import InputError, nearest
 from edgehrnet.picture.boxes import BOX_FORMATS
 from edgehrnet.picture.crops import BOX_LIMIT, MARGIN, MIN_BOX_SIDE, Crop, crop, whole_picture_box
 from edgehrnet.picture.letterbox import MULTIPLE, Letterbox, letterbox
+from edgehrnet.picture.parts import letterbox_part
 from edgehrnet.picture.picture import Picture
 from edgehrnet.spec import ModelSpec
 
@@ -34,9 +35,9 @@ def prepare(
     Args:
         image: ``(H, W, 3)`` u8 RGB, or as read at a reduced scale.
         spec: The spec of the network.
-        boxes: ``(N, 4)`` xywh in pixels of the picture, as in COCO. Without boxes a network for crops takes the whole
-            picture.
-        trim: Leave out as much of the padding as possible, see `Letterbox.trimmed`. Crops have none.
+        boxes: ``(N, 4)`` xywh in pixels of the picture, as in COCO. A network for whole pictures takes each as if it
+            were a picture, enlarged by `MARGIN`. None: the whole picture.
+        trim: Leave out as much of the padding of a whole picture as possible, see `Letterbox.trimmed`.
         rotation: Degrees by which every crop is turned, for augmentation. See `Crop`.
         scale: Factor by which every crop is enlarged, for augmentation.
 
@@ -46,28 +47,39 @@ def prepare(
 
     Raises:
         InputError: A box is not accepted, see `check_boxes`.
-        UnsupportedError: The network takes whole pictures and boxes were given.
     """
-    if spec.crop is None:
-        if boxes is not None:
-            raise UnsupportedError(f"{spec.name!r} takes whole pictures; leave out boxes, or pass cropped pictures")
+    if spec.crop is None and boxes is None:
         multiple = MULTIPLE if trim else spec.stride
         pixels, box = letterbox(image, spec.input_size, multiple=multiple, trim=trim)
         return pixels[None], (box,)
     rows = [None] if boxes is None else check_boxes(boxes)
-    crops = tuple(fit_crop(image, spec, row, rotation=rotation, scale=scale) for row in rows)
-    inputs = np.zeros((len(crops), *spec.input_size, 4), np.uint8)
-    for pixels, place in zip(inputs, crops, strict=True):
-        pixels[...] = crop(image, place)
-    return inputs, crops
+    inputs = np.zeros((len(rows), *spec.input_size, 4), np.uint8)
+    places = []
+    for n, row in enumerate(rows):
+        inputs[n], place = _prepare_box(image, spec, row, rotation=rotation, scale=scale)
+        places.append(place)
+    return inputs, tuple(places)
+
+
+def _prepare_box(
+    image: NDArray[np.uint8] | Picture, spec: ModelSpec, box: Boxes | None, *, rotation: float, scale: float
+) -> tuple[NDArray[np.uint8], Transform]:
+    """Return the input of one box, and its transform."""
+    if spec.crop is None and box is not None:
+        return letterbox_part(image, box.tolist(), spec.input_size, multiple=spec.stride)
+    place = fit_crop(image, spec, box, rotation=rotation, scale=scale)
+    return crop(image, place), place
 
 
 def shrinkage(spec: ModelSpec, boxes: Boxes | None, width: int, height: int) -> float:
     """Return how many times a picture may be reduced before it is prepared, 1 at least.
 
-    Reduced, it still has two pixels for each pixel of every network input, for the letterbox to average.
+    Reduced, it still has two pixels for each pixel of every network input, for the letterbox to average. Boxes of a
+    network for whole pictures are cut out of the full picture.
     """
     if spec.crop is None:
+        if boxes is not None:
+            return 1.0
         box = Letterbox.fit(width, height, spec.input_size)
         return max(1.0, min(width / box.content_width, height / box.content_height) / 2)
     rows = np.array([[0.0, 0.0, width, height]]) if boxes is None else boxes

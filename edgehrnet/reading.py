@@ -36,7 +36,7 @@ class Job:
     boxes: Boxes | None
     """``(N, 4)`` xywh, or None for the whole picture."""
     prepared: tuple[NDArray[np.uint8], tuple[Transform, ...]] | None
-    """The network input of a whole picture. Crops are prepared later, in parts."""
+    """The network input of a whole picture. Those of boxes are prepared later, in parts."""
     clock: Clock
     """Times so far."""
     source: str | None = None
@@ -54,10 +54,11 @@ def read_job(
     *,
     spec: ModelSpec,
     exact: bool = False,
+    detects: bool = False,
     trim: bool = False,
     limits: Limits | None = None,
 ) -> Job:
-    """Read a picture, and prepare the input of a network for whole pictures.
+    """Read a picture, and prepare the input of a network for whole pictures if there are no boxes.
 
     Args:
         image: A picture, see ``sources.read_image``, or a Frame.
@@ -65,6 +66,7 @@ def read_job(
         color: Channel order of an array, ``rgb`` or ``bgr``.
         spec: The spec of the network.
         exact: Read a JPEG file in full.
+        detects: A detector will look at the whole picture, and give the boxes.
         trim: Leave padding out of the input, see `prepare`.
         limits: Pictures that are accepted.
     """
@@ -74,11 +76,12 @@ def read_job(
     if isinstance(image, ImageError):
         raise image
     whole = image if isinstance(image, Picture) else None
-    picture = whole or read_picture(image, color, None if exact else partial(shrinkage, spec, boxes), limits)
+    shrink = None if exact or detects else partial(shrinkage, spec, boxes)
+    picture = whole or read_picture(image, color, shrink, limits)
     clock.lap("read")
     prepared = None
-    if spec.crop is None:
-        prepared = prepare(picture, spec, boxes, trim=trim)
+    if spec.crop is None and boxes is None and not detects:
+        prepared = prepare(picture, spec, trim=trim)
         clock.lap("letterbox")
     return Job(picture, boxes, prepared, clock, frame.name, frame.frame, frame.time)
 

@@ -205,31 +205,37 @@ class Result:
         return path
 
     @check_keywords
-    def rectify(self, size: tuple[int, int] | None = None) -> Image.Image:
-        """Flatten the outlined page into a picture whose top-left corner is the first keypoint.
+    def rectify(self, size: tuple[int, int] | None = None, *, instance: int = 0) -> Image.Image:
+        """Flatten an outlined page into a picture whose top-left corner is the first keypoint.
 
         Args:
             size: (height, width) in pixels. None keeps the proportions of the page in space, as far as four corners
                 determine them (``rectification.sheet_size``), at the resolution of its longest sides.
+            instance: Number of the page, if boxes were given.
 
         Raises:
             UnsupportedError: The model does not find the four corners of an outline, or one is not confident.
+            InputError: There is no such instance, or the size is not accepted.
         """
         from edgehrnet.drawing.rectification import checked_size, flatten_quadrilateral  # on demand, as in plot()
 
         self._check_not_slim("rectify()")
         if not self.spec.cyclic or len(self.spec.keypoints) != 4:
             raise UnsupportedError(f"rectify() needs the four corners of an outline, {self.spec.name!r} has none")
-        if self.keypoints.conf[0].min() < CONFIDENCE_THRESHOLD:
-            raise UnsupportedError(f"rectify() needs all four corners, found {self!r}; check keypoints.conf first")
-        height, width = self._sheet_size() if size is None else checked_size(size)
-        return flatten_quadrilateral(Image.fromarray(self.image), self.keypoints.xy[0], (width, height))
+        if instance not in range(len(self.keypoints)):
+            raise InputError(f"instance={instance!r}; this result has {len(self.keypoints)}, counted from 0")
+        corners, conf = self.keypoints.xy[instance], self.keypoints.conf[instance]
+        if conf.min() < CONFIDENCE_THRESHOLD:
+            found = replace(self, keypoints=self.keypoints[instance])
+            raise UnsupportedError(f"rectify() needs all four corners, found {found!r}; check keypoints.conf first")
+        height, width = self._sheet_size(corners) if size is None else checked_size(size)
+        return flatten_quadrilateral(Image.fromarray(self.image), corners, (width, height))
 
-    def _sheet_size(self) -> tuple[int, int]:
-        """Return (height, width) of the page, limited to what Pillow can draw."""
+    def _sheet_size(self, corners: Points) -> tuple[int, int]:
+        """Return (height, width) of a page, limited to what Pillow can draw."""
         from edgehrnet.drawing.rectification import sheet_size  # on demand, as in plot()
 
-        width, height = sheet_size(self.keypoints.xy[0], self.keypoints.size[::-1])
+        width, height = sheet_size(corners, self.keypoints.size[::-1])
         shrink = min(1.0, MAX_SIDE / max(width, height, 1), (MAX_PIXELS / max(width * height, 1)) ** 0.5)
         return max(1, int(height * shrink)), max(1, int(width * shrink))
 

@@ -145,7 +145,7 @@ def _at_size(values: dict[str, Any]) -> tuple[str, str]:
 def _takes(spec: dict[str, Any]) -> str:
     """Say whether the network wants boxes."""
     if spec["crop"] is None:
-        return "whole pictures"
+        return "whole pictures, or the parts of pictures in boxes"
     return f"crops of boxes ({spec['crop']} convention); without boxes, the whole picture"
 
 

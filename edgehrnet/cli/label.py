@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--boxes",
         type=Path,
         metavar="FILE",
-        help="boxes for models that take crops, as for 'edgehrnet predict' (default: none)",
+        help="JSON file with boxes, as for 'edgehrnet predict' (default: each whole picture)",
     )
     parser.add_argument(
         "--box-format",

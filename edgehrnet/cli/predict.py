@@ -28,8 +28,6 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--resume is for files; the frames of a camera or a stream do not come again")
     frames = iter(sources) if args.boxes is None else sources.with_boxes(args.boxes, args.box_format)
     with open_predictor(args, detector_of(args)) as predictor, warnings.catch_warnings():
-        if args.boxes is not None and predictor.spec.crop is None:
-            raise InputError(f"{predictor.spec.name!r} takes whole pictures; leave out --boxes")
         if args.boxes is None and args.detector is None:
             _note_missing_boxes(predictor)
         with ResultFiles(kinds, resume=args.resume) as files:

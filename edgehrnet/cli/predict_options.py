@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--boxes",
         type=Path,
         metavar="FILE",
-        help="JSON file with boxes, for models that take crops: COCO detections or annotations, or "
+        help="JSON file with boxes, one for each instance: COCO detections or annotations, or "
         '{"photo.jpg": [[x, y, w, h], ...]}. Pictures without a box are skipped (default: each whole picture)',
     )
     parser.add_argument(
@@ -73,7 +73,8 @@ def _add_pictures(parser: argparse.ArgumentParser) -> None:
         "--rectify",
         type=Path,
         metavar="DIR",
-        help="write each page that was found here, flattened: PICTURE.page.jpg or .png (default: write nothing)",
+        help="write each page that was found here, flattened: PICTURE.page.jpg or .png, and with boxes "
+        "PICTURE-0.page.jpg, PICTURE-1.page.jpg, ... (default: write nothing)",
     )
 
 

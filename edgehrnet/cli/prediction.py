@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+
 from edgehrnet.cli.predict_options import FILES, STDOUT
 from edgehrnet.cli.printable import printable, printable_name
 from edgehrnet.cli.progress import Progress
@@ -100,8 +102,8 @@ class Run:
         overlay = None
         try:
             overlay = None if self._overlays is None else self._overlays.add(result)
-            if self._pages is not None and found(result, self._args.min_score):
-                self._save_page(result, self._pages)
+            if self._pages is not None:
+                self._save_pages(result, self._pages)
         except WriteError as error:
             if is_video(result.source):
                 raise
@@ -110,12 +112,15 @@ class Run:
         if not self._args.quiet:
             self._print(result, overlay)
 
-    def _save_page(self, result: Result, places: Places) -> None:
-        with suppress(UnsupportedError):  # a corner is not certain enough
-            page = result.rectify()
-            path = places.of(str(result.source), result.frame, ".jpg" if is_video(result.source) else None)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            save_picture(page, path)
+    def _save_pages(self, result: Result, places: Places) -> None:
+        suffix = ".jpg" if is_video(result.source) else None
+        for n in np.flatnonzero(result.score >= self._args.min_score).tolist():
+            with suppress(UnsupportedError):  # a corner is not certain enough
+                page = result.rectify(instance=n)
+                number = None if result.boxes is None else n
+                path = places.of(str(result.source), result.frame, suffix, number)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                save_picture(page, path)
 
     def _print(self, result: Result, overlay: Path | None) -> None:
         self._progress.clear()

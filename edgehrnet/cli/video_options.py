@@ -20,9 +20,9 @@ def add_video_options(parser: argparse.ArgumentParser) -> None:
         "--detector",
         type=Path,
         metavar="FILE",
-        help="detector of another project that finds the boxes, for models that take crops: .onnx or .xml as "
-        "Ultralytics and MMDeploy (RTMDet) export them. In videos it runs where keypoints are lost, and every 15 "
-        "frames (default: each whole picture)",
+        help="detector of another project that finds the boxes: .onnx or .xml as Ultralytics and MMDeploy (RTMDet) "
+        "export them, or its detections as .json. In videos a model runs where keypoints are lost, and every 15 frames "
+        "(default: each whole picture)",
     )
     parser.add_argument(
         "--classes",

@@ -15,10 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgehrnet.decoding import CONFIDENCE_THRESHOLD
-from edgehrnet.errors import UnsupportedError
 from edgehrnet.reading import Job
 from edgehrnet.result import Result
-from edgehrnet.spec import ModelSpec
 from edgehrnet.tracking.matching import iou
 
 if TYPE_CHECKING:
@@ -33,20 +31,13 @@ SAME = 0.8  # IoU of two boxes
 DRIFT = 1.6  # factor by which a box may grow or shrink until the detector has to look again
 
 
-def has_detector(detector: Detector | None, spec: ModelSpec) -> bool:
-    """Return whether there is a detector. Raise UnsupportedError if the network takes whole pictures."""
-    if detector is not None and spec.crop is None:
-        raise UnsupportedError(f"{spec.name!r} takes whole pictures; leave out boxes_from={detector!r}")
-    return detector is not None
-
-
 def with_detector(detector: Detector | None, run: Callable[[Job], Result]) -> Callable[[Job], Result]:
     """Return what runs the pictures of one call: a network, with its detector if it has one."""
     return run if detector is None else Following(detector, run)
 
 
 class Following:
-    """Run a network for crops on the boxes of a detector.
+    """Run a network on the boxes of a detector.
 
     Args:
         detector: The detector.

@@ -46,7 +46,7 @@ MULTIPLE = 32  # both sides of an input are divisible by it: the lowest-resoluti
 
 @dataclass(frozen=True)
 class Letterbox:
-    """Exact, invertible map between picture pixels and input pixels.
+    """Exact, invertible map between the pixels of a picture, or of a part of it, and input pixels.
 
     All lengths are in pixels. An odd pixel of padding goes to the right and to the bottom.
 
@@ -58,9 +58,9 @@ class Letterbox:
     """
 
     width: int
-    """Width of the picture."""
+    """Width of the picture, or of the part."""
     height: int
-    """Height of the picture."""
+    """Height of the picture, or of the part."""
     input_width: int
     """Width of the network input."""
     input_height: int
@@ -73,6 +73,10 @@ class Letterbox:
     """Padding to the left of the scaled picture."""
     top: int
     """Padding above the scaled picture."""
+    x: int = 0
+    """First column of the part."""
+    y: int = 0
+    """First row of the part."""
 
     @classmethod
     def fit(cls, width: int, height: int, input_size: tuple[int, int]) -> Letterbox:
@@ -114,12 +118,12 @@ class Letterbox:
     def forward(self, xy: ArrayLike) -> NDArray[np.float64]:
         """Map points ``(..., 2)``, x and y, from picture pixels to input pixels."""
         points = np.asarray(xy, np.float64)
-        return (points + 0.5) * self.scale - 0.5 + (self.left, self.top)
+        return (points - (self.x, self.y) + 0.5) * self.scale - 0.5 + (self.left, self.top)
 
     def inverse(self, xy: ArrayLike) -> NDArray[np.float64]:
         """Map points ``(..., 2)``, x and y, from input pixels to picture pixels."""
         points = np.asarray(xy, np.float64)
-        return (points - (self.left, self.top) + 0.5) / self.scale - 0.5
+        return (points - (self.left, self.top) + 0.5) / self.scale - 0.5 + (self.x, self.y)
 
     def cell_mask(self, grid: CellGrid) -> NDArray[np.bool_]:
         """Return a mask ``(h, w)``, True for each heatmap cell that covers a part of the picture."""

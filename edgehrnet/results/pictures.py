@@ -36,13 +36,14 @@ class Places:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self._roots, self._ending = folder, list(roots), ending
 
-    def of(self, source: str, frame: int | None = None, suffix: str | None = None) -> Path:
-        """Return the file of a picture, or of a frame of it.
+    def of(self, source: str, frame: int | None = None, suffix: str | None = None, instance: int | None = None) -> Path:
+        """Return the file of a picture, of a frame of it, or of an instance in it.
 
         Args:
             source: Path of the picture.
             frame: Number that becomes part of the name.
             suffix: Suffix of the file. None: that of a JPEG, and .png for others.
+            instance: Number that becomes part of the name.
         """
         has_file = not (is_address(source) or source.startswith(CAMERA))
         path = Path(source if has_file else re.sub(r"[^\w-]+", "-", source))
@@ -50,7 +51,7 @@ class Places:
         inside = Path(path.name) if ".." in inside.parts else inside
         if suffix is None:
             suffix = path.suffix.lower() if path.suffix.lower() in JPEG_SUFFIXES else ".png"
-        number = "" if frame is None else f".{frame:06}"
+        number = ("" if frame is None else f".{frame:06}") + ("" if instance is None else f"-{instance}")
         return self.folder / inside.parent / f"{path.stem}{number}.{self._ending}{suffix}"
 
     def check(self, paths: Callable[[], Iterable[Path]]) -> None:

@@ -175,11 +175,6 @@ def test_number_of_box_arrays_must_match_pictures(tmp_path, picture, boxes, said
         predictor.predict([picture, picture], boxes=boxes)
 
 
-def test_boxes_for_a_whole_picture_network(null_model):
-    with Predictor(null_model.path) as predictor, pytest.raises(UnsupportedError, match="'corners'"):
-        predictor.predict(null_model.picture, boxes=BOXES)
-
-
 def test_the_flip_test_is_the_mean_with_the_mirrored_picture(tmp_path, picture):
     with Predictor(write(tmp_path), flip_test=True) as predictor:
         heatmaps = predictor.predict(picture, boxes=BOXES[:1]).heatmaps[0]
@@ -269,9 +264,3 @@ def test_boxes_come_from_a_detector(tmp_path, picture):
         assert [len(one.keypoints) for one in predictor.stream([picture, 255 - picture])] == [1, 0]
         results = predictor.predict([picture, picture], boxes=[BOXES, None])
         assert [len(one.keypoints) for one in results] == [2, 1]
-
-
-def test_a_network_for_whole_pictures_takes_no_detector(tmp_path):
-    path = write(tmp_path, SPEC.replace(crop=None))
-    with pytest.raises(UnsupportedError, match="boxes_from"):
-        Predictor(path, boxes_from=lambda picture: [])

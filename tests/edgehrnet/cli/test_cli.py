@@ -144,10 +144,6 @@ class TestPredict:
         assert "'c.png'" in line
         assert not out.exists()
 
-    def test_boxes_for_a_model_that_takes_whole_pictures(self, capsys, model, pictures, tmp_path):
-        (tmp_path / "boxes.json").write_text(json.dumps({"a.png": [[20, 30, 60, 40]]}))
-        assert "whole pictures" in fails(capsys, "predict", model, pictures, "--boxes", tmp_path / "boxes.json")
-
     def test_heatmaps_change_the_overlay(self, model, pictures, tmp_path):
         for folder, options in (("plain", []), ("warm", ["--heatmaps"])):
             main(["predict", model, str(pictures / "a.png"), "--out", str(tmp_path / folder), *options])

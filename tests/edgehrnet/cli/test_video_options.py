@@ -54,6 +54,26 @@ def test_boxes_of_a_detector(folder, capsys):
     assert rows[1]["instances"][0]["box"] == [20, 10, 80, 60]
 
 
+def test_several_pages_in_a_picture(folder, capsys):
+    boxes = {"1.png": [[0, 0, 90, 60], [80, 10, 60, 40]], "2.png": [[5, 5, 99, 66]]}
+    (folder / "boxes.json").write_text(json.dumps(boxes))
+    rows = predict(folder, capsys, "page.null", "--boxes", folder / "boxes.json", "--rectify", folder / "pages",
+                   "--csv", folder / "a.csv", "--coco", folder / "a.json")  # fmt: skip
+    assert [[instance["box"] for instance in row["instances"]] for row in rows] == list(boxes.values())
+    pages = sorted(path.name for path in (folder / "pages").iterdir())
+    assert pages == ["1-0.page.png", "1-1.page.png", "2-0.page.png"]
+    lines = [line.split(",") for line in (folder / "a.csv").read_text().splitlines()]
+    instances = [line[lines[0].index("instance")] for line in lines[1:]]
+    assert instances == [*"0000", *"1111", *"0000"]
+    assert [one["image_id"] for one in json.loads((folder / "a.json").read_text())["annotations"]] == [1, 1, 2]
+
+
+def test_pages_of_a_detector_have_ids(folder, capsys):
+    pytest.importorskip("scipy")
+    rows = predict(folder, capsys, "page.null", "--detector", folder / "boxes.json", "--track")
+    assert [[instance["id"] for instance in row["instances"]] for row in rows] == [[], [0], [0], []]
+
+
 def test_overlays_with_trails(folder, capsys):
     predict(folder, capsys, "page.null", "--out", folder / "out", "--trails", 3)
     assert np.asarray(Image.open(folder / "out" / "3.keypoints.png")).shape == (128, 192, 3)
@@ -66,7 +86,6 @@ def test_overlays_with_trails(folder, capsys):
         (["person.null", "--classes", "person"], "'person'"),
         (["person.null", "--detector", "{}/yolo.pt"], "yolo.pt"),
         (["page.null", "--trails", "5"], "--trails 5"),
-        (["page.null", "--detector", "{}/boxes.json"], "boxes_from"),
     ],
 )
 def test_options_that_do_not_fit(folder, capsys, options, named):
