@@ -75,6 +75,7 @@ def frame_of(
     image: str | None,
     boxes: NDArray[np.float64] | None,
     ids: NDArray[np.int_] | None = None,
+    predicted: NDArray[np.bool_] | None = None,
 ) -> Any:
     """Return a pandas DataFrame with one row per keypoint of each instance.
 
@@ -85,6 +86,7 @@ def frame_of(
         image: Value of the first column.
         boxes: ``(N, 4)`` xywh, or None for a frame without columns of boxes.
         ids: ``(N,)`` numbers of the instances, None to count them.
+        predicted: ``(N, K)``, or None for a frame without this column.
 
     Raises:
         MissingExtraError: pandas is not installed.
@@ -101,12 +103,14 @@ def frame_of(
             float(x),
             float(y),
             float(c),
+            *([] if predicted is None else [bool(predicted[n, k])]),
             *([] if boxes is None else boxes[n].tolist()),
         )
         for n in range(len(xy))
-        for name, (x, y), c in zip(names, xy[n], conf[n], strict=True)
+        for k, (name, (x, y), c) in enumerate(zip(names, xy[n], conf[n], strict=True))
     ]
-    return pandas.DataFrame(rows, columns=[*COLUMNS, *(() if boxes is None else BOX_COLUMNS)])
+    more = (*(() if predicted is None else ("predicted",)), *(() if boxes is None else BOX_COLUMNS))
+    return pandas.DataFrame(rows, columns=[*COLUMNS, *more])
 
 
 def supervision_keypoints(xy: NDArray[np.float64], conf: NDArray[np.float32], score: NDArray[np.float32]) -> Any:

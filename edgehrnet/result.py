@@ -258,11 +258,12 @@ class Result:
         """Return a pandas DataFrame with one row per keypoint of each instance.
 
         Its columns are image (the path, None for data), instance (its id in a video, or counted from 0), keypoint (its
-        name), x, y and confidence. If boxes were given, box_left, box_top, box_width and box_height follow.
+        name), x, y and confidence. Smoothed results also have predicted, and those of boxes box_left, box_top,
+        box_width and box_height.
         ``pandas.concat`` joins the frames of several results.
         """
         points = self.keypoints
-        return frame_of(points.xy, points.conf, points.names, self.source, self.boxes, self.ids)
+        return frame_of(points.xy, points.conf, points.names, self.source, self.boxes, self.ids, self.predicted)
 
     def to_supervision(self) -> Any:
         """Return supervision.KeyPoints, for the annotators of that package.

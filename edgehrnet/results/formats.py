@@ -13,19 +13,21 @@ from edgehrnet.decoding import CONFIDENCE_THRESHOLD
 from edgehrnet.errors import InputError, MissingExtraError, nearest
 from edgehrnet.results.log import Log
 
-COLUMNS = ("image", "frame", "time", "width", "height", "instance", "id", "score", "keypoint", "x", "y", "confidence")
+PICTURE_COLUMNS = ("image", "frame", "time", "width", "height", "instance", "id", "score")
+POINT_COLUMNS = ("keypoint", "x", "y", "confidence", "predicted")
 BOX_COLUMNS = ("box_left", "box_top", "box_width", "box_height")
+COLUMNS = (*PICTURE_COLUMNS, *POINT_COLUMNS, *BOX_COLUMNS)
 ROWS = 5_000  # of a Parquet file that are written together
 
 
 def rows(log: Log) -> Iterator[tuple[Any, ...]]:
-    """Yield one row for each keypoint: `COLUMNS`, then `BOX_COLUMNS`, which are None without a box."""
+    """Yield one row for each keypoint, with the values of `COLUMNS`. What a result does not have is None."""
     for record in log.records():
         picture = tuple(record.get(name) for name in ("source", "frame", "time", "width", "height"))
         for number, instance in enumerate(record["instances"]):
             box = tuple(instance.get("box") or (None,) * 4)
             for point in instance["keypoints"]:
-                place = (point["name"], point["x"], point["y"], point["conf"])
+                place = (point["name"], point["x"], point["y"], point["conf"], point.get("predicted"))
                 yield (*picture, number, instance.get("id"), instance["score"], *place, *box)
 
 
@@ -47,14 +49,14 @@ def write_csv(log: Log, path: Path) -> None:
     """Write one row per keypoint. Bytes of names that are not UTF-8 become escapes."""
     with _text(path, errors="backslashreplace") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow((*COLUMNS, *BOX_COLUMNS))
+        writer.writerow(COLUMNS)
         writer.writerows(rows(log))
 
 
 def write_parquet(log: Log, path: Path) -> None:
     """Write the rows of `write_csv` as Parquet."""
     pa, parquet = import_pyarrow()
-    types = dict.fromkeys((*COLUMNS, *BOX_COLUMNS), pa.float64())
+    types = dict.fromkeys(COLUMNS, pa.float64()) | {"predicted": pa.bool_()}
     types |= dict.fromkeys(("frame", "width", "height", "instance", "id"), pa.int64())
     types |= dict.fromkeys(("image", "keypoint"), pa.string())
     schema = pa.schema(list(types.items()))
@@ -140,6 +142,7 @@ def _coco_annotations(log: Log) -> Iterator[dict[str, Any]]:
             points = instance["keypoints"]
             xs, ys = [point["x"] for point in points], [point["y"] for point in points]
             box = instance.get("box") or [min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)]
+            predicted = [point["predicted"] for point in points if "predicted" in point]
             shown = [2 if point["conf"] >= CONFIDENCE_THRESHOLD else 0 for point in points]
             flat = [value for x, y, v in zip(xs, ys, shown, strict=True) for value in (x, y, v)]
             yield {
@@ -153,6 +156,7 @@ def _coco_annotations(log: Log) -> Iterator[dict[str, Any]]:
                 "iscrowd": 0,
                 "score": instance["score"],
                 **({"track_id": instance["id"]} if "id" in instance else {}),
+                **({"predicted": predicted} if predicted else {}),
             }
 
 

@@ -96,6 +96,8 @@ class TestExport:
         none = changed(two, keypoints=two.keypoints[:0], boxes=boxes[:0]).to_df()
         assert (len(none), list(none.columns)) == (0, list(frame.columns))
         assert len(pandas.concat([frame, frame])) == 16
+        marks = np.array([[True, False, False, True], [False] * 4])
+        assert changed(two, predicted=marks).to_df()["predicted"].tolist() == marks.ravel().tolist()
 
     @pytest.mark.parametrize("name", ["confidence", "keypoint_confidence"])
     def test_supervision_gets_float32_under_the_name_of_its_release(self, result, monkeypatch, name):

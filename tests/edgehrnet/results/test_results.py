@@ -119,6 +119,19 @@ def test_ids_of_tracks_are_written(predictor, null_model, tmp_path):
     assert [annotation["track_id"] for annotation in annotations] == [7, 7]
 
 
+def test_tables_say_which_points_were_predicted(predictor, null_model, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    marks = [[True, False, False, True]]
+    plain, *_ = predictor.stream(clip(null_model, 1))
+    smoothed = replace(plain, frame=1, predicted=np.array(marks))
+    write([plain, smoothed], tmp_path / "a.csv", tmp_path / "a.parquet", tmp_path / "a.coco.json")
+    rows = list(csv.DictReader((tmp_path / "a.csv").read_text().splitlines()))
+    assert [row["predicted"] for row in rows] == [""] * 4 + ["True", "False", "False", "True"]
+    assert parquet.read_table(tmp_path / "a.parquet").column("predicted").to_pylist() == [None] * 4 + marks[0]
+    annotations = json.loads((tmp_path / "a.coco.json").read_text())["annotations"]
+    assert [annotation.get("predicted") for annotation in annotations] == [None, marks[0]]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("lines", [0, 3, 25])
 def test_a_killed_process_leaves_valid_files_and_the_next_one_continues(null_model, tmp_path, lines):
