@@ -50,7 +50,7 @@ for part, seeds in (("export", range(16)), ("all", range(16, 300)), ("test", ran
     if sys.argv[1] == "draw":
         (folder / part).mkdir(parents=True)
         for seed in seeds:
-            draw(seed)[0].save(folder / part / f"{seed:04d}.png")
+            draw(seed)[0].save(folder / part / f"{seed:04d}.png", compress_level=1)
         (folder / f"{part}.json").write_text(json.dumps([task(f"{part}/{n:04d}.png", draw(n)[1]) for n in seeds]))
 for path in sys.argv[3:]:
     for address in (one["data"]["image"] for one in json.loads(Path(path).read_text())):

@@ -4,12 +4,15 @@ The lab book, the measurements and the model card are records: their commands to
 """
 
 import importlib
+import json
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -23,6 +26,9 @@ SHORTER = {
     "keypoints": {
         "quant.train --data figures/figures.json": "quant.train --data figures/figures.json --steps 100 --workers 0",
         "--fold 0/5 --out report.html": "--fold 0/5 --count 2 --out report.html",
+        "--val loop/test.json": "--val loop/test.json --steps 1 --batch 2 --validate-count 2 --workers 0",
+        "loop/all --format": "'loop/all/002*.png' --format",
+        "--count 24": "--count 4",
     },
     "quantize": {
         "--fold 0/5 --out report.html": "--fold 0/5 --count 2 --out report.html",
@@ -53,7 +59,6 @@ NOT_RUN = {
     "python -m quant.ptq model.onnx": "tests/quant/test_ptq_files.py runs it",
     "edgehrnet models model.pth": "needs a published checkpoint",
     'pip install "edgehrnet[openvino,web]"': "needs gradio, and serves a page; tests/edgehrnet/webdemo tests it",
-    "python samples/label_loop.py": "trains three networks; tests/test_samples.py runs the sample",
     "make web": "needs Node and Chromium",
 }
 COMMAND = re.compile(r"^(python|pip|make|edgehrnet|docker|import|from|predictor|result|stream) ?", re.M)
@@ -78,6 +83,10 @@ def _joined(content):
 def run_command(line):
     """Run a command in this process, which has imported torch already."""
     program, *arguments = shlex.split(line)
+    if arguments[0].startswith("samples/"):
+        with patch.object(sys, "argv", arguments):
+            runpy.run_path(str(ROOT / arguments[0]), run_name="__main__")
+        return
     if program == "edgehrnet":
         module = importlib.import_module("edgehrnet.cli")
     else:
@@ -104,7 +113,7 @@ def run_page(page, folder, done=()):
         if language == "python":
             run_python(content, folder)
         elif language == "console":
-            for line in _joined(content).splitlines():
+            for line in filter(None, _joined(content).splitlines()):
                 for long, short in SHORTER.get(page, {}).items():
                     line = line.replace(long, short)
                 if line not in ran:
@@ -123,6 +132,7 @@ def test_own_keypoints_from_labels_to_files_for_every_engine(project):
     commands = run_page("keypoints", project)
     assert (project / "figure.png").is_file()
     assert (project / "report.html").is_file()
+    assert len(json.loads((project / "loop" / "export.json").read_text())) == 16 + 4 + 4  # of the loop's rounds
     run_page("quantize", project, commands)  # goes on with the checkpoint that was trained
     assert (project / "engines" / "figures-int8.certificate.json").is_file()
     assert (project / "engines" / "figures.parity.md").is_file()
