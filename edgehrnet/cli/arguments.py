@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgehrnet.detectors.detector import Detector
 from edgehrnet.errors import InputError
+from edgehrnet.picture.boxes import BOX_FORMATS
 from edgehrnet.predictor import Predictor
 from edgehrnet.spec import DECODE_METHODS
 
@@ -51,6 +52,24 @@ def add_model_options(parser: argparse.ArgumentParser, *, json: bool = True) -> 
     add_verify_option(parser)
     if json:
         add_json_option(parser)
+
+
+def add_sources_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--recursive``, ``--boxes`` and ``--box-format``."""
+    parser.add_argument("--recursive", action="store_true", help="look into the subfolders of folders (default: no)")
+    parser.add_argument(
+        "--boxes",
+        type=Path,
+        metavar="FILE",
+        help="JSON file with boxes, one for each instance: COCO detections or annotations, or "
+        '{"photo.jpg": [[x, y, w, h], ...]}. Pictures without a box are skipped (default: each whole picture)',
+    )
+    parser.add_argument(
+        "--box-format",
+        choices=BOX_FORMATS,
+        default="xywh",
+        help="xywh: left, top, width, height; xyxy: left, top, right, bottom (default: %(default)s)",
+    )
 
 
 def add_verify_option(parser: argparse.ArgumentParser) -> None:

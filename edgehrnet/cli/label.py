@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from edgehrnet.cautions import missing_boxes
-from edgehrnet.cli.arguments import MODEL_HELP, add_model_options, open_predictor
+from edgehrnet.cli.arguments import MODEL_HELP, add_model_options, add_sources_options, open_predictor
 from edgehrnet.cli.printable import printable, printable_name
 from edgehrnet.errors import InputError, NoBoxesWarning, SkippedPictureWarning
 from edgehrnet.labels import FORMATS, Written, labeled_before, write_labels
-from edgehrnet.picture.boxes import BOX_FORMATS, read_boxes
+from edgehrnet.picture.boxes import read_boxes
 from edgehrnet.predictor import Predictor
 from edgehrnet.sources import Frame, Source
 from edgehrnet.sources.files import Files
@@ -58,19 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="leave out the pictures in folders that this command wrote before (default: none)",
     )
-    parser.add_argument("--recursive", action="store_true", help="look into the subfolders of folders (default: no)")
-    parser.add_argument(
-        "--boxes",
-        type=Path,
-        metavar="FILE",
-        help="JSON file with boxes, as for 'edgehrnet predict' (default: each whole picture)",
-    )
-    parser.add_argument(
-        "--box-format",
-        choices=BOX_FORMATS,
-        default="xywh",
-        help="xywh: left, top, width, height; xyxy: left, top, right, bottom (default: %(default)s)",
-    )
+    add_sources_options(parser)
     add_model_options(parser)
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from edgehrnet.cli.arguments import MODEL_HELP, add_model_options
+from edgehrnet.cli.arguments import MODEL_HELP, add_model_options, add_sources_options
 from edgehrnet.cli.video_options import add_video_options
 from edgehrnet.decoding import CONFIDENCE_THRESHOLD
 from edgehrnet.drawing.files import JPEG_QUALITY
 from edgehrnet.errors import InputError
-from edgehrnet.picture.boxes import BOX_FORMATS
 
 SOURCE_HELP = (
     "pictures, folders, quoted glob patterns, list files (.txt with one path per line), videos, stream addresses such "
@@ -30,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("model", help=MODEL_HELP)
     parser.add_argument("source", nargs="+", help=SOURCE_HELP)
-    parser.add_argument("--recursive", action="store_true", help="look into the subfolders of folders (default: no)")
+    add_sources_options(parser)
     _add_pictures(parser)
     _add_files(parser)
     parser.add_argument(
@@ -42,19 +41,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: %(default)s)",
     )
     parser.add_argument("--quiet", action="store_true", help="print errors only (default: a line for each picture)")
-    parser.add_argument(
-        "--boxes",
-        type=Path,
-        metavar="FILE",
-        help="JSON file with boxes, one for each instance: COCO detections or annotations, or "
-        '{"photo.jpg": [[x, y, w, h], ...]}. Pictures without a box are skipped (default: each whole picture)',
-    )
-    parser.add_argument(
-        "--box-format",
-        choices=BOX_FORMATS,
-        default="xywh",
-        help="xywh: left, top, width, height; xyxy: left, top, right, bottom (default: %(default)s)",
-    )
     add_video_options(parser)
     add_model_options(parser, json=False)
 
