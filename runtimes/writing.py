@@ -20,6 +20,7 @@ from pathlib import Path
 from runtimes.errors import EdgeHRNetError, WriteError
 
 HIDDEN = ".edgehrnet-writing"
+PARTIAL = ".partial"  # ending of the name of a file that a later process may continue or clear
 _WHOLE = "whole"  # folder in HIDDEN with files that are complete and only have to be moved
 _ABANDONED_S = 3600.0  # age of files in HIDDEN that no process writes to any more
 _ATTEMPTS = 100  # to move files to their places while other processes do so too
@@ -69,7 +70,7 @@ def _write(path: Path, content: str | bytes | Callable[[Path], object]) -> None:
 def new_files(path: Path) -> Iterator[Path]:
     """Yield an empty folder. Files that the block writes there appear beside ``path``, all of them or none.
 
-    If the block or the disk fails, files of the same names are as before.
+    Folders in it appear too, and their files beside those that such a folder has already. If the block or the disk fails, files of the same names are as before.
 
     Args:
         path: One of the files, named in errors.
@@ -98,16 +99,37 @@ def finish_writing(folder: Path) -> None:
     whole = folder / HIDDEN / _WHOLE
     if whole.is_symlink() or whole.parent.is_symlink():
         return  # its files are not ours
-    try:
-        names = os.listdir(whole)  # noqa: PTH208 - raises at once, where iterdir() does so later
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    for name in names:
-        with suppress(FileNotFoundError):  # moved by another process
-            os.replace(whole / name, folder / name)  # noqa: PTH105
-    _sync(folder)
-    _remove_if_empty(whole)
-    _remove_if_empty(whole.parent)
+    emptied = []
+    for found, folders, names in os.walk(whole):
+        place = folder / Path(found).relative_to(whole)
+        if place != folder and place.is_symlink():
+            folders.clear()
+            continue  # it may lead anywhere
+        place.mkdir(exist_ok=True)
+        for name in list(folders):
+            with suppress(OSError):  # it is there and has files: move one by one
+                os.replace(Path(found, name), place / name)  # noqa: PTH105
+                folders.remove(name)
+        for name in names:
+            with suppress(FileNotFoundError):  # moved by another process
+                os.replace(Path(found, name), place / name)  # noqa: PTH105
+        _sync(place)
+        emptied.append(Path(found))
+    for old in reversed(emptied):
+        _remove_if_empty(old)
+    if emptied:
+        _remove_if_empty(whole.parent)
+
+
+def place_of(path: Path) -> Path:
+    """Return where a file that is written in a folder of `new_files` will be.
+
+    >>> place_of(Path("out", HIDDEN, "x1", "labels")).as_posix()
+    'out/labels'
+    """
+    parts = path.parts
+    first = parts.index(HIDDEN) if HIDDEN in parts else len(parts)
+    return Path(*parts[:first], *parts[first + 2 :])
 
 
 @contextmanager
@@ -134,20 +156,28 @@ def _own_folder(target: Path) -> Path:
             raise OSError(f"{hidden} is no folder; remove it")
         with suppress(FileNotFoundError):  # another process has just removed the empty folder
             for other in hidden.iterdir():
-                if other.name != _WHOLE and time.time() - other.stat().st_mtime > _ABANDONED_S:
+                if other.name != _WHOLE and time.time() - _last_written(other) > _ABANDONED_S:
                     shutil.rmtree(other, ignore_errors=True)
             return Path(tempfile.mkdtemp(dir=hidden))
 
 
+def _last_written(folder: Path) -> float:
+    """Return when something in a folder was last changed. A video is written for hours."""
+    return max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
+
+
 def _publish(own: Path, target: Path) -> None:
     """Move the files of a folder to their places. If they are several, all replace the old ones or none does."""
-    files = list(own.iterdir())
-    for file in files:
-        if (target / file.name).is_dir():
-            raise IsADirectoryError(f"{target / file.name} is a folder")
-        _sync(file)
-    if len(files) == 1:
-        os.replace(files[0], target / files[0].name)  # noqa: PTH105
+    found = list(own.rglob("*"))
+    for path in found:
+        place = target / path.relative_to(own)
+        if path.is_dir() and place.is_symlink():
+            raise OSError(f"{place} is a link")
+        if place.exists() and place.is_dir() != path.is_dir():
+            raise OSError(f"{place} is {'a' if place.is_dir() else 'no'} folder")
+        _sync(path)
+    if len(found) == 1 and found[0].is_file():
+        os.replace(found[0], target / found[0].name)  # noqa: PTH105
         _sync(target)
         return
     _sync(own)

@@ -12,7 +12,7 @@ import numpy as np
 from edgehrnet.errors import MissingExtraError
 from edgehrnet.labels.candidates import Candidate
 from edgehrnet.spec import ModelSpec
-from runtimes.writing import write_file
+from runtimes.writing import place_of, write_file
 
 FILE = "labels.slp"
 
@@ -42,7 +42,9 @@ def write(candidates: Sequence[Candidate], spec: ModelSpec, folder: Path, min_co
         symmetries=[sio.Symmetry({nodes[a], nodes[b]}) for a, b in spec.flip_pairs],
         name=spec.name,
     )
-    video = sio.Video.from_filename([str(folder.resolve() / "images" / one.name) for one in candidates])
+    images = folder.resolve() / "images"
+    video = sio.Video.from_filename([str(images / one.name) for one in candidates])
+    video.replace_filename([str(place_of(images) / one.name) for one in candidates], open=False)
     frames = []
     for index, one in enumerate(candidates):
         instances = []

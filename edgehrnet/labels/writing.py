@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from edgehrnet.labels.sleap import import_sleap_io
 from edgehrnet.labels.sleap import write as write_sleap
 from edgehrnet.result import Result
 from edgehrnet.spec import ModelSpec
-from runtimes.writing import write_file
+from runtimes.writing import finish_writing, new_files, write_file
 
 FORMATS: dict[str, Callable[[Sequence[Candidate], ModelSpec, Path, float], list[Path]]] = {
     "label-studio": write_label_studio,
@@ -61,7 +62,8 @@ def write_labels(
 
     Args:
         results: Results of the pictures, such as ``predictor.stream(folder)``.
-        folder: A folder that does not exist yet, or is empty. Copies of the pictures go to ``images`` in it.
+        folder: A folder that does not exist yet, or is empty. It appears when all files are written. Copies of the
+            pictures go to ``images`` in it.
         spec: Spec of the model.
         format: ``label-studio``, ``cvat``, ``coco`` or ``sleap``.
         count: Largest number of pictures. None takes all.
@@ -77,21 +79,26 @@ def write_labels(
         raise InputError(f"format={format!r}; {nearest(str(format), FORMATS)}")
     if count is not None and count < 1:
         raise InputError(f"count={count}; pass a number of pictures from 1, or None for all")
+    with suppress(OSError):
+        finish_writing(folder.parent)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{str(folder)!r} exists and is not an empty folder; name a new one")
     if format == "sleap":
         import_sleap_io()
-    (folder / PICTURES).mkdir(parents=True, exist_ok=True)
-    chosen = LeastCertain(folder / PICTURES, count)
-    for result in results:
-        if len(result.keypoints):
-            chosen.add(result)
-    candidates = chosen.candidates()
-    if not candidates:
-        raise InputError(f"no picture to label: nothing was written to {str(folder)!r}")
-    files = FORMATS[format](candidates, spec, folder, min_confidence)
-    write_file(folder / TABLE, _table(candidates))
-    return Written([*files, folder / TABLE], chosen.seen, [one.certainty for one in candidates])
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with new_files(folder) as above:
+        new = above / folder.name
+        (new / PICTURES).mkdir(parents=True)
+        chosen = LeastCertain(new / PICTURES, count)
+        for result in results:
+            if len(result.keypoints):
+                chosen.add(result)
+        candidates = chosen.candidates()
+        if not candidates:
+            raise InputError(f"no picture to label: nothing was written to {str(folder)!r}")
+        files = [*FORMATS[format](candidates, spec, new, min_confidence), new / TABLE]
+        write_file(new / TABLE, _table(candidates))
+    return Written([folder / file.name for file in files], chosen.seen, [one.certainty for one in candidates])
 
 
 def labeled_before(folders: Iterable[str | Path]) -> set[tuple[str, int | None]]:

@@ -9,10 +9,10 @@ from pathlib import Path
 from edgehrnet.errors import InputError, check_keywords
 from edgehrnet.result import Result
 from edgehrnet.results.formats import WRITERS, format_of, import_pyarrow
-from edgehrnet.results.log import SUFFIX, Log
+from edgehrnet.results.log import Log
 from edgehrnet.sources.frame import Frame
 from edgehrnet.streaming import Stream
-from runtimes.writing import write_file
+from runtimes.writing import PARTIAL, write_file
 
 
 class ResultFiles:
@@ -70,12 +70,13 @@ class ResultFiles:
                 log.add(result)
 
     def close(self) -> None:
-        """Complete the files."""
-        for path, log in self._logs.items():
-            log.close()
-            write_file(path, partial(WRITERS[self._kinds[path]], log))
-            log.path.unlink()
-        self._logs = {}
+        """Complete the files. Of one that cannot be written, and of those behind it, ``FILE.partial`` stays."""
+        try:
+            for path in list(self._logs):
+                write_file(path, partial(WRITERS[self._kinds[path]], self._logs[path]))
+                self._logs.pop(path).remove()
+        finally:
+            self.abandon()
 
     def abandon(self) -> None:
         """Close the logs, which a later process may continue. Those without results are removed."""
@@ -123,4 +124,4 @@ def write(results: Iterable[Result], *paths: str | Path, resume: bool = False) -
 
 
 def _partial(path: Path) -> Path:
-    return path.with_name(path.name + SUFFIX)
+    return path.with_name(path.name + PARTIAL)

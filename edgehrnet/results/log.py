@@ -7,14 +7,16 @@ opened again.
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -22,7 +24,6 @@ from edgehrnet.errors import InputError, WriteError
 from edgehrnet.result import Result
 
 FORMAT = 1
-SUFFIX = ".partial"
 
 
 def key(source: str | None, frame: int | None) -> int:
@@ -40,23 +41,28 @@ class Log:
 
     Raises:
         InputError: There is such a log and ``resume`` is False, or it is not a log.
-        WriteError: It cannot be read or written.
+        WriteError: It cannot be read or written, or another process writes to it.
     """
 
     def __init__(self, path: Path, *, resume: bool) -> None:
         self.path, self.head = path, None
         self._done = array("Q")  # keys of earlier processes, sorted: 8 bytes per picture
-        if path.exists() and path.stat().st_size and not resume:
-            raise InputError(
-                f"{str(path)!r} holds results of a run that was interrupted; continue it with resume=True or --resume, "
-                "or remove the file"
-            )
+        if path.is_symlink():
+            raise InputError(f"{str(path)!r} is a link; remove it")
         try:
-            self._size = self._read_back() if path.exists() else 0
-            self._file = path.open("ab", buffering=0)
-            self._file.truncate(self._size)
+            with ExitStack() as stack:
+                self._file = stack.enter_context(path.open("ab", buffering=0))
+                _lock(self._file, path)
+                if path.stat().st_size and not resume:
+                    raise InputError(
+                        f"{str(path)!r} holds results of a run that was interrupted; continue it with resume=True or "
+                        "--resume, or remove the file"
+                    )
+                self._size = self._read_back()
+                self._file.truncate(self._size)
+                stack.pop_all()  # keeps the file open
         except OSError as error:
-            raise WriteError(f"cannot write {str(path)!r}: {error.strerror}") from error
+            raise WriteError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
 
     head: dict[str, Any] | None
 
@@ -137,12 +143,29 @@ class Log:
             next(file, None)
             yield from map(json.loads, file)
 
-    def close(self) -> None:
-        """Close the file. Its lines stay."""
-        self._file.close()
-
     def abandon(self) -> None:
         """Close the file, and remove it if it has no results."""
-        self.close()
+        self._file.close()
         if not self._size:
             self.path.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Close the file, and remove it."""
+        self._file.close()
+        self.path.unlink()
+
+
+def _lock(file: BinaryIO, path: Path) -> None:
+    """Keep other processes from writing to a log until it is closed. Windows has no such locks."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise BlockingIOError(errno.EAGAIN, "another process writes to it") from None
+    except OSError:  # a file system without locks
+        return
+    if not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+        raise FileNotFoundError(errno.ENOENT, "another process has just completed it")

@@ -19,6 +19,7 @@ from edgehrnet.sources.files import is_address
 from edgehrnet.sources.frame import Frame
 from edgehrnet.sources.video import VIDEO_SUFFIXES
 from edgehrnet.tracking.trails import Trails
+from runtimes.writing import PARTIAL, write_file
 
 CAMERA = "camera "  # beginning of the names of cameras
 
@@ -119,8 +120,11 @@ class Overlays:
         return self.places.of(source, frame if suffix is None else None, suffix)
 
     def has(self, frame: Frame) -> bool:
-        """Return whether the file of a frame exists."""
-        return frame.name is not None and self.path_of(frame.name, frame.frame).exists()
+        """Return whether the file of a frame exists, and is not one that a killed process was about to replace."""
+        if frame.name is None:
+            return False
+        path = self.path_of(frame.name, frame.frame)
+        return path.exists() and not _mark(path).exists()
 
     def add(self, result: Result) -> Path:
         """Draw a result, and return the file in which it is or will be.
@@ -136,7 +140,8 @@ class Overlays:
         path.parent.mkdir(parents=True, exist_ok=True)
         if is_video(source):
             if self._video is None:
-                path.unlink(missing_ok=True)  # while it exists, it is complete
+                if path.exists():
+                    write_file(_mark(path), "")
                 self._video = source, VideoWriter(path, sound_of=source if Path(source).is_file() else None)
                 self.count += 1
             self._video[1].add(picture, result.time)
@@ -150,6 +155,7 @@ class Overlays:
         if self._video is not None:
             video, self._video = self._video[1], None
             video.close()
+            _mark(video.path).unlink(missing_ok=True)
 
     def abandon(self, error: BaseException) -> None:
         """Remove the video in work."""
@@ -157,3 +163,8 @@ class Overlays:
             video, self._video = self._video[1], None
             with suppress(Exception):
                 video.__exit__(type(error), error, None)
+
+
+def _mark(path: Path) -> Path:
+    """Return the empty file that says that a video is being replaced."""
+    return path.with_name(path.name + PARTIAL)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from edgehrnet.errors import ImageError, MissingImageError
 from edgehrnet.picture.sources import SUFFIXES
+from runtimes.writing import PARTIAL
 
 LIST_SUFFIX = ".txt"
 OTHER = "other"  # key of left_out for suffixes beyond the first ones, so that odd names take no memory
@@ -32,7 +33,7 @@ class Files:
     def __init__(self, source: str | Path, *, recursive: bool = False) -> None:
         self._source, self._recursive = source, recursive
         self.left_out: Counter[str] = Counter()
-        """Number of files in folders that are no pictures, by suffix."""
+        """Number of files in folders that are no pictures, by suffix, without what a killed run has left."""
 
     def __iter__(self) -> Iterator[Path]:
         """Yield the paths.
@@ -80,7 +81,7 @@ class Files:
             suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - a million times faster than a Path each
             if suffix in SUFFIXES:
                 yield folder / name
-            else:
+            elif suffix != PARTIAL:
                 known = suffix in self.left_out or len(self.left_out) < SHOWN
                 self.left_out[suffix or "no suffix" if known else OTHER] += 1
         if self._recursive:

@@ -98,7 +98,7 @@ def export_file(
         if table is not None and certificate.sqnr_db is not None:
             cost = int8_cost(certificate.sqnr_db, certificate.drift_median_px, max_drift)
             certificate = replace(certificate, int8_cost=cost)
-        _copy(out, *parts(built), certificate.save(built))
+        copy_model(out, *parts(built), certificate.save(built))
     return certificate
 
 
@@ -163,11 +163,11 @@ def export_plan(source: Path, out: Path, compute_capability: tuple[int, int] | N
         reference = Reference(None, None, integer_convolutions(source))
         made_by = tensorrt.engine_name()
         certificate = certify(built, layers, reference, ModelSpec.from_json(metadata), (), engine=made_by)
-        _copy(out, built, tensorrt.sidecar_path(built), certificate.save(built))
+        copy_model(out, built, tensorrt.sidecar_path(built), certificate.save(built))
     return certificate
 
 
-def _copy(out: Path, *files: Path) -> None:
+def copy_model(out: Path, *files: Path) -> None:
     """Copy the files of a model beside ``out``, all of them or none."""
     with new_files(out) as folder:
         for file in files:

@@ -17,7 +17,7 @@ from edgehrnet.model_info import model_info
 from edgehrnet.spec import ModelSpec
 from quant.files.parity import File
 from runtimes.base import INPUT, METADATA_KEY, MODEL_INFO, Description
-from runtimes.writing import write_file
+from runtimes.writing import new_files
 
 # target -> the backend of Triton that runs its files, and the name that it wants for them
 _BACKENDS = {"openvino": ("openvino", "model.xml"), "onnx": ("onnxruntime", "model.onnx")}
@@ -35,7 +35,7 @@ def check_servers(servers: Sequence[str], targets: Sequence[str]) -> None:
 
 
 def write_servers(files: Sequence[File], servers: Sequence[str], folder: Path) -> list[Path]:
-    """Write a folder for each server, and return the folders.
+    """Write a folder for each server, and return the folders. The files of a server appear together.
 
     Args:
         files: The files that were built. Plans and the ONNX files for TensorRT are left out, because they belong to one
@@ -44,7 +44,9 @@ def write_servers(files: Sequence[File], servers: Sequence[str], folder: Path) -
         folder: Folder in which those of the servers are made.
     """
     for server in servers:
-        SERVERS[server]([file for file in files if file.target in ACCEPTED[server]], folder / server)
+        with new_files(folder / server) as new:
+            (new / server).mkdir()
+            SERVERS[server]([file for file in files if file.target in ACCEPTED[server]], new / server)
     return [folder / server for server in servers]
 
 
@@ -55,7 +57,8 @@ def write_triton(files: Sequence[File], folder: Path) -> None:
         model = folder / _name(file)
         _copy(file.path, model / VERSION / name)
         described = _described(file.path)
-        write_file(model / "config.pbtxt", config_pbtxt(model.name, backend, name, described))
+        text = config_pbtxt(model.name, backend, name, described)
+        (model / "config.pbtxt").write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_ovms(files: Sequence[File], folder: Path) -> None:
@@ -67,7 +70,8 @@ def write_ovms(files: Sequence[File], folder: Path) -> None:
         _copy(file.path, graph)
         _show_spec(graph, _metadata(file.path, _described(file.path)))
         rows.append({"config": {"name": model.name, "base_path": model.name}})  # beside config.json
-    write_file(folder / "config.json", json.dumps({"model_config_list": rows}, indent=1) + "\n")
+    text = json.dumps({"model_config_list": rows}, indent=1) + "\n"
+    (folder / "config.json").write_text(text, encoding="utf-8", newline="\n")
 
 
 SERVERS: Mapping[str, Callable[[Sequence[File], Path], None]] = {"triton": write_triton, "ovms": write_ovms}
@@ -150,4 +154,4 @@ def _show_spec(graph: Path, metadata: str) -> None:
     if not end:
         raise ModelFileError(f"{graph} has no {MODEL_INFO}; build it with python -m quant.export")
     entry = f"\t<{METADATA_KEY} value={quoteattr(metadata)} />\n\t\t"
-    write_file(graph, f"{before}{entry}{end}{after}")
+    graph.write_text(f"{before}{entry}{end}{after}", encoding="utf-8", newline="\n")

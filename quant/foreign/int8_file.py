@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import tempfile
 import warnings
 from collections.abc import Collection, Sequence
@@ -21,7 +20,7 @@ from edgehrnet.golden import GOLDEN_PICTURE_BYTES, Golden
 from edgehrnet.model_info import model_info
 from edgehrnet.preparation import formatted, prepare
 from quant.files.layer_counts import INTEGER, certificate_of
-from quant.files.model_file import PROOF_PICTURES, SUFFIX, shrink_to_png
+from quant.files.model_file import PROOF_PICTURES, SUFFIX, copy_model, shrink_to_png
 from quant.files.proof import LEAST_SQNR, CertificateError
 from quant.foreign.quantizers import quantize_for_onnx, quantize_for_openvino
 from runtimes.base import Batch, Layer
@@ -107,8 +106,7 @@ def quantize_file(
                 f"below {LEAST_SQNR:g}; calibrate on pictures of its kind, or keep its last operations in float"
             )
         folder.mkdir(parents=True, exist_ok=True)
-        for part in (*parts(built), certificate.save(built)):
-            shutil.copyfile(part, folder / part.name)
+        copy_model(folder / built.name, *parts(built), certificate.save(built))
     left = sorted((layer for layer in layers if layer.macs and layer.precision not in INTEGER), key=_fewer)
     return Int8File(folder / built.name, certificate, tuple(left))
 

@@ -140,6 +140,7 @@ class Trainer:
         """
         settings = self.settings
         scores: dict[str, float | None] = {}
+        finish_writing(self.out)
         if self.step == 0 and (self.out / "last.pt").exists():
             raise InputError(f"{self.out} already holds a run; continue it with --resume, or use another --out")
         if self.world.rank == 0:

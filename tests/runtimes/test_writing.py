@@ -165,13 +165,39 @@ def test_a_line_is_added_or_the_file_is_named(tmp_path):
 
 
 def test_abandoned_files_are_removed_and_those_of_other_processes_stay(tmp_path):
+    """A file that grows keeps its folder, although no name in the folder changes."""
     old, young = tmp_path / HIDDEN / "old", tmp_path / HIDDEN / "young"
     for folder in (old, young):
-        folder.mkdir(parents=True)
-        (folder / "half").touch()
-    os.utime(old, (0, time.time() - 7200))
+        (folder / "images").mkdir(parents=True)
+        (folder / "images" / "half").touch()
+    for path in (*old.rglob("*"), old, young / "images", young):
+        os.utime(path, (0, time.time() - 7200))
     write_file(tmp_path / "a.txt", "a")
     assert list((tmp_path / HIDDEN).iterdir()) == [young]
+
+
+def test_files_in_folders_appear_beside_those_that_are_there(tmp_path):
+    for content in ("old", "new"):
+        with new_files(tmp_path / "server") as own:
+            for name in ("m/1/m.xml", f"m/1/{content}", "m/config"):
+                (own / name).parent.mkdir(parents=True, exist_ok=True)
+                (own / name).write_text(content)
+    found = {path.relative_to(tmp_path).as_posix(): path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    assert found == {"m/1/m.xml": "new", "m/1/old": "old", "m/1/new": "new", "m/config": "new"}
+    with pytest.raises(WriteError, match="config"), new_files(tmp_path / "server") as own:
+        (own / "m" / "config").mkdir(parents=True)
+
+
+def test_no_file_goes_into_a_linked_subfolder(tmp_path):
+    private, folder = tmp_path / "private", tmp_path / "folder"
+    private.mkdir()
+    (folder / HIDDEN / "whole" / "sub").mkdir(parents=True)
+    (folder / HIDDEN / "whole" / "sub" / "letter").touch()
+    (folder / "sub").symlink_to(private)
+    finish_writing(folder)
+    with pytest.raises(WriteError, match="sub"), new_files(folder / "sub") as own:
+        (own / "sub").mkdir()
+    assert list(private.iterdir()) == []
 
 
 def test_a_loader_finishes_what_a_killed_process_has_begun(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from edgehrnet.errors import MissingExtraError, MissingFileError, ModelFileError
 from edgehrnet.models.checkpoints.damage import ChecksumError, check_zip
 from edgehrnet.models.checkpoints.plain_arrays import plain_arrays
+from runtimes.writing import finish_writing
 
 # Entries that may hold a state dict, best first. Averaged weights come before others, except that mmengine stores its
 # averaged weights as "state_dict", and those of the last step as "ema_state_dict".
@@ -52,6 +54,8 @@ def read_file(file: Path, *, verify: bool = True) -> Any:
         MissingExtraError: The file needs the package safetensors, which is not installed.
         ModelFileError: The file is damaged, or contains Python objects.
     """
+    with suppress(OSError):  # a folder that cannot be written to
+        finish_writing(file.parent)
     if not file.is_file():
         raise MissingFileError(
             f"the checkpoint {file} does not exist; pass the path of a .pt, .pth, .ckpt or .safetensors file"
