@@ -180,7 +180,7 @@ def _networks(folder: Path, version: int) -> None:
         write_onnx(network.eval(), whole, folder / "exported.onnx")
         onnx.build(folder / "exported.onnx", folder / f"model{version}.onnx", whole.to_json())
         arrays = {"heatmaps": np.random.default_rng(version).random((1, 4, 16, 16), np.float32)}
-        runtimes.null.build(folder / f"model{version}.null", whole.to_json(), SIZE, arrays)
+        runtimes.null.build(folder / f"model{version}.null", whole.replace(decode="udp").to_json(), SIZE, arrays)
 
 
 def rows(path: Path) -> int:
