@@ -15,7 +15,7 @@ from typing import Any
 
 EVENTS = ("open", "os.rename", "os.mkdir", "os.rmdir", "os.remove", "os.truncate")
 """What Python reports before it changes names or opens a file."""
-LIMIT_S = 120.0
+LIMIT_S = 900.0
 
 
 @dataclass(frozen=True)
@@ -39,19 +39,27 @@ class Ended:
     """How often it touched the folder, if it was not killed."""
 
 
-def call(action: Callable[[], int | None], folder: Path, moment: Moment | None = None) -> Ended:
+def call(
+    action: Callable[[], int | None],
+    folder: Path,
+    moment: Moment | None = None,
+    at: tuple[int, Callable[[], None]] | None = None,
+) -> Ended:
     """Run a function in a forked process.
 
     Args:
         action: The function, which returns the exit status.
         folder: Folder whose changes are counted.
         moment: When to kill the process. None: not.
+        at: A function, and before which touch of the folder the process calls it.
     """
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as counted:
         started = time.perf_counter()
         child = os.fork()
         if not child:
-            _child(action, folder, moment, output.fileno(), counted.fileno())
+            if moment is not None and moment.event is not None:
+                at = moment.event, lambda: os.kill(os.getpid(), signal.SIGKILL)
+            _child(action, folder, at, output.fileno(), counted.fileno())
         limit = LIMIT_S if moment is None or moment.seconds is None else moment.seconds
         status = _wait(child, limit)
         seconds = time.perf_counter() - started
@@ -73,7 +81,13 @@ def _wait(child: int, limit: float) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def _child(action: Callable[[], int | None], folder: Path, moment: Moment | None, output: int, counted: int) -> None:
+def _child(
+    action: Callable[[], int | None],
+    folder: Path,
+    at: tuple[int, Callable[[], None]] | None,
+    output: int,
+    counted: int,
+) -> None:
     os.dup2(output, 1)
     os.dup2(output, 2)
     count = 0
@@ -82,8 +96,8 @@ def _child(action: Callable[[], int | None], folder: Path, moment: Moment | None
         nonlocal count
         if event in EVENTS and str(arguments[0]).startswith(str(folder)):
             count += 1
-            if moment is not None and count == moment.event:
-                os.kill(os.getpid(), signal.SIGKILL)
+            if at is not None and count == at[0]:
+                at[1]()
 
     sys.addaudithook(hook)
     status: Any = 1
