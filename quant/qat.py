@@ -67,8 +67,8 @@ def _train(args: argparse.Namespace) -> int:
     with World.join(args.device) as world:
         checkpoint = load_checkpoint(args.checkpoint)
         trainer = QatTrainer(qat_settings(args, checkpoint, world.size), args.out, checkpoint, world)
-        if args.resume:
-            trainer.resume()
+        if args.resume or world.elastic:
+            trainer.resume(required=args.resume)
         if world.rank == 0:
             print_remarks(trainer.data)
             print(description(trainer), flush=True)

@@ -72,8 +72,8 @@ def _train(args: argparse.Namespace) -> None:
             settings = with_recipe(settings, recipe(data, args.model, args.steps), args)
         out = args.out or Path("runs") / data.spec.name
         trainer = Trainer(settings, out, world, float_parts(settings, data))
-        if args.resume:
-            trainer.resume()
+        if args.resume or world.elastic:
+            trainer.resume(required=args.resume)
         if world.rank == 0:
             print_remarks(data)
             print(description(trainer), flush=True)

@@ -87,7 +87,8 @@ class QatTrainer(Trainer):
     def _begin_step(self) -> None:
         settings = self.settings
         if self.step == settings.recovery:
-            set_ranges(self.network, self._ranges())
+            ranges = self._ranges() if self.world.rank == 0 else None
+            set_ranges(self.network, self.world.broadcast(ranges))
             self.network.train()
         if self.step == settings.at(settings.observers):
             stop_observers(self.network)
@@ -103,7 +104,7 @@ class QatTrainer(Trainer):
         return {} if self.teacher is None else self.teacher.terms(image, output)
 
     def _ranges(self) -> RangeTable:
-        """Calibrate the current network. Every process computes the same ranges."""
+        """Calibrate the current network."""
         settings = self.settings
         images = network_inputs(self.data.calibration(settings.calibration, settings.seed), self.spec)
         plain = create(settings.model, keypoints=len(self.spec.keypoints), **settings.options)

@@ -44,7 +44,7 @@ def description(trainer: Trainer) -> str:
         + ("" if settings.init is None else f", starting from {settings.init}"),
         "input": f"{sizes} (height x width), {kind}{_advice(trainer)}",
         "device": f"{trainer.device}{processes}",
-        "steps": f"{settings.steps}, each with {settings.batch * trainer.world.size} pictures"
+        "steps": f"{settings.steps}, each with {trainer.pictures} pictures"
         + (f", continuing at {trainer.step}" if trainer.step else ""),
         "settings": f"{_codec(trainer)}--learning-rate {settings.learning_rate:g} "
         f"--ema {settings.ema:g} --validate-every {settings.validate_every}",

@@ -1,7 +1,7 @@
 """Train a network: learning-rate schedule, averaged weights, mixed precision, several processes, resuming.
 
 A step depends on the settings and its index only, since pictures are chosen by index. A resumed run therefore
-continues with the pictures that the interrupted one would have used.
+continues with the pictures that the interrupted one would have used, also in another number of processes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from edgehrnet.decoding import OFFSET_METHODS
 from edgehrnet.errors import EdgeHRNetError, InputError, ModelFileError
 from edgehrnet.models import KeypointNetwork, Output
 from edgehrnet.models.checkpoints import save_checkpoint
-from edgehrnet.models.checkpoints.state_dicts import read_file
 from edgehrnet.models.deploy.export_module import network_input
 from edgehrnet.models.deploy.frozen import plain_state
 from quant.data.batches import SampleHeads, Samples
@@ -39,8 +38,9 @@ from quant.training.losses import keypoint_loss
 from quant.training.parts import Parts, float_parts
 from quant.training.pose_losses import pose_loss
 from quant.training.processes import World, open_device
+from quant.training.run_state import check_shares, newest_state
 from quant.training.settings import TrainSettings
-from runtimes.writing import finish_writing, new_files, write_file
+from runtimes.writing import new_files, write_file
 
 AVERAGED = 50
 """Steps over which the logged loss is averaged."""
@@ -93,26 +93,38 @@ class Trainer:
         if self.world.size > 1:
             # The small HRNets end in fusions that no head uses.
             self.trained = DistributedDataParallel(self.network, find_unused_parameters=True)
+            self.trained.broadcast_buffers = False  # shared after each step instead; the argument is deprecated
         self.optimizer = torch.optim.AdamW(_parameter_groups(self.network, settings.weight_decay))
         self.scaler = torch.amp.GradScaler(enabled=settings.amp == "fp16" and self.device.type == "cuda")
         self.step = 0
+        self.pictures = settings.batch * self.world.size  # in a step of all processes; a resumed run keeps it
 
-    def resume(self) -> None:
+    @property
+    def batch(self) -> int:
+        """Pictures in a batch of this process."""
+        return self.pictures // self.world.size
+
+    def resume(self, *, required: bool = True) -> None:
         """Continue from ``last.pt``.
 
+        Args:
+            required: whether to refuse a folder without a run. Otherwise the run starts from the beginning.
+
         Raises:
-            InputError: the run was started with other settings, or there is none.
+            InputError: the run was started with other settings, or its steps cannot be shared by these processes, or
+                there is none.
             ModelFileError: the file is damaged, or of another kind.
         """
-        path = self.out / "last.pt"
-        finish_writing(self.out)
-        if not path.is_file():
+        state = newest_state(self.out, self.world)
+        if state is None and required:
             raise InputError(f"there is no run to resume in {self.out}; leave out --resume to start one")
         try:
-            self._take(read_file(path))
+            if state is not None:
+                self._take(state)
         except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
             if isinstance(error, EdgeHRNetError):
                 raise
+            path = self.out / "last.pt"
             raise ModelFileError(f"{path} holds no run of quant.train or quant.qat: {error!r}") from None
         if self.world.rank == 0:
             cut_log(self.log, self.step)
@@ -120,11 +132,11 @@ class Trainer:
     def _take(self, state: dict[str, Any]) -> None:
         """Continue from the state that a run has saved."""
         before, now = json.loads(state["settings"]), json.loads(self._settings_json())
-        if state["processes"] != self.world.size:
-            raise InputError(f"{self.out} was trained by {state['processes']} processes, not {self.world.size}")
         changed = [key for key in now if now[key] != before.get(key) and key not in ("workers", "device")]
         if changed:
             raise InputError(f"cannot resume with a different {', '.join(changed)}; use the same, or another --out")
+        self.pictures = self.settings.batch * state["processes"]
+        check_shares(self.out, self.pictures, self.world.size)
         self.network.load_state_dict(state["network"])
         self.ema.network.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -155,15 +167,16 @@ class Trainer:
                 recent.append(self.train_step(batch))
                 bar.set_postfix(loss=f"{sum(_means(recent).values()):.3g}", refresh=False)
                 bar.update()
-                if self.world.rank > 0:
-                    continue
+                validated = self.step % settings.validate_every == 0 or self.step == settings.steps
                 line = {"step": self.step, "seconds": round(time.perf_counter() - started, 1), "loss": _means(recent)}
-                if self.step % settings.validate_every == 0 or self.step == settings.steps:
+                if self.world.rank == 0 and validated:
                     scores = self._validate()
                     add_to_log(self.log, {**line, **scores})
                     self._save(scores)
-                elif self.step % every == 0:
+                elif self.world.rank == 0 and self.step % every == 0:
                     add_to_log(self.log, line)
+                if validated:
+                    self.world.gather(None)  # wait for process 0
         return scores
 
     def batches(self) -> Iterator[dict[str, Tensor]]:
@@ -177,9 +190,9 @@ class Trainer:
         samples = Samples(
             self.data,
             self.spec,
-            self.step * settings.batch,
-            (settings.steps - self.step) * settings.batch,
-            batch=settings.batch,
+            self.step * self.batch,
+            (settings.steps - self.step) * self.batch,
+            batch=self.batch,
             sizes=settings.sizes,
             seed=settings.seed,
             heads=heads,
@@ -188,7 +201,7 @@ class Trainer:
             world=self.world.size,
         )
         try:
-            yield from DataLoader(samples, settings.batch, num_workers=settings.workers)
+            yield from DataLoader(samples, self.batch, num_workers=settings.workers)
         except EdgeHRNetError as error:
             # A worker process puts its traceback before the message.
             if not str(error).startswith("Caught "):
@@ -213,7 +226,7 @@ class Trainer:
         with torch.autocast(self.device.type, dtype) if dtype else nullcontext():
             output = self.trained(image)
         terms = self._terms(output, truth) | self._extra_terms(image, output)
-        values = {name: float(term.detach()) for name, term in terms.items()}
+        values = self.world.mean({name: float(term.detach()) for name, term in terms.items()})
         if not math.isfinite(sum(values.values())):
             raise DivergedError(f"the loss of step {self.step} is {values}; try a lower --learning-rate")
         self.optimizer.zero_grad(set_to_none=True)
@@ -222,6 +235,7 @@ class Trainer:
         nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        self.world.share_buffers(self.network)
         self.ema.update(self.network, self.step)
         self._end_step()
         self.step += 1
@@ -251,7 +265,7 @@ class Trainer:
         state = {
             "settings": self._settings_json(),
             "step": self.step,
-            "processes": self.world.size,
+            "processes": self.pictures // self.settings.batch,
             "network": self.network.state_dict(),
             "ema": self.ema.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
