@@ -6,10 +6,13 @@ import time
 import uuid
 from datetime import timedelta
 
-from torch.distributed import PrefixStore, Store
+from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined]
 from torch.distributed.rendezvous import rendezvous
 
 POLL_S = 0.01
+"""Seconds between two looks at the store."""
+WAIT = timedelta(minutes=30)
+"""For how long a process waits for the others to start."""
 
 
 def meet() -> tuple[Store, int, int]:
@@ -29,14 +32,16 @@ def meet() -> tuple[Store, int, int]:
 def _invite(store: Store, size: int) -> str:
     """Answer each process that calls until all of them have heard of the new prefix."""
     prefix = uuid.uuid4().hex
-    deadline = time.monotonic() + store.timeout.total_seconds()
+    deadline = time.monotonic() + WAIT.total_seconds()
     while store.add(f"{prefix}/heard", 0) < size - 1:
         for rank in range(1, size):
             # The call may be one of an earlier start. Nobody reads the answer then.
             if store.check([f"call/{rank}"]):
                 store.set(f"answer/{store.get(f'call/{rank}').decode()}", prefix)
         if time.monotonic() > deadline:
-            raise TimeoutError(f"only some of {size} processes have started; see the output of torchrun on each machine")
+            raise TimeoutError(
+                f"only some of {size} processes have started; see the output of torchrun on each machine"
+            )
         time.sleep(POLL_S)
     return prefix
 
@@ -45,7 +50,7 @@ def _accept(store: Store, rank: int) -> str:
     """Call process 0 by a new name, and return the prefix that it answers."""
     name = uuid.uuid4().hex
     store.set(f"call/{rank}", name)
-    store.wait([f"answer/{name}"], timedelta(seconds=store.timeout.total_seconds()))
+    store.wait([f"answer/{name}"], WAIT)
     prefix = store.get(f"answer/{name}").decode()
     store.add(f"{prefix}/heard", 1)
     return prefix

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed import Store  # type: ignore[attr-defined]
 
 from edgehrnet.errors import DeviceError, EdgeHRNetError, InputError
 from quant.training.meeting import meet
@@ -104,11 +105,12 @@ class World:
         for buffers in alike.values():
             joined = torch.cat([buffer.flatten() for buffer in buffers])
             distributed.broadcast(joined, 0)
-            for buffer, values in zip(buffers, joined.split([buffer.numel() for buffer in buffers]), strict=True):
+            parts = torch.split(joined, [buffer.numel() for buffer in buffers])
+            for buffer, values in zip(buffers, parts, strict=True):
                 buffer.copy_(values.view_as(buffer))
 
 
-def _joined(device: str) -> tuple[distributed.Store, World]:
+def _joined(device: str) -> tuple[Store, World]:
     """Open the process group of torchrun. Return its store, and this process."""
     lacking = [name for name in VARIABLES if name not in os.environ]
     if lacking:
@@ -126,7 +128,7 @@ def _joined(device: str) -> tuple[distributed.Store, World]:
 
 
 @contextmanager
-def _one_message(store: distributed.Store) -> Iterator[None]:
+def _one_message(store: Store) -> Iterator[None]:
     """Let the first process that fails raise its error, and end the others that share the store."""
     try:
         yield

@@ -87,8 +87,7 @@ class QatTrainer(Trainer):
     def _begin_step(self) -> None:
         settings = self.settings
         if self.step == settings.recovery:
-            ranges = self._ranges() if self.world.rank == 0 else None
-            set_ranges(self.network, self.world.broadcast(ranges))
+            set_ranges(self.network, self.world.broadcast(self._ranges()))
             self.network.train()
         if self.step == settings.at(settings.observers):
             stop_observers(self.network)

@@ -76,7 +76,7 @@ def step_seconds(trainer: Trainer) -> float:
     with torch.random.fork_rng():
         for size in (settings.largest_size,) * 2:
             started = time.perf_counter()
-            pixels = torch.zeros(settings.batch, trainer.spec.channels, *size, device=trainer.device)
+            pixels = torch.zeros(trainer.batch, trainer.spec.channels, *size, device=trainer.device)
             network(pixels).heatmaps.float().mean().backward()
             if trainer.device.type == "cuda":
                 torch.cuda.synchronize()

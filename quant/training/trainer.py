@@ -20,7 +20,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from edgehrnet.decoding import OFFSET_METHODS
@@ -29,7 +28,7 @@ from edgehrnet.models import KeypointNetwork, Output
 from edgehrnet.models.checkpoints import save_checkpoint
 from edgehrnet.models.deploy.export_module import network_input
 from edgehrnet.models.deploy.frozen import plain_state
-from quant.data.batches import SampleHeads, Samples
+from quant.data.batches import SampleHeads, Samples, batches
 from quant.data.codecs import CODECS, usual_codec
 from quant.scoring.torch_model import validate
 from quant.training.averaging import Ema
@@ -180,11 +179,7 @@ class Trainer:
         return scores
 
     def batches(self) -> Iterator[dict[str, Tensor]]:
-        """Yield the batches of the steps that are left. See `Samples` for their content.
-
-        Raises:
-            InputError: a picture cannot be read.
-        """
+        """Yield the batches of the steps that are left. See `Samples` for their content, and `batches` for errors."""
         settings, extras = self.settings, set(self.network.extra_outputs)
         heads = SampleHeads(auxiliary="aux_p3" in extras, outline=bool(extras & {"boundary", "sdf"}))
         samples = Samples(
@@ -200,13 +195,7 @@ class Trainer:
             rank=self.world.rank,
             world=self.world.size,
         )
-        try:
-            yield from DataLoader(samples, self.batch, num_workers=settings.workers)
-        except EdgeHRNetError as error:
-            # A worker process puts its traceback before the message.
-            if not str(error).startswith("Caught "):
-                raise
-            raise type(error)(str(error).splitlines()[-1].partition(": ")[2]) from None
+        return batches(samples, settings.workers)
 
     def train_step(self, batch: dict[str, Tensor]) -> dict[str, float]:
         """Take one step of the optimizer and return the terms of the loss by name.

@@ -287,4 +287,5 @@ class TestDefaults:
 
 def test_a_process_without_torchrun_is_alone(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    assert World.join("cpu") == World(0, 1)
+    with World.join("cpu") as world:
+        assert world == World(0, 1)
