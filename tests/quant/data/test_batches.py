@@ -1,5 +1,6 @@
 """Training samples: the runtime's input, ground truth for every head, and the order of a stream."""
 
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -8,7 +9,7 @@ import pytest
 
 from edgehrnet import ModelSpec
 from edgehrnet.preparation import formatted, prepare
-from quant.data.batches import SampleHeads, Samples, sample
+from quant.data.batches import SampleHeads, Samples, batches, sample
 from quant.data.codecs import SDF_CLIP
 from quant.data.documents.corners import SPEC, example
 from quant.data.documents.scenes import Scene, document_scene
@@ -109,6 +110,15 @@ class TestStream:
         assert self.numbers(first) == [0, 1, 2, 3, 8, 9, 10, 11]
         assert self.numbers(second) == [4, 5, 6, 7, 12, 13, 14, 15]
 
+    def test_one_process_takes_the_same_pictures_in_each_step_as_two(self):
+        alone = self.numbers(Samples(Stream(), SMALL, 0, 16, batch=8, sizes=((64, 64),)))
+        two = [
+            self.numbers(Samples(Stream(), SMALL, 0, 8, batch=4, sizes=((64, 64),), rank=rank, world=2))
+            for rank in range(2)
+        ]
+        assert alone == [*two[0][:4], *two[1][:4], *two[0][4:], *two[1][4:]]
+        assert sorted(alone) == list(range(16))  # each once
+
     def test_a_stream_continues_where_it_stopped(self):
         whole = Samples(Stream(), SMALL, 0, 4, batch=2, sizes=((64, 64),), seed=2)
         rest = Samples(Stream(), SMALL, 2, 2, batch=2, sizes=((64, 64),), seed=2)
@@ -119,3 +129,14 @@ class TestStream:
     def test_an_index_outside_the_stream_is_refused(self, index):
         with pytest.raises(IndexError, match=str(index)):
             Samples(Stream(), SMALL, 0, 4, batch=2, sizes=((64, 64),))[index]
+
+    @pytest.mark.skipif(not hasattr(signal, "SIGCHLD"), reason="Windows has no SIGCHLD")
+    def test_worker_processes_leave_no_signal_handler(self, monkeypatch):
+        # As in a process that has not used a DataLoader before.
+        monkeypatch.setattr("torch.utils.data._utils.signal_handling._SIGCHLD_handler_set", False)
+        before = signal.getsignal(signal.SIGCHLD)
+        stream = batches(Samples(Stream(), SMALL, 0, 4, batch=2, sizes=((64, 64),)), workers=1)
+        assert len(next(stream)["image"]) == 2
+        assert signal.getsignal(signal.SIGCHLD) != before
+        assert len(list(stream)) == 1
+        assert signal.getsignal(signal.SIGCHLD) == before

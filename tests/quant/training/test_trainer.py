@@ -12,6 +12,7 @@ import torch
 
 from edgehrnet.errors import CorruptImageError, DeviceError, InputError, ModelFileError, WriteError
 from edgehrnet.models.checkpoints import build_model, load_checkpoint
+from edgehrnet.models.checkpoints.state_dicts import read_file
 from quant.data.opening import open_data
 from quant.training.averaging import Ema
 from quant.training.losses import Weights
@@ -21,6 +22,16 @@ from quant.training.settings import TrainSettings
 from quant.training.trainer import DivergedError, Trainer
 
 ROOT = Path(__file__).parents[3]
+
+
+class Agreeing(World):
+    """A world of processes that all have the same values."""
+
+    def gather(self, value):
+        return [value] * self.size
+
+    def broadcast(self, value, source=0):
+        return value
 
 
 def log_of(folder):
@@ -135,11 +146,30 @@ class TestResume:
         with pytest.raises(InputError, match="learning_rate"):
             trainer.resume()
 
-    def test_another_number_of_processes_is_refused(self, finished, tiny):
-        trainer = Trainer(TrainSettings(**tiny), finished[0])
-        trainer.world = World(rank=1, size=2)
-        with pytest.raises(InputError, match=r" 1 .* 2$"):
-            trainer.resume()
+    def test_one_process_takes_over_the_pictures_of_two(self, finished, tiny, tmp_path):
+        folder = shutil.copytree(finished[0].with_name("interrupted"), tmp_path / "run")
+        torch.save({**read_file(folder / "last.pt"), "processes": 2}, folder / "last.pt")
+        alone = Trainer(TrainSettings(**tiny), folder)
+        alone.resume()
+        assert [len(batch["image"]) for batch in alone.batches()] == [4, 4]
+        alone._save({})
+        assert read_file(folder / "last.pt")["processes"] == 2  # another one may join again
+
+    @pytest.mark.parametrize(("batch", "processes"), [(2, 2), (4, 3)])
+    def test_processes_that_cannot_share_a_step_are_refused(self, finished, tiny, tmp_path, batch, processes):
+        settings = TrainSettings(**{**tiny, "batch": batch})
+        first, other = Trainer(settings, tmp_path), Trainer(settings, tmp_path)
+        first._save({})
+        other.world = Agreeing(rank=1, size=processes)
+        with pytest.raises(InputError, match=rf" {batch} pictures .* {processes} processes"):
+            other.resume()
+
+    def test_a_run_that_torchrun_starts_again_before_a_checkpoint_begins_anew(self, tiny, tmp_path):
+        (tmp_path / "log.jsonl").write_text('{"step": 1}\n')
+        trainer = Trainer(TrainSettings(**tiny), tmp_path)
+        trainer.resume(required=False)
+        assert trainer.step == 0
+        assert log_of(tmp_path) == []
 
     def test_a_folder_without_a_run_is_refused(self, tiny, tmp_path):
         with pytest.raises(InputError, match=re.escape(str(tmp_path))):
@@ -283,9 +313,3 @@ class TestDefaults:
         assert max(rates) == rates[10] == pytest.approx(1.0)
         assert rates[9] == pytest.approx(1.0)
         assert rates[-1] == pytest.approx(0.01, abs=2e-3)
-
-
-def test_a_process_without_torchrun_is_alone(monkeypatch):
-    monkeypatch.delenv("WORLD_SIZE", raising=False)
-    with World.join("cpu") as world:
-        assert world == World(0, 1)
