@@ -14,7 +14,7 @@ from quant.data.augmentation import inside
 from quant.data.examples import Box
 from quant.data.exchanged_sides import check_sides
 from quant.data.picture_files import check_pictures
-from quant.data.plausibility import check_boxes, check_duplicates, check_points, check_relative
+from quant.data.plausibility import check_boxes, check_duplicates, check_points, check_relative, check_unlabeled
 from quant.data.remarks import Remarks
 
 GROWTH = 0.1
@@ -43,6 +43,7 @@ def completed(annotations: Annotations) -> Annotations:
             str(annotations.source),
         )
     check_relative(trained, sizes, remarks)
+    check_unlabeled(complete)
     check_duplicates(trained, remarks)
     check_sides(complete)
     return complete

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edgehrnet.errors import InputError, nearest
 from edgehrnet.picture.crops import CropConvention
 from edgehrnet.picture.sources import read_image
-from edgehrnet.sides import unpaired
+from edgehrnet.sides import pair_sides, unpaired
 from edgehrnet.sources.files import Files
 from quant.data.annotations import Annotations
 from quant.data.documents.corners import NAME, DocumentCorners
@@ -115,7 +115,7 @@ def read_annotations(
 
 
 def _with_pairs(annotations: Annotations, given: Sequence[tuple[str, str]]) -> tuple[tuple[int, int], ...]:
-    """Return the given pairs as indices, followed by the pairs of the labels that share no keypoint with them.
+    """Return the given pairs as indices, then those of the labels, then those that the names of the others show.
 
     Raises:
         InputError: a name is not that of a keypoint, or is in several pairs.
@@ -127,8 +127,10 @@ def _with_pairs(annotations: Annotations, given: Sequence[tuple[str, str]]) -> t
         if typed.count(name) > 1:
             raise InputError(f"--flip-pairs: the keypoint {name!r} is in several pairs; put it into one")
     pairs = [(names.index(left), names.index(right)) for left, right in given]
-    taken = {index for pair in pairs for index in pair}
-    return (*pairs, *(pair for pair in annotations.flip_pairs if not taken & {*pair}))
+    for more in (annotations.flip_pairs, pair_sides(names)):
+        taken = {index for pair in pairs for index in pair}
+        pairs += [pair for pair in more if not taken & {*pair}]
+    return tuple(pairs)
 
 
 def open_pictures(

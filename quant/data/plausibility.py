@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgehrnet.picture.crops import MIN_BOX_SIDE
-from quant.data.annotations import Instance, Picture
+from quant.data.annotations import Annotations, Instance, Picture
 from quant.data.augmentation import inside
 from quant.data.examples import Box
 from quant.data.remarks import Remarks
@@ -88,12 +88,21 @@ def check_relative(instances: Sequence[Instance], sizes: Mapping[Picture, tuple[
     points: list[NDArray[np.float64]] = [instance.points[instance.labeled] for instance in instances]
     largest = max((float(np.abs(values).max()) for values in points), default=math.inf)
     smallest = min((min(sizes[instance.picture]) for instance in instances), default=0)
-    if largest <= 100 and smallest >= 200 and len({instance.picture for instance in instances}) >= SEVERAL:
+    if RELATIVE < largest <= 100 and smallest >= 200 and len({instance.picture for instance in instances}) >= SEVERAL:
         remarks.add("warning", "coordinates that look like percent of the picture's sides, as none is above 100",
                     f"{instances[0].source} and others")  # fmt: skip
     if largest <= RELATIVE:
         remarks.add("error", "coordinates that look like shares of the picture's sides in 0..1; multiply x by the "
                     "width, y by the height", instances[0].source)  # fmt: skip
+
+
+def check_unlabeled(annotations: Annotations) -> None:
+    """Note keypoints that no instance has."""
+    labeled = [instance.labeled for instance in annotations.trained()]
+    for name, found in zip(annotations.keypoints, np.any(labeled, axis=0) if labeled else (), strict=False):
+        if not found:
+            kind = "keypoints that are labeled nowhere, so that a network cannot learn them"
+            annotations.remarks.add("warning", kind, name)
 
 
 def check_duplicates(instances: Iterable[Instance], remarks: Remarks) -> None:

@@ -16,7 +16,18 @@ from edgehrnet.sides import pair_sides
 from quant.data.annotations import Annotations, ImageId, Instance, Picture
 from quant.data.formats.coco_categories import Categories, image_key, sigmas_of, skeleton_of
 from quant.data.formats.label_studio import refuse_coco_export
-from quant.data.formats.values import LARGEST, box_of, entries, flag, number, numbers, read_json, shortened, size_of
+from quant.data.formats.values import (
+    LARGEST,
+    NAMELESS,
+    box_of,
+    entries,
+    flag,
+    number,
+    numbers,
+    read_json,
+    shortened,
+    size_of,
+)
 from quant.data.picture_files import SAME_FILE, PictureFinder
 from quant.data.remarks import Remarks
 
@@ -42,6 +53,8 @@ def read_coco(path: Path, images: Path | None = None) -> Annotations:
     reader = _Reader(path, categories, pictures, unusable, remarks)
     instances = [found for entry in enumerate(lists["annotations"]) if (found := reader.instance(*entry)) is not None]
     names = categories.keypoints
+    if not any(category.get("keypoints") for category in lists["categories"]):
+        remarks.add("derived", NAMELESS, f"{path.name}: {shortened(names)}")
     return Annotations(
         name=path.stem,
         source=path,
@@ -166,19 +179,18 @@ class _Reader:
             return np.zeros((count, 3))
         values = numbers(_flat(given, count))
         if values is None or len(values) != 3 * count:
-            size = f"{len(given)} values" if isinstance(given, list) else shortened(given)
             kind = f"annotations whose 'keypoints' are not {3 * count} numbers: x, y and visibility of {count} points"
-            self.remarks.add("error", kind, f"{place} has {size}")
+            self.remarks.add("error", kind, f"{place} has {_shown(given, values)}")
             return None
         found = np.array(values).reshape(count, 3)
         labeled = ~(found[:, 2] <= 0)
-        bad = labeled & ~np.isfinite(found).all(axis=1)
+        bad = labeled & ~np.isfinite(found[:, :2]).all(axis=1)
         if bad.any():
             self.remarks.add("dropped", "points without finite coordinates, which count as not labeled", place)
         if (labeled & ~bad & ~np.isin(found[:, 2], (1, 2))).any():
-            self.remarks.add("warning", "visibilities other than 0, 1 and 2, taken as visible", place)
+            self.remarks.add("warning", "visibilities that are missing or not 0, 1 or 2, taken as visible", place)
         if (~labeled & (found[:, :2] > 0).all(axis=1)).any():
-            kind = "points with coordinates and visibility 0, which count as not labeled"
+            kind = "points with coordinates and visibility 0 or less, which count as not labeled"
             self.remarks.add("dropped", kind, place)
         absent = labeled & (found[:, :2] == -1).all(axis=1)
         if absent.any():
@@ -205,6 +217,14 @@ class _Reader:
             self.remarks.add("error", "boxes that are not four finite numbers (left, top, width, height)",
                              f"{place} has {shortened(given)}")  # fmt: skip
         return box
+
+
+def _shown(given: Any, values: Sequence[float] | None) -> str:
+    """Return what is wrong with keypoints: their first value that is not a number, or else how many there are."""
+    if not isinstance(given, list):
+        return shortened(given)
+    bad = next((value for value in given if number(value) is None), None) if values is None else None
+    return f"{len(given)} values" if bad is None else f"{shortened(bad)} among its {len(given)} values"
 
 
 def _flat(given: Any, count: int) -> Any:

@@ -50,14 +50,16 @@ class Categories:
         """Read the list ``categories``. Without names of keypoints there, their number comes from ``annotations``.
 
         Raises:
-            InputError: no category has keypoints, or several have different ones.
+            InputError: no category has keypoints, or annotations are of several with different ones.
         """
         used = [c for c in listed if c.get("keypoints")]
         lists = [_keypoint_names(c["keypoints"], path) for c in used]
         if len(set(lists)) > 1:
+            used, lists = _with_annotations(used, lists, annotations)
+        if len(set(lists)) > 1:
             shown = "; ".join(f"{c.get('name')}: {', '.join(names)}" for c, names in zip(used, lists, strict=True))
-            raise InputError(f"{path}: its categories have {len(set(lists))} different lists of keypoints, and must "
-                             f"have one ({shown})")  # fmt: skip
+            raise InputError(f"{path}: its categories have {len(set(lists))} different lists of keypoints ({shown}); "
+                             "keep the annotations of one list in this file, and train a network for each")  # fmt: skip
         if not used:
             lengths = {len(a["keypoints"]) for a in annotations if isinstance(a.get("keypoints"), list)}
             if len(lengths) != 1 or not lengths <= {3 * k for k in range(1, 10_000)}:
@@ -67,6 +69,16 @@ class Categories:
         fields = ([c.get(field) for c in used] for field in ("skeleton", "sigmas"))
         others = frozenset(key for c in listed if (key := image_key(c.get("id"))) is not None and key not in names)
         return cls(lists[0], names or {1: "object"}, others, *fields)
+
+
+def _with_annotations(
+    used: Sequence[Mapping[str, Any]], lists: list[tuple[str, ...]], annotations: Sequence[Mapping[str, Any]]
+) -> tuple[list[Mapping[str, Any]], list[tuple[str, ...]]]:
+    """Return the categories of which there are annotations with keypoints, or all if there are none."""
+    found = {image_key(entry.get("category_id")) for entry in annotations if entry.get("keypoints")}
+    pairs = list(zip(used, lists, strict=True))
+    kept = [pair for pair in pairs if image_key(pair[0].get("id")) in found] or pairs
+    return [category for category, _ in kept], [names for _, names in kept]
 
 
 def _keypoint_names(values: Any, path: Path) -> tuple[str, ...]:

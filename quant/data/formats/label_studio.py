@@ -20,6 +20,7 @@ from quant.data.formats.label_studio_tasks import ABSENT, HIDDEN, Region, Task, 
 from quant.data.formats.values import begins_with, number, shortened, size_of
 from quant.data.formats.xml_files import read_xml
 from quant.data.picture_files import SAME_FILE, PictureFinder
+from quant.data.plausibility import RELATIVE
 from quant.data.remarks import Remarks
 
 CONFIG = "config.xml"
@@ -137,6 +138,9 @@ class _Reader:
         elif _size(region) is None:
             self.remarks.add("error", "regions without original_width and original_height, which are needed to "
                              "convert percentages to pixels", place)  # fmt: skip
+        elif any(abs(value or 0.0) > 100 * RELATIVE for value in needed):
+            kind = "regions whose numbers are not percent of the picture's sides; divide pixels by the sides"
+            self.remarks.add("error", kind, f"{place} has {shortened(region.value)}")
         elif number(region.entry.get("image_rotation") or 0) != 0:
             self.remarks.add("error", "pictures that were turned in Label Studio; turn them back and export again",
                              f"{place} has image_rotation {shortened(region.entry['image_rotation'])}")  # fmt: skip
@@ -170,7 +174,11 @@ class _Reader:
                 "error", "pictures that are not a file in the folders of the data set", f"{task.source}: {error}"
             )
             return None
-        size = next((_size(region) for region in regions if region.kind != "other"), None)
+        sizes = list(dict.fromkeys(_size(region) for region in regions if region.kind != "other"))
+        if len(sizes) > 1:
+            self.remarks.add("error", "tasks whose regions differ in original_width or original_height; correct them",
+                             f"{task.source} has {shortened(sizes)} (height, width)")  # fmt: skip
+        size = next(iter(sizes), None)
         if path not in self.pictures:
             self.addressed[path] = address
             self.pictures[path] = Picture(path, task.id, task.source, size)

@@ -23,7 +23,9 @@ MINIMAL = (
     "export JSON instead"
 )
 Kind: TypeAlias = Literal["keypoint", "rectangle", "other"]
-KINDS: dict[str, Kind] = {"keypointlabels": "keypoint", "rectanglelabels": "rectangle"}
+LABELS: dict[str, Kind] = {"keypointlabels": "keypoint", "rectanglelabels": "rectangle"}
+KINDS: dict[str, Kind] = {**LABELS, "keypoint": "keypoint", "rectangle": "rectangle"}
+"""Kinds of regions by their type. With the tag ``<Labels>``, shape and labels are two results with one id."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,9 @@ def read_tasks(path: Path, remarks: Remarks) -> list[Task]:
             full.append(entry)
         elif "annotation_id" in entry and "annotator" in entry:
             minimal[repr(entry.get("id", index))].append(entry)
+        elif "image_id" in entry:
+            raise InputError(f"{path}: entry {index} is a result or annotation of COCO without its picture; pass the "
+                             "COCO file with 'images', 'annotations' and 'categories'")  # fmt: skip
         else:
             raise InputError(f"{path}: entry {index} is not a task with 'data' and 'annotations', nor one of JSON-MIN; "
                              "export JSON from Label Studio")  # fmt: skip
@@ -151,7 +156,7 @@ def _rank(annotation: Mapping[str, Any]) -> tuple[bool, str]:
 
 
 def _regions(results: Sequence[Mapping[str, Any]]) -> list[Region]:
-    """Return the regions. Choices and texts for a region are separate results with the region's id."""
+    """Return the regions. Their choices and texts, and often labels, are separate results with the region's id."""
     choices: defaultdict[str, set[str]] = defaultdict(set)
     regions: dict[str, Region] = {}
     for index, result in enumerate(results):
@@ -159,13 +164,15 @@ def _regions(results: Sequence[Mapping[str, Any]]) -> list[Region]:
         if not isinstance(value, Mapping):
             continue
         choices[key].update(_words(value.get("choices")))
-        label = next((label for label in KINDS if label in value), None)
-        if label is None and key in regions:
-            continue
-        labels = value[label] if label is not None else None
+        field = next((field for field in (*LABELS, "labels") if field in value), "")
+        kind = LABELS.get(field) or KINDS.get(str(result.get("type")), "other")
+        names = [str(one) for one in value[field]] if isinstance(value.get(field), list) else []
         parent = result.get("parentID")
-        regions[key] = Region(key, KINDS[label] if label else "other", [str(one) for one in labels]
-                              if isinstance(labels, list) else [], result, str(parent) if parent else None)  # fmt: skip
+        found = Region(key, kind, names, result, str(parent) if parent else None)
+        known = regions.get(key, found)
+        if known.kind == "other":
+            known, found = found, known
+        regions[key] = replace(known, labels=known.labels or found.labels, parent=known.parent or found.parent)
     return [replace(region, choices=frozenset(choices[key])) for key, region in regions.items()]
 
 

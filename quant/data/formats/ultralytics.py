@@ -178,7 +178,11 @@ class _Reader:
         if self.described.columns == 3:
             labeled = rows[:, 2] > 0
             if (labeled & ~np.isin(rows[:, 2], (1, 2))).any():
-                self.remarks.add("warning", "visibilities other than 0, 1 and 2, taken as visible", place)
+                self.remarks.add("warning", "visibilities that are missing or not 0, 1 or 2, taken as visible", place)
+            if (~labeled & (rows[:, :2] > 0).all(axis=1)).any():
+                self.remarks.add(
+                    "dropped", "points with coordinates and visibility 0 or less, which count as not labeled", place
+                )
             visibility = np.where(labeled, np.where(rows[:, 2] == 1, 1, 2), 0)
         else:
             corner = (rows == 0).all(axis=1)

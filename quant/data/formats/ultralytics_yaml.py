@@ -13,7 +13,7 @@ from edgehrnet.sides import pair_sides
 from edgehrnet.spec_limits import KEYPOINTS
 from quant.data.annotations import ImageId
 from quant.data.formats.pairs import left_first
-from quant.data.formats.values import numbers, shortened
+from quant.data.formats.values import NAMELESS, numbers, shortened
 from quant.data.remarks import Remarks
 
 CLASSES = 100_000  # at most
@@ -61,6 +61,8 @@ class Description:
         count, columns = _shape(path, content.get("kpt_shape"))
         names = _names(path, content, count)
         skeleton = content.get("skeleton") if "node_names" in content else None  # sleap-io's keys
+        if names == _numbered(count):
+            remarks.add("derived", NAMELESS, f"{path.name}: {shortened(names)}")
         return cls(
             keypoints=names,
             columns=columns,
@@ -79,12 +81,16 @@ def _shape(path: Path, value: Any) -> tuple[int, int]:
     return value[0], value[1]
 
 
+def _numbered(count: int) -> tuple[str, ...]:
+    return tuple(f"keypoint-{index}" for index in range(count))
+
+
 def _names(path: Path, content: Mapping[str, Any], count: int) -> tuple[str, ...]:
     """Return the names of the keypoints. Ultralytics has them in kpt_names, by class, and sleap-io in node_names."""
     key = "kpt_names" if content.get("kpt_names") else "node_names"
     value = content.get(key)
     if not value:
-        return tuple(f"keypoint-{index}" for index in range(count))
+        return _numbered(count)
     lists = list(value.values()) if isinstance(value, dict) else [value]
     if any(names != lists[0] for names in lists):
         raise InputError(f"{path}: {key} has different lists of keypoints, and must have the same for each class: "

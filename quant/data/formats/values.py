@@ -16,6 +16,8 @@ SHORT = reprlib.Repr()
 SHORT.maxstring = SHORT.maxother = SHORT.maxlong = 200
 SHORT.maxlist = SHORT.maxdict = SHORT.maxtuple = 20
 """Shortens values for error messages."""
+NAMELESS = "names of keypoints, as the labels have none; left and right are unknown without --flip-pairs"
+"""Remark on keypoints that are numbered."""
 LARGEST = 1e7
 """Largest coordinate in pixels. A larger one is not a place in a picture."""
 

@@ -138,6 +138,11 @@ def test_an_instance_that_is_there_twice_is_noted(people):
     assert "annotation 99 and labels.json, annotation 1" in places(opened(people), "warning")
 
 
+def test_keypoints_that_are_labeled_nowhere_are_noted(people):
+    people.each(lambda entry: entry["keypoints"].__setitem__(slice(3, 6), [0, 0, 0]))
+    assert places(opened(people), "warning") == "left_eye"
+
+
 def test_labels_without_an_instance_are_an_error(people):
     people.each(lambda entry: entry.update(keypoints=[0] * 15))
     with pytest.raises(InputError, match=r"labels\.json"):

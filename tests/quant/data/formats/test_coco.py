@@ -107,6 +107,7 @@ SAME = {
     "picture ids of 400 digits": picture_ids(lambda n: 10**400 + n, lambda n: 10**400 + n),
     "category second": keypoints_second,
     "categories alike": two_alike,
+    "category unused": lambda people: people.content["categories"].append({"id": 7, "keypoints": ["paw", "tail"]}),
     "category without id": lambda people: people.category.pop("id"),
     "category without names": lambda people: people.category.pop("keypoints"),
     "category 0": lambda people: (category(id=0)(people), every(category_id=0)(people)),
@@ -160,6 +161,13 @@ REFUSED = {
     "keypoints text": (one(keypoints="1 2 3"), "annotation 1 has '1 2 3'"),
     "keypoints object": (one(keypoints={"nose": [1]}), "annotation 1 has {'nose'"),
     "keypoints 7": (one(keypoints=7), "annotation 1 has 7"),
+    "keypoints points": (one(keypoints=[{"x": 1, "y": 2}] * 5), "annotation 1 has {'x': 1, 'y': 2}"),
+    "visibility true": (one(keypoints=[20, 30, True] * 5), "annotation 1 has True"),
+    "visibility text": (one(keypoints=[20, 30, "2"] * 5), "annotation 1 has '2'"),
+    "several animals": (lambda people: [
+        people.content["categories"].append({"id": 2, "name": "dog", "keypoints": ["paw"]}),
+        people.annotations[1].update(category_id=2, keypoints=[1, 2, 2]),
+    ], "dog: paw"),
     "visibility 0": (lambda people: people.each(
         lambda entry: entry.update(keypoints=[value for x, y, _ in triplets(entry["keypoints"]) for value in (x, y, 0)])
     ), r"labels\.json"),
@@ -224,6 +232,21 @@ def test_points_without_a_place_are_not_labeled_and_noted(people, point):
     assert (labels.instances[0].points[0] == 0).all()
     (text,) = remarks(people, "dropped")
     assert "annotation 1" in text
+
+
+@pytest.mark.parametrize("visibility", [None, float("nan"), 3, 0.8])
+def test_points_with_another_visibility_are_taken_as_visible_and_noted(people, visibility):
+    people.annotations[0]["keypoints"][2] = visibility
+    labels = open_annotations(str(people.write()))
+    assert labels.instances[0].visibility.tolist() == [2, 2, 2, 2, 2]
+    (text,) = remarks(people, "warning")
+    assert "annotation 1" in text
+
+
+def test_invented_names_are_noted(people):
+    people.category.pop("keypoints")
+    (text,) = remarks(people, "derived")
+    assert "keypoint-0" in text
 
 
 def test_a_crowd_without_a_box_is_dropped_with_a_remark(people):

@@ -236,6 +236,23 @@ def test_json_min_is_read_unless_it_lacks_the_owners(tmp_path: Path) -> None:
         open_annotations(str(write(tmp_path, minimal(1, 5, *one, rectangle("s", 0, 0, 9, 9)))))
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_shape_and_label_may_be_two_results(tmp_path: Path, order: int) -> None:
+    def two(one: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+        place = {key: value for key, value in one["value"].items() if not key.endswith("labels")}
+        name = one["value"][f"{kind}labels"]
+        return [{**one, "type": kind, "value": place}, {**one, "type": "labels", "value": {**place, "labels": name}}]
+
+    results = [*two(rectangle("r", 10, 10, 40, 60), "rectangle"),
+               *two(point("k", "nose", 20, 30, parentID="r"), "keypoint")][::order]  # fmt: skip
+    data = read_labels(write(tmp_path, task(1, annotation(1, *results))))
+    assert data.keypoints == ("nose",)
+    assert data.categories == {1: (1, "bird")}
+    (only,) = data.instances
+    assert close(only.points, [[40, 30]])
+    assert only.box == pytest.approx((20, 10, 80, 60))
+
+
 @pytest.mark.parametrize(
     ("results", "value"),
     [
@@ -245,6 +262,8 @@ def test_json_min_is_read_unless_it_lacks_the_owners(tmp_path: Path) -> None:
         ([point("a", "nose", 1, 2, image_rotation=90)], "90"),
         ([point("region7", "nose", 1, 2, original_width=None)], "region7"),
         ([point("region7", "nose", 1, float("nan"))], "region7"),
+        ([point("region7", "nose", 1, 640)], "640"),
+        ([point("a", "nose", 1, 2), point("b", "tail", 1, 2, original_width=400)], "(100, 400)"),
         ([point("a", "nose", 1, 2, to_name="left"), point("b", "tail", 1, 2, to_name="right")], "several pictures"),
     ],
 )
@@ -260,7 +279,8 @@ def test_spoiled_regions_are_errors_with_task_and_annotation(tmp_path: Path, res
 @pytest.mark.parametrize(
     ("content", "value"),
     [
-        ([{"image_id": 1, "keypoints": []}], "entry 0"),
+        ([{"image_id": 1, "keypoints": []}], "entry 0.*COCO"),
+        ([{"text": "good"}], "entry 0"),
         ([5], "list of tasks"),
         ([task(1, annotation(1))], "KeyPointLabels"),
         ([task(1, {"id": 47})], "result"),

@@ -241,6 +241,22 @@ def test_names_tell_the_pairs_if_flip_idx_exchanges_nothing(tmp_path: Path) -> N
     assert "flip_idx" in remarks(found, "warning")
 
 
+def test_names_tell_the_pairs_that_flip_idx_leaves_out(tmp_path: Path) -> None:
+    names = ["nose", "eye_right", "eye_left", "ear_left", "ear_right"]
+    describe(tmp_path, kpt_shape=[5, 2], flip_idx=[0, 2, 1, 3, 4], kpt_names=names)
+    add(tmp_path, "a.png", "0 0.5 0.5 1 1" + " 0.5 0.4" * 5)
+    found = open_annotations(str(tmp_path))
+    assert (found.flip_pairs, found.unpaired) == (((2, 1), (3, 4)), ())
+
+
+def test_points_with_a_place_that_are_not_labeled_are_noted(tmp_path: Path) -> None:
+    describe(tmp_path)
+    add(tmp_path, "a.png", ROW.replace(" 2 ", " 0 "))
+    found = read_ultralytics(tmp_path)
+    assert found.instances[0].visibility.tolist() == [0, 1, 0]
+    assert "a.txt, line 1" in remarks(found, "dropped")
+
+
 def test_flip_idx_counts_more_than_the_names(tmp_path: Path) -> None:
     describe(tmp_path, flip_idx=[1, 0, 2])
     add(tmp_path, "a.png")
