@@ -1,4 +1,8 @@
-"""Find instances in which left and right seem to be exchanged, in some pairs of keypoints or in all."""
+"""Find instances in which left and right seem to be exchanged, in some pairs of keypoints or in all.
+
+Labels tell three things apart: one or two pairs against the others, half of the body against the other half, and all
+pairs against the other instances.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,10 @@ MANY = 10
 """Instances from which the usual shape of an object is known."""
 CONSISTENT = 0.95
 """Least share of instances that have to show the same side of the object before the others are doubted."""
+OPPOSED = 0.7
+"""Cosine of the angle at which hips point against shoulders, without its sign."""
+TRUNK = "shoulder", "hip"
+"""Words in the names of the pairs between which no animal can be twisted by half a turn."""
 ROUNDS = 3
 """Rounds in which the usual shape is found."""
 
@@ -32,10 +40,18 @@ def check_sides(annotations: Annotations) -> None:
     pairs = np.array(annotations.flip_pairs, int)
     points = np.stack([instance.points for instance in instances])
     labeled = np.stack([instance.labeled for instance in instances])
-    for instance, found in _of(instances, exchanged_pairs(points, labeled, pairs)):
+    single = exchanged_pairs(points, labeled, pairs)
+    for instance, found in _of(instances, single):
         shown = ", ".join(f"{names[left]} and {names[right]}" for left, right in pairs[found])
         remarks.add("warning", "instances in which left and right of some pairs seem exchanged, because they point "
                     "against the other pairs; exchange them if so", f"{instance.source}: {shown}")  # fmt: skip
+    trunk = [next((pair for pair in pairs if word in names[pair[0]].casefold()), None) for word in TRUNK]
+    if trunk[0] is not None and trunk[1] is not None:
+        halves = opposed_trunks(points, labeled, trunk[0], trunk[1]) & ~single.any(axis=1)
+        shown = " against ".join(f"{names[left]} and {names[right]}" for left, right in (trunk[1], trunk[0]))
+        for instance, _ in _of(instances, halves[:, None]):
+            kind = "instances in which left and right of the upper or the lower half of the body seem exchanged"
+            remarks.add("warning", kind, f"{instance.source}: {shown}")
     for instance, _ in _of(instances, exchanged_instances(points, labeled, pairs)[:, None]):
         remarks.add("warning", "instances in which left and right of all pairs seem exchanged, or which show another "
                     "side of the object than nearly all others; exchange them if so", instance.source)  # fmt: skip
@@ -77,6 +93,33 @@ def exchanged_pairs(
     for p in range(len(pairs)):
         usual = ratio[:, p][ratio[:, p] > 0]
         found[:, p] = ratio[:, p] < -SHARE * (float(np.median(usual)) if len(usual) >= OTHERS else 1.0)
+    return found
+
+
+def opposed_trunks(
+    points: NDArray[np.float64], labeled: NDArray[np.bool_], shoulders: NDArray[np.intp], hips: NDArray[np.intp]
+) -> NDArray[np.bool_]:
+    """Return ``(N,)``, True where the hips point the other way than the shoulders.
+
+    In a twisted body they may, but are then both seen from the side. Where one of the two distances is not at least
+    `SHARE` of its usual one, relative to the object's size, the result is False.
+
+    Args:
+        points: keypoints ``(N, K, 2)`` of N instances.
+        labeled: ``(N, K)``, which of them are labeled.
+        shoulders: indices of the left and the right shoulder.
+        hips: indices of the left and the right hip.
+    """
+    used = labeled[:, [*shoulders, *hips]].all(axis=1)
+    weights = labeled / np.maximum(labeled.sum(axis=1, keepdims=True), 1)
+    center = np.einsum("nk,nkd->nd", weights, points)
+    size = np.sqrt(np.einsum("nk,nkd->n", weights, (points - center[:, None]) ** 2))
+    ways = np.stack([points[:, pair[0]] - points[:, pair[1]] for pair in (shoulders, hips)])
+    ways = ways / np.maximum(size, 1e-9)[:, None]
+    length = np.linalg.norm(ways, axis=2)
+    usual = np.median(length[:, used], axis=1, keepdims=True) if used.any() else np.ones((2, 1))
+    wide = (length >= SHARE * usual).all(axis=0)
+    found: NDArray[np.bool_] = used & wide & ((ways[0] * ways[1]).sum(axis=1) < -OPPOSED * length.prod(axis=0))
     return found
 
 

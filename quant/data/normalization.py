@@ -14,7 +14,14 @@ from quant.data.augmentation import inside
 from quant.data.examples import Box
 from quant.data.exchanged_sides import check_sides
 from quant.data.picture_files import check_pictures
-from quant.data.plausibility import check_boxes, check_duplicates, check_points, check_relative, check_unlabeled
+from quant.data.plausibility import (
+    check_axes,
+    check_boxes,
+    check_duplicates,
+    check_points,
+    check_relative,
+    check_unlabeled,
+)
 from quant.data.remarks import Remarks
 
 GROWTH = 0.1
@@ -32,6 +39,7 @@ def completed(annotations: Annotations) -> Annotations:
     sizes = check_pictures(annotations.pictures, remarks)
     given = [instance for instance in annotations.instances if instance.picture in sizes]
     check_boxes(given, [sizes[instance.picture] for instance in given], remarks)
+    check_axes([instance for instance in given if instance.trained], sizes, remarks)
     instances = [found for instance in given
                  if (found := _complete(instance, sizes[instance.picture], remarks)) is not None]  # fmt: skip
     complete = dataclasses.replace(annotations, instances=instances, sizes=sizes)

@@ -23,6 +23,16 @@ SEVERAL = 3
 """Points or boxes that have to look wrong together."""
 MARGIN = 0.1
 """Share of a box's sides by which points may lie outside of it."""
+CENTERS = "boxes that fit their keypoints only as center x, center y, width, height; write left, top, width, height"
+EXCHANGED = "boxes that fit their keypoints only if x and y of either are exchanged; exchange them"
+AXES = "points that lie in their pictures only if x and y are exchanged; exchange them"
+HELD = 0.8, 0.95
+"""Mean share of keypoints in their boxes that looks wrong, and the one that shows another reading to be right."""
+ASIDE = 0.2, 0.15
+"""Median distance of keypoints from the middle of their boxes, as a share of the sides, that looks wrong, and largest
+usual one that shows another reading to be right."""
+OUTSIDE = 0.1
+"""Share of points outside their pictures that looks wrong."""
 AREAS = 1e-3, 1.2
 """Least and largest area as a share of the box."""
 
@@ -52,21 +62,69 @@ def check_boxes(instances: Sequence[Instance], sizes: Sequence[tuple[int, int]],
     """
     pairs = [(instance, instance.box, size) for instance, size in zip(instances, sizes, strict=True)
              if instance.trained and instance.box is not None and min(instance.box[2:]) >= MIN_BOX_SIDE]  # fmt: skip
-    if look_like_corners([box for _, box, _ in pairs], [size for _, _, size in pairs]):
+    labeled = [(instance.points[instance.labeled], box) for instance, box, _ in pairs]
+    if look_like_corners([box for _, box, _ in pairs], [size for _, _, size in pairs]) or _fit_as_corners(labeled):
         remarks.add("error", CORNERS, f"{pairs[0][0].source} and others")
         return
+    misread = _other_reading(labeled)
+    if misread is not None:
+        remarks.add("warning", misread, f"{pairs[0][0].source} and others")
     for instance, (x, y, width, height), _ in pairs:
-        sides = np.array([width, height])
-        low, high = (x, y) - MARGIN * sides, (x, y) + (1 + MARGIN) * sides
         points = instance.points[instance.labeled]
-        held = ((points >= low) & (points <= high)).all(axis=1)
-        if 2 * held.sum() < len(points):
+        held = _held(points, (x, y, width, height))
+        if misread is None and 2 * held.sum() < len(points):
             remarks.add("warning", "boxes that hold less than half of their keypoints",
                         f"{instance.source}: {held.sum()} of {len(points)}")  # fmt: skip
         share = None if instance.area is None else instance.area / (width * height)
         if share is not None and not AREAS[0] <= share <= AREAS[1]:
             kind = "areas that do not fit their boxes, which makes AP wrong; remove them to use those of the boxes"
             remarks.add("warning", kind, f"{instance.source}: {instance.area:g} in {width:g}x{height:g} px")
+
+
+def _held(points: NDArray[np.float64], box: Box) -> NDArray[np.bool_]:
+    """Return which points lie in a box or at most `MARGIN` outside."""
+    corner, sides = np.array(box[:2]), np.array(box[2:])
+    held: NDArray[np.bool_] = (np.abs(points - corner - sides / 2) <= (0.5 + MARGIN) * sides).all(axis=1)
+    return held
+
+
+def _fit_as_corners(pairs: Sequence[tuple[NDArray[np.float64], Box]]) -> bool:
+    """Return whether keypoints lie in the middle of boxes only if these are read as two corners."""
+    if len(pairs) < SEVERAL:
+        return False
+    values = np.array([box for _, box in pairs])
+    middle = np.array([(points.min(axis=0) + points.max(axis=0)) / 2 for points, _ in pairs])
+    first, last = values[:, :2], values[:, 2:]
+    if not (last > first).all():
+        return False
+    aside = np.abs(middle - first - last / 2) / last
+    aside_as_corners = np.abs(middle - (first + last) / 2) / (last - first)
+    return bool(np.median(aside.max(axis=1)) > ASIDE[0] and np.quantile(aside_as_corners.max(axis=1), 0.9) < ASIDE[1])
+
+
+def _other_reading(pairs: Sequence[tuple[NDArray[np.float64], Box]]) -> str | None:
+    """Return the remark if few points lie in their boxes, but nearly all do in another reading. None otherwise."""
+    readings = {
+        "": pairs,
+        CENTERS: [(points, (x - w / 2, y - h / 2, w, h)) for points, (x, y, w, h) in pairs],
+        EXCHANGED: [(points[:, ::-1], box) for points, box in pairs],
+    }
+    if len(pairs) < SEVERAL:
+        return None
+    shares = {kind: float(np.mean([_held(*pair).mean() for pair in read])) for kind, read in readings.items()}
+    best = max(shares, key=lambda kind: shares[kind])
+    return best if shares[""] <= HELD[0] and shares[best] >= HELD[1] else None
+
+
+def check_axes(instances: Sequence[Instance], sizes: Mapping[Picture, tuple[int, int]], remarks: Remarks) -> None:
+    """Note if many points lie outside their pictures, and none does with x and y exchanged."""
+    pairs = [(instance.points[instance.labeled], sizes[instance.picture]) for instance in instances]
+    outside = [~inside(points, width, height) for points, (height, width) in pairs]
+    exchanged = [inside(points[:, ::-1], width, height) for points, (height, width) in pairs]
+    count = sum(int(found.sum()) for found in outside)
+    if count >= max(SEVERAL, OUTSIDE * sum(map(len, outside))) and all(found.all() for found in exchanged):
+        places = [instance.source for instance, found in zip(instances, outside, strict=True) if found.any()]
+        remarks.add("warning", AXES, f"{places[0]} and others")
 
 
 def check_points(instance: Instance, size: tuple[int, int], remarks: Remarks) -> None:

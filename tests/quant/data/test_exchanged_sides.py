@@ -1,13 +1,15 @@
 """Left and right: exchanged labels are found, and real poses are not reported."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from quant.data.annotations import Annotations, Instance, Picture
-from quant.data.exchanged_sides import check_sides, exchanged_instances, exchanged_pairs
+from quant.data.exchanged_sides import check_sides, exchanged_instances, exchanged_pairs, opposed_trunks
 from quant.data.opening import read_annotations
+from quant.data.remarks import Remarks
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 PAIRS = np.array([(1, 2), (3, 4), (5, 6), (7, 8), (9, 10)])
@@ -48,6 +50,23 @@ def test_an_instance_with_all_pairs_exchanged_is_found_where_the_others_agree(tu
     points = swapped(bodies(30, turned=turned), 7, PAIRS)
     assert np.flatnonzero(exchanged_instances(points, labeled(points), PAIRS)).tolist() == [7]
     assert not exchanged_pairs(points, labeled(points), PAIRS).any()
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_an_exchanged_half_of_the_body_is_found(turned):
+    points = swapped(bodies(4, turned=turned), 2, PAIRS[[3, 4]])
+    assert np.flatnonzero(opposed_trunks(points, labeled(points), PAIRS[1], PAIRS[3])).tolist() == [2]
+    unknown = labeled(points)
+    unknown[2, PAIRS[3, 1]] = False
+    assert not opposed_trunks(points, unknown, PAIRS[1], PAIRS[3]).any()
+    assert not opposed_trunks(points, ~labeled(points), PAIRS[1], PAIRS[3]).any()
+
+
+def test_a_twisted_body_seen_from_the_side_is_not_reported():
+    points = swapped(bodies(8, turned=False), 2, PAIRS[[3, 4]])
+    middle = points[2, PAIRS[1]].mean(axis=0)
+    points[2, PAIRS[1]] = middle + 0.3 * (points[2, PAIRS[1]] - middle)
+    assert not opposed_trunks(points, labeled(points), PAIRS[1], PAIRS[3]).any()
 
 
 def test_people_seen_from_behind_are_not_reported():
@@ -102,6 +121,25 @@ def test_remarks_name_the_instance_and_the_pairs():
     check_sides(labels)
     (remark,) = labels.remarks
     assert (remark.level, remark.places) == ("warning", ["body 7: l-2 and r-2"])
+
+
+@pytest.mark.skipif(not (SHARED / "coco-sample").is_dir(), reason="not here: ../shared/data/coco-sample")
+def test_nine_of_ten_people_with_exchanged_legs_are_named():
+    labels = read_annotations(str(SHARED / "coco-sample" / "test_coco.json"))
+    hits = 0
+    for number, instance in enumerate(labels.instances):
+        if instance.labeled[11:].all():
+            order = [*range(11), 12, 11, 14, 13, 16, 15]
+            spoiled = dataclasses.replace(
+                instance, points=instance.points[order], visibility=instance.visibility[order]
+            )
+            instances = [*labels.instances[:number], spoiled, *labels.instances[number + 1 :]]
+            found = dataclasses.replace(labels, instances=instances, remarks=Remarks())
+            check_sides(found)
+            places = [place for remark in found.remarks for place in remark.places]
+            assert all(place.startswith(f"{instance.source}: ") for place in places)
+            hits += len(places)
+    assert hits == 9
 
 
 def test_an_exchanged_person_is_named(people):

@@ -1,5 +1,7 @@
 """What is derived, dropped or noted when labels are completed."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -8,6 +10,7 @@ from edgehrnet.errors import InputError
 from edgehrnet.picture.crops import Crop
 from quant.data.normalization import points_box, usual_crop
 from quant.data.opening import open_annotations, open_data, read_annotations
+from quant.data.plausibility import AXES, CENTERS, CORNERS, EXCHANGED
 from quant.data.same_pictures import note_duplicates, note_repeated
 
 
@@ -98,6 +101,41 @@ def test_large_small_and_padded_boxes_are_no_corners(people, boxes):
 def test_a_box_beside_its_points_is_noted(people):
     people.annotations[0]["bbox"] = [80, 50, 20, 20]
     assert "annotation 1: 0 of 5" in places(opened(people), "warning")
+
+
+def test_boxes_of_two_corners_that_stay_in_their_pictures_are_an_error(people):
+    people.each(lambda entry: entry.update(bbox=[*entry["bbox"][:2], entry["bbox"][0] + 50, 70]))
+    for image in people.images:
+        image.update(width=400, height=300)
+    path = people.write()
+    for number in range(1, 7):
+        Image.new("L", (400, 300), number).save(people.folder / f"p{number}.png")
+    # For those on the left, both readings are nearly the same.
+    people.annotations[:] = [entry for entry in people.annotations if entry["bbox"][0] > 50]
+    path.write_text(json.dumps(people.content))
+    (remark,) = read_annotations(str(path)).remarks.of("error")
+    assert remark.kind == CORNERS
+
+
+def test_boxes_given_by_their_centers_are_noted_once(people):
+    people.each(lambda entry: entry.update(bbox=[entry["bbox"][0] + 25, 39, 50, 62]))
+    (remark,) = opened(people).remarks.of("warning")
+    assert (remark.kind, remark.places) == (CENTERS, ["labels.json, annotation 1 and others"])
+
+
+def exchange(entry):
+    x, y, visibility = (entry["keypoints"][part::3] for part in range(3))
+    entry["keypoints"] = [value for point in zip(y, x, visibility, strict=True) for value in point]
+
+
+@pytest.mark.parametrize("boxes", [True, False])
+def test_exchanged_x_and_y_are_noted(people, boxes):
+    people.each(exchange)
+    if not boxes:
+        people.each(lambda entry: entry.update(bbox=None))
+    kinds = {remark.kind for remark in opened(people).remarks.of("warning")}
+    assert AXES in kinds
+    assert (EXCHANGED in kinds) == boxes
 
 
 def test_points_outside_the_picture_are_noted_and_an_instance_without_others_is_dropped(people):
