@@ -10,6 +10,10 @@ the float network of ``checkpoints/document-corners.pt`` or an INT8 file made of
   the engine and the quantizer.
 - RTMLib and Model API read two vectors for each keypoint (SimCC). `SimCC` makes them of the network's heatmaps. These
   rows use the letterbox and the decoding of RTMLib and of Model API.
+- Pictures a second are those of arrays one after the other: `Predictor.stream` prepares the next one at the same time,
+  the others have nothing of the kind for keypoints.
+- The installed size is that of the packages that run the file, with all that they require, as the environment has
+  them. torch has other sizes with CUDA.
 
 Needs ``pip install nncf rtmlib openvino-model-api``.
 """
@@ -20,8 +24,11 @@ import argparse
 import contextlib
 import importlib.metadata
 import io
+import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +63,26 @@ PACKAGES = ("openvino", "onnxruntime", "torch", "nncf", "rtmlib", "openvino-mode
 SPLIT = 2  # SimCC values for each pixel of the input, in RTMLib and Model API
 Picture = NDArray[np.uint8]
 Run = Callable[[Picture], Prediction]
+ENGINE, ONNX, TORCH = ("openvino",), ("onnxruntime",), ("torch",)
+
+
+@dataclass(frozen=True)
+class Way:
+    """One row of the table."""
+
+    run: Run
+    """Returns what is found in a picture."""
+    requires: tuple[str, ...]
+    """Packages that a user installs for it, apart from numpy, Pillow and this project."""
+    stream: Callable[[Iterable[Picture]], Iterable[Any]] | None = None
+    """Runs many pictures. None is one after the other."""
+
+    def per_second(self, pictures: list[Picture]) -> float:
+        """Return the number of pictures that are run in a second."""
+        start = time.perf_counter()
+        for _ in map(self.run, pictures) if self.stream is None else self.stream(iter(pictures)):
+            pass
+        return len(pictures) / (time.perf_counter() - start)
 
 
 class SimCC(nn.Module):
@@ -82,19 +109,19 @@ class SimCC(nn.Module):
         return x_axis, y_axis
 
 
-def by_predictor(file: Path | str, **options: Any) -> Run:
-    """Return what `Predictor` finds with a file."""
+def by_predictor(file: Path | str, requires: tuple[str, ...] = ENGINE, **options: Any) -> Way:
+    """Return the way of `Predictor` with a file."""
     predictor = Predictor(file, threads=THREADS, **options)
 
     def run(picture: Picture) -> Prediction:
         result = predictor.predict(picture)
         return result.keypoints.xy[0], result.keypoints.conf[0]
 
-    return run
+    return Way(run, requires, predictor.stream)
 
 
-def by_torch(deployed: nn.Module, spec: ModelSpec) -> Run:
-    """Return what a torch network finds, with the letterbox and the decoding of this project."""
+def by_torch(deployed: nn.Module, spec: ModelSpec) -> Way:
+    """Return the way of a torch network, with the letterbox and the decoding of this project."""
 
     def run(picture: Picture) -> Prediction:
         inputs, places = prepare(picture, spec)
@@ -103,11 +130,11 @@ def by_torch(deployed: nn.Module, spec: ModelSpec) -> Run:
         xy, confidence = decode_outputs(with_heatmaps(outputs, spec, "heatmaps"), spec, places, None)
         return xy[0], confidence[0]
 
-    return run
+    return Way(run, TORCH)
 
 
-def by_rtmlib(file: Path, size: tuple[int, int], backend: str) -> Run:
-    """Return what RTMLib finds with a SimCC file. It reads the whole picture as a box, which it enlarges by 1.25."""
+def by_rtmlib(file: Path, size: tuple[int, int], backend: str) -> Way:
+    """Return the way of RTMLib with a SimCC file. It reads the whole picture as a box, which it enlarges by 1.25."""
     from rtmlib import RTMPose
 
     with contextlib.redirect_stdout(io.StringIO()):  # it prints the name of the file
@@ -117,11 +144,11 @@ def by_rtmlib(file: Path, size: tuple[int, int], backend: str) -> Run:
         points, confidence = model(picture)
         return np.asarray(points[0], np.float64), np.asarray(confidence[0], np.float32)
 
-    return run
+    return Way(run, ("rtmlib", backend))
 
 
-def by_model_api(file: Path) -> Run:
-    """Return what Model API finds with a SimCC file, letterboxed by its own operations inside the graph."""
+def by_model_api(file: Path) -> Way:
+    """Return the way of Model API with a SimCC file, letterboxed by its own operations inside the graph."""
     from model_api.adapters import OpenvinoAdapter
     from model_api.models import KeypointDetectionModel
 
@@ -133,11 +160,28 @@ def by_model_api(file: Path) -> Run:
         found = model(picture)
         return np.asarray(found.keypoints, np.float64), np.asarray(found.scores, np.float32)
 
-    return run
+    return Way(run, ("openvino-model-api",))
 
 
-def candidates(folder: Path, data: DataSet) -> Iterator[tuple[str, Run]]:
-    """Build the files below a folder, and yield the name and the function of each row."""
+def installed_mb(requires: Iterable[str]) -> float:
+    """Return the megabytes of installed packages and of all that they require, and of this project."""
+    found: set[str] = set()
+    waiting = ["numpy", "pillow", *requires]
+    while waiting:
+        name = re.sub("^opencv-.*", "opencv-python-headless", waiting.pop().lower())  # the smallest that works
+        if name not in found:
+            found.add(name)
+            for line in importlib.metadata.requires(name) or ():
+                if "extra ==" not in line and "platform_system" not in line and "sys_platform" not in line:
+                    waiting.append(re.match(r"[\w.-]+", line).group())  # type: ignore[union-attr]
+    files = [file for name in found for file in importlib.metadata.files(name) or ()]
+    own = [path for room in ("edgehrnet", "runtimes") for path in Path(room).rglob("*") if path.suffix != ".pyc"]
+    paths = [*(Path(file.locate()) for file in files), *own]
+    return sum(path.stat().st_size for path in paths if path.is_file()) / 1e6
+
+
+def candidates(folder: Path, data: DataSet) -> Iterator[tuple[str, Way]]:
+    """Build the files below a folder, and yield the name and the way of each row."""
     checkpoint = load_checkpoint(CHECKPOINT)
     pictures = list(data.calibration(64))
     spec = ModelSpec.from_dict(checkpoint.spec)
@@ -153,8 +197,8 @@ def candidates(folder: Path, data: DataSet) -> Iterator[tuple[str, Run]]:
         quantized_by_nncf(folder / "float.xml", file, arrays, tuned)
         yield name, by_predictor(file)
     quantize(folder / "float.onnx", folder / "static.onnx", images)
-    yield "ONNX Runtime, float", by_predictor(folder / "float.onnx")
-    yield "ONNX Runtime, quantize_static", by_predictor(folder / "static.onnx", spec=spec)
+    yield "ONNX Runtime, float", by_predictor(folder / "float.onnx", ONNX)
+    yield "ONNX Runtime, quantize_static", by_predictor(folder / "static.onnx", ONNX, spec=spec)
     torch.set_num_threads(THREADS)
     deployed, text, _ = load_deployed(CHECKPOINT)
     yield "torch, eager", by_torch(deployed, ModelSpec.from_json(text))
@@ -162,7 +206,7 @@ def candidates(folder: Path, data: DataSet) -> Iterator[tuple[str, Run]]:
     yield from of_simcc(SimCC(deployed).eval(), folder, spec.input_size)  # type: ignore[arg-type]
 
 
-def of_simcc(network: SimCC, folder: Path, size: tuple[int, int]) -> Iterator[tuple[str, Run]]:
+def of_simcc(network: SimCC, folder: Path, size: tuple[int, int]) -> Iterator[tuple[str, Way]]:
     """Yield the rows of RTMLib and Model API."""
     example, file = torch.zeros(1, 3, *size), folder / "simcc.onnx"
     with contextlib.redirect_stdout(io.StringIO()):
@@ -173,19 +217,24 @@ def of_simcc(network: SimCC, folder: Path, size: tuple[int, int]) -> Iterator[tu
     yield "Model API, OpenVINO, float", by_model_api(folder / "simcc.xml")
 
 
-def rows(runs: Mapping[str, Run], data: DataSet, count: int, rounds: int) -> Iterator[tuple[str, ...]]:
-    """Yield name, milliseconds, ratio to the first row, mean and median error and PCK of each candidate."""
+def rows(ways: Mapping[str, Way], data: DataSet, count: int, rounds: int) -> Iterator[tuple[str, ...]]:
+    """Yield a line of the table for each way."""
     array = np.asarray(Image.fromarray(next(data.validation(1)).image).resize((1280, 720)))
-    times = medians({name: lambda run=run: run(array) for name, run in runs.items()}, rounds)  # type: ignore[misc]
+    times = medians({name: lambda run=way.run: run(array) for name, way in ways.items()}, rounds)  # type: ignore[misc]
     first = next(iter(times.values()))
-    for name, run in runs.items():
-        line = (name, f"{times[name]:.1f}", f"{times[name] / first:.2f}")
+    speeds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(3):
+        for name, way in ways.items():
+            speeds[name].append(way.per_second([array] * rounds))
+    for name, way in ways.items():
+        line = (name, f"{times[name]:.1f}", f"{times[name] / first:.2f}", f"{np.median(speeds[name]):.0f}")
+        size = f"{installed_mb(way.requires):.0f}"
         if count:
-            percent = evaluate(name, run, data, count).percent
+            percent = evaluate(name, way.run, data, count).percent
             found = percent[np.isfinite(percent)]
-            yield (*line, f"{found.mean():.2f}", f"{np.median(found):.2f}", f"{100 * (found <= 1).mean():.1f}")
+            yield (*line, f"{found.mean():.2f}", f"{np.median(found):.2f}", f"{100 * (found <= 1).mean():.1f}", size)
         else:
-            yield (*line, "", "", "")
+            yield (*line, "", "", "", size)
 
 
 def main() -> None:
@@ -196,9 +245,9 @@ def main() -> None:
     args = parser.parse_args()
     data = open_data(DATA)
     with tempfile.TemporaryDirectory() as name:
-        runs = dict(candidates(Path(name), data))
-        head = ("array of 1280x720", "ms", "/ first", "mean error, %", "median, %", "PCK@1%")
-        print(table(head, list(rows(runs, data, args.count, args.rounds))))
+        ways = dict(candidates(Path(name), data))
+        head = ("array of 1280x720", "ms", "/ first", "per second", "mean error, %", "median, %", "PCK@1%", "MB")
+        print(table(head, list(rows(ways, data, args.count, args.rounds))))
     print(", ".join(f"{package} {importlib.metadata.version(package)}" for package in PACKAGES))
     print(f"model: {model_path('document-corners').name}, errors in percent of the picture's diagonal")
 
