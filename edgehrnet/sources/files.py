@@ -6,7 +6,10 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator
-from glob import glob, has_magic
+from contextlib import suppress
+from fnmatch import fnmatch
+from glob import has_magic
+from operator import itemgetter
 from pathlib import Path
 
 from edgehrnet.errors import ImageError, MissingImageError
@@ -15,13 +18,14 @@ from runtimes.writing import PARTIAL
 
 LIST_SUFFIX = ".txt"
 OTHER = "other"  # key of left_out for suffixes beyond the first ones, so that odd names take no memory
+Pattern = tuple[str, ...]  # the parts of a path
 SHOWN = 8  # suffixes that left_out tells apart
 
 
 class Files:
     """Paths of the pictures that a path, a folder, a pattern or a list file stands for. They are found while iterating.
 
-    Only the names of one folder are in memory at a time, and of a list file one line.
+    Only the names of the folders on the way are in memory, and of a list file one line.
 
     - Folder: its pictures, sorted by name. With ``recursive``, those of its subfolders follow, except through links.
       Names that begin with a dot are left out.
@@ -45,10 +49,12 @@ class Files:
         if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for names that no file can have
             yield from self._non_empty(path)
         elif has_magic(str(self._source)) and not os.path.exists(path) and not is_address(path):  # noqa: PTH110
-            found = matches(str(self._source))
-            if not found:
+            is_empty = True
+            for path in matches(str(self._source)):
+                is_empty = False
+                yield path
+            if is_empty:
                 raise MissingImageError(f"no file matches {str(self._source)!r}")
-            yield from found
         elif path.suffix.lower() == LIST_SUFFIX and os.path.isfile(path):  # noqa: PTH113
             yield from _lines(path)
         else:
@@ -89,22 +95,47 @@ class Files:
                 yield from self._of_folder(folder / name)
 
 
-def matches(pattern: str) -> list[Path]:
-    """Return the files that match a pattern. ``**`` does not follow links, and at the end it matches pictures only."""
+def matches(pattern: str) -> Iterator[Path]:
+    """Yield the files that match a pattern. ``**`` does not follow links, and at the end it matches pictures only."""
     parts = Path(pattern).parts
-    if "**" not in parts:
-        found = map(Path, glob(pattern))  # noqa: PTH207 - Path.glob refuses absolute patterns
-        return sorted(path for path in found if not path.is_dir())
     first = next(number for number, part in enumerate(parts) if has_magic(part))
     folder, rest = Path(*parts[:first]), parts[first:]
-    every = rest if rest[-1] != "**" else (*rest, "*")
-    paths = set()
-    for path in folder.glob(os.path.join(*every)):  # noqa: PTH118 - a pattern, not a path
-        names = path.relative_to(folder).parts
-        hidden = any(name.startswith(".") for name in names) and not any(part.startswith(".") for part in rest)
-        if not hidden and path.is_file() and (every is rest or path.suffix.lower() in SUFFIXES):
-            paths.add(path)
-    return sorted(paths)
+    if rest[-1] != "**":
+        yield from _matches(folder, {rest})
+    else:
+        yield from (path for path in _matches(folder, {(*rest, "*")}) if path.suffix.lower() in SUFFIXES)
+
+
+def _matches(folder: Path, patterns: set[Pattern]) -> Iterator[Path]:
+    """Yield the files below a folder that match one of several patterns."""
+    patterns = {whole[count:] for whole in patterns for count in range(_leading(whole) + 1)}  # ** may stand for nothing
+    found: list[tuple[str, set[Pattern]]] = []
+    with suppress(OSError), os.scandir(folder or ".") as entries:
+        for entry in entries:
+            rests = {one[1:] for one in patterns if one[0] != "**" and _fits(entry.name, one[0])}
+            if not entry.is_dir():
+                if () in rests:
+                    found.append((entry.name, set()))
+                continue
+            if not entry.name.startswith(".") and not entry.is_symlink():
+                rests |= {one for one in patterns if one[0] == "**"}
+            if rests := rests - {()}:
+                found.append((entry.name, rests))
+    for name, rests in sorted(found, key=itemgetter(0)):
+        if rests:
+            yield from _matches(folder / name, rests)
+        else:
+            yield folder / name
+
+
+def _leading(pattern: Pattern) -> int:
+    """Return the number of ``**`` at the beginning."""
+    return next(number for number, part in enumerate(pattern) if part != "**")
+
+
+def _fits(name: str, part: str) -> bool:
+    """Return whether a part of a pattern matches a name. ``*`` stands for no name with a dot in front."""
+    return fnmatch(name, part) and (part.startswith(".") or not name.startswith("."))
 
 
 def is_address(path: str | Path) -> bool:

@@ -62,3 +62,41 @@ def test_an_empty_list_raises(tmp_path):
     (tmp_path / "list.txt").write_text("\n \n")
     with pytest.raises(MissingImageError, match=r"list\.txt"):
         list(Files(tmp_path / "list.txt"))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("*.jpg", ["b-0.jpg", "z.jpg"]),
+        ("*", ["b-0.jpg", "z.jpg"]),
+        ("*/[bf].[pw]*", ["a/b.png", "b/f.webp"]),
+        ("a/../*/f.webp", ["b/f.webp"]),
+        ("**", ["a/b.png", "a/c/a/b.png", "a/c/d.gif", "b/f.webp", "b-0.jpg", "z.jpg"]),
+        ("**/a/**/b.png", ["a/b.png", "a/c/a/b.png"]),
+        ("**/**/b.png", ["a/b.png", "a/c/a/b.png"]),
+        ("b/again/z.jpg", ["b/again/z.jpg"]),
+        ("b/*/z.jpg", ["b/again/z.jpg"]),
+        (".*/*", [".hidden/e.png"]),
+        ("?/**/*.txt", ["a/c/notes.txt"]),
+    ],
+)
+def test_patterns(tmp_path, pattern, expected):
+    touch(tmp_path, "z.jpg", "b-0.jpg", "a/b.png", "a/c/d.gif", "a/c/a/b.png", ".hidden/e.png", "b/f.webp")
+    touch(tmp_path, "a/c/notes.txt")
+    (tmp_path / "b" / "again").symlink_to(tmp_path)
+    found = list(Files(str(tmp_path / pattern)))
+    assert [str(path.relative_to(tmp_path)).removeprefix("a/../") for path in found] == expected
+
+
+def test_a_pattern_without_a_match_or_for_a_missing_folder(tmp_path):
+    for pattern in ("*.jpg", "missing/**/*.jpg"):
+        with pytest.raises(MissingImageError, match=r"\*\.jpg"):
+            list(Files(str(tmp_path / pattern)))
+
+
+def test_a_pattern_is_matched_folder_by_folder(tmp_path):
+    touch(tmp_path, "a/0.jpg", "b/0.jpg")
+    files = iter(Files(str(tmp_path / "*" / "*.jpg")))
+    assert next(files) == tmp_path / "a" / "0.jpg"
+    (tmp_path / "b" / "0.jpg").unlink()
+    assert list(files) == []  # the names of later folders were not in memory
