@@ -21,5 +21,5 @@ def test_errors_move_each_side_by_a_share_of_the_box():
 
 
 def test_an_outline_may_begin_at_any_corner():
-    found = np.stack([np.roll(QUADS[0], 1, axis=0) + (3, 4), QUADS[1]])
+    found = np.stack([np.roll(QUADS[0], 1, axis=0) + np.array([3, 4]), QUADS[1]])
     assert errors(found, QUADS).tolist() == [5] * 4 + [0] * 4

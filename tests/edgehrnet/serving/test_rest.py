@@ -152,12 +152,17 @@ def test_a_picture_gives_keypoints(server, null_model):
     assert answer.json["instances"] == expected["instances"]
 
 
+def test_each_box_is_an_instance(server, null_model):
+    answer = server.ask("POST", f"{PATH}/keypoints?boxes=[[0,0,90,60],[50,40,60,40]]", png(null_model.picture))
+    assert [instance["box"] for instance in answer.json["instances"]] == [[0, 0, 90, 60], [50, 40, 60, 40]]
+
+
 @pytest.mark.parametrize(
     ("picture", "query", "named"),
     [
         (b"no picture", "", "picture"),
         (png(np.zeros((1001, 1000, 3), np.uint8)), "", "1000x1001"),
-        (png(np.zeros((16, 16, 3), np.uint8)), "?boxes=[[0,0,9,9]]", "corners"),
+        (png(np.zeros((16, 16, 3), np.uint8)), "?boxes=[[0,0,9]]", "(1, 3)"),
         (png(np.zeros((16, 16, 3), np.uint8)), "?boxes=[[0", "JSON"),
     ],
 )
