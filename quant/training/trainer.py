@@ -39,7 +39,7 @@ from quant.training.pose_losses import pose_loss
 from quant.training.processes import World, open_device
 from quant.training.run_state import check_shares, newest_state
 from quant.training.settings import TrainSettings
-from runtimes.writing import new_files, write_file
+from runtimes.writing import finish_writing, new_files, write_file
 
 AVERAGED = 50
 """Steps over which the logged loss is averaged."""
