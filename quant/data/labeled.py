@@ -17,7 +17,7 @@ from edgehrnet.picture.crops import CropConvention
 from edgehrnet.picture.sources import read_image
 from edgehrnet.spec import ModelSpec
 from quant.data.annotations import Annotations, Instance
-from quant.data.augmentation import augment, inside
+from quant.data.augmentation import augment, inside, reduced
 from quant.data.examples import Example, random_subset
 from quant.data.keypoint_order import reordered
 from quant.data.person_augmentation import MIRRORED, augment_person, mirrored
@@ -56,6 +56,8 @@ class Labeled:
         """
         self.annotations, self.fold, self.augmented = annotations, fold, augmented
         self.separate = validation
+        self.detail: int | None = None
+        """Least length of the longer side of whole pictures after they are reduced for training. None keeps them."""
         self.spec = ModelSpec(
             name=annotations.name,
             keypoints=annotations.keypoints,
@@ -103,7 +105,7 @@ class Labeled:
         mirror = bool(self.spec.flip_pairs) and not self.annotations.unpaired
         if self.spec.crop is not None:
             return augment_person(example, self.spec, rng, mirror=mirror)
-        example = augment(example, rng)
+        example = augment(example if self.detail is None else reduced(example, self.detail), rng)
         return mirrored(example, self.spec.flip_pairs) if mirror and rng.random() < MIRRORED else example
 
     def calibration(self, count: int, seed: int = 0) -> Iterator[NDArray[np.uint8]]:
@@ -121,10 +123,12 @@ class Labeled:
         if list(order) == list(range(len(order))):
             return self
         others = None if self.separate is None else reordered(self.separate, order)
-        return Labeled(
+        found = Labeled(
             reordered(self.annotations, order), self.fold, crop=self.spec.crop, augmented=self.augmented,
             validation=others,
         )  # fmt: skip
+        found.detail = self.detail
+        return found
 
     def is_trained(self, path: Path) -> bool:
         """Return whether a picture is in the training part."""

@@ -20,6 +20,8 @@ from quant.data.labeled import Labeled
 from quant.data.opening import open_data
 from quant.training.settings import TrainSettings
 
+DETAIL = 4
+"""How many times longer than the input training pictures stay, so that augmenting them does not change the details."""
 SYNTHETIC_SIZE = (128, 256)
 """Input size (height, width) for synthetic pictures: a quarter of the pixels of the shipped model's input."""
 
@@ -48,6 +50,7 @@ def float_parts(settings: TrainSettings, data: DataSet | None = None) -> Parts:
     """
     data = data or open_training_data(settings)
     spec = _spec(settings, data)
+    _reduce(data, spec)
     network = new_network(settings, len(spec.keypoints))
     if settings.init is not None:
         start_from(network, load_checkpoint(settings.init), settings.init)
@@ -74,6 +77,7 @@ def parts_of_checkpoint(settings: TrainSettings, checkpoint: Checkpoint) -> Part
     order = check_order(data.spec.keypoints, spec.keypoints, settings.data, settings.init)
     if isinstance(data, Labeled):
         data = data.reordered(order)
+    _reduce(data, spec)
     network = new_network(settings, checkpoint.keypoints)
     start_from(network, checkpoint, settings.init)
     return Parts(data, spec, network)
@@ -124,6 +128,12 @@ def usual_size(model: str, data: DataSet) -> tuple[int, int]:
     if size is not None:
         return size
     return data.spec.input_size if len(data) else SYNTHETIC_SIZE
+
+
+def _reduce(data: DataSet, spec: ModelSpec) -> None:
+    """Let whole training pictures be reduced to `DETAIL` times the network's input before they are augmented."""
+    if isinstance(data, Labeled):
+        data.detail = DETAIL * max(spec.input_size)
 
 
 def _spec(settings: TrainSettings, data: DataSet) -> ModelSpec:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import shlex
 import time
 from collections.abc import Mapping
@@ -16,6 +17,8 @@ from quant.training.qat_settings import QatSettings
 from quant.training.recipes import SMALL, object_share
 from quant.training.trainer import Trainer
 
+TIMED = 3
+"""Pictures that are read to estimate how long a run takes."""
 SCORES = {
     "mean_percent": ("mean %", ".2f"),
     "median_percent": ("median %", ".2f"),
@@ -37,7 +40,7 @@ def description(trainer: Trainer) -> str:
     kind = "whole pictures" if spec.crop is None else f"{spec.crop} crops of boxes"
     processes = f", {trainer.world.size} processes" if trainer.world.size > 1 else ""
     rows = {
-        "data": f"{settings.data}: {_counts(trainer)}, {len(spec.keypoints)} keypoints",
+        "data": f"{settings.data}: {_counts(trainer)}, {_many(len(spec.keypoints), 'keypoint')}",
         "validation": validation_set(trainer),
         "left, right": _sides(trainer),
         "network": f"{settings.model}, {millions:.1f} M parameters"
@@ -48,7 +51,7 @@ def description(trainer: Trainer) -> str:
         + (f", continuing at {trainer.step}" if trainer.step else ""),
         "settings": f"{_codec(trainer)}--learning-rate {settings.learning_rate:g} "
         f"--ema {settings.ema:g} --validate-every {settings.validate_every}",
-        "time": f"about {_duration(step_seconds(trainer) * (settings.steps - trainer.step))}",
+        "time": _time(trainer),
         "output": f"{trainer.out}",
     }
     width = max(map(len, rows))
@@ -66,7 +69,34 @@ def _advice(trainer: Trainer) -> str:
     data = trainer.data
     if not isinstance(data, Labeled) or trainer.spec.crop is not None or object_share(data) >= SMALL:
         return ""
-    return f"; objects are {object_share(data):.0%} of them, so --crop hrnet is more exact if you will have boxes"
+    share = object_share(data)
+    pixels = share * math.prod(trainer.settings.largest_size) ** 0.5
+    return (
+        f"; objects are {share:.0%} of them, about {pixels:.0f} px in the input, so --crop hrnet is more exact if you "
+        "will have boxes, and larger --sizes without"
+    )
+
+
+def _time(trainer: Trainer) -> str:
+    """Return how long the run will take, and what to do if preparing the pictures takes most of it.
+
+    Pictures are prepared by other processes while the network learns, unless there are none.
+    """
+    settings = trainer.settings
+    network, pictures = step_seconds(trainer), settings.batch * picture_seconds(trainer) / max(1, settings.workers)
+    seconds = max(network, pictures) if settings.workers else network + pictures
+    text = f"about {_duration(seconds * (settings.steps - trainer.step))}"
+    if pictures <= 2 * network:
+        return text
+    return f"{text}, mostly to read and augment the pictures; pass more --workers, or make large pictures smaller"
+
+
+def picture_seconds(trainer: Trainer) -> float:
+    """Time how long it takes to read and augment a training picture, as the mean of `TIMED` pictures."""
+    started = time.perf_counter()
+    for number in range(TIMED):
+        trainer.data.training(trainer.settings.seed, number)
+    return (time.perf_counter() - started) / TIMED
 
 
 def step_seconds(trainer: Trainer) -> float:
@@ -112,7 +142,7 @@ def validation_set(trainer: Trainer) -> str:
     if not isinstance(data, Labeled):
         return f"{most} synthetic pictures that are never trained on"
     _, _, count = data.counts()
-    some = f"{count} instances" if count <= most else f"the first {most} of {count} instances"
+    some = _many(count, "instance") if count <= most else f"the first {most} of {count} instances"
     if not data.held_out:
         return f"NONE HELD OUT: scores are of training pictures ({some}); pass --fold 0/5 or --val DATA"
     if settings.validation is not None:
@@ -164,4 +194,13 @@ def _counts(trainer: Trainer) -> str:
         return "synthetic pictures, never repeated"
     instances = list(trainer.data.annotations.trained())  # without those of --val
     pictures = {instance.picture.path for instance in instances}
-    return f"{len(pictures)} pictures, {len(instances)} instances"
+    return f"{_many(len(pictures), 'picture')}, {_many(len(instances), 'instance')}"
+
+
+def _many(count: int, noun: str) -> str:
+    """Return a count with its noun.
+
+    >>> _many(1, "keypoint"), _many(2, "keypoint")
+    ('1 keypoint', '2 keypoints')
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -53,7 +53,7 @@ def test_a_run_prints_its_settings_and_the_next_command(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("fold", "said"), [(["--fold", "1/4"], "fold 1/4: 1 instances"), ([], "NONE HELD OUT: scores are of training")]
+    ("fold", "said"), [(["--fold", "1/4"], "fold 1/4: 1 instance\n"), ([], "NONE HELD OUT: scores are of training")]
 )
 def test_a_run_prints_its_validation_set(persons, tmp_path, capsys, fold, said):
     arguments = ["--data", persons, "--out", str(tmp_path), "--model", "hrnet_w18_small_v1", *SHORT, *fold]

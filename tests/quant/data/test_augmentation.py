@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from quant.data import augmentation
-from quant.data.augmentation import augment, inside
+from quant.data.augmentation import augment, inside, reduced
 from quant.data.examples import Example
 
 SIZE = (120, 180)  # height, width
@@ -49,6 +49,19 @@ def test_keypoints_move_with_the_pixels() -> None:
             assert np.abs(found.points[index] - centroid(found.image)).max() < 0.05
             moved.append(np.abs(found.points[index] - (x, y)).max())
     assert max(moved) > 10
+
+
+def test_a_large_picture_is_reduced_with_its_keypoints() -> None:
+    x, y = POINTS[0]
+    example = Example(blob(x, y), POINTS, ALL, area=900.0)
+    found = reduced(example, 60)
+    assert found.image.shape == (40, 60, 3)
+    weight = found.image[..., 0].astype(np.float64)
+    rows, columns = np.mgrid[:40, :60]
+    middle = (columns * weight).sum() / weight.sum(), (rows * weight).sum() / weight.sum()
+    assert found.points[0] == pytest.approx(middle, abs=0.02)
+    assert found.area == 100
+    assert reduced(example, 100) is example
 
 
 def test_the_same_generator_gives_the_same_picture() -> None:
