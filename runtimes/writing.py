@@ -70,8 +70,8 @@ def _write(path: Path, content: str | bytes | Callable[[Path], object]) -> None:
 def new_files(path: Path) -> Iterator[Path]:
     """Yield an empty folder. Files that the block writes there appear beside ``path``, all of them or none.
 
-    Folders in it appear too, and their files beside those that such a folder has already. If the block or the disk fails,
-    files of the same names are as before.
+    Folders in it appear too, and their files beside those that such a folder has already. If the block or the disk
+    fails, files of the same names are as before.
 
     Args:
         path: One of the files, named in errors.

@@ -67,25 +67,26 @@ def _listen(server: Any, grpc: Any, address: str, options: Options) -> int:
     return int(server.add_secure_port(address, grpc.ssl_server_credentials([pair])))
 
 
+async def _answered(service: Service, grpc: Any, context: Any, answer: Callable[[], Awaitable[T]]) -> T:
+    """Await an answer, or end the call with the text of what is wrong."""
+    try:
+        service.check_token(dict(context.invocation_metadata()).get("authorization"))
+        return await answer()
+    except RefusedError as refused:
+        code = getattr(grpc.StatusCode, CODES.get(refused.status, "INTERNAL"))
+        await context.abort(code, str(refused))
+        raise  # abort() has raised
+
+
 def _servicer(service: Service, grpc: Any, messages: Any, stubs: Any) -> Any:
     """Return the object with a method for each call of the protocol."""
-
-    async def answered(context: Any, answer: Callable[[], Awaitable[T]]) -> T:
-        """Await an answer, or end the call with the text of what is wrong."""
-        try:
-            service.check_token(dict(context.invocation_metadata()).get("authorization"))
-            return await answer()
-        except RefusedError as refused:
-            code = getattr(grpc.StatusCode, CODES.get(refused.status, "INTERNAL"))
-            await context.abort(code, str(refused))
-            raise  # abort() has raised
 
     def simply(make: Callable[[Any], Any]) -> Callable[..., Awaitable[Any]]:
         async def method(self: Any, request: Any, context: Any) -> Any:  # noqa: ARG001
             async def answer() -> Any:
                 return make(request)
 
-            return await answered(context, answer)
+            return await _answered(service, grpc, context, answer)
 
         return method
 
@@ -95,7 +96,7 @@ def _servicer(service: Service, grpc: Any, messages: Any, stubs: Any) -> Any:
             with service.gate.entered():
                 return await service.gate.run(lambda: _infer(served, request, messages))
 
-        return await answered(context, lambda: service.counted(request.model_name, "grpc", answer))
+        return await _answered(service, grpc, context, lambda: service.counted(request.model_name, "grpc", answer))
 
     async def server_live(self: Any, request: Any, context: Any) -> Any:  # noqa: ARG001
         return messages.ServerLiveResponse(live=True)

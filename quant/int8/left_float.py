@@ -77,7 +77,7 @@ def survey(graph: fx.GraphModule, image: Tensor) -> tuple[list[LeftFloat], dict[
                 left.append(LeftFloat(name, type(module).__name__, _reason(module), macs))
         elif macs:
             function = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "function")
-            why = "its weights depend on the picture" if node.target is F.conv2d else "is not a convolution"
+            why = "its weights depend on the picture" if node.target is F.conv2d else "only Conv2d is quantized"
             left.append(LeftFloat(".".join(filter(None, ("graph", scope(node), node.name))), function, why, macs))
     return left, units
 
@@ -118,4 +118,4 @@ def _reason(module: nn.Module) -> str:
         return obstacle(module) or "is not called as a module"
     if isinstance(module, nn.BatchNorm2d):
         return "does not follow a convolution, or follows one whose output has other readers"
-    return "is not a convolution"
+    return "only Conv2d is quantized"

@@ -110,7 +110,7 @@ def test_left_float_lists_modules_with_reasons(network):
     assert set(placement.convolutions) == {f"graph.{name}" for name in ("stem.0", "block.conv1", "block.conv2", "down")}
     found = {part.name.removeprefix("graph."): part.reason for part in left_float(network, placement)}
     assert found == {
-        "up": "is not a convolution",
+        "up": "only Conv2d is quantized",
         "norm": "does not follow a convolution, or follows one whose output has other readers",
         "wide": "is dilated",
         "final": "its output is the network's output",
