@@ -1,4 +1,4 @@
-"""Exchange activations where that saves most time for the accuracy that it costs, and repair the network by training.
+"""Replace activations where this saves the most time for the accuracy lost, and repair the network by training.
 
 The compiled INT8 graph of OpenVINO shows how many milliseconds another activation saves at each site. Sites are
 exchanged in the order of the milliseconds that they save for each pixel that they move the keypoints. The table shows

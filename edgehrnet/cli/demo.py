@@ -17,7 +17,7 @@ from edgehrnet.webdemo import serve
 from edgehrnet.webdemo.serving import import_gradio
 
 MODEL, FLOAT = "document-corners", "document-corners-fp16"
-SUMMARY = "run the shipped model on the shipped picture, or serve a page for pictures of yours"
+SUMMARY = "run the shipped model on the shipped picture, or serve a page for your own pictures"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="picture to write, with the keypoints drawn on it (default: %(default)s)",
     )
-    parser.add_argument("--web", action="store_true", help="serve a page for pictures of yours (default: no)")
+    parser.add_argument("--web", action="store_true", help="serve a page for your own pictures (default: no)")
     parser.add_argument("--model", default=MODEL, help="with --web, another model (default: %(default)s)")
     parser.add_argument(
         "--against", help=f"with --web, a model to compare with (default: {FLOAT} with {MODEL}, else none)"

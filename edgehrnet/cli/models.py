@@ -27,8 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--no-time", action="store_true", help="with --table, do not run the network (default: run it)")
     parser.add_argument("--statistics", action="store_true", help="print suspicious BN statistics (default: no)")
-    parser.add_argument("--features", type=Path, metavar="OUT.png", help="draw the feature maps of --picture here")
-    parser.add_argument("--picture", metavar="PICTURE", help="picture for --features")
+    parser.add_argument(
+        "--features", type=Path, metavar="OUT.png", help="draw the feature maps of --picture here (default: no)"
+    )
+    parser.add_argument("--picture", metavar="PICTURE", help="picture for --features (default: none)")
     parser.add_argument(
         "--layer",
         help="with --features, draw the strongest channels of this layer, such as stage3 (default: all branches)",

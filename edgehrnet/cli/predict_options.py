@@ -72,8 +72,8 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="continue an interrupted run: leave out the pictures that its files have. Of FILE, these are in "
-        "FILE.partial (default: begin anew)",
+        help="continue an interrupted run: leave out the pictures whose results are in its files already. Those of "
+        "an unfinished FILE are in FILE.partial (default: begin anew)",
     )
 
 

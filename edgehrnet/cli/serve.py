@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=default.timeout,
         metavar="SECONDS",
-        help="in which a request has to arrive, and then to be answered (default: %(default)s)",
+        help="time for a request to arrive, and then again for its answer (default: %(default)s)",
     )
     parser.add_argument("--certificate", type=Path, metavar="PEM", help="certificates for TLS (default: no TLS)")
     parser.add_argument("--key", type=Path, metavar="PEM", help="private key for TLS (default: no TLS)")

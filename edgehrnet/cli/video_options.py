@@ -36,14 +36,14 @@ def add_video_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--smooth",
         choices=METHODS,
-        help="smooth the keypoints of videos, with ids as well: kalman and one-euro as they come, offline with a look "
-        "ahead (default: no)",
+        help="smooth the keypoints of videos, with ids as well: kalman and one-euro use earlier frames, offline also "
+        "later ones (default: no)",
     )
     parser.add_argument(
         "--trails",
         type=int,
         metavar="FRAMES",
-        help="with --out, draw the way of each keypoint over so many frames (default: no)",
+        help="with --out, draw the path of each keypoint over this many frames (default: no)",
     )
 
 

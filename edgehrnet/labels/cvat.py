@@ -21,7 +21,7 @@ COLORS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#46f0f0", "#f0
 def write(candidates: Sequence[Candidate], spec: ModelSpec, folder: Path, min_confidence: float) -> list[Path]:
     """Write `FILE` to upload as annotations, `LABELS` for the task's constructor, and `ORDER`, the names in order.
 
-    CVAT has two digits behind the point. Keypoints that are not labeled are ``outside``.
+    CVAT keeps two digits after the decimal point. Keypoints that are not labeled are ``outside``.
     """
     root = Element("annotations")
     SubElement(root, "version").text = "1.1"

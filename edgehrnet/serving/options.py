@@ -28,7 +28,7 @@ class Options:
     queue: int = 16
     """Requests that may wait. Further ones are refused with status 429."""
     timeout: float = 30.0
-    """Seconds in which a request has to arrive, and then to be answered. At the end the server waits as long."""
+    """Seconds for a request to arrive, and then again for its answer. At its end the server waits as long."""
     token: str | None = field(default=None, repr=False)
     """Bearer token that requests must have, except those about the server's health. None is none."""
     certificate: Path | None = None

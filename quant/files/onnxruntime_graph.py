@@ -49,7 +49,6 @@ def rewrite(path: Path) -> dict[str, NDArray[np.float32]]:
 
     - The bytes of the picture are read as quantized values, if they are what the first quantizer would compute.
     - Biases of integer convolutions are stored as integers.
-    - Biases of integer convolutions are stored as integers.
     - Hardswish becomes a product of integers.
     - SiLU becomes one operator, which ONNX Runtime implements. The file defines it as a function of standard operators,
       for engines that do not.
@@ -93,7 +92,7 @@ def read_bytes(graph: Graph) -> None:
 
 
 def join_heads(graph: Graph) -> None:
-    """Compute the 1x1 float convolutions that read a tensor returned as NHWC as one product of that, and split it.
+    """Replace the 1x1 float convolutions that read a tensor returned as NHWC by one product, and split its result.
 
     ONNX Runtime has the tensor as NHWC, and would have to transpose all of its channels for the convolutions.
     """

@@ -1,1 +1,1 @@
-"""Exchange activations of a network where that saves most time for the accuracy that it costs."""
+"""Replace activations of a network where this saves the most time for the accuracy lost."""
