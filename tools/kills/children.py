@@ -28,7 +28,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process ended."""
+    """End of a process."""
 
     status: int
     """Its exit status, -9 if it was killed."""

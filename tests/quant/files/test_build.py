@@ -5,7 +5,7 @@ import pytest
 from edgehrnet.errors import InputError, WriteError
 from quant import report
 from quant.files.build import BuildOptions, build_files, save_and_build
-from quant.files.model_file import _copy
+from quant.files.model_file import copy_model
 
 
 @pytest.mark.parametrize("name", ["../up", "/absolute", "a/b", "a\\b", "..", "", "c:d", "line\nend"])
@@ -22,7 +22,7 @@ def test_a_full_disk_keeps_an_older_export(openvino_model, tmp_path, full_disk):
     for part in parts:
         (tmp_path / part.name).write_text(f"older {part.name}")
     with full_disk(), pytest.raises(WriteError, match=r"corners\.xml"):
-        _copy(tmp_path / "corners.xml", *parts)
+        copy_model(tmp_path / "corners.xml", *parts)
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {p.name: f"older {p.name}" for p in parts}
 
 

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 import torch
-from torch.distributed import HashStore
+from torch.distributed import HashStore  # type: ignore[attr-defined]
 
 from edgehrnet.errors import DeviceError, EdgeHRNetError, InputError
 from quant.training import meeting
