@@ -1,9 +1,5 @@
 """``python -m quant.qat``: from a float checkpoint to INT8 files, what it prints, and what it refuses."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,8 +14,6 @@ from edgehrnet.spec import ModelSpec
 from quant import qat
 from quant.data.documents.corners import validation_scene
 from quant.int8.fake_quantize import quantizer_name
-from quant.training.arguments import qat_settings
-from quant.training.qat_trainer import QatTrainer
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +23,6 @@ NAMES = ("top-left", "top-right", "bottom-right", "bottom-left")
 COUNT = 6
 ARGUMENTS = ["--steps", 2, "--batch", 2, "--sizes", "64x64", "--workers", 0, "--validate-every", 2,
              "--validate-count", 2, "--calibration", 2]  # fmt: skip
-FIXED = ["--observers", "0", "--statistics", "0"]
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +41,6 @@ def data(tmp_path_factory):
         lines.append(",".join([f"{index}.png", *(f"{value / 4:.2f}" for value in scene.corners.ravel())]))
     (folder / "CollectedData.csv").write_text("\n".join(lines) + "\n")
     return str(folder)
-
-
-def log_of(folder):
-    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
 def save_untrained(path, keypoints=4):
@@ -186,70 +175,3 @@ def test_other_keypoints_end_with_one_line(data, tmp_path, capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
     assert f"{three} has 3: " in line
-
-
-# Trains with the arguments before and after "--", and saves the network of each process. Another test builds files.
-TWICE = """
-import sys
-import torch
-import quant.files.build as build
-import quant.qat
-from quant.training.qat_trainer import QatTrainer
-
-build.build_files = lambda checkpoint, order: []
-run = QatTrainer.run
-
-def saving(trainer):
-    scores = run(trainer)
-    state = {"network": trainer.network.state_dict(), "ema": trainer.ema.network.state_dict()}
-    torch.save(state, trainer.out / f"process-{trainer.world.rank}.pt")
-    return scores
-
-QatTrainer.run = saving
-middle = sys.argv.index("--")
-for arguments in (sys.argv[1:middle], sys.argv[middle + 1 :]):
-    quant.qat.main(arguments)
-"""
-
-
-@pytest.fixture(scope="module")
-def two_processes(untrained, data, tmp_path_factory):
-    """Folder of two runs in two processes: with learned ranges, and with ranges and statistics fixed from the start."""
-    folder = tmp_path_factory.mktemp("two")
-    (folder / "twice.py").write_text(TWICE)
-    same = [untrained, "--data", data, *map(str, ARGUMENTS), "--threads", "1"]
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "twice.py",
-        *same, "--out", "learned", "--recovery", "1", "--lsq", "--", *same, "--out", "fixed", *FIXED,
-    ]  # fmt: skip
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, cwd=folder)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("simulated INT8") == 2
-    return folder
-
-
-@pytest.mark.parametrize("name", ["learned", "fixed"])
-def test_two_processes_train_one_network(two_processes, name):
-    """Ranges, observers and batch-norm statistics are the same in both. Only process 0 writes."""
-    out = two_processes / name
-    one, other = (torch.load(out / f"process-{rank}.pt", weights_only=True) for rank in range(2))
-    for part in ("network", "ema"):
-        different = [key for key, value in one[part].items() if not torch.equal(value, other[part][key])]
-        assert different == []
-    assert [line["step"] for line in log_of(out)] == [1, 2]
-    assert torch.load(out / "last.pt", weights_only=True)["processes"] == 2
-    assert load_checkpoint(out / "corners.pt").quantization.keys() == {"openvino", "onnx", "tensorrt"}
-
-
-def test_two_processes_lower_the_loss_as_one_with_twice_the_batch(two_processes, untrained, data, tmp_path):
-    args = qat.parser().parse_args(
-        [untrained, "--data", data, "--out", str(tmp_path), *map(str, ARGUMENTS), "--batch", "4", *FIXED]
-    )
-    checkpoint = load_checkpoint(untrained)
-    QatTrainer(qat_settings(args, checkpoint), tmp_path, checkpoint).run(progress=False)
-    two, one = ([line["loss"]["heatmaps"] for line in log_of(out)] for out in (two_processes / "fixed", tmp_path))
-    # Each picture's loss is the same, since batch-norm does not use the batch. The log has six digits.
-    assert two[0] == pytest.approx(one[0], rel=2e-6)
-    assert two[1] == pytest.approx(one[1], rel=1e-4)
-    assert one[1] != pytest.approx(one[0], rel=1e-3)

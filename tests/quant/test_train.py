@@ -1,14 +1,9 @@
-"""``python -m quant.train``: what it prints, writes and refuses, alone and in two processes of which one is killed."""
+"""``python -m quant.train``: what it prints, writes and refuses."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from edgehrnet.models.checkpoints import load_checkpoint
@@ -16,7 +11,6 @@ from quant import train
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 SHORT = ["--steps", "2", "--batch", "2", "--sizes", "64x64", "--workers", "0", "--validate-every", "2",
          "--validate-count", "2"]  # fmt: skip
 
@@ -97,50 +91,3 @@ def test_bad_input_ends_with_one_line(tmp_path, capsys, extra, value):
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
     assert value in line
-
-
-# Trains twice. In the second run, process 1 kills itself once, after the first of two steps is saved.
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from quant import train
-from quant.training.trainer import Trainer
-
-*arguments, folder = sys.argv[1:]
-step = Trainer.train_step
-
-def killed(trainer, batch):
-    once = Path(folder, "killed", "once")
-    if trainer.step == 1 and trainer.out.name == "killed" and trainer.world.rank == 1 and not once.exists():
-        once.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return step(trainer, batch)
-
-Trainer.train_step = killed
-for name in ("whole", "killed"):
-    train.main([*arguments, "--out", f"{folder}/{name}"])
-"""
-
-
-def test_two_processes_train_one_network_also_when_one_is_killed(persons, tmp_path):
-    (tmp_path / "killed.py").write_text(KILLED)
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "1",
-        str(tmp_path / "killed.py"), "--data", persons, "--model", "hrnet_w18_small_v1", *SHORT, "--validate-every",
-        "1", "--threads", "1", str(tmp_path),
-    ]  # fmt: skip
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("continuing at 1") == 1
-    assert done.stderr.count("error: another process") == done.stderr.count("error: ") == 1
-    assert "Traceback" not in done.stderr
-    whole, killed = (tmp_path / name for name in ("whole", "killed"))
-    for folder in (whole, killed):
-        lines = (folder / "log.jsonl").read_text().splitlines()
-        assert [json.loads(line)["step"] for line in lines] == [1, 2]  # only process 0 writes
-    one, other = (torch.load(folder / "last.pt", weights_only=True) for folder in (whole, killed))
-    assert one["processes"] == 2
-    assert one["step"] == other["step"] == 2
-    for part in ("network", "ema"):
-        assert all(torch.equal(value, other[part][name]) for name, value in one[part].items())
