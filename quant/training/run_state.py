@@ -44,5 +44,5 @@ def check_shares(out: Path, pictures: int, processes: int) -> None:
         accepted = [str(n) for n in range(1, pictures // LEAST + 1) if pictures % n == 0]
         raise InputError(
             f"the run in {out} takes {pictures} pictures in a step, which {processes} processes cannot share equally; "
-            f"start {' or '.join(accepted)}"
+            f"start {', '.join(accepted)} of them, with --nnodes and --nproc-per-node of torchrun"
         )

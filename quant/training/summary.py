@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import platform
 import shlex
 import time
 from collections.abc import Mapping
@@ -52,7 +53,7 @@ def description(trainer: Trainer) -> str:
         "settings": f"{_codec(trainer)}--learning-rate {settings.learning_rate:g} "
         f"--ema {settings.ema:g} --validate-every {settings.validate_every}",
         "time": _time(trainer),
-        "output": f"{trainer.out}",
+        "output": f"{trainer.out}" + (f" on {platform.node()}" if trainer.world.size > 1 else ""),
     }
     width = max(map(len, rows))
     return "\n".join(f"{name.ljust(width)}  {text}" for name, text in rows.items())
