@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import io
 import os
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
@@ -15,6 +17,8 @@ from edgehrnet.cli.printable import printable
 from edgehrnet.errors import EdgeHRNetError
 
 INTERRUPTED, TERMINATED = 130, 143  # exit status after Ctrl-C and after SIGTERM, as shells give them
+
+FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 def exit_status(action: Callable[[], int | None]) -> int:
@@ -35,7 +39,7 @@ def exit_status(action: Callable[[], int | None]) -> int:
     except (EdgeHRNetError, OSError) as error:
         if isinstance(error, BrokenPipeError) and output_is_closed():
             return 0
-        print(f"error: {printable(error)}", file=sys.stderr)
+        print(f"error: {printable(_text(error))}", file=sys.stderr)
         return 2
     return status
 
@@ -58,8 +62,20 @@ def run(
     except (EdgeHRNetError, OSError) as error:
         if isinstance(error, BrokenPipeError) and output_is_closed():
             return 0
-        parser.exit(2, f"error: {printable(error)}\n")
+        parser.exit(2, f"error: {printable(_text(error))}\n")
     return status
+
+
+def _text(error: Exception) -> str:
+    """Return the text of an error. One of a full disk names the file; only output and temporary files have no name."""
+    if not isinstance(error, OSError) or error.errno not in FULL or error.filename is not None:
+        return str(error)
+    where = f"a temporary file in {tempfile.gettempdir()!r}, the folder that TMPDIR names"
+    try:
+        print(flush=True)
+    except OSError:
+        where = "the standard output"
+    return f"cannot write {where}: {error.strerror}"
 
 
 @contextlib.contextmanager

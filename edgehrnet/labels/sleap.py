@@ -42,9 +42,10 @@ def write(candidates: Sequence[Candidate], spec: ModelSpec, folder: Path, min_co
         symmetries=[sio.Symmetry({nodes[a], nodes[b]}) for a, b in spec.flip_pairs],
         name=spec.name,
     )
-    images = folder.resolve() / "images"
+    images = place_of(folder.resolve() / "images")
     video = sio.Video.from_filename([str(images / one.name) for one in candidates])
-    video.replace_filename([str(place_of(images) / one.name) for one in candidates], open=False)
+    video.backend_metadata["shape"] = (len(candidates), *candidates[0].size, 3)
+    video.backend_metadata["grayscale"] = False
     frames = []
     for index, one in enumerate(candidates):
         instances = []

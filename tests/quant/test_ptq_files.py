@@ -3,6 +3,8 @@
 The network's answer is known: its heatmaps are the mean red and blue of each cell.
 """
 
+import errno
+import shutil
 import sys
 
 import numpy as np
@@ -152,6 +154,22 @@ class TestONNX:
         assert "px maximum" in printed
         props = {e.key: e.value for e in onnx.load(tmp_path / "out" / "other-int8.onnx").metadata_props}
         assert props["model_info labels"] == "red blue"
+
+    def test_a_full_disk_keeps_all_older_files(self, bright, dots, tmp_path, monkeypatch, capsys):
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "other-int8.onnx").write_text("before")
+        copy = shutil.copyfile
+
+        def full(source, out):
+            if source.suffix == ".json":
+                raise OSError(errno.ENOSPC, "No space left on device")
+            copy(source, out)
+
+        monkeypatch.setattr(shutil, "copyfile", full)
+        with pytest.raises(SystemExit, match="2"):
+            run(bright, dots, tmp_path / "out", "--targets", "onnx")
+        assert "other-int8.onnx" in capsys.readouterr().err.splitlines()[-1]
+        assert [path.read_text() for path in (tmp_path / "out").iterdir()] == ["before"]
 
     def test_the_float_file_is_what_it_is_compared_with(self, bright, dots, tmp_path):
         assert run(bright, dots, tmp_path / "out", "--targets", "onnx") == 0

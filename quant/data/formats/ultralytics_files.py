@@ -146,9 +146,10 @@ def _entries(places: Sequence[Path], images: Path | None, remarks: Remarks) -> l
 
 
 def _files(folder: Path, suffixes: frozenset[str]) -> list[Path]:
-    """Return the files below a folder, sorted. Hidden ones are left out."""
+    """Return the files below a folder, sorted. Hidden ones, and those in hidden folders, are left out."""
     found = (file for file in folder.rglob("*.*") if file.suffix.lower() in suffixes)
-    return sorted(file for file in found if not file.name.startswith(".") and file.is_file())
+    shown = (file for file in found if not any(part.startswith(".") for part in file.relative_to(folder).parts))
+    return sorted(file for file in shown if file.is_file())
 
 
 def _label_files(folder: Path) -> list[Path]:

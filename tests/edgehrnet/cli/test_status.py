@@ -1,9 +1,13 @@
 """How a command ends when it is interrupted."""
 
+import errno
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -72,3 +76,21 @@ def test_a_command_runs_in_another_thread():
     thread.start()
     thread.join()
     assert found == [0]
+
+
+def test_a_full_disk_of_temporary_files_is_named(capsys):
+    def work():
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    assert exit_status(work) == 2
+    assert tempfile.gettempdir() in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")
+def test_output_that_cannot_be_written_is_named(capsys, monkeypatch):
+    full = Path("/dev/full").open("w")  # noqa: SIM115 - closing it fails
+    monkeypatch.setattr(sys, "stdout", full)
+    assert exit_status(lambda: print("text")) == 2
+    with suppress(OSError):  # closing it writes, too
+        full.close()
+    assert "standard output" in capsys.readouterr().err

@@ -1,10 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from edgehrnet import Predictor
 from edgehrnet.cli import main
 from edgehrnet.drawing.video import VideoWriter
 from edgehrnet.errors import InputError, WriteError
+from edgehrnet.results.pictures import Overlays, Places
+from edgehrnet.sources import Frame
 
 av = pytest.importorskip("av")
 TIMES = (0.0, 0.04, 0.08, 0.2, 0.24, 0.6)
@@ -100,3 +105,26 @@ def test_a_full_disk(tmp_path, full_disk):
 def test_another_suffix(tmp_path):
     with pytest.raises(InputError, match=r"a\.gif"):
         VideoWriter(tmp_path / "a.gif")
+
+
+def test_a_killed_run_keeps_the_older_video_and_is_done_again(tmp_path, null_model):
+    old, frame = tmp_path / "clip.keypoints.mp4", Frame(None, "clip.mp4", 0)
+    old.write_text("before")
+    with Predictor(null_model.path) as predictor:
+        result = replace(predictor.predict(null_model.picture), source="clip.mp4", frame=0)
+
+    def overlays():
+        return Overlays(Places(tmp_path, [], "keypoints"))
+
+    killed = overlays()
+    assert killed.has(frame)
+    killed.add(result)
+    assert old.read_text() == "before"
+    assert not overlays().has(frame)
+    killed.abandon(KeyboardInterrupt())
+    again = overlays()
+    again.add(result)
+    again.close()
+    assert again.has(frame)
+    assert [path.name for path in tmp_path.iterdir()] == [old.name]
+    assert len(frames(old)) == 1

@@ -131,3 +131,20 @@ def test_wrong_arguments_are_named(predictor, tmp_path):
 def test_a_camera_is_refused(null_model, tmp_path):
     assert main(["label", str(null_model.path), "0", "--format", "coco", "--out", str(tmp_path / "out")]) == 2
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_what_fails_leaves_no_folder(predictor, tmp_path, format):
+    if format == "sleap":
+        pytest.importorskip("sleap_io")
+    pictures = save(tmp_path / "in", "0.png")
+
+    def broken():
+        yield from predictor.stream(pictures)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_labels(broken(), tmp_path / "out", predictor.spec, format=format)
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+    written = write_labels(predictor.stream(pictures), tmp_path / "out", predictor.spec, format=format)
+    assert all(path.is_file() and b".edgehrnet-writing" not in path.read_bytes() for path in written.files)

@@ -205,6 +205,22 @@ class TestResuming:
         (tmp_path / "c.csv.partial").touch()  # of a process that was killed at once
         assert write(predictor.stream(clip(null_model, 1)), tmp_path / "c.csv") == 1
 
+    def test_two_processes_do_not_write_to_one_file(self, predictor, null_model, tmp_path):
+        pytest.importorskip("fcntl")
+        log = tmp_path / "a.csv.partial"
+        with ResultFiles([tmp_path / "a.csv"]) as first:
+            for resume in (False, True):
+                with pytest.raises(WriteError, match=log.name):
+                    ResultFiles([tmp_path / "a.csv"], resume=resume)
+            first.add(predictor.predict(null_model.picture))
+        assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+    def test_a_link_is_not_written_through(self, tmp_path):
+        (tmp_path / "a.csv.partial").symlink_to(tmp_path / "other")
+        with pytest.raises(InputError, match=r"a\.csv\.partial"):
+            ResultFiles([tmp_path / "a.csv"])
+        assert not (tmp_path / "other").exists()
+
     def test_a_complete_file_stays(self, predictor, null_model, tmp_path):
         write(predictor.stream(clip(null_model, 2)), tmp_path / "a.csv")
         before = (tmp_path / "a.csv").read_bytes()

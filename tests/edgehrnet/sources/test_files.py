@@ -23,7 +23,7 @@ def test_subfolders_are_read_on_request_without_hidden_ones_and_links(tmp_path):
 
 
 def test_what_is_no_picture_is_counted_by_suffix(tmp_path):
-    touch(tmp_path, "a.jpg", "b.mp4", "c.MP4", "README", ".DS_Store", "sub/d.json")
+    touch(tmp_path, "a.jpg", "b.mp4", "c.MP4", "README", ".DS_Store", "sub/d.json", "a.csv.partial")
     files = Files(tmp_path, recursive=True)
     assert len(list(files)) == 1
     assert files.left_out == {".mp4": 2, "no suffix": 1, ".json": 1}

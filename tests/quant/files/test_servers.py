@@ -9,7 +9,7 @@ import pytest
 import runtimes
 from edgehrnet import ModelSpec, Predictor
 from edgehrnet.certificate import read_certificate
-from edgehrnet.errors import InputError
+from edgehrnet.errors import InputError, WriteError
 from quant.files.parity import File
 from quant.files.servers import check_servers, config_pbtxt, write_servers
 from runtimes.remote import stored_fields
@@ -122,3 +122,13 @@ def test_a_server_without_a_file_that_it_runs_is_named():
         check_servers(["ovms"], ["onnx"])
     with pytest.raises(InputError, match="triton"):
         check_servers(["triton"], ["tensorrt"])
+
+
+def test_a_file_that_fails_leaves_the_older_folder(files, tmp_path):
+    (tmp_path / "ovms" / "corners" / "1").mkdir(parents=True)
+    (tmp_path / "ovms" / "corners" / "1" / "model.xml").write_text("before")
+    missing = File(tmp_path / "none.xml", "openvino", "fp32", None)
+    with pytest.raises(WriteError, match="ovms"):
+        write_servers([files[0], missing], ["ovms"], tmp_path)
+    found = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [path.read_text() for path in found] == ["before"]

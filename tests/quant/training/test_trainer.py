@@ -20,6 +20,7 @@ from quant.training.parts import usual_size
 from quant.training.processes import World
 from quant.training.settings import TrainSettings
 from quant.training.trainer import DivergedError, Trainer
+from runtimes.writing import HIDDEN
 
 ROOT = Path(__file__).parents[3]
 
@@ -85,6 +86,14 @@ class TestFiles:
             torch.save(content, path)
         with pytest.raises(ModelFileError, match=r"last\.pt"):
             Trainer(TrainSettings(**tiny), tmp_path).resume()
+
+    def test_checkpoints_that_a_killed_run_had_to_move_are_a_run(self, finished, tmp_path, tiny):
+        shutil.copytree(finished[0], tmp_path / HIDDEN / "whole")
+        with pytest.raises(InputError, match=str(tmp_path)):
+            Trainer(TrainSettings(**tiny), tmp_path).run(progress=False)
+        (tmp_path / HIDDEN / "whole").mkdir(parents=True)
+        (tmp_path / "ema.pt").rename(tmp_path / HIDDEN / "whole" / "ema.pt")
+        assert load_checkpoint(tmp_path / "ema.pt").training["step"] == 4
 
     def test_half_a_line_of_the_log_is_left_out(self, finished, tmp_path, tiny):
         shutil.copytree(finished[0], tmp_path / "run")

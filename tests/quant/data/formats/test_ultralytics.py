@@ -121,6 +121,13 @@ def test_label_files_without_a_picture_are_named(tmp_path: Path) -> None:
     assert "classes.txt" not in remarks(found, "warning")
 
 
+def test_pictures_in_hidden_folders_are_left_out(tmp_path: Path) -> None:
+    describe(tmp_path)
+    add(tmp_path, "a.png")
+    add(tmp_path, ".edgehrnet-writing/x/b.png")
+    assert names_of(read_ultralytics(tmp_path)) == ["a.png"]
+
+
 def test_two_columns_have_no_visibility(tmp_path: Path) -> None:
     describe(tmp_path, kpt_shape=[3, 2])
     add(tmp_path, "a.png", "0 0.5 0.5 1 1 0.25 0.5 0 0 -0.001 0.5")
