@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from edgehrnet.clock import Clock
 from edgehrnet.decoding.flipping import average, mirror
-from edgehrnet.errors import InputError
+from edgehrnet.errors import InputError, UnsupportedError
 from edgehrnet.outputs import decode_outputs, with_heatmaps
+from edgehrnet.picture.letterbox import Letterbox
 from edgehrnet.picture.picture import Picture
 from edgehrnet.preparation import Boxes, Transform, formatted, prepare
 from edgehrnet.reading import Job
@@ -23,7 +27,14 @@ CHUNK_BYTES = (
 
 
 def run_job(
-    engine: Runtime, job: Job, spec: ModelSpec, heatmaps: str, *, decode: str | None = None, flip_test: bool = False
+    engine: Runtime,
+    job: Job,
+    spec: ModelSpec,
+    heatmaps: str,
+    *,
+    decode: str | None = None,
+    flip_test: bool = False,
+    batch: int = 1,
 ) -> Result:
     """Run the network on a picture that was read, and decode its outputs.
 
@@ -34,11 +45,20 @@ def run_job(
         heatmaps: The file's name for its heatmaps or coordinates.
         decode: Decoding method, None for the spec's.
         flip_test: Also run the mirrored inputs, and average.
+        batch: Number of inputs that the engine runs at once.
     """
     clock = job.clock
     clock.resume()
     outputs, transforms = infer(
-        engine, job.picture, spec, job.boxes, heatmaps, prepared=job.prepared, flip_test=flip_test, clock=clock
+        engine,
+        job.picture,
+        spec,
+        job.boxes,
+        heatmaps,
+        prepared=job.prepared,
+        flip_test=flip_test,
+        batch=batch,
+        clock=clock,
     )
     xy, conf = decode_outputs(outputs, spec, transforms, decode)
     maps, offsets, features = (outputs.pop(name, None) for name in ("heatmaps", "offsets", "hf"))
@@ -73,9 +93,10 @@ def infer(
     *,
     prepared: tuple[NDArray[np.uint8], tuple[Transform, ...]] | None = None,
     flip_test: bool,
+    batch: int = 1,
     clock: Clock,
 ) -> tuple[Outputs, tuple[Transform, ...]]:
-    """Prepare and run the N inputs of a picture, at most `CHUNK_BYTES` of them at a time.
+    """Prepare and run the N inputs of a picture, at most `CHUNK_BYTES` of them at a time, but one batch at least.
 
     Args:
         engine: The loaded file.
@@ -83,8 +104,9 @@ def infer(
         spec: The spec of the network.
         boxes: ``(N, 4)`` xywh, see `prepare`.
         heatmaps: The file's name for its heatmaps or coordinates.
-        prepared: The only input and its transform, if it was prepared already.
+        prepared: The inputs and their transforms, if they were prepared already.
         flip_test: Also run the mirrored inputs, and average.
+        batch: Number of inputs that the engine runs at once.
         clock: Receives the times.
 
     Returns:
@@ -94,7 +116,10 @@ def infer(
         InputError: There is not enough memory for the outputs.
     """
     count = 1 if boxes is None else len(boxes)
-    step = max(1, CHUNK_BYTES // (spec.input_size[0] * spec.input_size[1] * 4))
+    step = CHUNK_BYTES // (spec.input_size[0] * spec.input_size[1] * 4)
+    step = max(batch, step - step % batch)
+    if prepared is not None:
+        count = step = len(prepared[1])
     outputs: Outputs = {}
     transforms: list[Transform] = []
     for start in range(0, max(1, count), step):
@@ -104,7 +129,7 @@ def infer(
         else:
             inputs, places = prepared
         transforms += places
-        if engine.prepare((inputs.shape[1], inputs.shape[2])):
+        if engine.prepare((inputs.shape[1], inputs.shape[2]), len(inputs)):
             clock.set_aside()
         found = _infer(engine, inputs, spec, heatmaps, flip_test=flip_test)
         outputs = _stored(outputs, found, start, count)
@@ -138,3 +163,28 @@ def _infer(engine: Runtime, inputs: NDArray[np.uint8], spec: ModelSpec, heatmaps
 
 def _run(engine: Runtime, inputs: NDArray[np.uint8], spec: ModelSpec, heatmaps: str) -> Outputs:
     return with_heatmaps(engine.run(formatted(inputs, spec)), spec, heatmaps)
+
+
+def check_batch(batch: int, spec: ModelSpec) -> None:
+    """Raise UnsupportedError if pictures are to run together in a network that takes whole pictures."""
+    if batch > 1 and spec.crop is None:
+        raise UnsupportedError(f"{spec.name!r} takes whole pictures, one at a time; leave out batch={batch}")
+
+
+def repeated(job: Job, spec: ModelSpec, batch: int) -> Job:
+    """Return a job with the input of its whole picture so often that it runs in a batch, and alone."""
+    if batch == 1:
+        return job
+    inputs, places = prepare(job.picture, spec)
+    return replace(job, prepared=(np.repeat(inputs, batch + 1, axis=0), places * (batch + 1)))
+
+
+def warm_up(engine: Runtime, spec: ModelSpec, batch: int, shapes: Iterable[tuple[int, int]] | None) -> None:
+    """Run blank inputs of the file's size, or of the sizes that pictures of some shapes (height, width) have."""
+    blank = engine.describe().input
+    if shapes is None:
+        engine.run(blank.blank(batch + 1 if batch > 1 else 1))
+        return
+    for height, width in shapes:
+        size = Letterbox.fit(width, height, spec.input_size).trimmed().input_size
+        engine.run(replace(blank, size=size).blank())

@@ -36,6 +36,7 @@ class Arguments(TypedDict):
     target: str | None
     flip_test: bool
     shapes: int | None
+    batch: int
     verify: bool
     trusted: bool
     exact: bool
@@ -109,24 +110,27 @@ def is_checkpoint(path: Location) -> bool:
 
 def check_arguments(path: Location, is_checkpoint: bool, arguments: Arguments) -> Arguments:
     """Return the arguments with ``input_size`` as a tuple. Raise InputError for a value that is not accepted."""
-    size, threads, decode = arguments["input_size"], arguments["threads"], arguments["decode"]
+    size, decode = arguments["input_size"], arguments["decode"]
     if size is not None:
         # Only the networks here need multiples of 32.
         spec = None if is_checkpoint else arguments["spec"]
         check_input_size(size, MULTIPLE if spec is None else spec.stride)
         size = (int(size[0]), int(size[1]))
-    for name, number in (("threads", threads), ("shapes", arguments["shapes"])):
-        if number is not None and (not isinstance(number, int) or isinstance(number, bool) or number < 1):
-            raise InputError(f"{name}={number!r}; use a whole number of at least 1, or None")
+    for name in ("threads", "shapes", "batch"):
+        number = dict(arguments)[name]
+        if number is None and name != "batch":
+            continue
+        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+            raise InputError(f"{name}={number!r}; use a whole number of at least 1, or leave it out")
     if decode is not None and decode not in DECODE_METHODS:
         raise InputError(f"decode={decode!r}; {nearest(decode, DECODE_METHODS)}")
     if arguments["target"] is not None and not is_checkpoint:
         raise InputError(
             f"target={arguments['target']!r} is for .pt checkpoints only; {path} is already built, leave out target"
         )
-    for name in ("device", "threads", "cache_dir", "shapes") if isinstance(path, RemoteModel) else ():
+    for name in ("device", "threads", "cache_dir", "shapes", "batch") if isinstance(path, RemoteModel) else ():
         given = dict(arguments)[name]
-        if given is not None:
+        if given is not None and (name, given) != ("batch", 1):
             raise InputError(f"{name}={given!r} is for model files; leave it out, {path} runs as its server decides")
     return {**arguments, "input_size": size, "boxes_from": _detector(arguments["boxes_from"])}
 
@@ -219,6 +223,7 @@ def _load(path: Location, is_checkpoint: bool, arguments: Arguments, digest: str
         threads=arguments["threads"],
         cache_dir=arguments["cache_dir"],
         shapes=number_of_shapes(arguments),
+        batch=arguments["batch"],
         loader=loader,
         digest=digest,
     )

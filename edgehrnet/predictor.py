@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, overload
@@ -12,7 +11,7 @@ from edgehrnet.cautions import Cautions
 from edgehrnet.decoding.flipping import check_flip_pairs
 from edgehrnet.detectors.following import with_detector
 from edgehrnet.errors import ClosedError, EdgeHRNetError, MissingSpecError, check_keywords
-from edgehrnet.inference import run_job
+from edgehrnet.inference import check_batch, repeated, run_job, warm_up
 from edgehrnet.opening import (
     Arguments,
     ModelInfo,
@@ -26,7 +25,6 @@ from edgehrnet.opening import (
     read_spec,
 )
 from edgehrnet.outputs import check_outputs, heatmaps_name
-from edgehrnet.picture.letterbox import Letterbox
 from edgehrnet.picture.limits import FORMATS, MAX_PIXELS, Limits
 from edgehrnet.preparation import as_xywh, boxes_of_pictures
 from edgehrnet.reading import Job, read_ahead, read_job
@@ -66,6 +64,9 @@ class Predictor:
             accurate.
         shapes: Number of input sizes for which the file stays compiled. The first picture of a size takes about as long
             as loading the file. None is 8 on a CPU and 1 on other devices, where every picture has the file's size.
+        batch: Number of crops of one picture that run at once. What is left over runs one by one, so ``.xml`` files are
+            compiled twice. Only for networks that take crops, in ``.xml`` and ``.pt`` files, and in ``.onnx`` files
+            with an open batch dimension. Engines do not promise that a crop gives the same bits alone and in a batch.
         verify: Compare the file with the SHA-256 in the certificate beside it, and a ``.pt`` file with its checksums.
             A file that differs is damaged or of another build, and raises ModelFileError. Without a certificate,
             nothing is compared. False loads any file, and `info` then has no certificate.
@@ -101,6 +102,7 @@ class Predictor:
         target: str | None = None,
         flip_test: bool = False,
         shapes: int | None = None,
+        batch: int = 1,
         verify: bool = True,
         trusted: bool = False,
         exact: bool = False,
@@ -118,6 +120,7 @@ class Predictor:
             "target": target,
             "flip_test": flip_test,
             "shapes": shapes,
+            "batch": batch,
             "verify": verify,
             "trusted": trusted,
             "exact": exact,
@@ -142,6 +145,7 @@ class Predictor:
             self._cautions = Cautions(self.spec, None if spec.confidence is None else spec.input_size)
             self._heatmaps = heatmaps_name(described.outputs, self.spec)
             check_outputs(path, self.spec, arguments["decode"], described.outputs, self._heatmaps)
+            check_batch(arguments["batch"], self.spec)
             if arguments["flip_test"]:
                 check_flip_pairs(self.spec)
             self._trims = described.resizes and number_of_shapes(self._arguments) > 1 and self.spec.crop is None
@@ -232,12 +236,7 @@ class Predictor:
             shapes: (height, width) of the pictures that will follow, in pixels. None: the file's input size. Pictures
                 of the same proportions have the same input size, see ``input_size`` of Predictor.
         """
-        if shapes is None or not self._trims:
-            self._runtime.run(self._runtime.describe().input.blank())
-            return
-        for height, width in shapes:
-            size = Letterbox.fit(width, height, self.spec.input_size).trimmed().input_size
-            self._runtime.run(replace(self._runtime.describe().input, size=size).blank())
+        warm_up(self._runtime, self.spec, self._arguments["batch"], shapes if self._trims else None)
 
     def info(self) -> ModelInfo:
         """Return facts about the loaded file: engine, device, sizes, outputs, spec and certificate."""
@@ -254,7 +253,7 @@ class Predictor:
         if golden is None:
             raise MissingSpecError(f"{self.path} has no golden pair; python -m quant.export writes files that do")
         if self._arguments["input_size"] is None or has_size_of(golden, self.spec):
-            job = read_job(golden.image(), None, "rgb", spec=self.spec)
+            job = repeated(read_job(golden.image(), None, "rgb", spec=self.spec), self.spec, self._arguments["batch"])
             return compare(golden, self._run(job, as_built=True), device)
         other = Predictor.__new__(Predictor)
         other._open(self.path, {**self._arguments, "input_size": None})
@@ -297,4 +296,5 @@ class Predictor:
         if not as_built:
             self._cautions.check(job.boxes)
         decode, flip_test = (None, False) if as_built else (self._arguments["decode"], self._arguments["flip_test"])
-        return run_job(self._runtime, job, self.spec, self._heatmaps, decode=decode, flip_test=flip_test)
+        batch = self._arguments["batch"]
+        return run_job(self._runtime, job, self.spec, self._heatmaps, decode=decode, flip_test=flip_test, batch=batch)

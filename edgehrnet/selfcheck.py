@@ -39,7 +39,7 @@ def has_size_of(golden: Golden, spec: ModelSpec) -> bool:
 
 
 def compare(golden: Golden, result: Result, device: str) -> SelfCheck:
-    """Compare a result for the golden picture with the golden output.
+    """Compare a result for the golden picture, possibly several times, with the golden output. The worst one counts.
 
     Raises SpecError if heatmaps or keypoints differ in shape.
     """
@@ -50,11 +50,15 @@ def compare(golden: Golden, result: Result, device: str) -> SelfCheck:
     # positions depend on rounding, too.
     sure = np.array(golden.conf) >= CONFIDENCE_THRESHOLD
     shifts = range(len(expected) if result.spec.cyclic else 1)
-    moved = [(np.roll(result.keypoints.xy[0], s, axis=0) - expected) * result.transform.scale for s in shifts]
-    errors = [float(np.linalg.norm(xy[sure], axis=1).max(initial=0.0)) for xy in moved]
-    best = int(np.argmin(errors))
-    alike = correlation(np.roll(result.heatmaps[0], best, axis=0), heatmaps) if heatmaps.size else 1.0
-    return SelfCheck(errors[best] <= GOLDEN_PX and alike >= GOLDEN_CORRELATION, device, errors[best], alike)
+    error, alike = 0.0, 1.0
+    for found, maps, transform in zip(result.keypoints.xy, result.heatmaps, result.transforms, strict=True):
+        moved = [(np.roll(found, s, axis=0) - expected) * transform.scale for s in shifts]
+        errors = [float(np.linalg.norm(xy[sure], axis=1).max(initial=0.0)) for xy in moved]
+        best = int(np.argmin(errors))
+        error = max(error, errors[best])
+        if heatmaps.size:
+            alike = min(alike, correlation(np.roll(maps, best, axis=0), heatmaps))
+    return SelfCheck(error <= GOLDEN_PX and alike >= GOLDEN_CORRELATION, device, error, alike)
 
 
 def require_passed(check: SelfCheck, path: Location) -> None:

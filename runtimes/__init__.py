@@ -78,15 +78,20 @@ class Engine:
     has_shapes: bool = False
     """Whether a loaded file can run inputs of several sizes."""
 
+    has_batches: bool = False
+    """Whether a loaded file can run several inputs at once."""
+
 
 _TENSORRT = Engine("tensorrt", "runtimes.tensorrt", "TensorRTRuntime")
 # suffix of a model file -> engine
 ENGINES = {
-    ".xml": Engine("openvino", "runtimes.openvino", "OpenVINORuntime", has_open_sizes=True, has_shapes=True),
-    ".onnx": Engine("onnxruntime", "runtimes.onnx", "ONNXRuntime", has_open_sizes=True),
+    ".xml": Engine(
+        "openvino", "runtimes.openvino", "OpenVINORuntime", has_open_sizes=True, has_shapes=True, has_batches=True
+    ),
+    ".onnx": Engine("onnxruntime", "runtimes.onnx", "ONNXRuntime", has_open_sizes=True, has_batches=True),
     ".engine": _TENSORRT,
     ".plan": _TENSORRT,
-    ".pt": Engine("torch", "runtimes.torch", "TorchRuntime", lists_devices=False, has_shapes=True),
+    ".pt": Engine("torch", "runtimes.torch", "TorchRuntime", lists_devices=False, has_shapes=True, has_batches=True),
     ".null": Engine("null", "runtimes.null", "NullRuntime", lists_devices=False),
 }
 
@@ -100,6 +105,7 @@ def load(
     threads: int | None = None,
     cache_dir: str | Path | None = None,
     shapes: int = 1,
+    batch: int = 1,
     loader: Loader | None = None,
     digest: str | None = None,
 ) -> Runtime:
@@ -114,6 +120,8 @@ def load(
         cache_dir: Existing folder where the engine may keep compiled files.
         shapes: Number of input sizes that the file may be compiled for at a time. Above 1, ``.xml`` and ``.pt`` files
             take inputs of any size that the network can process.
+        batch: Number of pictures of one `Runtime.run` that run at once. What is left over runs one by one. Only for
+            ``.xml`` and ``.pt`` files, and for ``.onnx`` files with an open batch dimension or this one.
         loader: Function that builds the network of a ``.pt`` file. Other files do not accept it.
         digest: SHA-256 that the file must have, in hexadecimal, with the weights of an OpenVINO file after its graph.
             None accepts any. ``.pt`` files do not accept it: their loader checks them.
@@ -124,7 +132,8 @@ def load(
     Raises:
         UnknownSuffixError: No engine runs files with this suffix.
         MissingFileError: The file does not exist.
-        ModelFileError: The file or ``cache_dir`` cannot be used, or the file has another SHA-256.
+        ModelFileError: The file or ``cache_dir`` cannot be used, the file has another SHA-256, or it does not take
+            ``batch`` pictures.
         DeviceError: The device is absent, or the engine does not know it.
         MissingExtraError: The engine is not installed.
         RemoteError: The server of a remote model does not answer, or answers with an error.
@@ -152,5 +161,9 @@ def load(
         extra["open_size"] = open_size
     if engine.has_shapes:
         extra["shapes"] = shapes
+    if batch > 1 and not engine.has_batches:
+        raise ModelFileError(f"batch={batch}: {path} runs one at a time; leave out batch, or use an .xml or .pt file")
+    if batch > 1:
+        extra["batch"] = batch
     runtime: Runtime = runtime_class(path, device, input_size=input_size, threads=threads, cache_dir=cache_dir, **extra)
     return runtime

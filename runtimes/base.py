@@ -85,9 +85,9 @@ class Input:
         """NumPy dtype of the input."""
         return np.uint8 if self.format.startswith("u8") else np.float32
 
-    def blank(self) -> Batch:
-        """Return a batch of one picture, all zeros."""
-        return np.zeros((1, *self.shape), self.dtype)
+    def blank(self, count: int = 1) -> Batch:
+        """Return a batch of pictures, all zeros."""
+        return np.zeros((count, *self.shape), self.dtype)
 
     def check(self, batch: Batch, *, any_size: bool = False) -> tuple[int, int]:
         """Return (height, width) of a batch. Raise BatchError unless it has this dtype and shape.
@@ -187,8 +187,8 @@ class Runtime(Protocol):
         """
         ...
 
-    def prepare(self, size: tuple[int, int]) -> bool:
-        """Compile for inputs of this (height, width) if that has not been done, and return whether it was needed."""
+    def prepare(self, size: tuple[int, int], count: int = 1) -> bool:
+        """Compile for ``count`` inputs of this (height, width) if needed, and return whether it was."""
         ...
 
     def describe(self) -> Description:

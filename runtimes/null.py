@@ -80,7 +80,7 @@ class NullRuntime:
         self._input.check(image)
         return {name: np.repeat(array, len(image), axis=0) for name, array in self._outputs.items()}
 
-    def prepare(self, size: tuple[int, int]) -> bool:  # noqa: ARG002 - one of the protocol
+    def prepare(self, size: tuple[int, int], count: int = 1) -> bool:  # noqa: ARG002 - one of the protocol
         """Return False: there is nothing to compile for a size."""
         return False
 

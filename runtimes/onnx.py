@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Mapping
 from functools import partial
@@ -20,23 +19,12 @@ from runtimes.digests import check_digest, digest_of
 from runtimes.errors import AbsentDeviceError, ClosedError, DeviceError, MissingExtraError, ModelFileError
 from runtimes.onnx_external import add_external_data
 from runtimes.onnx_graph import import_onnx, read_checked, read_layers, remove_notes
-from runtimes.onnx_ports import check_size, fix_dimensions, input_port, output_types
-from runtimes.ports import Size, first_of, read_outputs, shapes_of
+from runtimes.onnx_ports import check_batch, check_size, fix_dimensions, input_port, output_types
+from runtimes.onnx_providers import CPU, CUDA, OPENVINO, TENSORRT, provider_of, provider_options
+from runtimes.ports import Size, first_of, groups, read_outputs, shapes_of
 from runtimes.writing import write_file
 
 FOR_TENSORRT = ".tensorrt.onnx"  # suffix of ONNX files that TensorRT builds plans from
-CPU = "CPUExecutionProvider"
-CUDA = "CUDAExecutionProvider"
-TENSORRT = "TensorrtExecutionProvider"
-OPENVINO = "OpenVINOExecutionProvider"
-# pattern of device=, with the device within the provider as a group -> (provider, default of that group)
-_DEVICES = {
-    r"cpu()": (CPU, ""),
-    r"(?:cuda|gpu)(?:[:.](\d+))?": (CUDA, "0"),
-    r"tensorrt(?:[:.](\d+))?": (TENSORRT, "0"),
-    r"openvino(?:[:.](cpu|gpu(?:\.\d+)?|npu))?": (OPENVINO, "cpu"),
-}
-_PACKAGES = {CUDA: "onnxruntime-gpu", TENSORRT: "onnxruntime-gpu", OPENVINO: "onnxruntime-openvino"}
 _CACHING = (OPENVINO, TENSORRT)  # providers that keep compiled files
 _FATAL = 4  # log severity; errors are raised, so they are not printed on stderr as well
 
@@ -109,11 +97,12 @@ class ONNXRuntime:
         threads: int | None = None,
         cache_dir: str | Path | None = None,
         digest: str | None = None,
+        batch: int = 1,
         fuse: bool = True,
     ) -> None:
         """Open a file. For the arguments, see `runtimes.load`. With ``fuse=False`` its operations run as written."""
         ort = _onnxruntime()
-        provider, place = _provider(ort, device)
+        provider, place = provider_of(ort, device)
         if provider not in _CACHING:
             cache_dir = None
         found = "" if digest is None and cache_dir is None else digest_of(path)
@@ -123,10 +112,10 @@ class ONNXRuntime:
         if not fuse or path.name.endswith(FOR_TENSORRT):
             # ONNX Runtime 1.31 optimizes float16 quantizers after a ReLU wrongly: 13 times the quantization error.
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-        settings = _provider_options(provider, place, path, options.intra_op_num_threads, cache)
+        settings = provider_options(provider, place, path, options.intra_op_num_threads, cache)
         kept = add_external_data(options, path)
         session = _open(ort, path, options, device, provider, settings)
-        if fix_dimensions(options, session, input_size, open_size):
+        if fix_dimensions(options, session, input_size, open_size, batch):
             session = _open(ort, path, options, device, provider, settings)
         del kept
         if cache is not None:
@@ -140,15 +129,18 @@ class ONNXRuntime:
         self._device = ":".join(filter(None, (provider.removesuffix("ExecutionProvider"), place)))
         self._metadata = _metadata(session, path)
         self._session: Any = session
+        self._batch = batch
+        if batch > 1:
+            check_batch(path, session, self._port, batch, self._shapes)
 
     def run(self, image: Batch) -> dict[str, NDArray[np.float32]]:
-        """Run a batch, one picture at a time. The outputs belong to the caller."""
+        """Run pictures, see ``batch`` of `runtimes.load`. The outputs belong to the caller."""
         session = self._open_session()  # a reference that stays valid if another thread calls close()
         self._input.check(image)
         image = np.ascontiguousarray(image)
         names = list(self._shapes)
         try:
-            found = [self._run_one(session, names, image[n : n + 1]) for n in range(len(image))]
+            found = [self._run_some(session, names, image[some]) for some in groups(len(image), self._batch)]
         except Exception as error:
             raise ModelFileError(f"{self._path} fails on {self._device}: {_reason(error)}") from None
         if len(found) == 1:  # avoids a copy of the 4 MB of features
@@ -156,11 +148,11 @@ class ONNXRuntime:
         empty = [np.empty((0, *shape[1:]), np.float32) for shape in self._shapes.values()]
         return {name: np.concatenate(arrays) for name, *arrays in zip(names, empty, *found, strict=True)}
 
-    def _run_one(self, session: Any, names: list[str], picture: Batch) -> list[NDArray[np.float32]]:
-        arrays = session.run(names, {self._input_name: self._port.array(picture)})
-        return [first_of(array, self._port.batch) for array in arrays]
+    def _run_some(self, session: Any, names: list[str], pictures: Batch) -> list[NDArray[np.float32]]:
+        arrays = session.run(names, {self._input_name: self._port.array(pictures)})
+        return [first_of(array, self._port.batch if len(pictures) == 1 else 1) for array in arrays]
 
-    def prepare(self, size: tuple[int, int]) -> bool:  # noqa: ARG002 - one of the protocol
+    def prepare(self, size: tuple[int, int], count: int = 1) -> bool:  # noqa: ARG002 - one of the protocol
         """Return False: there is nothing to compile for a size."""
         return False
 
@@ -205,26 +197,6 @@ def devices() -> list[Device]:
     return [Device(name, provider) for provider, name in names.items() if provider in present]
 
 
-def _provider(ort: ModuleType, device: str | None) -> tuple[str, str]:
-    """Map a device name to an ONNX Runtime provider and the device within it."""
-    name = "cpu" if device is None else str(device).lower()
-    for pattern, (provider, default) in _DEVICES.items():
-        match = re.fullmatch(pattern, name)
-        if match is None:
-            continue
-        present = ort.get_available_providers()
-        if provider not in present:
-            raise AbsentDeviceError(
-                f"device {device!r} is not present: onnxruntime has no {provider} here, only {', '.join(present)}; "
-                f"type: pip uninstall onnxruntime; pip install {_PACKAGES[provider]}"
-            )
-        return provider, (match[1] or default).upper()
-    raise DeviceError(
-        f"device {device!r}: an .onnx file runs on cpu, cuda, cuda:1 (or gpu, gpu.1), tensorrt, tensorrt:1, openvino, "
-        "openvino:gpu or openvino:npu"
-    )
-
-
 def _session_options(ort: ModuleType, threads: int | None) -> Any:
     options = ort.SessionOptions()
     options.log_severity_level = _FATAL
@@ -245,30 +217,6 @@ def _metadata(session: Any, path: Path) -> str | None:
     except UnicodeDecodeError as error:
         raise ModelFileError(f"{path} has metadata that is not UTF-8: {error.reason}") from None
     return text
-
-
-def _provider_options(provider: str, place: str, path: Path, threads: int, cache_dir: Path | None) -> dict[str, str]:
-    cache = "" if cache_dir is None else str(cache_dir)
-    # TensorRT refuses files with quantizers without this option, and files without quantizers with it.
-    quantized = provider == TENSORRT and b"QuantizeLinear" in path.read_bytes()
-    options = {
-        CPU: {},
-        # Float layers run in float32: no TF32 or bfloat16 by default.
-        CUDA: {"device_id": place, "use_tf32": "0"},
-        OPENVINO: {
-            "device_type": place,
-            "precision": "FP32" if place == "CPU" else "",
-            "num_of_threads": str(threads or ""),
-            "cache_dir": cache,
-        },
-        TENSORRT: {
-            "device_id": place,
-            "trt_int8_enable": "1" if quantized else "",
-            "trt_engine_cache_enable": "1" if cache else "",
-            "trt_engine_cache_path": cache,
-        },
-    }
-    return {key: value for key, value in options[provider].items() if value}
 
 
 def _open(

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from runtimes.base import KINDS
 from runtimes.errors import ModelFileError
 from runtimes.ports import InputPort, Size, filled, is_set
 
 _KINDS = {"tensor(uint8)": "u8", "tensor(float16)": "f16", "tensor(float)": "f32", "tensor(double)": "f64"}
 
 
-def fix_dimensions(options: Any, session: Any, input_size: Size | None, open_size: Size | None) -> bool:
-    """Set the named open dimensions of the input. Return whether there are any."""
+def fix_dimensions(options: Any, session: Any, input_size: Size | None, open_size: Size | None, batch: int = 1) -> bool:
+    """Set the named open dimensions of the input, but with ``batch`` above 1 not the first. Return whether any was."""
     kind, shape = _type_and_shape(session.get_inputs()[0])
     sides = filled(kind, shape, input_size, open_size)
+    if batch > 1:
+        shape, sides = shape[1:], sides[1:]
     named = {(name, side) for name, side in zip(shape, sides, strict=True) if isinstance(name, str) and is_set(side)}
     names = [name for name, _ in named]
     # A name for two different sides cannot be set. The input then fixes them when it is given.
@@ -53,6 +57,21 @@ def output_types(session: Any, port: InputPort) -> list[tuple[str, str, list[Any
     # A shape that depends on the values stays open, because no memory can be kept for it.
     same = {key: a.shape for key, a, b in zip(missing, *runs, strict=True) if np.shape(a) == np.shape(b)}
     return [(key, kind, list(same.get(key, shape))) for key, kind, shape in found]
+
+
+def check_batch(path: Path, session: Any, port: InputPort, batch: int, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise ModelFileError unless a file runs ``batch`` pictures at once, and gives ``shapes`` for each of them."""
+    source, wanted = session.get_inputs()[0], {name: (batch, *shape[1:]) for name, shape in shapes.items()}
+    if is_set(source.shape[0]) and source.shape[0] != batch:
+        raise ModelFileError(
+            f"batch={batch}: {path} takes {source.shape[0]} at a time; leave out batch, or use a file with an open one"
+        )
+    try:
+        arrays = session.run(list(wanted), {source.name: port.input.blank(batch).astype(KINDS[port.kind])})
+    except Exception:  # its errors share no base class
+        arrays = []
+    if [array.shape for array in arrays] != list(wanted.values()):
+        raise ModelFileError(f"batch={batch}: {path} mixes pictures that run together; leave out batch")
 
 
 def check_size(path: Path, size: Size, wanted: Size | None) -> None:

@@ -16,13 +16,14 @@ from runtimes import quirks
 from runtimes.base import METADATA_KEY, MODEL_INFO, Batch, Description, Device, Layer
 from runtimes.caches import open_cache, seal_cache
 from runtimes.cpus import thread_limit
-from runtimes.errors import AbsentDeviceError, ClosedError, DeviceError, MissingExtraError, ModelFileError
+from runtimes.errors import ClosedError, DeviceError, MissingExtraError, ModelFileError
 from runtimes.onnx_external import external_files
 from runtimes.openvino_compiled import Compiled
+from runtimes.openvino_devices import checked_device, device_name, property_of, shown_property
 from runtimes.openvino_file import read_file, read_metadata
 from runtimes.openvino_graph import executed_layers
 from runtimes.openvino_ports import FAILURES, input_port, output_types, reason, reshape, resizes
-from runtimes.ports import Size, read_outputs, shapes_of
+from runtimes.ports import Size, groups, read_outputs, shapes_of
 from runtimes.writing import new_files
 
 _SHOWN = ("OPTIMIZATION_CAPABILITIES", "RANGE_FOR_STREAMS")  # properties that most devices have
@@ -104,7 +105,7 @@ class OpenVINORuntime:
 
     With ``shapes`` above 1, `run` also takes inputs of other sizes. The file is compiled for a size when it is first
     used, and for at most ``shapes`` sizes at a time: the one that was not used for longest is dropped. A file that
-    states sides inside its network has its own size only.
+    states sides inside its network has its own size only. For a ``batch`` of pictures it is compiled once more.
     """
 
     def __init__(
@@ -118,6 +119,7 @@ class OpenVINORuntime:
         cache_dir: str | Path | None = None,
         digest: str | None = None,
         shapes: int = 1,
+        batch: int = 1,
         fuse: bool = True,
     ) -> None:
         """Open a file. For the arguments, see `runtimes.load`.
@@ -127,7 +129,7 @@ class OpenVINORuntime:
         ov = _openvino()
         self._core = ov.Core()
         self._core.set_property({"ENABLE_MMAP": False})  # of cached files, see `openvino_file.read_file`
-        self._name = _device(self._core, device)
+        self._name = checked_device(self._core, device)
         self._model, found = read_file(ov, self._core, path, digest)
         self._path, self._tensor = path, ov.Tensor
         self._metadata = read_metadata(self._model, path)
@@ -136,29 +138,40 @@ class OpenVINORuntime:
         self._input = port.input
         self._limit = shapes if shapes == 1 or resizes(self._model, path, port.input.size) else 1
         self._shapes = shapes_of(read_outputs(path, port.batch, output_types(self._model))[0])
+        self._batch = batch
+        self._check_batch()
         self._cache = None if cache_dir is None else open_cache(cache_dir, found)
         quantized = any(op.get_type_name() == "FakeQuantize" for op in self._model.get_ops())
         self._settings = _settings(self._name, threads, self._cache, quantized=quantized)
         if not fuse:
             self._settings["LP_TRANSFORMS_MODE"] = "NO"
         self._version = ov.__version__.split("-")[0]
-        self._compiled: dict[Size, Compiled] = {}  # the one that was used last at the end
+        # (height, width, pictures) -> the file compiled for it; the one that was used last at the end
+        self._compiled: dict[tuple[int, int, int], Compiled] = {}
         self._lock = threading.Lock()
         self._closed = False
         if self._limit == 1:
             self._compiled_for(self._input.size)
 
     def run(self, image: Batch) -> dict[str, NDArray[np.float32]]:
-        """Run a batch, one picture at a time. The outputs belong to the caller."""
+        """Run pictures, see ``batch`` of `runtimes.load`. The outputs belong to the caller."""
         size = self._input.check(image, any_size=self._limit > 1)
-        return self._compiled_for(size).run(image)
+        full = len(image) - len(image) % self._batch
+        if self._batch == 1 or full == 0:
+            return self._compiled_for(size).run(image)
+        together = self._compiled_for(size, self._batch).run(image[:full])
+        if full == len(image):
+            return together
+        rest = self._compiled_for(size).run(image[full:])
+        return {name: np.concatenate([together[name], rest[name]]) for name in together}
 
-    def prepare(self, size: Size) -> bool:
-        """Compile for inputs of this size if that has not been done, and return whether it was needed."""
-        if self._limit == 1 or size in self._compiled:
-            return False
-        self._compiled_for(size)
-        return True
+    def prepare(self, size: Size, count: int = 1) -> bool:
+        """Compile for ``count`` inputs of this size if needed, and return whether it was."""
+        needed = {group.stop - group.start for group in groups(max(1, count), self._batch)}
+        missing = [number for number in needed if (*size, number) not in self._compiled]
+        for number in missing:
+            self._compiled_for(size, number)
+        return bool(missing)
 
     def describe(self) -> Description:
         """Return what is loaded and where it runs."""
@@ -179,9 +192,9 @@ class OpenVINORuntime:
         compiled = self._compiled_for(self._input.size)
         kinds = Counter(f"{n.type} {n.precision}" for n in executed_layers(compiled.model))
         settings = {
-            "device_name": _device_name(self._core, self._name),
-            "inference_threads": _property(compiled.model, "INFERENCE_NUM_THREADS"),
-            "inference_precision": _property(compiled.model, "INFERENCE_PRECISION_HINT"),
+            "device_name": device_name(self._core, self._name),
+            "inference_threads": property_of(compiled.model, "INFERENCE_NUM_THREADS"),
+            "inference_precision": property_of(compiled.model, "INFERENCE_PRECISION_HINT"),
             "convolutions": {k.split()[1]: c for k, c in kinds.items() if k.startswith("Convolution ")},
             "outputs_not_read": compiled.unread,
         }
@@ -195,30 +208,46 @@ class OpenVINORuntime:
         for one in compiled.values():
             one.close()
 
-    def _compiled_for(self, size: Size) -> Compiled:
-        """Return the file compiled for an input (height, width)."""
+    def _check_batch(self) -> None:
+        """Raise ModelFileError unless the file can be reshaped to as many pictures as are to run together."""
+        if self._batch == 1:
+            return
+        try:
+            model = self._reshaped(self._input.size, self._batch)
+            found = shapes_of(read_outputs(self._path, self._batch, output_types(model))[0])
+        except ModelFileError as error:
+            raise ModelFileError(f"batch={self._batch}: {error}; leave out batch") from None
+        if found != self._shapes:
+            raise ModelFileError(f"batch={self._batch}: {self._path} mixes pictures that run together; leave out batch")
+
+    def _reshaped(self, size: Size, count: int) -> Any:
+        """Return the model for ``count`` pictures of another size (height, width), or for several pictures."""
+        model = self._model.clone()
+        reshape(model, self._path, size, None, batch=count if count > 1 else None)
+        return model
+
+    def _compiled_for(self, size: Size, count: int = 1) -> Compiled:
+        """Return the file compiled for ``count`` pictures of a size (height, width)."""
+        key, limit = (*size, count), self._limit * (1 if self._batch == 1 else 2)
         with self._lock:
             if self._closed:
                 raise ClosedError
-            found = self._compiled.pop(size, None) or self._compile(size)
-            self._compiled[size] = found
+            found = self._compiled.pop(key, None) or self._compile(size, count)
+            self._compiled[key] = found
             # A caller that still runs the dropped one holds a reference to it.
-            for oldest in list(self._compiled)[: -self._limit]:
+            for oldest in list(self._compiled)[:-limit]:
                 del self._compiled[oldest]
             return found
 
-    def _compile(self, size: Size) -> Compiled:
-        model = self._model
-        if size != self._input.size:
-            model = model.clone()
-            reshape(model, self._path, size, None)
+    def _compile(self, size: Size, count: int) -> Compiled:
+        model = self._model if (size, count) == (self._input.size, 1) else self._reshaped(size, count)
         try:
             compiled = self._core.compile_model(model, self._name, self._settings)
         except FAILURES as error:
             raise ModelFileError(f"{self._path} cannot be compiled for {self._name}: {reason(error)}") from None
         if self._cache is not None:
             seal_cache(self._cache)
-        return Compiled(compiled, input_port(model, self._path), self._path, self._tensor)
+        return Compiled(compiled, input_port(model, self._path), self._path, self._tensor, count)
 
     def _device_names(self) -> str:
         """Return the devices that run the file, as the engine calls them."""
@@ -228,48 +257,15 @@ class OpenVINORuntime:
         return ",".join(found) if isinstance(found, list | tuple) else str(found)
 
 
-def _device(core: Any, device: str | None) -> str:
-    """Return OpenVINO's name of a device. Raise DeviceError if it is unknown or absent."""
-    name = "CPU" if device is None else str(device).upper()
-    kind = name.partition(".")[0]
-    if kind not in ("CPU", "GPU", "NPU") and name != "AUTO":
-        raise DeviceError(f"device {device!r} is unknown; an .xml file runs on cpu, gpu, gpu.1, npu or auto")
-    if name == "CPU":
-        return name  # listing the devices loads the code of all of them, 10 MB and 40 ms
-    present = list(core.available_devices)
-    if kind == "AUTO" or name in present or f"{name}.0" in present:
-        return name
-    raise AbsentDeviceError(
-        f"device {device!r} is not present; OpenVINO finds {', '.join(present).lower()}; pass one of these"
-    )
-
-
-def _device_name(core: Any, name: str) -> str:
-    """Return the name of the chip, or an empty string if the engine does not know it."""
-    try:
-        return str(core.get_property(name, "FULL_DEVICE_NAME")).strip()
-    except RuntimeError:
-        return ""
-
-
 def devices() -> list[Device]:
     """Return the devices that OpenVINO finds, and AUTO, which chooses among them."""
     core = _openvino().Core()
     present = list(core.available_devices)
     found = [
-        Device(name.lower(), _device_name(core, name), {key: _shown(core, name, key) for key in _SHOWN})
+        Device(name.lower(), device_name(core, name), {key: shown_property(core, name, key) for key in _SHOWN})
         for name in present
     ]
     return [*found, Device("auto", f"chooses among {', '.join(present).lower()}")]
-
-
-def _shown(core: Any, name: str, key: str) -> str:
-    """Return a property as text, or an empty string if the device does not have it."""
-    try:
-        value = core.get_property(name, key)
-    except RuntimeError:
-        return ""
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _settings(
@@ -284,12 +280,3 @@ def _settings(
     if cache is not None:
         settings["CACHE_DIR"] = str(cache)
     return settings
-
-
-def _property(compiled: Any, name: str) -> Any:
-    """Return a property of a compiled model, None if the device does not have it."""
-    try:
-        value = compiled.get_property(name)
-    except RuntimeError:
-        return None
-    return value if isinstance(value, int | str) else getattr(value, "get_type_name", lambda: str(value))()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from runtimes.base import Batch
 from runtimes.errors import ClosedError, ModelFileError
 from runtimes.openvino_ports import FAILURES, output_types, reason
-from runtimes.ports import InputPort, OutputPort, read_outputs, shapes_of
+from runtimes.ports import InputPort, OutputPort, groups, read_outputs, shapes_of
 
 
 class Compiled:
@@ -24,10 +24,11 @@ class Compiled:
         port: Its input.
         path: The file, named in errors.
         tensor: OpenVINO's class Tensor.
+        count: Number of pictures that run together.
     """
 
-    def __init__(self, compiled: Any, port: InputPort, path: Path, tensor: Any) -> None:
-        self.model, self._port, self._path, self._tensor = compiled, port, path, tensor
+    def __init__(self, compiled: Any, port: InputPort, path: Path, tensor: Any, count: int) -> None:
+        self.model, self._port, self._path, self._tensor, self._count = compiled, port, path, tensor, count
         self._outputs, self.unread = read_outputs(path, port.batch, output_types(compiled))
         self.shapes = shapes_of(self._outputs)
         # A caller takes a request from this pool, and waits if there is none. Nothing runs in the background.
@@ -39,25 +40,25 @@ class Compiled:
         self._closing = threading.Lock()
 
     def run(self, image: Batch) -> dict[str, NDArray[np.float32]]:
-        """Run a batch of this size, one picture at a time. The outputs belong to the caller."""
+        """Run pictures of this size, as many as a multiple of ``count``. The outputs belong to the caller."""
         # Keep a reference until the end, because a tensor does not keep the memory that it shares alive.
         # And a tensor shares no memory that is read only, such as that of bytes.
         image = np.require(image, requirements=("C", "W"))
         outputs = {name: np.empty((len(image), *shape[1:]), np.float32) for name, shape in self.shapes.items()}
         request = self._take()
         try:
-            for n in range(len(image)):
-                picture = self._port.array(image[n : n + 1])
-                request.set_input_tensor(self._tensor(picture, shared_memory=True))
+            for some in groups(len(image), self._count):
+                pictures = self._port.array(image[some])
+                request.set_input_tensor(self._tensor(pictures, shared_memory=True))
                 for name, port in self._outputs.items():
                     if self._is_direct(port):
                         # The engine writes into the caller's array. This avoids a copy of 4 MB of features.
-                        output = self._tensor(outputs[name][n : n + 1], shared_memory=True)
+                        output = self._tensor(outputs[name][some], shared_memory=True)
                         request.set_output_tensor(port.index, output)
                 request.infer()
                 for name, port in self._outputs.items():
                     if not self._is_direct(port):
-                        outputs[name][n] = request.get_output_tensor(port.index).data[0]
+                        outputs[name][some] = request.get_output_tensor(port.index).data[: self._count]
         except FAILURES as error:
             raise ModelFileError(f"{self._path} fails: {reason(error)}") from None
         finally:
@@ -75,8 +76,8 @@ class Compiled:
         self._pool.put(None)  # wakes a caller that still waits for a request
 
     def _is_direct(self, port: OutputPort) -> bool:
-        """Return whether the engine gives an output as the caller wants it: float32, of one picture."""
-        return port.kind == "f32" and self._port.batch == 1
+        """Return whether the engine gives an output as the caller wants it: float32, of no picture twice."""
+        return port.kind == "f32" and self._port.batch == self._count
 
     def _take(self) -> Any:
         """Wait for a free request. Raise ClosedError after close()."""

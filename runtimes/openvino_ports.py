@@ -14,20 +14,25 @@ FAILURES = (RuntimeError, UnicodeDecodeError, IndexError)
 STEP = 32  # px by which a side is changed to see whether a model can be resized
 
 
-def reshape(model: Any, path: Path, input_size: Size | None, open_size: Size | None) -> None:
-    """Set the open dimensions of the input, and its size if ``input_size`` (height, width) is given."""
-    if len(model.inputs) != 1 or (input_size is None and model.inputs[0].partial_shape.is_static):
+def reshape(
+    model: Any, path: Path, input_size: Size | None, open_size: Size | None, *, batch: int | None = None
+) -> None:
+    """Set the open dimensions of the input, and its size (height, width) and its number of pictures if given."""
+    if len(model.inputs) != 1 or (input_size is None and batch is None and model.inputs[0].partial_shape.is_static):
         return
     kind, shape = _type_and_shape(model.inputs[0])
     wanted = filled(kind, shape, input_size, open_size)
     if input_size is not None:
         wanted = resized(kind, wanted, input_size)
+    if batch is not None:
+        wanted[0] = batch
     if wanted == shape and input_size is None:
         return
     try:
         model.reshape([-1 if side is None else side for side in wanted])
     except FAILURES as error:
-        raise ModelFileError(f"{path} cannot be reshaped to {input_size or wanted}: {reason(error)}") from None
+        size = wanted if batch else input_size or wanted
+        raise ModelFileError(f"{path} cannot be reshaped to {size}: {reason(error)}") from None
 
 
 def resizes(model: Any, path: Path, size: Size) -> bool:

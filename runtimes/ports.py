@@ -45,10 +45,20 @@ class InputPort:
                 raise
             raise ModelFileError(f"{error}; pass the size that it leaves open: input_size=(height, width)") from None
 
-    def array(self, picture: Batch) -> Batch:
-        """Return a batch of one picture in the file's type, repeated to the file's batch."""
-        cast = picture.astype(KINDS[self.kind], copy=False)
-        return cast if self.batch == 1 else np.repeat(cast, self.batch, axis=0)
+    def array(self, pictures: Batch) -> Batch:
+        """Return pictures in the file's type, one of them repeated to the file's batch."""
+        cast = pictures.astype(KINDS[self.kind], copy=False)
+        return cast if len(cast) > 1 or self.batch == 1 else np.repeat(cast, self.batch, axis=0)
+
+
+def groups(count: int, batch: int) -> list[slice]:
+    """Return which of ``count`` pictures run together: as many full batches as there are, then each one alone.
+
+    >>> groups(4, 3)
+    [slice(0, 3, None), slice(3, 4, None)]
+    """
+    full = count - count % batch
+    return [slice(n, n + batch) for n in range(0, full, batch)] + [slice(n, n + 1) for n in range(full, count)]
 
 
 def is_set(side: Any) -> bool:

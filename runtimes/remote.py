@@ -87,7 +87,7 @@ class RemoteRuntime:
 
         return attempted(self._address, infer)
 
-    def prepare(self, size: tuple[int, int]) -> bool:  # noqa: ARG002 - one of the protocol
+    def prepare(self, size: tuple[int, int], count: int = 1) -> bool:  # noqa: ARG002 - one of the protocol
         """Return False: the server compiles."""
         return False
 

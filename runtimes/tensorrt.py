@@ -95,7 +95,7 @@ class TensorRTRuntime:
                     outputs[name][n] = buffer.host[0]
         return outputs
 
-    def prepare(self, size: tuple[int, int]) -> bool:  # noqa: ARG002 - one of the protocol
+    def prepare(self, size: tuple[int, int], count: int = 1) -> bool:  # noqa: ARG002 - one of the protocol
         """Return False: there is nothing to compile for a size."""
         return False
 

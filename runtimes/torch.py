@@ -26,6 +26,7 @@ from runtimes.errors import (
     MissingExtraError,
     ModelFileError,
 )
+from runtimes.ports import groups
 
 if TYPE_CHECKING:
     import torch
@@ -84,6 +85,7 @@ class TorchRuntime:
         threads: int | None = None,
         cache_dir: str | Path | None = None,  # noqa: ARG002 - required by load()
         shapes: int = 1,
+        batch: int = 1,
         loader: Loader | None = None,
     ) -> None:
         _check_torch()
@@ -92,7 +94,7 @@ class TorchRuntime:
                 f"{path} contains weights but no network; pass loader=, a function that builds the network"
             )
         self._path, self._threads = path, 1 if _enter_process() else threads
-        self._process, self._resizes = os.getpid(), shapes > 1
+        self._process, self._resizes, self._batch = os.getpid(), shapes > 1, batch
         self._device = _device(device)
         module, self._metadata, default = loader(path)
         self._input = replace(default, size=input_size or default.size)
@@ -105,22 +107,22 @@ class TorchRuntime:
         self._shapes = {name: array.shape for name, array in first.items()}
 
     def run(self, image: Batch) -> dict[str, NDArray[np.float32]]:
-        """Run a batch, one picture at a time. The outputs belong to the caller."""
+        """Run pictures, see ``batch`` of `runtimes.load`. The outputs belong to the caller."""
         module = self._open_module()  # a reference that stays valid if another thread calls close()
         self._input.check(image, any_size=self._resizes)
         shapes = {name: (0, *shape[1:]) for name, shape in self._shapes.items()}
         outputs = {name: np.empty(shape, np.float32) for name, shape in shapes.items()}
         try:
-            for n in range(len(image)):
-                for name, array in self._forward(module, image[n : n + 1]).items():
-                    if n == 0:
+            for some in groups(len(image), self._batch):
+                for name, array in self._forward(module, image[some]).items():
+                    if some.start == 0:
                         outputs[name] = np.empty((len(image), *array.shape[1:]), np.float32)
-                    outputs[name][n] = array[0]
+                    outputs[name][some] = array
         except RuntimeError as error:
             raise ModelFileError(f"{self._path} fails on {self._device}: {error}") from None
         return outputs
 
-    def prepare(self, size: tuple[int, int]) -> bool:  # noqa: ARG002 - one of the protocol
+    def prepare(self, size: tuple[int, int], count: int = 1) -> bool:  # noqa: ARG002 - one of the protocol
         """Return False: there is nothing to compile for a size."""
         return False
 

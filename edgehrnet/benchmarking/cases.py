@@ -28,7 +28,7 @@ class Case:
     input_size: tuple[int, int] | None = None
     """(height, width). None: the file's."""
     batch: int = 1
-    """Pictures per call, or boxes per picture for models that take crops."""
+    """Pictures per call. For models that take crops, boxes per picture, which run at once if the file can."""
     spec: str | None = None
     """Path of a spec, for files of other projects."""
 

@@ -18,7 +18,7 @@ from PIL import Image
 
 from edgehrnet.benchmarking.cases import STAGES, TOTAL
 from edgehrnet.benchmarking.truth import error_of, read_truth
-from edgehrnet.errors import EdgeHRNetError
+from edgehrnet.errors import EdgeHRNetError, ModelFileError
 from edgehrnet.predictor import Predictor
 from edgehrnet.result import Result
 from edgehrnet.shipped import model_path
@@ -42,10 +42,19 @@ def measure(job: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _open(job: Mapping[str, Any], **more: Any) -> Predictor:
+    """Open the model, with its boxes in batches if it takes crops and its engine takes batches."""
     arguments = {**job["arguments"], **more}
     if "input_size" in arguments:
         arguments["input_size"] = tuple(arguments["input_size"])
-    return Predictor(job["model"], **arguments)
+    predictor, batch = Predictor(job["model"], **arguments), job.get("batch", 1)
+    if batch == 1 or predictor.spec.crop is None:
+        return predictor
+    try:
+        together = Predictor(job["model"], **arguments, batch=batch)
+    except ModelFileError:
+        return predictor
+    predictor.close()
+    return together
 
 
 def _cold(job: Mapping[str, Any]) -> dict[str, Any]:

@@ -92,8 +92,8 @@ def add_json_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON, one object per line (default: tables)")
 
 
-def open_predictor(args: argparse.Namespace, detector: Detector | None = None) -> Predictor:
-    """Open the model that the arguments name, with a detector for its boxes if there is one.
+def open_predictor(args: argparse.Namespace, detector: Detector | None = None, *, batch: int = 1) -> Predictor:
+    """Open the model that the arguments name, with a detector for its boxes if there is one. For batch see Predictor.
 
     Raises:
         InputError: If its suffix is that of a published checkpoint, which does not run as it is.
@@ -112,5 +112,6 @@ def open_predictor(args: argparse.Namespace, detector: Detector | None = None) -
         spec=args.spec,
         verify=args.verify,
         trusted=args.trusted,
+        batch=batch,
         boxes_from=detector,
     )

@@ -27,7 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--threads", nargs="+", type=int, default=[None], metavar="N", help="CPU threads (default: all)")
     add("--sizes", nargs="+", type=parse_size, default=[None], metavar="HEIGHTxWIDTH", help=f"input sizes {default}")
     add("--batches", nargs="+", type=int, default=[1], metavar="N",
-        help="pictures per call, or boxes for models that take crops (default: 1)")  # fmt: skip
+        help="pictures per call; for models that take crops, boxes per picture, which run at once if the file can "
+             "(default: 1)")  # fmt: skip
     add("--spec", nargs="+", default=[], metavar="JSON", help="description of files of other projects, one for all "
         f"models or one for each, '-' for a file with its own {default}")  # fmt: skip
     add("--truth", type=Path, metavar="FILE", help="COCO keypoint file, to measure the error (default: not measured)")

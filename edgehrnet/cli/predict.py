@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     if args.resume and sources.is_live:
         raise InputError("--resume is for files; the frames of a camera or a stream do not come again")
     frames = iter(sources) if args.boxes is None else sources.with_boxes(args.boxes, args.box_format)
-    with open_predictor(args, detector_of(args)) as predictor, warnings.catch_warnings():
+    with open_predictor(args, detector_of(args), batch=args.batch) as predictor, warnings.catch_warnings():
         if args.boxes is None and args.detector is None:
             _note_missing_boxes(predictor)
         with ResultFiles(kinds, resume=args.resume) as files:

@@ -41,6 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: %(default)s)",
     )
     parser.add_argument("--quiet", action="store_true", help="print errors only (default: a line for each picture)")
+    parser.add_argument(
+        "--batch",
+        type=int,
+        default=1,
+        metavar="N",
+        help="number of boxes of one picture that run at once (default: %(default)s)",
+    )
     add_video_options(parser)
     add_model_options(parser, json=False)
 

@@ -26,7 +26,7 @@ class Engine:
     def __init__(self):
         self.counts = []
 
-    def prepare(self, size):
+    def prepare(self, size, count):
         return False
 
     def run(self, batch):
@@ -35,8 +35,8 @@ class Engine:
         return {"colors": maps[:, :2], "hf": maps[:, 2:]}
 
 
-def run(engine, boxes, *, flip_test=False):
-    return infer(engine, PICTURE, SPEC, boxes, "colors", flip_test=flip_test, clock=Clock())
+def run(engine, boxes, *, flip_test=False, batch=1):
+    return infer(engine, PICTURE, SPEC, boxes, "colors", flip_test=flip_test, batch=batch, clock=Clock())
 
 
 @pytest.mark.parametrize("flip_test", [False, True])
@@ -73,6 +73,14 @@ def test_no_more_crops_are_prepared_at_once_than_fit(monkeypatch):
     prepared.clear()
     run(Engine(), BOXES)
     assert prepared == [CROP_BYTES] * 7
+
+
+@pytest.mark.parametrize(("batch", "counts"), [(2, [4, 3]), (3, [3, 3, 1]), (4, [4, 3]), (6, [6, 1]), (9, [7])])
+def test_crops_are_prepared_in_whole_batches(monkeypatch, batch, counts):
+    monkeypatch.setattr(inference, "CHUNK_BYTES", 5 * CROP_BYTES)
+    engine = Engine()
+    run(engine, BOXES, batch=batch)
+    assert engine.counts == counts
 
 
 @pytest.mark.parametrize(("boxes", "count"), [(None, 1), (np.zeros((0, 4)), 0)])

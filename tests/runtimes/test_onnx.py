@@ -20,8 +20,9 @@ from edgehrnet.models.inspection.counting import TOTAL, count
 from quant.files.onnx_file import integer_convolutions
 from runtimes.base import METADATA_KEY
 from runtimes.errors import DeviceError, MissingExtraError, ModelFileError
-from runtimes.onnx import CPU, CUDA, OPENVINO, TENSORRT, _session_options, build, devices
+from runtimes.onnx import _session_options, build, devices
 from runtimes.onnx_external import external_files
+from runtimes.onnx_providers import CPU, CUDA, OPENVINO, TENSORRT
 
 PACKAGES = {CUDA: "onnxruntime-gpu", TENSORRT: "onnxruntime-gpu", OPENVINO: "onnxruntime-openvino"}
 

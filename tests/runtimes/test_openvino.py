@@ -56,7 +56,7 @@ class TestRun:
             raise RuntimeError("Exception from somewhere:\nout of memory\n")
 
         with monkeypatch.context() as patch:
-            patch.setattr(runtime._compiled[64, 96], "_tensor", fail)
+            patch.setattr(runtime._compiled[64, 96, 1], "_tensor", fail)
             for _ in range(20):
                 with pytest.raises(ModelFileError, match="out of memory"):
                     runtime.run(batch())
@@ -218,7 +218,7 @@ class TestCache:
                 kept.write_bytes(damage(kept.read_bytes()))
             cached: Any = runtimes.load(openvino_model.path, cache_dir=tmp_path)
             np.testing.assert_array_equal(cached.run(batch())["hf"], expected)
-            assert cached._compiled[64, 96].model.get_property("LOADED_FROM_CACHE") == (damage is None)
+            assert cached._compiled[64, 96, 1].model.get_property("LOADED_FROM_CACHE") == (damage is None)
             cached.close()
 
     def test_each_file_has_its_own_cache(self, copied, tmp_path):
@@ -289,7 +289,7 @@ class TestThreads:
     def test_close_wakes_callers_that_wait_for_a_request(self, openvino_model, monkeypatch):
         runtime = runtimes.load(openvino_model.path)
         assert isinstance(runtime, OpenVINORuntime)
-        pool = runtime._compiled[64, 96]._pool
+        pool = runtime._compiled[64, 96, 1]._pool
         take = pool.get
         outcomes, arrived, closed = [], threading.Semaphore(0), threading.Event()
 
