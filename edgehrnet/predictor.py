@@ -50,9 +50,9 @@ class Predictor:
             the float network, and raises DeviceError if they differ. This is skipped if ``input_size`` differs from
             the file's.
         input_size: Network input (height, width) in pixels, multiples of 32, or with ``spec`` of its stride. Only
-            ``.xml`` and ``.pt`` files accept another than the file's. Sizes that a file leaves open are the spec's.
-            None: ``.xml`` and ``.pt`` files of this project run whole pictures without the padding that the file's size
-            would need, at the same scale. See ``shapes``.
+            ``.xml`` and ``.pt`` files, and ``.onnx`` files with open sides, accept another than the file's. Sizes that
+            a file of another project leaves open are the spec's. None: these files, if they are of this project, run
+            whole pictures without the padding that the file's size would need, at the same scale. See ``shapes``.
         threads: Number of CPU threads.
         decode: One of `spec.DECODE_METHODS`. None is the file's method.
         cache_dir: An existing folder for compiled files.

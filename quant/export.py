@@ -49,6 +49,9 @@ def parser() -> argparse.ArgumentParser:
                    help="GPUs to build TensorRT plans for (default: the GPU of this machine)")  # fmt: skip
     p.add_argument("--parity-pictures", type=int, default=PARITY_PICTURES, metavar="N",
                    help="pictures to compare the files on, 0 for no page (default: %(default)s)")  # fmt: skip
+    p.add_argument("--open-input", action="store_true",
+                   help="let .onnx files take inputs of any size, or any number of crops if the network takes crops "
+                        "(default: the size and one at a time)")  # fmt: skip
     p.add_argument("--servers", nargs="+", choices=SERVERS, default=[],
                    help="also lay the files out for Triton and OpenVINO Model Server (default: neither)")  # fmt: skip
     add_allow_float(p)
@@ -65,6 +68,8 @@ def _export(args: argparse.Namespace) -> int:
     if args.compute_capability and "tensorrt" not in args.targets:
         raise InputError("--compute-capability is for TensorRT plans only; add tensorrt to --targets")
     check_servers(args.servers, args.targets)
+    if args.open_input and ("onnx" not in args.targets or "triton" in args.servers):
+        raise InputError("--open-input is for .onnx files outside Triton; add onnx to --targets, or leave it out")
     if args.parity_pictures < 0:
         raise InputError(f"--parity-pictures {args.parity_pictures}: use at least 1, or 0 for no page")
     checkpoint = load_checkpoint(args.checkpoint)
@@ -80,6 +85,7 @@ def _export(args: argparse.Namespace) -> int:
         compute_capability=args.compute_capability,
         picture=None if args.picture is None else read_image(args.picture),
         max_drift=args.max_drift,
+        leave_open=args.open_input,
     )
     if "int8" in args.precision:
         checkpoint = _complete(checkpoint, args.targets, data, spec)

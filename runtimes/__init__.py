@@ -88,7 +88,9 @@ ENGINES = {
     ".xml": Engine(
         "openvino", "runtimes.openvino", "OpenVINORuntime", has_open_sizes=True, has_shapes=True, has_batches=True
     ),
-    ".onnx": Engine("onnxruntime", "runtimes.onnx", "ONNXRuntime", has_open_sizes=True, has_batches=True),
+    ".onnx": Engine(
+        "onnxruntime", "runtimes.onnx", "ONNXRuntime", has_open_sizes=True, has_shapes=True, has_batches=True
+    ),
     ".engine": _TENSORRT,
     ".plan": _TENSORRT,
     ".pt": Engine("torch", "runtimes.torch", "TorchRuntime", lists_devices=False, has_shapes=True, has_batches=True),
@@ -118,8 +120,8 @@ def load(
         open_size: (height, width) for a file that leaves its size open, if there is no ``input_size``.
         threads: CPU threads of one inference. None uses all CPUs that the machine, or its container's quota, allows.
         cache_dir: Existing folder where the engine may keep compiled files.
-        shapes: Number of input sizes that the file may be compiled for at a time. Above 1, ``.xml`` and ``.pt`` files
-            take inputs of any size that the network can process.
+        shapes: Number of input sizes that the file may be compiled for at a time. Above 1, ``.xml`` and ``.pt``
+            files, and ``.onnx`` files with open sides, take inputs of any size that the network can process.
         batch: Number of pictures of one `Runtime.run` that run at once. What is left over runs one by one. Only for
             ``.xml`` and ``.pt`` files, and for ``.onnx`` files with an open batch dimension or this one.
         loader: Function that builds the network of a ``.pt`` file. Other files do not accept it.

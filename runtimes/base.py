@@ -18,6 +18,7 @@ from runtimes.remote_address import Location
 Batch: TypeAlias = NDArray[Any]
 
 METADATA_KEY = "edgehrnet"  # key under which a file stores its metadata
+SIZE_KEY = "edgehrnet_input_size"  # key under which an ONNX file with open sides stores its own size, as 256x512
 MODEL_INFO = "model_info"  # key under which OpenVINO's Model API looks for a description
 INPUT = "image"  # name of the input tensor in files that this project builds
 # element type of an input that is a picture -> its NumPy dtype, and the accepted numbers of channels

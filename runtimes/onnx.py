@@ -12,14 +12,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtimes.base import METADATA_KEY, MODEL_INFO, Batch, Description, Device, Layer
+from runtimes.base import METADATA_KEY, MODEL_INFO, SIZE_KEY, Batch, Description, Device, Layer
 from runtimes.caches import open_cache, seal_cache
 from runtimes.cpus import thread_limit
 from runtimes.digests import check_digest, digest_of
 from runtimes.errors import AbsentDeviceError, ClosedError, DeviceError, MissingExtraError, ModelFileError
 from runtimes.onnx_external import add_external_data
 from runtimes.onnx_graph import import_onnx, read_checked, read_layers, remove_notes
-from runtimes.onnx_ports import check_batch, check_size, fix_dimensions, input_port, output_types
+from runtimes.onnx_ports import (
+    check_batch,
+    check_size,
+    fix_dimensions,
+    has_open_sides,
+    input_port,
+    output_types,
+    stored_size,
+)
 from runtimes.onnx_providers import CPU, CUDA, OPENVINO, TENSORRT, provider_of, provider_options
 from runtimes.ports import Size, first_of, groups, read_outputs, shapes_of
 from runtimes.writing import write_file
@@ -40,7 +48,9 @@ def _onnxruntime() -> ModuleType:
     return module
 
 
-def build(onnx_path: Path, out: Path, metadata: str, info: Mapping[str, str] | None = None) -> tuple[Layer, ...]:
+def build(
+    onnx_path: Path, out: Path, metadata: str, info: Mapping[str, str] | None = None, size: Size | None = None
+) -> tuple[Layer, ...]:
     """Check an ONNX file, and write it with metadata to ``out`` as a single file.
 
     Args:
@@ -48,6 +58,7 @@ def build(onnx_path: Path, out: Path, metadata: str, info: Mapping[str, str] | N
         out: File to write.
         metadata: Text to store in its ``metadata_props`` under `METADATA_KEY`.
         info: Further texts to store there, under ``model_info`` and their key, None for none.
+        size: (height, width) to use for open sides, None for a file that has none.
 
     Returns:
         The operations that ONNX Runtime really runs on the CPU. A convolution has an integer precision only if ONNX
@@ -60,6 +71,8 @@ def build(onnx_path: Path, out: Path, metadata: str, info: Mapping[str, str] | N
     model = read_checked(onnx_path)
     remove_notes(model)
     model.metadata_props.add(key=METADATA_KEY, value=metadata)
+    if size is not None:
+        model.metadata_props.add(key=SIZE_KEY, value=f"{size[0]}x{size[1]}")
     for key, value in (info or {}).items():
         model.metadata_props.add(key=f"{MODEL_INFO} {key}", value=value)
     write_file(out, partial(onnx.save_model, model))
@@ -85,6 +98,8 @@ class ONNXRuntime:
     Devices are ``cpu`` (the default), ``cuda``, ``cuda:1`` (or ``gpu``, ``gpu.1``), ``tensorrt``, ``tensorrt:1``,
     ``openvino``, ``openvino:gpu`` and ``openvino:npu``. The installed onnxruntime must contain the provider of the
     device. A provider may leave some operations to the CPU: ``settings()["nodes"]`` counts them.
+
+    With ``shapes`` above 1, a file with open height and width also takes inputs of other sizes, any number of them.
     """
 
     def __init__(
@@ -97,6 +112,7 @@ class ONNXRuntime:
         threads: int | None = None,
         cache_dir: str | Path | None = None,
         digest: str | None = None,
+        shapes: int = 1,
         batch: int = 1,
         fuse: bool = True,
     ) -> None:
@@ -115,7 +131,9 @@ class ONNXRuntime:
         settings = provider_options(provider, place, path, options.intra_op_num_threads, cache)
         kept = add_external_data(options, path)
         session = _open(ort, path, options, device, provider, settings)
-        if fix_dimensions(options, session, input_size, open_size, batch):
+        open_size = open_size or stored_size(session)
+        self._resizes = shapes > 1 and has_open_sides(session)
+        if fix_dimensions(options, session, input_size, open_size, "N" * (batch > 1) + "HW" * self._resizes):
             session = _open(ort, path, options, device, provider, settings)
         del kept
         if cache is not None:
@@ -136,7 +154,7 @@ class ONNXRuntime:
     def run(self, image: Batch) -> dict[str, NDArray[np.float32]]:
         """Run pictures, see ``batch`` of `runtimes.load`. The outputs belong to the caller."""
         session = self._open_session()  # a reference that stays valid if another thread calls close()
-        self._input.check(image)
+        self._input.check(image, any_size=self._resizes)
         image = np.ascontiguousarray(image)
         names = list(self._shapes)
         try:
@@ -145,8 +163,9 @@ class ONNXRuntime:
             raise ModelFileError(f"{self._path} fails on {self._device}: {_reason(error)}") from None
         if len(found) == 1:  # avoids a copy of the 4 MB of features
             return dict(zip(names, found[0], strict=True))
-        empty = [np.empty((0, *shape[1:]), np.float32) for shape in self._shapes.values()]
-        return {name: np.concatenate(arrays) for name, *arrays in zip(names, empty, *found, strict=True)}
+        if not found:
+            return {name: np.empty((0, *shape[1:]), np.float32) for name, shape in self._shapes.items()}
+        return {name: np.concatenate(arrays) for name, *arrays in zip(names, *found, strict=True)}
 
     def _run_some(self, session: Any, names: list[str], pictures: Batch) -> list[NDArray[np.float32]]:
         arrays = session.run(names, {self._input_name: self._port.array(pictures)})
@@ -166,6 +185,7 @@ class ONNXRuntime:
             input=self._input,
             outputs=self._shapes,
             metadata=self._metadata,
+            resizes=self._resizes,
         )
 
     def settings(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from runtimes.base import Layer
+from runtimes.base import SIZE_KEY, Layer
 from runtimes.errors import MissingExtraError, ModelFileError
 
 _PRECISIONS = {"FLOAT": "f32", "FLOAT16": "f16", "UINT8": "u8", "INT8": "i8"}
@@ -67,7 +67,7 @@ def read_layers(file: Path, optimized: Path) -> tuple[Layer, ...]:
     """
     onnx = import_onnx()
     infer = onnx.shape_inference.infer_shapes
-    macs = _macs(infer(onnx.load(file)).graph)
+    macs = _macs(infer(_fixed(onnx.load(file))).graph)
     # ONNX Runtime stores the types of most tensors, including those of its own operators. The others are inferred.
     graph = infer(onnx.load(optimized)).graph
     types = {v.name: v.type.tensor_type.elem_type for v in (*graph.value_info, *graph.input, *graph.output)}
@@ -95,6 +95,17 @@ def _typed(node: Any, types: Mapping[str, int]) -> str:
     """
     first: str = (*node.input, *node.output)[0]
     return node.input[2] if first not in types and node.op_type.startswith("QLinear") else first
+
+
+def _fixed(model: Any) -> Any:
+    """Set the open dimensions of the input of a model that stores its own size, see `SIZE_KEY`, and return it."""
+    stored = {entry.key: entry.value for entry in model.metadata_props}.get(SIZE_KEY)
+    if stored is not None:
+        dims = model.graph.input[0].type.tensor_type.shape.dim[:3]
+        for dim, side in zip(dims, [1, *map(int, stored.split("x"))], strict=True):
+            if not dim.dim_value:
+                dim.dim_value = side
+    return model
 
 
 def _macs(graph: Any) -> dict[str, int]:

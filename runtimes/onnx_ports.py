@@ -8,20 +8,34 @@ from typing import Any
 
 import numpy as np
 
-from runtimes.base import KINDS
+from runtimes.base import KINDS, SIZE_KEY, layout
 from runtimes.errors import ModelFileError
 from runtimes.ports import InputPort, Size, filled, is_set
 
 _KINDS = {"tensor(uint8)": "u8", "tensor(float16)": "f16", "tensor(float)": "f32", "tensor(double)": "f64"}
 
 
-def fix_dimensions(options: Any, session: Any, input_size: Size | None, open_size: Size | None, batch: int = 1) -> bool:
-    """Set the named open dimensions of the input, but with ``batch`` above 1 not the first. Return whether any was."""
+def stored_size(session: Any) -> Size | None:
+    """Return the size (height, width) that a file of this project with open sides has for its own, else None."""
+    text = session.get_modelmeta().custom_metadata_map.get(SIZE_KEY, "")
+    sides = text.split("x")
+    if len(sides) != 2 or not all(side.isascii() and side.isdecimal() for side in sides):
+        return None
+    return int(sides[0]), int(sides[1])
+
+
+def has_open_sides(session: Any) -> bool:
+    """Return whether the height and the width of the input are open."""
     kind, shape = _type_and_shape(session.get_inputs()[0])
-    sides = filled(kind, shape, input_size, open_size)
-    if batch > 1:
-        shape, sides = shape[1:], sides[1:]
-    named = {(name, side) for name, side in zip(shape, sides, strict=True) if isinstance(name, str) and is_set(side)}
+    order = layout(kind, shape)
+    return order is not None and not any(is_set(shape[order.index(axis)]) for axis in "HW")
+
+
+def fix_dimensions(options: Any, session: Any, input_size: Size | None, open_size: Size | None, kept: str = "") -> bool:
+    """Set the named open dimensions of the input, but not the axes ``kept``, such as N. Return whether any was set."""
+    kind, shape = _type_and_shape(session.get_inputs()[0])
+    rows = zip(layout(kind, shape) or "?" * len(shape), shape, filled(kind, shape, input_size, open_size), strict=True)
+    named = {(name, side) for axis, name, side in rows if axis not in kept and isinstance(name, str) and is_set(side)}
     names = [name for name, _ in named]
     # A name for two different sides cannot be set. The input then fixes them when it is given.
     unique = [(name, side) for name, side in named if names.count(name) == 1]

@@ -104,6 +104,9 @@ class BuildOptions:
     max_drift: float = MAX_DRIFT
     """Largest median drift, in px of the network input, that the certificate of an INT8 file accepts."""
 
+    leave_open: bool = False
+    """Whether ``.onnx`` files for ONNX Runtime have an open input, see `export_file`."""
+
 
 def check_name(name: str) -> None:
     """Raise InputError if files of this name would lie outside their folder."""
@@ -122,7 +125,7 @@ def build_files(checkpoint: Checkpoint, options: BuildOptions) -> Iterator[File]
                 certificate = export_file(
                     checkpoint, path, target=target, precision=precision, input_size=options.input_size,
                     pictures=options.pictures, picture=options.picture, graphs=Path(graphs),
-                    max_drift=options.max_drift,
+                    max_drift=options.max_drift, leave_open=options.leave_open,
                 )  # fmt: skip
                 yield File(path, target, precision, certificate)
                 if target == "tensorrt":

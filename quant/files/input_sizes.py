@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import runtimes
 from edgehrnet.picture.letterbox import Letterbox
 from edgehrnet.spec import ModelSpec
 from quant.files.proof import LEAST_SQNR, CertificateError, Reference, compare
-from runtimes.openvino import OpenVINORuntime
 
 MEASURED = ("sqnr_db", "drift_median_px", "drift_mean_px", "drift_max_px")
 
@@ -24,7 +24,8 @@ def at_other_sizes(
 ) -> tuple[dict[str, Any], ...]:
     """Measure a file at the smallest and at the largest input of some pictures without padding.
 
-    Only OpenVINO files for whole pictures run at other sizes than their own, unless the network states sides.
+    Only files for whole pictures run at other sizes than their own: OpenVINO's, unless the network states sides, and
+    ONNX Runtime's with an open input.
 
     Returns:
         For each size other than the file's: ``input_size`` [height, width], the number of ``pictures`` that have it,
@@ -33,7 +34,7 @@ def at_other_sizes(
     Raises:
         CertificateError: An INT8 file is below `LEAST_SQNR` at a size where the float network finds keypoints.
     """
-    if file.suffix != ".xml" or spec.crop is not None or not _resizes(file):
+    if spec.crop is not None or not _resizes(file):
         return ()
     by_size: defaultdict[tuple[int, int], list[NDArray[np.uint8]]] = defaultdict(list)
     for picture in pictures:
@@ -57,7 +58,7 @@ def at_other_sizes(
 
 
 def _resizes(file: Path) -> bool:
-    runtime = OpenVINORuntime(file, "cpu", shapes=2)
+    runtime = runtimes.load(file, "cpu", shapes=2)
     try:
         return runtime.describe().resizes
     finally:

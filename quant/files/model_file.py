@@ -28,6 +28,7 @@ from edgehrnet.spec import PRECISIONS, ModelSpec
 from quant.files.input_sizes import at_other_sizes
 from quant.files.onnx_file import integer_convolutions, write_onnx
 from quant.files.onnxruntime_graph import rewrite
+from quant.files.open_input import check_open, open_input
 from quant.files.proof import CertificateError, Reference, certify
 from quant.files.tensorrt_rules import trt_lint
 from quant.int8.choice import applied
@@ -55,6 +56,7 @@ def export_file(
     input_size: tuple[int, int] | None = None,
     graphs: Path | None = None,
     max_drift: float = MAX_DRIFT,
+    leave_open: bool = False,
 ) -> Certificate:
     """Write a model file and its certificate, and return the certificate.
 
@@ -71,6 +73,8 @@ def export_file(
         graphs: Folder in which float graphs are kept for further files of the same checkpoint and input size. Exporting
             a graph takes most of the time. None keeps none.
         max_drift: Largest median drift, in px of the network input, that the certificate of an INT8 file accepts.
+        leave_open: Whether an ``.onnx`` file for ONNX Runtime takes inputs of any size, or crops in any number if its
+            network takes crops.
 
     Raises:
         InputError: There are no pictures, or an argument is not accepted.
@@ -90,7 +94,7 @@ def export_file(
                          "python -m quant.export, which calibrates them, or run quant.ptq again")  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         built = Path(folder) / out.name
-        layers, reference = _build(network, table, spec, built, target, graphs)
+        layers, reference = _build(network, table, spec, built, target, graphs, leave_open=leave_open)
         certificate = certify(built, layers, reference, spec, pictures)
         certificate = replace(certificate, sizes=at_other_sizes(built, reference, spec, pictures))
         if table is not None:
@@ -103,7 +107,14 @@ def export_file(
 
 
 def _build(
-    network: KeypointNetwork, table: RangeTable | None, spec: ModelSpec, built: Path, target: str, graphs: Path | None
+    network: KeypointNetwork,
+    table: RangeTable | None,
+    spec: ModelSpec,
+    built: Path,
+    target: str,
+    graphs: Path | None,
+    *,
+    leave_open: bool,
 ) -> tuple[Sequence[Layer], Reference]:
     """Build a file, and return its layers as the engine lists them, and the torch networks to compare it with."""
     dtype = computes_in(target, spec.precision)
@@ -121,6 +132,11 @@ def _build(
     info = model_info(spec)
     if target == "openvino":
         layers = openvino.build(onnx_path, built, spec.to_json(), half=spec.precision != "fp32", info=info)
+    elif target == "onnx" and leave_open:
+        opened = built.with_name("open.onnx")
+        open_input(onnx_path, opened, spec)
+        layers = onnx.build(opened, built, spec.to_json(), info, spec.input_size)
+        check_open(built, spec)
     else:
         layers = onnx.build(onnx_path, built, spec.to_json(), info)
     reference = Reference(

@@ -197,8 +197,8 @@ def compare(
 ) -> dict[str, str | float | None]:
     """Run the file and its references on the same pictures and return the measured fields of the certificate.
 
-    An OpenVINO file runs at the input size of the spec, which may be another than the file's. With ``fuse=False``, the
-    operations run as written.
+    The file runs at the input size of the spec, which may be another than the file's if it takes others. With
+    ``fuse=False``, the operations run as written.
     """
     power: defaultdict[str, float] = defaultdict(float)
     drifts: list[float] = []
@@ -206,7 +206,7 @@ def compare(
     if file.suffix == ".xml":
         runtime = OpenVINORuntime(file, "cpu", input_size=spec.input_size, fuse=fuse)
     else:
-        runtime = ONNXRuntime(file, "cpu", fuse=fuse)
+        runtime = ONNXRuntime(file, "cpu", shapes=2, fuse=fuse)
     try:
         described, settings = runtime.describe(), runtime.settings()
         for picture in pictures:
