@@ -8,6 +8,7 @@ import warnings
 
 from edgehrnet.cautions import missing_boxes
 from edgehrnet.cli.arguments import open_predictor
+from edgehrnet.cli.many import run_many
 from edgehrnet.cli.predict_options import add_arguments, result_files
 from edgehrnet.cli.prediction import Run
 from edgehrnet.cli.printable import printable_name
@@ -23,6 +24,8 @@ SUMMARY = "find keypoints in pictures and videos"
 
 def run(args: argparse.Namespace) -> int:
     """Predict all pictures. Return 2 if one could not be read or written."""
+    if args.ray is not None or args.workers is not None:
+        return run_many(args)
     sources, kinds = Several(args.source, recursive=args.recursive), result_files(args)
     if args.resume and sources.is_live:
         raise InputError("--resume is for files; the frames of a camera or a stream do not come again")

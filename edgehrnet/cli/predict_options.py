@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from edgehrnet.cli.arguments import MODEL_HELP, add_model_options, add_sources_options
+from edgehrnet.cli.many import add_ray_options
 from edgehrnet.cli.video_options import add_video_options
 from edgehrnet.decoding import CONFIDENCE_THRESHOLD
 from edgehrnet.drawing.files import JPEG_QUALITY
@@ -49,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="number of boxes of one picture that run at once (default: %(default)s)",
     )
     add_video_options(parser)
+    add_ray_options(parser)
     add_model_options(parser, json=False)
 
 

@@ -7,8 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from edgehrnet.errors import InputError, check_keywords
+from edgehrnet.parquet import import_pyarrow
 from edgehrnet.result import Result
-from edgehrnet.results.formats import WRITERS, format_of, import_pyarrow
+from edgehrnet.results.formats import WRITERS, format_of
 from edgehrnet.results.log import Log
 from edgehrnet.sources.frame import Frame
 from edgehrnet.streaming import Stream

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
 from edgehrnet.decoding import CONFIDENCE_THRESHOLD
-from edgehrnet.errors import InputError, MissingExtraError, nearest
+from edgehrnet.errors import InputError, nearest
+from edgehrnet.parquet import import_pyarrow
 from edgehrnet.results.log import Log
 
 PICTURE_COLUMNS = ("image", "frame", "time", "width", "height", "instance", "id", "score")
@@ -20,9 +21,13 @@ COLUMNS = (*PICTURE_COLUMNS, *POINT_COLUMNS, *BOX_COLUMNS)
 ROWS = 5_000  # of a Parquet file that are written together
 
 
-def rows(log: Log) -> Iterator[tuple[Any, ...]]:
-    """Yield one row for each keypoint, with the values of `COLUMNS`. What a result does not have is None."""
-    for record in log.records():
+def rows(records: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Any, ...]]:
+    """Yield one row for each keypoint, with the values of `COLUMNS`. What a result does not have is None.
+
+    Args:
+        records: Results as `Result.to_dict` returns them.
+    """
+    for record in records:
         picture = tuple(record.get(name) for name in ("source", "frame", "time", "width", "height"))
         for number, instance in enumerate(record["instances"]):
             box = tuple(instance.get("box") or (None,) * 4)
@@ -50,22 +55,42 @@ def write_csv(log: Log, path: Path) -> None:
     with _text(path, errors="backslashreplace") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
-        writer.writerows(rows(log))
+        writer.writerows(rows(log.records()))
 
 
 def write_parquet(log: Log, path: Path) -> None:
     """Write the rows of `write_csv` as Parquet."""
-    pa, parquet = import_pyarrow()
+    write_rows(rows(log.records()), path, parquet_schema())
+
+
+def parquet_schema(*texts: str) -> Any:
+    """Return the schema of the rows as Parquet, with further columns of text behind them."""
+    pa, _ = import_pyarrow()
     types = dict.fromkeys(COLUMNS, pa.float64()) | {"predicted": pa.bool_()}
     types |= dict.fromkeys(("frame", "width", "height", "instance", "id"), pa.int64())
-    types |= dict.fromkeys(("image", "keypoint"), pa.string())
-    schema = pa.schema(list(types.items()))
-    found = rows(log)
+    types |= dict.fromkeys(("image", "keypoint", *texts), pa.string())
+    return pa.schema(list(types.items()))
+
+
+def write_rows(
+    found: Iterable[tuple[Any, ...]], path: Path, schema: Any, facts: Mapping[str, str] | None = None
+) -> None:
+    """Write rows as Parquet, `ROWS` in memory at a time.
+
+    Args:
+        found: The rows.
+        path: File to write.
+        schema: See `parquet_schema`.
+        facts: Metadata of the file, read when all rows are written.
+    """
+    pa, parquet = import_pyarrow()
+    found = iter(found)
     with parquet.ParquetWriter(path, schema) as writer:
         while some := list(islice(found, ROWS)):
-            columns = zip(zip(*some, strict=True), types.values(), strict=True)
+            columns = zip(zip(*some, strict=True), schema.types, strict=True)
             arrays = [pa.array(map(_clean, values), kind) for values, kind in columns]
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+        writer.add_key_value_metadata(facts or {})
 
 
 def write_coco(log: Log, path: Path) -> None:
@@ -106,16 +131,6 @@ def format_of(path: Path) -> str:
         endings = (".json", ".jsonl", ".csv", ".coco.json", ".parquet")
         raise InputError(f"{str(path)!r} names no format of results; {nearest('.' + kind, endings)}")
     return kind
-
-
-def import_pyarrow() -> tuple[Any, Any]:
-    """Import pyarrow. Raise MissingExtraError without it."""
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise MissingExtraError(f"Parquet needs pyarrow ({error}); type: pip install 'edgehrnet[parquet]'") from None
-    return pyarrow, pyarrow.parquet
 
 
 def _text(path: Path, errors: str = "strict") -> TextIO:

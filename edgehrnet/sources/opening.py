@@ -20,6 +20,7 @@ from edgehrnet.sources.files import Files, is_address
 from edgehrnet.sources.frame import Frame
 from edgehrnet.sources.latest import Latest
 from edgehrnet.sources.pages import PAGE_SUFFIXES, page_count, pages
+from edgehrnet.sources.tables import TABLE_SUFFIX, row_groups, rows_of
 from edgehrnet.sources.video import VIDEO_SUFFIXES, Video, is_stream_address, without_password
 
 
@@ -30,6 +31,7 @@ class Source:
         source: What to read:
 
             - a picture file, or a TIFF, GIF or WebP file of several pages or frames
+            - a Parquet file with a column of picture files as bytes. It needs ``pip install "edgehrnet[parquet]"``
             - a folder, a glob pattern in which ``**`` stands for folders at any depth, or a list file (.txt) with one
               path per line
             - a video file, the address of a stream such as ``rtsp://...``, or the number of a camera, 0 for the first.
@@ -80,6 +82,8 @@ class Source:
             return video.count
         if path.suffix.lower() in PAGE_SUFFIXES and os.path.isfile(path):  # noqa: PTH113
             return page_count(path, self._limits)
+        if path.suffix.lower() == TABLE_SUFFIX and os.path.isfile(path):  # noqa: PTH113
+            return sum(row_groups(path))
         return sum(1 for _ in Files(source, recursive=self._recursive))
 
     def __iter__(self) -> Iterator[Frame]:
@@ -132,6 +136,8 @@ def frames_of_file(path: str | Path, limits: Limits) -> Iterator[Frame]:
         yield from pages(Path(path), limits)
     elif suffix in VIDEO_SUFFIXES:
         yield from Video(path, limits)
+    elif suffix == TABLE_SUFFIX:
+        yield from rows_of(Path(path))
     else:
         yield Frame(path, ahead=True)
 
