@@ -42,7 +42,7 @@ def test_imports_go_left_only(path):
 
 HEAVY = {
     "torch", "onnx", "onnxruntime", "openvino", "tensorrt", "tensorrt_rtx", "cuda", "tqdm", "matplotlib", "cv2",
-    "av", "pyarrow", "tritonclient", "grpc", "starlette", "uvicorn",
+    "av", "pyarrow", "tritonclient", "grpc", "starlette", "uvicorn", "ray",
 }  # fmt: skip
 # What a file of the edge may import besides, and only inside a function: its own engine; and a checkpoint's network.
 ON_DEMAND = {
@@ -56,7 +56,8 @@ ON_DEMAND = {
     "runtimes/plain.py": {"onnxruntime", "openvino"},
     "edgehrnet/opening.py": {"edgehrnet.models"},
     "edgehrnet/sources/video.py": {"av"},
-    "edgehrnet/results/formats.py": {"pyarrow"},
+    "edgehrnet/parquet.py": {"pyarrow"},
+    "edgehrnet/many/running.py": {"ray"},
     "runtimes/remote.py": {"tritonclient"},
     "runtimes/remote_clients.py": {"tritonclient"},
     "edgehrnet/serving/rest.py": {"starlette"},
@@ -130,7 +131,7 @@ ROOMS = {
 }
 EDGE_ROOMS = (
     "picture", "decoding", "drawing", "sources", "results", "detectors", "tracking", "labels", "benchmarking",
-    "serving", "webdemo", "cli", "models",
+    "serving", "webdemo", "many", "cli", "models",
 )  # fmt: skip
 MODEL_ROOMS = ("layers", "networks", "checkpoints", "deploy", "inspection")
 

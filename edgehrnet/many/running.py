@@ -21,6 +21,7 @@ from edgehrnet.parquet import import_pyarrow
 LOCAL = "local"
 # Ray would report to its makers, and would send the current folder to all machines if this runs under uv.
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
+CLOSED = {"RAY_AUTH_MODE": "token"}  # other users of this machine cannot use the Ray that is started here
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class Summary:
     errors: int
     """Pictures among them that could not be read. Their rows have the column ``error``."""
     parts: list[dict[str, Any]]
-    """For each part of this run its number, ``pictures``, ``errors``, ``process``, ``start`` and ``end`` in seconds."""
+    """For each part of this run its number, ``pictures``, ``errors``, ``process``, ``start`` and ``end`` in seconds,
+    and the seconds of ``cpu`` time."""
 
 
 def predict_many(
@@ -71,7 +73,7 @@ def predict_many(
     """
     out = Path(file)
     _check(out, address, workers)
-    ray = _import_ray()
+    ray = _import_ray(address)
     arguments = {"threads": 1, **arguments}
     work = Work.of(out)
     work.begin(_run(model, sources, recursive, arguments), resume=resume)
@@ -111,8 +113,8 @@ def _run(model: str | Path, sources: Sequence[str | Path], recursive: bool, argu
     return Run(name, digest(path), values, [str(source) for source in sources], recursive, str(Path.cwd()))
 
 
-def _import_ray() -> Any:
-    for name, value in QUIET.items():
+def _import_ray(address: str) -> Any:
+    for name, value in {**QUIET, **(CLOSED if address == LOCAL else {})}.items():
         os.environ.setdefault(name, value)
     try:
         import ray.data
@@ -131,7 +133,10 @@ def _connected(ray: Any, address: str, workers: int | None, threads: int) -> Ite
     try:
         ray.init(address, include_dashboard=False, logging_level="warning", log_to_driver=False, **cpus)
     except (ConnectionError, ValueError) as error:
-        raise InputError(f"no Ray cluster at {address!r} ({error}); start one with 'ray start', or use 'local'") from None
+        raise InputError(
+            f"no Ray cluster at {address!r} ({error}); start one with 'ray start', set RAY_AUTH_MODE=token if it wants a "
+            "token, or use 'local'"
+        ) from None
     try:
         yield max(1, int(ray.cluster_resources().get("CPU", 0)) // threads)
     finally:

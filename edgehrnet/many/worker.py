@@ -60,7 +60,7 @@ class Worker:
         Raises:
             EdgeHRNetError: Several workers were killed at this part.
         """
-        path, start = self._work.path_of(number), time.time()
+        path, start, cpu = self._work.path_of(number), time.time(), time.process_time()
         facts = {"pictures": "0", "errors": "0"}
         if not path.exists():
             mark = self._mark(number)
@@ -69,7 +69,8 @@ class Worker:
             hidden.replace(path)
             mark.unlink(missing_ok=True)
         counts = {name: int(value) for name, value in facts.items()}
-        return {"part": number, **counts, "process": os.getpid(), "start": start, "end": time.time()}
+        times = {"start": start, "end": time.time(), "cpu": time.process_time() - cpu}
+        return {"part": number, **counts, "process": f"{socket.gethostname()} {os.getpid()}", **times}
 
     def _mark(self, number: int) -> Path:
         """Write which process works at a part. The file stays if it is killed."""
