@@ -24,8 +24,8 @@ def add_ray_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ray",
         metavar="ADDRESS",
-        help="predict with many workers and write --parquet FILE: local starts Ray on this machine, auto or HOST:PORT is "
-        "a cluster that it is in; needs the extra edgehrnet[ray] (default: this process alone)",
+        help="predict with many workers and write --parquet FILE: local starts Ray on this machine, auto or HOST:PORT "
+        "is a cluster that it is in; needs the extra edgehrnet[ray] (default: this process alone)",
     )
     parser.add_argument(
         "--workers",

@@ -134,8 +134,8 @@ def _connected(ray: Any, address: str, workers: int | None, threads: int) -> Ite
         ray.init(address, include_dashboard=False, logging_level="warning", log_to_driver=False, **cpus)
     except (ConnectionError, ValueError) as error:
         raise InputError(
-            f"no Ray cluster at {address!r} ({error}); start one with 'ray start', set RAY_AUTH_MODE=token if it wants a "
-            "token, or use 'local'"
+            f"no Ray cluster at {address!r} ({error}); start one with 'ray start', set RAY_AUTH_MODE=token if it wants "
+            "a token, or use 'local'"
         ) from None
     try:
         yield max(1, int(ray.cluster_resources().get("CPU", 0)) // threads)

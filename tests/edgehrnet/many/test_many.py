@@ -49,7 +49,7 @@ def finished(work, parts=None):
 
 def single(null_model, source):
     """The table of one process, and the errors."""
-    errors = []
+    errors: list[ImageError] = []
     with Predictor(null_model.path) as predictor:
         write(predictor.stream(source, on_error=errors.append), "single.parquet")
     return pq.read_table("single.parquet"), errors
@@ -123,7 +123,10 @@ def test_a_picture_that_kills_workers_is_named(null_model, folder):
     assert len(finished(work)) == 3
 
 
-@pytest.mark.parametrize(("name", "value", "error"), [("version", "0.0", EdgeHRNetError), ("sha256", "0", ModelFileError)])
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [("version", "0.0", EdgeHRNetError), ("sha256", "0", ModelFileError)],
+)
 def test_another_package_or_model_on_a_machine_is_refused(null_model, folder, name, value, error):
     work = begun(null_model, [folder])
     path = work.folder / "run.json"
