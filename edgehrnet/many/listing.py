@@ -15,7 +15,7 @@ from edgehrnet.sources.frame import Frame
 from edgehrnet.sources.opening import Source, frames_of_file
 from edgehrnet.sources.tables import TABLE_SUFFIX, row_groups, rows_of
 
-LARGEST_PART = 256  # pictures
+LARGEST_PART = 1000  # pictures
 
 
 def write_list(path: Path, sources: Iterable[str], *, recursive: bool) -> int:
