@@ -67,7 +67,9 @@ def unpaired(names: Sequence[str], pairs: Sequence[tuple[int, int]]) -> tuple[st
 
 
 def _right_names(name: str) -> Iterator[str]:
-    """Yield possible names of the right partner if the side is part of a word, as in lefteye and lhand."""
+    """Yield possible names of the right partner if the side is part of a word, as in lefteye, lhand, FL and TL."""
+    if re.fullmatch("[FHBT]L", name, re.IGNORECASE):  # front, hind, back or bottom, top
+        yield f"{name[0]}r".lower()
     for found in re.finditer("left", name, re.IGNORECASE):
         yield f"{name[: found.start()]}right{name[found.end() :]}".lower()
     for found in WORD.finditer(name):

@@ -26,6 +26,8 @@ from quant.data.normalization import completed, usual_crop
 from quant.data.same_pictures import note_duplicates
 
 ACCEPTED = f"{NAME!r}, {FORMATS}"
+PACKED = frozenset({".zip", ".gz", ".tar", ".tgz", ".7z", ".rar"})
+"""Suffixes of archives, as most labeling tools export them."""
 UNPAIRED = (
     "left or right keypoints without a partner, so that training pictures are not mirrored; "
     "pass --flip-pairs LEFT=RIGHT"
@@ -104,14 +106,24 @@ def read_annotations(
 ) -> Annotations:
     """Read and complete labels as `open_annotations` does, but keep errors in the annotations as remarks."""
     if not has_labels(Path(data)):
-        what = "has no labels of a known format" if Path(data).exists() else "does not exist"
-        raise InputError(f"data set {data!r} {what}; pass {ACCEPTED}")
+        raise InputError(f"data set {data!r} {_missing(Path(data))}; pass {ACCEPTED}")
     annotations = completed(read_labels(Path(data), None if images is None else Path(images)))
     pairs = _with_pairs(annotations, flip_pairs or ())
     alone = unpaired(annotations.keypoints, pairs)
     for name in alone:
         annotations.remarks.add("warning", UNPAIRED, name)
     return dataclasses.replace(annotations, flip_pairs=pairs, unpaired=alone)
+
+
+def _missing(path: Path) -> str:
+    """Say why there are no labels at a path, and which file or step the user may have meant."""
+    if not path.exists():
+        return "does not exist"
+    if path.suffix.lower() in PACKED:
+        return "is packed; unpack it, and pass the labels in it"
+    inside = [file for file in sorted(path.iterdir()) if file.is_file() and has_labels(file)] if path.is_dir() else []
+    meant = f", but holds {', '.join(map(str, inside[:3]))}" if inside else ""
+    return f"has no labels of a known format{meant}"
 
 
 def _with_pairs(annotations: Annotations, given: Sequence[tuple[str, str]]) -> tuple[tuple[int, int], ...]:

@@ -31,6 +31,8 @@ from edgehrnet.sides import pair_sides, unpaired
         ("hand1left", "hand1right"),
         ("LF_paw", "RF_paw"),
         ("paw_HL", "paw_HR"),
+        ("FL", "FR"),
+        ("bl", "br"),
         ("left_eye_l1", "right_eye_l1"),
     ],
 )

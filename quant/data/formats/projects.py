@@ -24,9 +24,11 @@ SCORER = re.compile(r"^scorer:[ \t]*(\S.*?)\s*$", re.MULTILINE)
 def tables_of(path: Path) -> list[Path]:
     """Return the tables at a path, in the order in which they are read. Empty if there is none.
 
-    The path is a table, a folder with tables, a project, or its folder ``labeled-data``. If a
+    The path is a table, a folder with tables, a project, its ``config.yaml``, or its folder ``labeled-data``. If a
     project has tables of its own, as in Lightning Pose, those of its videos are not read, from which they were made.
     """
+    if path.is_file() and path.name == CONFIG and (path.parent / VIDEOS).is_dir():
+        path = path.parent
     if path.is_file():
         return [path] if _is_table(path) else []
     if not path.is_dir():

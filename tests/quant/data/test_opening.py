@@ -68,6 +68,14 @@ def test_pictures_without_labels_are_refused_with_what_is_accepted(tmp_path: Pat
         assert ACCEPTED in str(error.value)
 
 
+def test_labels_in_a_folder_or_an_archive_are_named(coco: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=coco.name):
+        open_data(str(tmp_path))
+    (tmp_path / "set.ZIP").write_bytes(b"PK")
+    with pytest.raises(InputError, match=r"set\.ZIP.*unpack"):
+        open_data(str(tmp_path / "set.ZIP"))
+
+
 def test_a_misspelled_synthetic_data_set_names_the_nearest() -> None:
     with pytest.raises(InputError, match="'synthetic:document-corners'"):
         open_data("synthetic:document-corner")

@@ -102,7 +102,7 @@ def test_a_project_and_its_parts_are_read(project: Path, suffix: str, index: str
         rows = {"backslashes": [name.replace("/", "\\") for name in names], "three columns": three_levels(names)}
         save(frame(xy, rows.get(index, names)), project / "labeled-data" / video / f"CollectedData_Ann{suffix}")
     everything = np.concatenate([values["vid10"], values["vid2"]])
-    for path in (project, project / "labeled-data"):
+    for path in (project, project / "labeled-data", project / "config.yaml"):
         found = opened(path)
         check(found, everything)
         assert found.name == "reach-Ann-2026-01-05"
