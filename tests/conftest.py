@@ -122,8 +122,9 @@ class EngineModel:
 def no_handler_of_ended_children():
     """Take back the SIGCHLD handler that torch's DataLoader leaves in the process.
 
-    Tests of runtimes seem to leave the main thread with a signal stack that is no longer mapped. The next child that
-    ends then kills the test process with SIGSEGV, since Python's handlers run on that stack.
+    Models of OpenVINO that are closed in the order in which they were opened leave the main thread with a signal stack
+    that is no longer mapped. The next child that ends then kills the test process with SIGSEGV, since Python's handlers
+    run on that stack. quant.data.batches takes the handler back, other libraries may not.
     """
     yield
     if hasattr(signal, "SIGCHLD") and callable(signal.getsignal(signal.SIGCHLD)):
