@@ -84,7 +84,7 @@ def _time(trainer: Trainer) -> str:
     Pictures are prepared by other processes while the network learns, unless there are none.
     """
     settings = trainer.settings
-    network, pictures = step_seconds(trainer), settings.batch * picture_seconds(trainer) / max(1, settings.workers)
+    network, pictures = step_seconds(trainer), trainer.batch * picture_seconds(trainer) / max(1, settings.workers)
     seconds = max(network, pictures) if settings.workers else network + pictures
     text = f"about {_duration(seconds * (settings.steps - trainer.step))}"
     if pictures <= 2 * network:
