@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgehrnet.clock import Clock
 from edgehrnet.decoding.flipping import average, mirror
-from edgehrnet.errors import InputError, UnsupportedError
+from edgehrnet.errors import InputError
 from edgehrnet.outputs import decode_outputs, with_heatmaps
 from edgehrnet.picture.letterbox import Letterbox
 from edgehrnet.picture.picture import Picture
@@ -163,12 +163,6 @@ def _infer(engine: Runtime, inputs: NDArray[np.uint8], spec: ModelSpec, heatmaps
 
 def _run(engine: Runtime, inputs: NDArray[np.uint8], spec: ModelSpec, heatmaps: str) -> Outputs:
     return with_heatmaps(engine.run(formatted(inputs, spec)), spec, heatmaps)
-
-
-def check_batch(batch: int, spec: ModelSpec) -> None:
-    """Raise UnsupportedError if pictures are to run together in a network that takes whole pictures."""
-    if batch > 1 and spec.crop is None:
-        raise UnsupportedError(f"{spec.name!r} takes whole pictures, one at a time; leave out batch={batch}")
 
 
 def repeated(job: Job, spec: ModelSpec, batch: int) -> Job:

@@ -11,7 +11,7 @@ from edgehrnet.cautions import Cautions
 from edgehrnet.decoding.flipping import check_flip_pairs
 from edgehrnet.detectors.following import with_detector
 from edgehrnet.errors import ClosedError, EdgeHRNetError, MissingSpecError, check_keywords
-from edgehrnet.inference import check_batch, repeated, run_job, warm_up
+from edgehrnet.inference import repeated, run_job, warm_up
 from edgehrnet.opening import (
     Arguments,
     ModelInfo,
@@ -64,9 +64,9 @@ class Predictor:
             accurate.
         shapes: Number of input sizes for which the file stays compiled. The first picture of a size takes about as long
             as loading the file. None is 8 on a CPU and 1 on other devices, where every picture has the file's size.
-        batch: Number of crops of one picture that run at once. What is left over runs one by one, so ``.xml`` files are
-            compiled twice. Only for networks that take crops, in ``.xml`` and ``.pt`` files, and in ``.onnx`` files
-            with an open batch dimension. Engines do not promise that a crop gives the same bits alone and in a batch.
+        batch: Number of boxes of one picture that run at once. What is left over runs one by one, so ``.xml`` files are
+            compiled twice. Only for ``.xml`` and ``.pt`` files, and ``.onnx`` files with an open batch dimension.
+            Engines do not promise that a box gives the same bits alone and in a batch.
         verify: Compare the file with the SHA-256 in the certificate beside it, and a ``.pt`` file with its checksums.
             A file that differs is damaged or of another build, and raises ModelFileError. Without a certificate,
             nothing is compared. False loads any file, and `info` then has no certificate.
@@ -145,7 +145,6 @@ class Predictor:
             self._cautions = Cautions(self.spec, None if spec.confidence is None else spec.input_size)
             self._heatmaps = heatmaps_name(described.outputs, self.spec)
             check_outputs(path, self.spec, arguments["decode"], described.outputs, self._heatmaps)
-            check_batch(arguments["batch"], self.spec)
             if arguments["flip_test"]:
                 check_flip_pairs(self.spec)
             self._trims = described.resizes and number_of_shapes(self._arguments) > 1 and self.spec.crop is None

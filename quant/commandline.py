@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgehrnet.certificate import MAX_DRIFT
+from edgehrnet.errors import InputError
+from edgehrnet.models.checkpoints import Checkpoint
+from edgehrnet.spec import ModelSpec
 from quant.data.arguments import add_data_arguments
+from quant.data.examples import DataSet
 from quant.data.opening import ACCEPTED, CropChoice, open_pictures
 from quant.files.build import LEAST_INT8, drifts_too_far, mostly_float
 from quant.files.model_file import TARGETS
 from quant.files.parity import File
-from quant.int8.calibration import METHODS, PICTURES
+from quant.int8.calibration import METHODS, PICTURES, network_inputs
+from quant.int8.pipeline import completed, is_complete
 from quant.int8.scheme import SCHEMES, Int8Scheme
 
 MOSTLY_FLOAT = 3  # exit status of a command that wrote an INT8 file which runs mostly in float
@@ -53,6 +58,26 @@ def add_max_drift(p: argparse.ArgumentParser) -> None:
     p.add_argument("--max-drift", type=float, default=MAX_DRIFT, metavar="PX",
                    help="warn if int8 moves keypoints farther than this, as a median in pixels of the network input "
                         "(default: %(default)g)")  # fmt: skip
+
+
+def check_export(args: argparse.Namespace) -> None:
+    """Raise InputError for options of quant.export that do not fit together."""
+    if args.compute_capability and "tensorrt" not in args.targets:
+        raise InputError("--compute-capability is for TensorRT plans only; add tensorrt to --targets")
+    if args.open_input and ("onnx" not in args.targets or "triton" in args.servers):
+        raise InputError("--open-input is for .onnx files outside Triton; add onnx to --targets, or leave it out")
+    if args.parity_pictures < 0:
+        raise InputError(f"--parity-pictures {args.parity_pictures}: use at least 1, or 0 for no page")
+
+
+def complete(checkpoint: Checkpoint, targets: Sequence[str], data: DataSet, spec: ModelSpec) -> Checkpoint:
+    """Calibrate the ranges that a checkpoint of an earlier version lacks."""
+    for target in targets:
+        if not is_complete(checkpoint.table(target)):
+            print(f"the checkpoint was made before INT8 for {target} was complete; calibrating the missing ranges")
+            images = network_inputs(data.calibration(PICTURES), spec)
+            checkpoint = completed(checkpoint, target, images, progress=True)
+    return checkpoint
 
 
 def warn_of_drift(files: Iterable[File], max_drift: float) -> None:

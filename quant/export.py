@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 
 from edgehrnet.cli.arguments import parse_size
 from edgehrnet.cli.status import run
 from edgehrnet.errors import InputError
-from edgehrnet.models.checkpoints import Checkpoint, load_checkpoint
+from edgehrnet.models.checkpoints import load_checkpoint
 from edgehrnet.picture.sources import read_image
 from edgehrnet.spec import PRECISIONS, ModelSpec
-from quant.commandline import add_allow_float, add_max_drift, compute_capability, int8_status, warn_of_drift
+from quant.commandline import (
+    add_allow_float,
+    add_max_drift,
+    check_export,
+    complete,
+    compute_capability,
+    int8_status,
+    warn_of_drift,
+)
 from quant.data.arguments import add_data_arguments, open_labels
 from quant.data.documents.corners import SPEC, DocumentCorners
 from quant.data.examples import DataSet
@@ -21,8 +28,6 @@ from quant.files.build import BuildOptions, build_files, report
 from quant.files.model_file import PROOF_PICTURES, TARGETS
 from quant.files.parity import agreement
 from quant.files.servers import SERVERS, check_servers, write_servers
-from quant.int8.calibration import PICTURES, network_inputs
-from quant.int8.pipeline import completed, is_complete
 from quant.reporting.parity_page import write_report
 
 PARITY_PICTURES = 64
@@ -50,8 +55,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--parity-pictures", type=int, default=PARITY_PICTURES, metavar="N",
                    help="pictures to compare the files on, 0 for no page (default: %(default)s)")  # fmt: skip
     p.add_argument("--open-input", action="store_true",
-                   help="let .onnx files take inputs of any size, or any number of crops if the network takes crops "
-                        "(default: the size and one at a time)")  # fmt: skip
+                   help="let .onnx files take inputs in any number, and of any size unless the network takes crops "
+                        "(default: one of --size)")  # fmt: skip
     p.add_argument("--servers", nargs="+", choices=SERVERS, default=[],
                    help="also lay the files out for Triton and OpenVINO Model Server (default: neither)")  # fmt: skip
     add_allow_float(p)
@@ -65,13 +70,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
-    if args.compute_capability and "tensorrt" not in args.targets:
-        raise InputError("--compute-capability is for TensorRT plans only; add tensorrt to --targets")
+    check_export(args)
     check_servers(args.servers, args.targets)
-    if args.open_input and ("onnx" not in args.targets or "triton" in args.servers):
-        raise InputError("--open-input is for .onnx files outside Triton; add onnx to --targets, or leave it out")
-    if args.parity_pictures < 0:
-        raise InputError(f"--parity-pictures {args.parity_pictures}: use at least 1, or 0 for no page")
     checkpoint = load_checkpoint(args.checkpoint)
     spec = ModelSpec.from_dict(checkpoint.spec)
     data = _validation_data(args, spec)
@@ -88,7 +88,7 @@ def _export(args: argparse.Namespace) -> int:
         leave_open=args.open_input,
     )
     if "int8" in args.precision:
-        checkpoint = _complete(checkpoint, args.targets, data, spec)
+        checkpoint = complete(checkpoint, args.targets, data, spec)
     files = []
     for file in build_files(checkpoint, options):
         print(report(file))
@@ -100,16 +100,6 @@ def _export(args: argparse.Namespace) -> int:
         print(folder)
     warn_of_drift(files, args.max_drift)
     return int8_status(files, args.allow_float)
-
-
-def _complete(checkpoint: Checkpoint, targets: Sequence[str], data: DataSet, spec: ModelSpec) -> Checkpoint:
-    """Calibrate the ranges that a checkpoint of an earlier version lacks."""
-    for target in targets:
-        if not is_complete(checkpoint.table(target)):
-            print(f"the checkpoint was made before INT8 for {target} was complete; calibrating the missing ranges")
-            images = network_inputs(data.calibration(PICTURES), spec)
-            checkpoint = completed(checkpoint, target, images, progress=True)
-    return checkpoint
 
 
 def _validation_data(args: argparse.Namespace, spec: ModelSpec) -> DataSet:

@@ -73,7 +73,7 @@ def export_file(
         graphs: Folder in which float graphs are kept for further files of the same checkpoint and input size. Exporting
             a graph takes most of the time. None keeps none.
         max_drift: Largest median drift, in px of the network input, that the certificate of an INT8 file accepts.
-        leave_open: Whether an ``.onnx`` file for ONNX Runtime takes inputs of any size, or crops in any number if its
+        leave_open: Whether an ``.onnx`` file for ONNX Runtime takes any number of inputs, of any size unless its
             network takes crops.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Leave the input of an ONNX file open: its height and width, or the number of crops."""
+"""Leave the input of an ONNX file open: the number of pictures, and height and width unless they are crops."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from edgehrnet.picture.letterbox import MULTIPLE
 from edgehrnet.spec import ModelSpec
 from runtimes.onnx import ONNXRuntime
 
-SIDES: Mapping[str, str] = {"H": "height", "W": "width"}
-CROPS: Mapping[str, str] = {"N": "crops"}
+CROPS: Mapping[str, str] = {"N": "pictures"}
+WHOLE: Mapping[str, str] = {**CROPS, "H": "height", "W": "width"}
 
 
 def open_input(path: Path, out: Path, spec: ModelSpec) -> None:
-    """Write a copy of a file whose input has open sides, or any number of crops if its network takes crops.
+    """Write a copy of a file that takes any number of pictures, of any size unless they are crops.
 
     The nodes stay as they are. Not all networks have nodes that take other sizes, see `check_open`.
 
@@ -28,21 +28,22 @@ def open_input(path: Path, out: Path, spec: ModelSpec) -> None:
         spec: Spec of the file.
     """
     model = onnx.load(path)
-    names = SIDES if spec.crop is None else CROPS
+    names = WHOLE if spec.crop is None else CROPS
     _name(model.graph.input[0], "NHWC", names)
     for output in model.graph.output:
-        order = dict(spec.outputs)[output.name]
-        _name(output, order, {axis: f"{output.name}_{name}" if axis in SIDES else name for axis, name in names.items()})
+        own = {axis: name if axis == "N" else f"{output.name}_{name}" for axis, name in names.items()}
+        _name(output, dict(spec.outputs)[output.name], own)
     del model.graph.value_info[:]  # shapes at the file's size
     onnx.save_model(model, out)
 
 
 def check_open(path: Path, spec: ModelSpec) -> None:
-    """Raise InputError unless a file that `open_input` made runs at another size, or on two crops at once."""
-    other = (spec.input_size[0] + MULTIPLE, spec.input_size[1] + MULTIPLE)
+    """Raise InputError unless a file that `open_input` made runs two pictures at once, and at another size."""
+    height, width = spec.input_size
+    other = (height + MULTIPLE, width + MULTIPLE) if spec.crop is None else spec.input_size
     try:
-        runtime = ONNXRuntime(path, "cpu", shapes=2, batch=1 if spec.crop is None else 2)
-        runtime.run(replace(runtime.describe().input, size=other if spec.crop is None else spec.input_size).blank())
+        runtime = ONNXRuntime(path, "cpu", shapes=2, batch=2)
+        runtime.run(replace(runtime.describe().input, size=other).blank(2))
         runtime.close()
     except ModelFileError as error:
         raise InputError(

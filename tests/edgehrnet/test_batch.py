@@ -1,4 +1,4 @@
-"""Crops of one picture that run together give what they give alone."""
+"""Boxes of one picture that run together give what they give alone."""
 
 import numpy as np
 import onnx
@@ -8,7 +8,7 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from edgehrnet import ModelSpec, Predictor
-from edgehrnet.errors import InputError, ModelFileError, UnsupportedError
+from edgehrnet.errors import InputError, ModelFileError
 from edgehrnet.golden import Golden
 from edgehrnet.models.checkpoints import save_checkpoint
 from runtimes.openvino import OpenVINORuntime
@@ -45,10 +45,12 @@ def path(request, tmp_path):
     return write(tmp_path / request.param)
 
 
-def test_crops_give_the_same_together_as_alone(path):
-    with Predictor(path, spec=SPEC) as predictor:
+@pytest.mark.parametrize("crop", ["hrnet", None])
+def test_boxes_give_the_same_together_as_alone(path, crop):
+    spec = SPEC.replace(crop=crop)
+    with Predictor(path, spec=spec) as predictor:
         alone = predictor.predict(PICTURE, boxes=BOXES)
-    with Predictor(path, spec=SPEC, batch=2) as predictor:
+    with Predictor(path, spec=spec, batch=2) as predictor:
         for count in (0, 1, 2, 5):
             found = predictor.predict(PICTURE, boxes=BOXES[:count])
             np.testing.assert_allclose(found.heatmaps, alone.heatmaps[:count], atol=1e-3)
@@ -79,11 +81,9 @@ def test_files_that_mix_pictures_are_refused(tmp_path):
             Predictor(write(tmp_path / name, mixes=True), spec=SPEC, batch=2)
 
 
-def test_other_files_and_networks_are_refused(null_model, path):
+def test_other_files_are_refused(null_model):
     with pytest.raises(ModelFileError, match=r"batch=4.*\.xml"):
         Predictor(null_model.path, batch=4)
-    with pytest.raises(UnsupportedError, match="batch=4"):
-        Predictor(path, spec=SPEC.replace(crop=None), batch=4)
     with pytest.raises(InputError, match="batch=4"):
         Predictor("http://127.0.0.1:1/v2/models/crops", batch=4)
 
