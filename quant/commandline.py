@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +12,12 @@ from numpy.typing import NDArray
 
 from edgehrnet.certificate import MAX_DRIFT
 from edgehrnet.errors import InputError
-from edgehrnet.models.checkpoints import Checkpoint
-from edgehrnet.spec import ModelSpec
 from quant.data.arguments import add_data_arguments
-from quant.data.examples import DataSet
 from quant.data.opening import ACCEPTED, CropChoice, open_pictures
 from quant.files.build import LEAST_INT8, drifts_too_far, mostly_float
 from quant.files.model_file import TARGETS
 from quant.files.parity import File
-from quant.int8.calibration import METHODS, PICTURES, network_inputs
-from quant.int8.pipeline import completed, is_complete
+from quant.int8.calibration import METHODS, PICTURES
 from quant.int8.scheme import SCHEMES, Int8Scheme
 
 MOSTLY_FLOAT = 3  # exit status of a command that wrote an INT8 file which runs mostly in float
@@ -68,16 +64,6 @@ def check_export(args: argparse.Namespace) -> None:
         raise InputError("--open-input is for .onnx files outside Triton; add onnx to --targets, or leave it out")
     if args.parity_pictures < 0:
         raise InputError(f"--parity-pictures {args.parity_pictures}: use at least 1, or 0 for no page")
-
-
-def complete(checkpoint: Checkpoint, targets: Sequence[str], data: DataSet, spec: ModelSpec) -> Checkpoint:
-    """Calibrate the ranges that a checkpoint of an earlier version lacks."""
-    for target in targets:
-        if not is_complete(checkpoint.table(target)):
-            print(f"the checkpoint was made before INT8 for {target} was complete; calibrating the missing ranges")
-            images = network_inputs(data.calibration(PICTURES), spec)
-            checkpoint = completed(checkpoint, target, images, progress=True)
-    return checkpoint
 
 
 def warn_of_drift(files: Iterable[File], max_drift: float) -> None:

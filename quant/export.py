@@ -15,7 +15,6 @@ from quant.commandline import (
     add_allow_float,
     add_max_drift,
     check_export,
-    complete,
     compute_capability,
     int8_status,
     warn_of_drift,
@@ -24,7 +23,7 @@ from quant.data.arguments import add_data_arguments, open_labels
 from quant.data.documents.corners import SPEC, DocumentCorners
 from quant.data.examples import DataSet
 from quant.data.opening import ACCEPTED
-from quant.files.build import BuildOptions, build_files, report
+from quant.files.build import BuildOptions, build_files, complete, report
 from quant.files.model_file import PROOF_PICTURES, TARGETS
 from quant.files.parity import agreement
 from quant.files.servers import SERVERS, check_servers, write_servers

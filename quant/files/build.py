@@ -13,8 +13,12 @@ from numpy.typing import NDArray
 from edgehrnet.certificate import MAX_DRIFT
 from edgehrnet.errors import AbsentDeviceError, InputError, MissingExtraError
 from edgehrnet.models.checkpoints import Checkpoint, save_checkpoint
+from edgehrnet.spec import ModelSpec
+from quant.data.examples import DataSet
 from quant.files.model_file import PROOF_PICTURES, SUFFIX, export_file, export_plan, summary
 from quant.files.parity import File
+from quant.int8.calibration import PICTURES, network_inputs
+from quant.int8.pipeline import completed, is_complete
 
 LEAST_INT8 = 0.9  # share of the MACs that run on integers, below which a file is not what people call INT8
 _INSTEAD = {
@@ -67,6 +71,16 @@ def save_and_build(
         print(report(file))
         files.append(file)
     return files
+
+
+def complete(checkpoint: Checkpoint, targets: Sequence[str], data: DataSet, spec: ModelSpec) -> Checkpoint:
+    """Calibrate the ranges that a checkpoint of an earlier version lacks."""
+    for target in targets:
+        if not is_complete(checkpoint.table(target)):
+            print(f"the checkpoint was made before INT8 for {target} was complete; calibrating the missing ranges")
+            images = network_inputs(data.calibration(PICTURES), spec)
+            checkpoint = completed(checkpoint, target, images, progress=True)
+    return checkpoint
 
 
 TURING = (7, 5)
