@@ -26,7 +26,7 @@ CLOSED = {"RAY_AUTH_MODE": "token"}  # other users of this machine cannot use th
 
 @dataclass(frozen=True)
 class Summary:
-    """What became of a run."""
+    """Say what became of a run."""
 
     pictures: int
     """Pictures in the file, those of an interrupted run included."""

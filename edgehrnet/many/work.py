@@ -25,7 +25,7 @@ GROUP = 100_000  # rows of the file that are written together
 
 @dataclass(frozen=True)
 class Run:
-    """What is to be done. Each worker reads it."""
+    """Describe what is to be done. Each worker reads it."""
 
     model: str
     """Path of the model file, or name of a shipped model."""
