@@ -108,7 +108,7 @@ class Work:
 
     @cached_property
     def run(self) -> Run:
-        """What is to be done."""
+        """The run, as it was begun."""
         return Run(**{name: value for name, value in self._values.items() if name != "parts"})
 
     @property
