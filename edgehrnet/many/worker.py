@@ -19,7 +19,7 @@ from edgehrnet.many.listing import frames_of_part
 from edgehrnet.many.work import LINEAGE, Work
 from edgehrnet.picture.limits import Limits
 from edgehrnet.predictor import Predictor
-from edgehrnet.results.formats import BOX_COLUMNS, COLUMNS, parquet_schema, rows, write_rows
+from edgehrnet.results.formats import COLUMNS, parquet_schema, rows, write_rows
 from edgehrnet.shipped import model_path
 from edgehrnet.sources.frame import Frame
 
@@ -95,7 +95,7 @@ class Worker:
             pictures += 1
             if isinstance(outcome, ImageError):
                 errors += 1
-                empty = (None,) * (len(COLUMNS) + len(BOX_COLUMNS) - 3)
+                empty = (None,) * (len(COLUMNS) - 3)
                 yield (frame.name, frame.frame, frame.time, *empty, str(outcome), *self._lineage)
             else:
                 for row in rows([outcome]):
