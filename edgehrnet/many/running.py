@@ -13,7 +13,7 @@ from typing import Any
 
 from edgehrnet.certificate import digest
 from edgehrnet.errors import EdgeHRNetError, InputError, MissingExtraError
-from edgehrnet.many.work import Run, Work
+from edgehrnet.many.work import Run, Work, counts_of
 from edgehrnet.many.worker import Worker
 from edgehrnet.opening import is_checkpoint, model_location, read_spec
 from edgehrnet.parquet import import_pyarrow
@@ -62,7 +62,7 @@ def predict_many(
         address: ``local`` starts Ray on this machine. ``auto`` or ``HOST:PORT`` is a cluster that this machine is in.
         workers: Number of workers, each with its own Predictor. None: as many as the cluster has CPUs for.
         recursive: Whether to look into the subfolders of folders.
-        resume: Whether to continue a run that was interrupted.
+        resume: Whether to continue a run that was interrupted. A file that is complete stays as it is.
         on_part: Called with each entry of ``Summary.parts``.
         arguments: Keyword arguments of Predictor. ``threads`` is 1 by default.
 
@@ -76,6 +76,8 @@ def predict_many(
     ray = _import_ray(address)
     arguments = {"threads": 1, **arguments}
     work = Work.of(out)
+    if resume and out.exists() and not work.is_begun:
+        return Summary(**counts_of(out), parts=[])
     work.begin(_run(model, sources, recursive, arguments), resume=resume)
     Worker(work.folder).close()  # raises here what would be raised in each worker
     missing = work.missing()
@@ -168,7 +170,18 @@ def _parts(ray: Any, work: Work, missing: list[int], workers: int, threads: int)
         try:
             yield from done.iter_rows()
         except ray.exceptions.RayError as error:
-            cause = error
-            while cause is not None and not isinstance(cause, EdgeHRNetError):
-                cause = getattr(cause, "cause", None) or cause.__cause__
-            raise cause or EdgeHRNetError(f"Ray ended the run: {error}") from error
+            raise own_error(error) or EdgeHRNetError(f"Ray ended the run: {error}") from error
+
+
+def own_error(error: BaseException) -> EdgeHRNetError | None:
+    """Return the error of this project that Ray's error was raised for, None if there is none.
+
+    Ray's errors may have the class of their cause, too. Theirs is the text of a whole traceback.
+    """
+    found: BaseException | None = error
+    while found is not None:
+        cause = getattr(found, "cause", None)
+        if isinstance(found, EdgeHRNetError) and cause is None:
+            return found
+        found = cause or found.__cause__
+    return None

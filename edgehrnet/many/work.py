@@ -146,3 +146,18 @@ class Work:
                 if rows >= GROUP or number == len(self.parts) - 1:
                     writer.write_table(pa.concat_tables(tables))
                     tables, rows = [], 0
+            writer.add_key_value_metadata({name: str(count) for name, count in counts.items()})
+
+
+def counts_of(file: Path) -> dict[str, int]:
+    """Return the numbers of pictures and errors of a complete file.
+
+    Raises:
+        InputError: The file is not of such a run.
+    """
+    pa, parquet = import_pyarrow()
+    try:
+        facts = parquet.read_metadata(file).metadata or {}
+        return {name: int(facts[name.encode()]) for name in ("pictures", "errors")}
+    except (OSError, pa.ArrowException, KeyError):
+        raise InputError(f"{str(file)!r} was not written by many workers; name another file, or remove it") from None

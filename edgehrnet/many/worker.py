@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import time
@@ -82,7 +83,7 @@ class Worker:
         start, lines = self._work.parts[number]
         with self._work.list.open("rb") as file:
             file.seek(start)
-            names = [file.readline().decode().strip() for _ in range(lines)]
+            names = [json.loads(file.readline())[0] for _ in range(lines)]
         raise EdgeHRNetError(
             f"{TRIES} workers were killed at part {number}, by lack of memory or by a picture; predict them without "
             f"--ray to see which: {names[0]} to {names[-1]}"

@@ -9,7 +9,7 @@ from PIL import Image
 
 from edgehrnet.cli import main
 from edgehrnet.errors import EdgeHRNetError, ImageError, InputError, MissingExtraError, ModelFileError
-from edgehrnet.many import predict_many
+from edgehrnet.many import Summary, predict_many
 from edgehrnet.many import running as many_running
 from edgehrnet.many.work import LINEAGE, Work
 from edgehrnet.many.worker import TRIES, Worker
@@ -62,7 +62,7 @@ def split(table):
     return table.filter(is_good).drop_columns(LINEAGE), table.filter(pc.invert(is_good)).to_pylist()
 
 
-def test_the_file_is_that_of_one_process_with_lineage_and_errors(null_model, folder):
+def test_the_file_is_that_of_one_process_with_lineage_and_errors(null_model, folder, monkeypatch):
     expected, errors = single(null_model, folder)
     work = begun(null_model, [folder])
     answers = finished(work, reversed(range(len(work.parts))))
@@ -75,6 +75,10 @@ def test_the_file_is_that_of_one_process_with_lineage_and_errors(null_model, fol
     assert len(errors) == 1
     assert table["model_sha256"].unique().to_pylist() == [work.run.sha256]
     assert not work.folder.exists()
+    monkeypatch.setattr(many_running, "_import_ray", lambda address: None)
+    assert predict_many(null_model.path, [folder], "out.parquet", resume=True) == Summary(7, 1, [])
+    with pytest.raises(InputError, match="single"):  # of one process
+        predict_many(null_model.path, [folder], "single.parquet", resume=True)
 
 
 def test_rows_of_a_table_are_pictures(null_model, folder, tmp_path):
@@ -177,3 +181,16 @@ def test_the_command_names_options_that_do_not_go_with_ray(null_model, folder, c
 def test_a_camera_is_for_one_machine(null_model, folder):
     with pytest.raises(InputError, match="rtsp"):
         begun(null_model, ["rtsp://10.0.0.5/live"])
+
+
+def test_the_error_of_a_worker_is_found_in_that_of_ray():
+    class RayTaskError(EdgeHRNetError):  # as Ray makes it, with the class of its cause
+        def __init__(self, cause):
+            super().__init__("a long traceback")
+            self.cause = cause
+
+    own = ModelFileError("a sentence")
+    around = RuntimeError("of the run")
+    around.__cause__ = RayTaskError(own)
+    assert many_running.own_error(around) is own
+    assert many_running.own_error(RuntimeError("of Ray")) is None
