@@ -11,12 +11,14 @@ from pathlib import Path
 from edgehrnet.cli.arguments import add_verify_option, parse_size
 from edgehrnet.cli.status import run
 from edgehrnet.errors import InputError
-from quant.data.arguments import add_data_arguments, open_labels
+from quant.data.arguments import add_data_arguments, print_remarks
 from quant.data.labeled import Labeled
+from quant.data.opening import open_data
 from quant.reporting.keypoint_table import MOST, WORST, keypoint_table
 from quant.reporting.score_table import as_json, coco_table, counted, legend, score_table, trained_text
 from quant.scoring.average_precision import load_pycocotools
-from quant.scoring.box_scores import BoxScores, check_boxes_options, score_boxes
+from quant.scoring.box_scores import BoxScores, check_models, open_boxes, score_boxes
+from quant.scoring.detections import Detection
 from quant.scoring.evaluation import RADII, Evaluation, check_radii
 from quant.scoring.model import OpenModel, compare, open_model
 from quant.scoring.trained_pictures import trained_of
@@ -59,14 +61,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _evaluate(args: argparse.Namespace) -> None:
     _check(args)
-    data = open_labels(args)
-    check_boxes_options(data, args.boxes, args.results)
+    data = open_data(args.data, args.fold, images=args.images, flip_pairs=args.flip_pairs)
+    detections = open_boxes(data, args.boxes, args.results)
+    print_remarks(data)
     with ExitStack() as stack:
         options = {"flip_test": args.flip_test, "spec": args.spec, "verify": args.verify, "trusted": args.trusted}
         opened = (open_model(name, args.device, args.size, **options) for name in args.models)
         models = [stack.enter_context(model) for model in opened]
+        check_models(models, args.boxes, args.results)
         evaluations = compare(models, data, args.count)
-        boxes = _boxes(models, evaluations, data, args) if isinstance(data, Labeled) else []
+        boxes = _boxes(models, evaluations, data, detections, args) if isinstance(data, Labeled) else []
     coco = [found.scores for found in boxes if found.scores is not None]
     trained = trained_of(args.models, data, evaluations)
     names, fold = data.spec.keypoints, None if args.fold is None else "{}/{}".format(*args.fold)
@@ -103,16 +107,13 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _boxes(
-    models: Sequence[OpenModel], evaluations: Sequence[Evaluation], data: Labeled, args: argparse.Namespace
-) -> list[BoxScores]:
+    models: Sequence[OpenModel], evaluations: Sequence[Evaluation], data: Labeled, boxes: list[Detection] | None,
+    args: argparse.Namespace,
+) -> list[BoxScores]:  # fmt: skip
     """Score models for crops, if this gives AP or the results that were asked for."""
-    if any(model.spec.crop is None for model in models):
-        if args.boxes is not None or args.results is not None:
-            raise InputError("--boxes and --results need models for crops of boxes; one of these takes whole pictures")
+    if any(model.spec.crop is None for model in models) or (args.results is None and not data.spec.oks_sigmas):
         return []
-    if args.results is None and not data.spec.oks_sigmas:
-        return []
-    return score_boxes(models, evaluations, data, args.boxes, part=args.fold is not None or args.count is not None)
+    return score_boxes(models, evaluations, data, boxes, part=args.fold is not None or args.count is not None)
 
 
 if __name__ == "__main__":

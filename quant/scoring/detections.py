@@ -44,7 +44,7 @@ def true_boxes(annotations: Annotations) -> list[Detection]:
 
 
 def read_boxes(path: Path, annotations: Annotations) -> list[Detection]:
-    """Read a detector's boxes from a JSON list.
+    """Read a detector's boxes from a JSON list. Boxes without an area are left out, and noted in the labels' remarks.
 
     Args:
         path: File whose entries have ``image_id`` and ``bbox`` (xywh). They may have ``score``, 1 by default, and
@@ -64,6 +64,9 @@ def read_boxes(path: Path, annotations: Annotations) -> list[Detection]:
     pictures = annotations.by_id()
     found = [_detection(f"{path}, entry {index}", entry, pictures, annotations) for index, entry in enumerate(content)]
     _check_categories(path, found, annotations)
+    for index, detection in enumerate(found):
+        if min(detection.box[2:]) < MIN_BOX_SIDE:
+            annotations.remarks.add("dropped", "boxes of a detector without an area", f"{path.name}, entry {index}")
     found = [detection for detection in found if min(detection.box[2:]) >= MIN_BOX_SIDE]
     if not found:
         raise InputError(f"{path} has {len(content)} boxes, but none with an area; to score the labels' boxes, leave "

@@ -186,3 +186,10 @@ def test_the_table_of_a_model_for_crops_names_boxes_and_sizes(people, capsys):
     start = next(n for n, line in enumerate(lines) if line.startswith("keypoint "))
     assert lines[start].split()[-4:] == ["size", "%", "worst", "picture"]
     assert lines[start + 1].endswith(("1.png, instance 1", "1.png, instance 2"))
+
+
+def test_boxes_are_checked_before_a_model_runs(people, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(evaluate, "compare", lambda *args: pytest.fail("a model has run"))
+    assert "99" in refusal(capsys, *people, *write_boxes(tmp_path, [(99, [1, 1, 9, 9])]))
+    whole = ["document-corners", *people[1:], *write_boxes(tmp_path, [(1, [1, 1, 9, 9])])]
+    assert "--boxes" in refusal(capsys, *whole)

@@ -59,6 +59,7 @@ def test_a_category_and_a_score_may_be_missing(labels, boxes):
 def test_boxes_without_an_area_are_left_out(labels, boxes, box):
     boxes[2]["bbox"] = box
     assert len(read(labels, boxes)) == 8
+    assert [remark.places for remark in labels.remarks.of("dropped")] == [["boxes.json, entry 2"]]
     with pytest.raises(InputError, match=r"boxes\.json.* 9"):
         read(labels, [{**each, "bbox": box} for each in boxes])
 
