@@ -11,7 +11,7 @@ SEED ?= 0
 MINUTES ?= 10
 WEB_MODEL := web/public/model/document-corners.onnx
 
-.PHONY: demo test quick edge fuzz fuzz-ci soak audit check docs web bench bench-check release dev clean
+.PHONY: demo test quick edge fuzz fuzz-ci soak kills disks audit check docs web bench bench-check release dev clean
 
 demo: .venv/edge  ## the shipped model on the shipped picture, without torch
 	$(BIN)/edgehrnet demo
@@ -33,6 +33,12 @@ fuzz-ci: .venv/dev  ## a minute of the same, as each change must pass
 
 soak: .venv/dev  ## predict for MINUTES, with MODEL if given, and fail if memory, threads or handles grow; Linux only
 	OMP_NUM_THREADS=1 $(BIN)/python tools/soak.py --minutes $(MINUTES) $(if $(MODEL),--model $(MODEL))
+
+kills: .venv/dev  ## kill the commands that write files, CASES=200 times, and check what they leave; Linux only
+	OMP_NUM_THREADS=1 $(BIN)/python -m tools.kills --cases $(if $(filter 20000,$(CASES)),200,$(CASES)) --seed $(SEED)
+
+disks: .venv/dev  ## run the same commands on disks that are full or read-only; Linux only, as root
+	OMP_NUM_THREADS=1 $(BIN)/python -m tools.kills.disks
 
 audit: .venv/audit  ## look the pinned packages up in PyPI's list of vulnerabilities; needs the network
 	.venv/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict

@@ -110,7 +110,8 @@ CASES = (
     Case("edgehrnet benchmark", "edgehrnet.cli", "benchmark {in}/model1.null --seconds 0.05 --json {out}/b.json "
          "--html {out}/b.html", varying=("b.json", "b.html")),
     Case("edgehrnet demo", "edgehrnet.cli", "demo --out {out}/overlay.png"),
-    Case("edgehrnet info --features", "edgehrnet.cli", "info {in}/model{v}.pt --features {out}/f.png"),
+    Case("edgehrnet models --features", "edgehrnet.cli", "models {in}/model{v}.pt --picture {in}/labels1/0.png "
+         "--features {out}/f.png"),
     Case("tools.web_model", "tools.web_model", "{in}/model{v}.onnx {out}/web.onnx"),
 )  # fmt: skip
 
