@@ -99,7 +99,8 @@ def _csv_lines(path: Path) -> list[Line]:
             reader = csv.reader(file, delimiter=separator)
             lines: list[Line] = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except (OSError, ValueError, csv.Error) as error:
-        raise InputError(f"cannot read {path}: {error}") from None
+        advice = "; save it as UTF-8" if isinstance(error, UnicodeError) else ""
+        raise InputError(f"cannot read {path}: {error}{advice}") from None
     if separator == ",":
         return lines
     return [(number, [DECIMAL.sub(r"\1.\2", cell) for cell in row]) for number, row in lines]
