@@ -78,7 +78,7 @@ def check_batch(path: Path, session: Any, port: InputPort, batch: int, shapes: M
     source, wanted = session.get_inputs()[0], {name: (batch, *shape[1:]) for name, shape in shapes.items()}
     if is_set(source.shape[0]) and source.shape[0] != batch:
         raise ModelFileError(
-            f"batch={batch}: {path} takes {source.shape[0]} at a time; leave out batch, or use a file with an open one"
+            f"batch={batch}: {path} takes {source.shape[0]} at a time; leave out batch, or export it with --open-input"
         )
     try:
         arrays = session.run(list(wanted), {source.name: port.input.blank(batch).astype(KINDS[port.kind])})
