@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgehrnet.cli.status import run
+from edgehrnet.drawing.files import save_picture
 from edgehrnet.errors import InputError
 from quant.data.arguments import add_crop_argument, add_data_arguments, open_labels
 from quant.data.documents.corners import NAME
 from quant.data.labeled import Labeled
 from quant.reporting.contact_sheet import contact_sheet
 from quant.training.recipes import input_size
-from runtimes.writing import write_file
 
 SIDE = 256
 """Crops are drawn with about as many pixels as a square of this side."""
@@ -43,7 +43,7 @@ def _contact(args: argparse.Namespace) -> None:
     spec = data.spec.replace(input_size=input_size(data, SIDE)) if isinstance(data, Labeled) else data.spec
     sheet = contact_sheet(data, args.count, spec=spec, seed=args.seed, cell=args.cell)
     try:
-        write_file(args.out, sheet.save)
+        save_picture(sheet, args.out)
     except ValueError as error:
         raise InputError(f"cannot write {str(args.out)!r}: {error}; use .png or .jpg") from None
     print(f"{args.out}: {args.count} pictures of {args.data}, {sheet.width}x{sheet.height} px (width x height)")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import io
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from edgehrnet.cli.status import run
@@ -30,7 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _curve(args: argparse.Namespace) -> None:
     lines = read_logs(args.runs)
     try:
-        write_file(args.out, partial(draw(lines).savefig, dpi=110))
+        file = io.BytesIO()  # see save_picture
+        draw(lines).savefig(file, dpi=110, format=args.out.suffix[1:] or None)
+        write_file(args.out, file.getvalue())
     except ValueError as error:  # a suffix that matplotlib does not write
         raise InputError(f"cannot write {args.out}: {error}") from None
     print(f"{args.out}: up to step {lines[-1]['step']}")

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import io
 import json
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +53,9 @@ def main(arguments: list[str] | None = None) -> int:
     args = p.parse_args(arguments)
 
     for name in SAMPLES:
-        write_file(sample_picture(name), partial(Image.fromarray(sample_scene(name).image).save, quality=90))
+        file = io.BytesIO()
+        Image.fromarray(sample_scene(name).image).save(file, "JPEG", quality=90)
+        write_file(sample_picture(name), file.getvalue())
     trained, scores = {}, {}
     for path in args.checkpoints:
         # These heads serve training only. The signed distance stays, because decoding needs it.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+import io
 from pathlib import Path
 from typing import Any
 
@@ -30,4 +30,8 @@ def save_picture(picture: Image.Image, path: Path) -> None:
     options: dict[str, Any] = {}
     if path.suffix.lower() in JPEG_SUFFIXES:
         options = {"quality": JPEG_QUALITY, "subsampling": 0}
-    write_file(path, partial(picture.save, **options))
+    # In memory: Pillow writes a JPEG through the file's number, and does not notice if the disk takes a part of it.
+    file = io.BytesIO()
+    file.name = path.name
+    picture.save(file, **options)
+    write_file(path, file.getvalue())

@@ -32,6 +32,7 @@ PARTS = (0.0, 0.2, 0.4, 0.6, 0.8)
 """Room for new files, as a part of what they take."""
 PAGE = 4096
 BIG = 1 << 30
+MANY = 100_000  # inodes
 
 
 def _mount(*options: str) -> None:
@@ -56,13 +57,13 @@ class Disk:
             "read-only": lambda: _mount("-o", "remount,ro", str(self.folder)),
         }
 
-    def _limit(self, pages: int = BIG // PAGE, inodes: int = 0) -> None:
+    def _limit(self, pages: int = BIG // PAGE, inodes: int = MANY) -> None:
         _mount("-o", f"remount,rw,size={pages * PAGE},nr_inodes={inodes}", str(self.folder))
 
     def failures(self, kind: str) -> Iterator[str]:
         """Run the command on a disk of a kind, and yield what is wrong."""
         target, folder = self.target, self.target.fresh()
-        _mount("-t", "tmpfs", "-o", f"size={BIG},nr_inodes=0", "none", str(folder))
+        _mount("-t", "tmpfs", "-o", f"size={BIG},nr_inodes={MANY}", "none", str(folder))
         try:
             shutil.copytree(target.old, folder, dirs_exist_ok=True)
             self.kinds[kind]()

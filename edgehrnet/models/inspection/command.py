@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import math
 from collections.abc import Callable, Iterable
@@ -262,7 +263,9 @@ def _features(subject: _Subject, args: argparse.Namespace) -> _Section:
     else:
         figure = layer_picture(subject.network, x, inputs[0], args.layer, title)
     try:
-        write_file(args.features, figure.savefig)
+        file = io.BytesIO()  # see save_picture
+        figure.savefig(file, format=args.features.suffix[1:] or None)
+        write_file(args.features, file.getvalue())
     except ValueError as error:
         raise InputError(f"cannot write {str(args.features)!r}: {error}; use .png or .jpg") from None
     path = str(args.features.resolve())

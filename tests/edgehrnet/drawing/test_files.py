@@ -3,6 +3,7 @@ import pytest
 from PIL import Image
 
 from edgehrnet.drawing.files import save_picture
+from edgehrnet.errors import WriteError
 
 # Thin lines of saturated color, as in an overlay.
 LINES = np.zeros((64, 64, 3), np.uint8)
@@ -26,3 +27,13 @@ def test_jpeg_keeps_the_colors_of_thin_lines(tmp_path, name):
             assert picture.format == "JPEG"
             errors.append(np.abs(np.array(picture).astype(int) - LINES).mean())
     assert errors[0] < 0.5 * errors[1]
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.bmp"])
+def test_a_disk_that_takes_a_part_is_full(tmp_path, name, full_disk):
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
+    save_picture(noise, tmp_path / name)
+    before = (tmp_path / name).read_bytes()
+    with full_disk(), pytest.raises(WriteError, match=name):
+        save_picture(noise.rotate(90), tmp_path / name)
+    assert (tmp_path / name).read_bytes() == before
