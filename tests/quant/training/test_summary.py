@@ -19,8 +19,8 @@ def test_the_estimated_time_has_that_of_the_pictures(
 ) -> None:
     monkeypatch.setattr(summary, "step_seconds", lambda _: 1.0)
     monkeypatch.setattr(summary, "picture_seconds", lambda _: picture)
-    settings = SimpleNamespace(batch=8, workers=workers, steps=110)
-    text = summary._time(cast(Trainer, SimpleNamespace(settings=settings, step=10)))
+    settings = SimpleNamespace(workers=workers, steps=110)
+    text = summary._time(cast(Trainer, SimpleNamespace(settings=settings, step=10, batch=8)))
     assert f"about {said}" in text
     assert ("--workers" in text) == advice
 
