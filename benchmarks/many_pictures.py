@@ -60,7 +60,9 @@ def plain(lists: list[Path], results: list[dict[str, Any]]) -> Measured:
     def run(number: int) -> None:
         files = lists[number], lists[number].with_suffix(".parquet")
         command = [sys.executable, "-m", "edgehrnet", "predict", "document-corners", str(files[0]), "--threads", "1"]
-        with subprocess.Popen([*command, "--parquet", str(files[1]), "--json"], stdout=subprocess.PIPE) as process:
+        with subprocess.Popen(
+            [*command, "--parquet", str(files[1]), "--json"], stdout=subprocess.PIPE, start_new_session=True
+        ) as process:
             assert process.stdout is not None
             for line in process.stdout:
                 times[number].append((time.perf_counter(), cpu_seconds(process.pid)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ LOCAL = "local"
 # Ray would report to its makers, and would send the current folder to all machines if this runs under uv.
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
 CLOSED = {"RAY_AUTH_MODE": "token"}  # other users of this machine cannot use the Ray that is started here
+THREADS = ("StreamingExecutor", "Prefetcher", "ray-data", "iter_threaded")  # first words of names in Ray Data
+PATIENCE_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -81,14 +84,15 @@ def predict_many(
     work.begin(_run(model, sources, recursive, arguments), resume=resume)
     Worker(work.folder).close()  # raises here what would be raised in each worker
     missing = work.missing()
-    parts = []
-    if missing:
-        with _connected(ray, address, workers, arguments["threads"]) as most:
-            for part in _parts(ray, work, missing, min(workers or most, len(missing)), arguments["threads"]):
-                parts.append(part)
-                if on_part is not None:
-                    on_part(part)
-    return Summary(**work.finish(out), parts=parts)
+    parts: list[dict[str, Any]] = []
+    if not missing:
+        return Summary(**work.finish(out), parts=parts)
+    with _connected(ray, address, workers, arguments["threads"]) as most:
+        for part in _parts(ray, work, missing, min(workers or most, len(missing)), arguments["threads"]):
+            parts.append(part)
+            if on_part is not None:
+                on_part(part)
+        return Summary(**work.finish(out), parts=parts)  # while Ray runs, since ending it may end this process
 
 
 def _check(out: Path, address: str, workers: int | None) -> None:
@@ -142,6 +146,10 @@ def _connected(ray: Any, address: str, workers: int | None, threads: int) -> Ite
     try:
         yield max(1, int(ray.cluster_resources().get("CPU", 0)) // threads)
     finally:
+        # Ray 2.60 ends the whole process if a thread of Ray Data calls it after this.
+        for thread in threading.enumerate():
+            if thread.name.startswith(THREADS):
+                thread.join(PATIENCE_S)
         ray.shutdown()
 
 
