@@ -1,8 +1,8 @@
 """Compare the INT8 files of this project with those of NNCF: error, speed, and the share of MACs in INT8.
 
-    python benchmarks/int8.py build --data D --fold 0/5 --out DIR --float F.pt --qat Q.pt --hardswish H.pt
-    python benchmarks/int8.py latency DIR
-    python benchmarks/int8.py report DIR [DIR ...] --out PICTURE.png
+    python -m benchmarks.int8 build --data D --fold 0/5 --out DIR --float F.pt --qat Q.pt --hardswish H.pt
+    python -m benchmarks.int8 latency DIR
+    python -m benchmarks.int8 report DIR [DIR ...] --out PICTURE.png
 
 ``build`` writes all files, calibrated with the same pictures, and evaluates them on the validation set. ``latency``
 times them and needs an idle machine. ``report`` pools the validation sets of several folds.
@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
 
 import runtimes
 import runtimes.openvino
+from benchmarks.nncf_file import quantized_by_nncf
 from edgehrnet import Predictor
 from edgehrnet.cli.tables import table
 from edgehrnet.models.checkpoints import Checkpoint, load_checkpoint
@@ -40,8 +40,6 @@ from quant.int8.pipeline import bias_corrected, calibrate, equalized
 from quant.int8.scheme import SCHEMES
 from quant.scoring.evaluation import evaluate
 from quant.scoring.metrics import paired_bootstrap
-from runtimes.base import METADATA_KEY, Layer
-from runtimes.openvino_graph import executed_layers
 
 PROOF = 16  # pictures for SQNR and keypoint drift
 ROUNDS = 60  # each with one inference of each file
@@ -118,40 +116,6 @@ def _predict(predictor: Predictor) -> Callable[[NDArray[np.uint8]], tuple[Any, A
         return result.keypoints.xy[0], result.keypoints.conf[0]
 
     return predict
-
-
-def quantized_by_nncf(source: Path, out: Path, images: list[NDArray[np.uint8]], tuned: bool) -> Sequence[Layer]:
-    """Quantize a float file with NNCF.
-
-    Args:
-        source: Float file.
-        out: INT8 file to write.
-        images: Calibration batches.
-        tuned: Whether to use the mixed preset, histogram ranges and float heads instead of the defaults.
-
-    Returns:
-        The operations that OpenVINO runs.
-    """
-    import nncf
-    from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters
-    from nncf.quantization.range_estimator import RangeEstimatorParametersSet
-
-    model = ov.Core().read_model(source)
-    options: dict[str, Any] = {"subset_size": len(images)}
-    if tuned:
-        heads = [op.get_friendly_name() for op in model.get_ordered_ops() if op.get_type_name() == "Convolution"][-2:]
-        options |= {
-            "preset": nncf.QuantizationPreset.MIXED,
-            "ignored_scope": nncf.IgnoredScope(names=heads),
-            "advanced_parameters": AdvancedQuantizationParameters(
-                activations_range_estimator_params=RangeEstimatorParametersSet.HISTOGRAM
-            ),
-        }
-    quantized = nncf.quantize(model, nncf.Dataset(images), **options)
-    quantized.set_rt_info(model.get_rt_info([METADATA_KEY]).astype(str), [METADATA_KEY])
-    ov.save_model(quantized, out)
-    compiled = ov.Core().compile_model(out, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    return executed_layers(compiled)
 
 
 def latency(args: argparse.Namespace) -> None:

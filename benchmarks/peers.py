@@ -39,7 +39,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from benchmarks.int8 import quantized_by_nncf
+from benchmarks.nncf_file import quantized_by_nncf
 from benchmarks.onnx_cpu import quantize
 from benchmarks.speed import THREADS, medians
 from edgehrnet import Predictor
