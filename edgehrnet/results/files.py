@@ -80,9 +80,16 @@ class ResultFiles:
             self.abandon()
 
     def abandon(self) -> None:
-        """Close the logs, which a later process may continue. Those without results are removed."""
+        """Close the logs, which a later process may continue. If none has results, they are removed.
+
+        An empty log beside others says that its older FILE is not one that the interrupted run has completed.
+        """
+        has_results = any(log.size for log in self._logs.values())
         for log in self._logs.values():
-            log.abandon()
+            if has_results:
+                log.close()
+            else:
+                log.remove()
         self._logs = {}
 
     def __enter__(self) -> ResultFiles:

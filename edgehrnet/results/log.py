@@ -58,8 +58,8 @@ class Log:
                         f"{str(path)!r} holds results of a run that was interrupted; continue it with resume=True or "
                         "--resume, or remove the file"
                     )
-                self._size = self._read_back()
-                self._file.truncate(self._size)
+                self.size = self._read_back()
+                self._file.truncate(self.size)
                 stack.pop_all()  # keeps the file open
         except OSError as error:
             raise WriteError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
@@ -133,9 +133,9 @@ class Log:
                 raise OSError(28, "no space left on device")
         except OSError as error:
             with suppress(OSError):
-                self._file.truncate(self._size)
+                self._file.truncate(self.size)
             raise WriteError(f"cannot write {str(self.path)!r}: {error.strerror}") from error
-        self._size += len(line)
+        self.size += len(line)
 
     def records(self) -> Iterator[dict[str, Any]]:
         """Yield the results, one at a time in memory."""
@@ -143,16 +143,14 @@ class Log:
             next(file, None)
             yield from map(json.loads, file)
 
-    def abandon(self) -> None:
-        """Close the file, and remove it if it has no results."""
+    def close(self) -> None:
+        """Close the file. Its lines stay."""
         self._file.close()
-        if not self._size:
-            self.path.unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Close the file, and remove it."""
         self._file.close()
-        self.path.unlink()
+        self.path.unlink(missing_ok=True)
 
 
 def _lock(file: BinaryIO, path: Path) -> None:

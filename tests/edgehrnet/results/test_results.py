@@ -14,6 +14,7 @@ import runtimes.null
 from edgehrnet import Predictor
 from edgehrnet.errors import InputError, MissingExtraError, WriteError
 from edgehrnet.results import ResultFiles, write
+from edgehrnet.results.log import Log
 from edgehrnet.sources import Frame
 from edgehrnet.sources.opening import Source
 
@@ -214,6 +215,25 @@ class TestResuming:
                     ResultFiles([tmp_path / "a.csv"], resume=resume)
             first.add(predictor.predict(null_model.picture))
         assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+    def test_a_disk_that_is_full_at_the_second_file_keeps_both_in_step(
+        self, predictor, null_model, tmp_path, monkeypatch
+    ):
+        paths = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+        write(predictor.stream(clip(null_model, 1)), *paths)
+
+        def full(self, result):
+            if self.path.name.startswith("b"):
+                raise WriteError(self.path.name)
+            add(self, result)
+
+        add = Log.add
+        monkeypatch.setattr(Log, "add", full)
+        with pytest.raises(WriteError, match="b"):
+            write(predictor.stream(clip(null_model, 2)), *paths)
+        monkeypatch.undo()
+        assert write(predictor.stream(clip(null_model, 2)), *paths, resume=True) == 2
+        assert frames_in(paths[0]) == frames_in(paths[1]) == [0, 1]
 
     def test_a_link_is_not_written_through(self, tmp_path):
         (tmp_path / "a.csv.partial").symlink_to(tmp_path / "other")
