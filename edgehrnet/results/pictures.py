@@ -13,7 +13,7 @@ import numpy as np
 
 from edgehrnet.drawing.files import JPEG_SUFFIXES, save_picture
 from edgehrnet.drawing.video import OUTPUT_SUFFIXES, VideoWriter
-from edgehrnet.errors import InputError
+from edgehrnet.errors import InputError, WriteError
 from edgehrnet.result import Result
 from edgehrnet.sources.files import is_address
 from edgehrnet.sources.frame import Frame
@@ -146,7 +146,14 @@ class Overlays:
                 self.count += 1
             self._video[1].add(picture, result.time)
         else:
-            save_picture(picture, path)
+            try:
+                save_picture(picture, path)
+            except WriteError:
+                if path.exists():  # it is older than this run
+                    with suppress(WriteError):
+                        write_file(_mark(path), "")
+                raise
+            _mark(path).unlink(missing_ok=True)
             self.count += 1
         return path
 
@@ -166,5 +173,5 @@ class Overlays:
 
 
 def _mark(path: Path) -> Path:
-    """Return the empty file that says that a video is being replaced."""
+    """Return the empty file that says that a file is being replaced, or could not be."""
     return path.with_name(path.name + PARTIAL)

@@ -171,7 +171,9 @@ class TestPredict:
             assert line.startswith("error: ")
             assert f"{name}.keypoints.png" in line
         assert (pictures / "a.keypoints.png").read_text() == "before"
-        assert sorted(path.name for path in pictures.iterdir()) == ["a.keypoints.png", "a.png", "b.png"]
+        assert sorted(path.name for path in pictures.iterdir()) == [
+            "a.keypoints.png", "a.keypoints.png.partial", "a.png", "b.png",
+        ]  # fmt: skip
 
     def test_an_overlay_is_not_written_through_a_link(self, model, pictures, tmp_path):
         (tmp_path / "outside").write_text("before")

@@ -8,6 +8,7 @@ from edgehrnet import Predictor
 from edgehrnet.cli import main
 from edgehrnet.drawing.video import VideoWriter
 from edgehrnet.errors import InputError, WriteError
+from edgehrnet.results import pictures
 from edgehrnet.results.pictures import Overlays, Places
 from edgehrnet.sources import Frame
 
@@ -128,3 +129,24 @@ def test_a_killed_run_keeps_the_older_video_and_is_done_again(tmp_path, null_mod
     assert again.has(frame)
     assert [path.name for path in tmp_path.iterdir()] == [old.name]
     assert len(frames(old)) == 1
+
+
+def test_an_older_overlay_that_could_not_be_replaced_is_done_again(tmp_path, null_model, monkeypatch):
+    old, frame = tmp_path / "a.keypoints.png", Frame(None, "a.png")
+    old.write_text("before")
+    with Predictor(null_model.path) as predictor:
+        result = replace(predictor.predict(null_model.picture), source="a.png")
+    overlays = Overlays(Places(tmp_path, [], "keypoints"))
+
+    def full(*_):
+        raise WriteError("full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pictures, "save_picture", full)
+        with pytest.raises(WriteError):
+            overlays.add(result)
+    assert old.read_text() == "before"
+    assert not overlays.has(frame)
+    overlays.add(result)
+    assert overlays.has(frame)
+    assert [path.name for path in tmp_path.iterdir()] == [old.name]
