@@ -131,7 +131,8 @@ class ONNXRuntime:
         settings = provider_options(provider, place, path, options.intra_op_num_threads, cache)
         kept = add_external_data(options, path)
         session = _open(ort, path, options, device, provider, settings)
-        open_size = open_size or stored_size(session)
+        metadata = _metadata(session, path)
+        open_size = open_size or stored_size(metadata)
         self._resizes = shapes > 1 and has_open_sides(session)
         if fix_dimensions(options, session, input_size, open_size, "N" * (batch > 1) + "HW" * self._resizes):
             session = _open(ort, path, options, device, provider, settings)
@@ -145,7 +146,7 @@ class ONNXRuntime:
         self._shapes = shapes_of(self._outputs)
         self._input_name, self._path, self._version = session.get_inputs()[0].name, path, ort.__version__
         self._device = ":".join(filter(None, (provider.removesuffix("ExecutionProvider"), place)))
-        self._metadata = _metadata(session, path)
+        self._metadata = metadata.get(METADATA_KEY)
         self._session: Any = session
         self._batch = batch
         if batch > 1:
@@ -231,12 +232,11 @@ def _session_options(ort: ModuleType, threads: int | None) -> Any:
     return options
 
 
-def _metadata(session: Any, path: Path) -> str | None:
+def _metadata(session: Any, path: Path) -> dict[str, str]:
     try:
-        text: str | None = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        return dict(session.get_modelmeta().custom_metadata_map)
     except UnicodeDecodeError as error:
         raise ModelFileError(f"{path} has metadata that is not UTF-8: {error.reason}") from None
-    return text
 
 
 def _open(

@@ -15,10 +15,9 @@ from runtimes.ports import InputPort, Size, filled, is_set
 _KINDS = {"tensor(uint8)": "u8", "tensor(float16)": "f16", "tensor(float)": "f32", "tensor(double)": "f64"}
 
 
-def stored_size(session: Any) -> Size | None:
+def stored_size(metadata: Mapping[str, str]) -> Size | None:
     """Return the size (height, width) that a file of this project with open sides has for its own, else None."""
-    text = session.get_modelmeta().custom_metadata_map.get(SIZE_KEY, "")
-    sides = text.split("x")
+    sides = metadata.get(SIZE_KEY, "").split("x")
     if len(sides) != 2 or not all(side.isascii() and side.isdecimal() for side in sides):
         return None
     return int(sides[0]), int(sides[1])
