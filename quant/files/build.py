@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from edgehrnet.certificate import MAX_DRIFT
 from edgehrnet.errors import AbsentDeviceError, InputError, MissingExtraError
+from edgehrnet.golden import GOLDEN_PICTURE_BYTES
 from edgehrnet.models.checkpoints import Checkpoint, save_checkpoint
 from edgehrnet.spec import ModelSpec
 from quant.data.examples import DataSet
-from quant.files.model_file import PROOF_PICTURES, SUFFIX, export_file, export_plan, summary
+from quant.files.model_file import PROOF_PICTURES, SUFFIX, export_file, export_plan, shrink_to_png, summary
 from quant.files.parity import File
 from quant.int8.calibration import PICTURES, network_inputs
 from quant.int8.pipeline import completed, is_complete
@@ -132,13 +133,16 @@ def build_files(checkpoint: Checkpoint, options: BuildOptions) -> Iterator[File]
     """Yield each file once it is built. For a plan that cannot be built here, yield the reason instead."""
     check_name(options.name)
     options.folder.mkdir(parents=True, exist_ok=True)
+    picture = options.pictures[0] if options.picture is None and options.pictures else options.picture
+    if picture is not None:  # shrunk once, not for each file
+        picture = shrink_to_png(picture, GOLDEN_PICTURE_BYTES)
     with tempfile.TemporaryDirectory() as graphs:
         for target in options.targets:
             for precision in options.precisions:
                 path = options.folder / f"{options.name}-{precision}{SUFFIX[target]}"
                 certificate = export_file(
                     checkpoint, path, target=target, precision=precision, input_size=options.input_size,
-                    pictures=options.pictures, picture=options.picture, graphs=Path(graphs),
+                    pictures=options.pictures, picture=picture, graphs=Path(graphs),
                     max_drift=options.max_drift, leave_open=options.leave_open,
                 )  # fmt: skip
                 yield File(path, target, precision, certificate)
