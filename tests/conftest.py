@@ -141,30 +141,6 @@ def no_probes():
 
 @pytest.fixture(scope="session", autouse=True)
 def exporter_without_coverage():
-    """Stop measuring coverage inside of torch's exporter, which takes 1.6 times as long with it."""
-    if find_spec("torch") is None:
-        yield
-        return
-    import torch
-
-    export = torch.onnx.export
-
-    @functools.wraps(export)
-    def untraced(*args, **options):
-        trace = sys.gettrace()
-        sys.settrace(None)
-        try:
-            return export(*args, **options)
-        finally:
-            sys.settrace(trace)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch.onnx, "export", untraced)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def exporter_without_coverage():
     """Stop measuring coverage inside torch's exporter, which takes 1.6 times as long with it."""
     torch = sys.modules.get("torch")  # imported by the tests that were collected, if they need it
     if torch is None:
