@@ -51,7 +51,7 @@ SLOW_FILES = (
     *(f"quant/int8/test_{name}.py" for name in ("onnx_agreement", "placement", "torch_ao", "tracing")),
     "quant/scoring/test_torch_model.py",
     "quant/speed/",
-    "quant/training/test_torchrun.py",
+    *(f"quant/training/test_{name}.py" for name in ("qat_trainer", "torchrun", "trainer")),
     "quant/test_sensitivity.py",
     "quant/test_speedup.py",
     *(f"quant/test_{name}.py" for name in ("average", "evaluate", "export", "ptq", "ptq_files", "qat", "report")),
