@@ -45,6 +45,8 @@ SLOW_FIXTURES = {"openvino_model", "onnx_model", "checkpoint_model"}
 SLOW_FILES = (
     "docs/test_pages.py",
     "edgehrnet/benchmarking/test_running.py",
+    "edgehrnet/models/checkpoints/test_published_checkpoints.py",
+    "edgehrnet/models/inspection/test_command.py",
     "edgehrnet/test_shipped.py",
     "quant/data/documents/",
     "quant/files/",
