@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
+from edgehrnet.conversions import BOX_COLUMNS
 from edgehrnet.decoding import CONFIDENCE_THRESHOLD
 from edgehrnet.errors import InputError, nearest
 from edgehrnet.parquet import import_pyarrow
@@ -16,7 +17,6 @@ from edgehrnet.results.log import Log
 
 PICTURE_COLUMNS = ("image", "frame", "time", "width", "height", "instance", "id", "score")
 POINT_COLUMNS = ("keypoint", "x", "y", "confidence", "predicted")
-BOX_COLUMNS = ("box_left", "box_top", "box_width", "box_height")
 COLUMNS = (*PICTURE_COLUMNS, *POINT_COLUMNS, *BOX_COLUMNS)
 ROWS = 5_000  # of a Parquet file that are written together
 
