@@ -6,7 +6,6 @@ import threading
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,9 +15,10 @@ from runtimes import quirks
 from runtimes.base import METADATA_KEY, MODEL_INFO, Batch, Description, Device, Layer
 from runtimes.caches import open_cache, seal_cache
 from runtimes.cpus import thread_limit
-from runtimes.errors import ClosedError, DeviceError, MissingExtraError, ModelFileError
+from runtimes.errors import ClosedError, ModelFileError
 from runtimes.onnx_external import external_files
 from runtimes.openvino_compiled import Compiled
+from runtimes.openvino_core import new_core, openvino
 from runtimes.openvino_devices import checked_device, device_name, property_of, shown_property
 from runtimes.openvino_file import read_file, read_metadata
 from runtimes.openvino_graph import executed_layers
@@ -27,23 +27,6 @@ from runtimes.ports import Size, groups, read_outputs, shapes_of
 from runtimes.writing import new_files
 
 _SHOWN = ("OPTIMIZATION_CAPABILITIES", "RANGE_FOR_STREAMS")  # properties that most devices have
-
-
-def _openvino() -> ModuleType:
-    try:
-        import openvino
-    except ImportError as error:
-        raise MissingExtraError(
-            f"an .xml file needs OpenVINO ({error}); type: pip install 'edgehrnet[openvino]'"
-        ) from None
-    except (
-        RuntimeError
-    ) as error:  # a user number without a home: findings/openvino_cannot_be_imported_without_a_home.sh
-        raise DeviceError(
-            f"OpenVINO cannot be imported: {error} Set the environment variable HOME to any folder"
-        ) from None
-    module: ModuleType = openvino
-    return module
 
 
 def build(
@@ -61,20 +44,20 @@ def build(
     Returns:
         The operations that OpenVINO runs on the CPU after its own optimization.
     """
-    return save(_openvino().convert_model(onnx_path), out, metadata, half=half, info=info)
+    return save(openvino().convert_model(onnx_path), out, metadata, half=half, info=info)
 
 
 def save(
     model: Any, out: Path, metadata: str, *, half: bool = False, info: Mapping[str, str] | None = None
 ) -> tuple[Layer, ...]:
     """Write an openvino.Model as IR. The other arguments and the returned layers are those of `build`."""
-    ov = _openvino()
+    ov = openvino()
     model.set_rt_info(metadata, [METADATA_KEY])
     for key, value in (info or {}).items():
         model.set_rt_info(value, [MODEL_INFO, key])
     with new_files(out) as folder:
         ov.save_model(model, folder / out.name, compress_to_fp16=half)
-    return executed_layers(ov.Core().compile_model(out, "CPU", _settings("CPU")))
+    return executed_layers(new_core().compile_model(out, "CPU", _settings("CPU")))
 
 
 def read(path: Path, open_size: Size | None) -> Any:
@@ -87,11 +70,11 @@ def read(path: Path, open_size: Size | None) -> Any:
     Raises:
         ModelFileError: The file cannot be used.
     """
-    ov = _openvino()
+    ov = openvino()
     if path.suffix == ".onnx":
         external_files(path)  # refuses those that lead out of the folder
     try:
-        model = read_file(ov, ov.Core(), path, None)[0] if path.suffix == ".xml" else ov.convert_model(path)
+        model = read_file(ov, new_core(), path, None)[0] if path.suffix == ".xml" else ov.convert_model(path)
     except RuntimeError as error:
         raise ModelFileError(f"{path} is not usable by OpenVINO: {reason(error)}") from None
     reshape(model, path, None, open_size)
@@ -126,9 +109,8 @@ class OpenVINORuntime:
 
         With ``fuse=False``, a CPU runs the quantizers of a file as written, in float.
         """
-        ov = _openvino()
-        self._core = ov.Core()
-        self._core.set_property({"ENABLE_MMAP": False})  # of cached files, see `openvino_file.read_file`
+        ov = openvino()
+        self._core = new_core()
         self._name = checked_device(self._core, device)
         self._model, found = read_file(ov, self._core, path, digest)
         self._path, self._tensor = path, ov.Tensor
@@ -241,8 +223,9 @@ class OpenVINORuntime:
 
     def _compile(self, size: Size, count: int) -> Compiled:
         model = self._model if (size, count) == (self._input.size, 1) else self._reshaped(size, count)
+        core = new_core() if self._name == "CPU" else self._core  # a Core takes less than 1 ms on the CPU only
         try:
-            compiled = self._core.compile_model(model, self._name, self._settings)
+            compiled = core.compile_model(model, self._name, self._settings)
         except FAILURES as error:
             raise ModelFileError(f"{self._path} cannot be compiled for {self._name}: {reason(error)}") from None
         if self._cache is not None:
@@ -259,7 +242,7 @@ class OpenVINORuntime:
 
 def devices() -> list[Device]:
     """Return the devices that OpenVINO finds, and AUTO, which chooses among them."""
-    core = _openvino().Core()
+    core = new_core()
     present = list(core.available_devices)
     found = [
         Device(name.lower(), device_name(core, name), {key: shown_property(core, name, key) for key in _SHOWN})

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from runtimes import quirks
+from runtimes.openvino_core import new_core
 from runtimes.openvino_graph import executed_layers
 
 RESTART = 4
@@ -23,15 +24,13 @@ class LayerTimes:
 
     def __init__(self, path: Path) -> None:
         """Compile a file whose input size is fixed."""
-        import openvino as ov
-
         self._settings: dict[str, Any] = {
             "PERF_COUNT": True,
             "INFERENCE_NUM_THREADS": 1,
             "ENABLE_CPU_PINNING": False,
             **quirks.settings("openvino", "CPU", quantized=True),
         }
-        self._core = ov.Core()
+        self._core = new_core()
         compiled = self._core.compile_model(path, "CPU", self._settings)
         self._sources = {layer.name: layer.sources for layer in executed_layers(compiled)}
         port = compiled.inputs[0]

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from runtimes.base import existing_file
 from runtimes.cpus import thread_limit
 from runtimes.errors import MissingExtraError, ModelFileError, UnknownSuffixError
+from runtimes.openvino_core import new_core, openvino
 from runtimes.openvino_file import read_file
 from runtimes.openvino_ports import FAILURES, reason
 
@@ -103,14 +104,8 @@ def _open_onnx(path: Path, threads: int | None) -> PlainModel:
 
 
 def _open_openvino(path: Path, threads: int | None) -> PlainModel:
-    try:
-        import openvino as ov
-    except ImportError as error:
-        raise MissingExtraError(
-            f"an .xml file needs OpenVINO ({error}); type: pip install 'edgehrnet[openvino]'"
-        ) from None
-    core = ov.Core()
-    model, _ = read_file(ov, core, path, None)
+    core = new_core()
+    model, _ = read_file(openvino(), core, path, None)
     dtype = _input_type(path, [port.get_element_type().get_type_name() for port in model.inputs])
     settings = {"PERFORMANCE_HINT": "LATENCY", **({"INFERENCE_NUM_THREADS": threads} if threads else {})}
     try:

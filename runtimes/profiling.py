@@ -14,6 +14,7 @@ from runtimes import quirks
 from runtimes.errors import MissingExtraError
 from runtimes.onnx_ports import input_port as onnx_port
 from runtimes.openvino import read
+from runtimes.openvino_core import new_core
 from runtimes.openvino_ports import input_port as openvino_port
 from runtimes.openvino_ports import reshape
 from runtimes.ports import Size
@@ -82,7 +83,7 @@ def _openvino(
                                 **quirks.settings("openvino", device, quantized=quantized)}  # fmt: skip
     if threads and device == "CPU":
         settings["INFERENCE_NUM_THREADS"] = threads
-    compiled = ov.Core().compile_model(model, device, settings)
+    compiled = new_core().compile_model(model, device, settings)
     request, port = compiled.create_infer_request(), openvino_port(model, path)
     blank = port.array(port.input.blank())
     request.infer({0: blank})

@@ -2,7 +2,6 @@
 
 import gc
 import os
-import signal
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -118,19 +117,6 @@ class EngineModel:
     path: Path
     spec: ModelSpec
     network: "KeypointNetwork"
-
-
-@pytest.fixture(autouse=True)
-def no_handler_of_ended_children():
-    """Take back the SIGCHLD handler that torch's DataLoader leaves in the process.
-
-    Models of OpenVINO that are closed in the order in which they were opened leave the main thread with a signal stack
-    that is no longer mapped. The next child that ends then kills the test process with SIGSEGV, since Python's handlers
-    run on that stack. quant.data.batches takes the handler back, other libraries may not.
-    """
-    yield
-    if hasattr(signal, "SIGCHLD") and callable(signal.getsignal(signal.SIGCHLD)):
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session", autouse=True)

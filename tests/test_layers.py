@@ -46,14 +46,13 @@ HEAVY = {
 }  # fmt: skip
 # What a file of the edge may import besides, and only inside a function: its own engine; and a checkpoint's network.
 ON_DEMAND = {
-    "runtimes/openvino.py": {"openvino"},
+    "runtimes/openvino_core.py": {"openvino"},
     "runtimes/onnx.py": {"onnxruntime"},
     "runtimes/onnx_graph.py": {"onnx"},
     "runtimes/profiling.py": {"openvino", "onnxruntime"},
     "runtimes/cuda.py": {"cuda"},
     "runtimes/torch.py": {"torch"},
-    "runtimes/openvino_times.py": {"openvino"},
-    "runtimes/plain.py": {"onnxruntime", "openvino"},
+    "runtimes/plain.py": {"onnxruntime"},
     "edgehrnet/opening.py": {"edgehrnet.models"},
     "edgehrnet/sources/video.py": {"av"},
     "edgehrnet/parquet.py": {"pyarrow"},

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,28 +91,12 @@ def batches(samples: Samples, workers: int) -> Iterator[dict[str, Tensor]]:
         EdgeHRNetError: a picture cannot be read. The class is that of the error in the worker process.
     """
     try:
-        with _same_handler_of_ended_children():
-            yield from DataLoader(samples, samples.batch, num_workers=workers)
+        yield from DataLoader(samples, samples.batch, num_workers=workers)
     except EdgeHRNetError as error:
         # A worker process puts its traceback before the message.
         if not str(error).startswith("Caught "):
             raise
         raise type(error)(str(error).splitlines()[-1].partition(": ")[2]) from None
-
-
-@contextmanager
-def _same_handler_of_ended_children() -> Iterator[None]:
-    """Take back the SIGCHLD handler that torch's DataLoader leaves in the process.
-
-    OpenVINO gives the main thread a signal stack for each open model. If several are closed in the order in which they
-    were opened, the stack is one that no longer exists, and a handler in Python crashes the process.
-    """
-    before = signal.getsignal(signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else None
-    try:
-        yield
-    finally:
-        if before is not None and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGCHLD, before)
 
 
 def sample(

@@ -46,6 +46,9 @@ def test_a_missing_property_is_empty(monkeypatch):
     class Core:
         available_devices = ("NPU",)
 
+        def set_property(self, properties):
+            pass
+
         def get_property(self, name, key):
             raise RuntimeError(f"{name} has no {key}")
 

@@ -1,6 +1,5 @@
 """Training samples: the runtime's input, ground truth for every head, and the order of a stream."""
 
-import signal
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -9,7 +8,7 @@ import pytest
 
 from edgehrnet import ModelSpec
 from edgehrnet.preparation import formatted, prepare
-from quant.data.batches import SampleHeads, Samples, batches, sample
+from quant.data.batches import SampleHeads, Samples, sample
 from quant.data.codecs import SDF_CLIP
 from quant.data.documents.corners import SPEC, example
 from quant.data.documents.scenes import Scene, document_scene
@@ -129,14 +128,3 @@ class TestStream:
     def test_an_index_outside_the_stream_is_refused(self, index):
         with pytest.raises(IndexError, match=str(index)):
             Samples(Stream(), SMALL, 0, 4, batch=2, sizes=((64, 64),))[index]
-
-    @pytest.mark.skipif(not hasattr(signal, "SIGCHLD"), reason="Windows has no SIGCHLD")
-    def test_worker_processes_leave_no_signal_handler(self, monkeypatch):
-        # As in a process that has not used a DataLoader before.
-        monkeypatch.setattr("torch.utils.data._utils.signal_handling._SIGCHLD_handler_set", False)
-        before = signal.getsignal(signal.SIGCHLD)
-        stream = batches(Samples(Stream(), SMALL, 0, 4, batch=2, sizes=((64, 64),)), workers=1)
-        assert len(next(stream)["image"]) == 2
-        assert signal.getsignal(signal.SIGCHLD) != before
-        assert len(list(stream)) == 1
-        assert signal.getsignal(signal.SIGCHLD) == before
