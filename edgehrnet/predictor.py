@@ -27,7 +27,7 @@ from edgehrnet.opening import (
 from edgehrnet.outputs import check_outputs, heatmaps_name
 from edgehrnet.picture.limits import FORMATS, MAX_PIXELS, Limits
 from edgehrnet.preparation import as_xywh, boxes_of_pictures
-from edgehrnet.reading import Job, read_ahead, read_job
+from edgehrnet.reading import Job, read_job, reading_ahead
 from edgehrnet.result import Result
 from edgehrnet.selfcheck import SelfCheck, compare, has_size_of, require_passed
 from edgehrnet.sources.opening import Source
@@ -192,9 +192,9 @@ class Predictor:
         run = with_detector(self._arguments["boxes_from"], self._run)
         if not isinstance(image, list):
             return run(self._read(image, as_xywh(boxes, box_format), color))
-        each = boxes_of_pictures(boxes, len(image), box_format)
-        jobs = read_ahead(zip(image, each, strict=True), lambda item: self._read(*item, color), waits=False)
-        return [run(job()) for job in jobs]
+        pictures = zip(image, boxes_of_pictures(boxes, len(image), box_format), strict=True)
+        with reading_ahead(pictures, lambda item: self._read(*item, color), waits=False) as jobs:
+            return [run(job()) for job in jobs]
 
     __call__ = predict
 

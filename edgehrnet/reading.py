@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -24,6 +26,7 @@ from runtimes.cpus import thread_limit, visible_cpus
 
 T = TypeVar("T")
 Item = TypeVar("Item")
+THREAD_NAME = "edgehrnet-read"
 THREADS = 4  # at most, since reading more pictures at a time than the machine has cores only takes memory
 
 
@@ -86,11 +89,14 @@ def read_job(
     return Job(picture, boxes, prepared, clock, frame.name, frame.frame, frame.time)
 
 
-def read_ahead(items: Iterable[Item], read: Callable[[Item], T], *, waits: bool = True) -> Iterator[Callable[[], T]]:
-    """Call ``read`` for each item in other threads, ahead of the caller, and yield the outcomes in order.
+@contextmanager
+def reading_ahead(
+    items: Iterable[Item], read: Callable[[Item], T], *, waits: bool = True
+) -> Iterator[Iterator[Callable[[], T]]]:
+    """Call ``read`` for each item in other threads, ahead of the caller, and give an iterator of the outcomes in order.
 
     Calling an outcome returns what ``read`` returned, or raises what it raised. An error does not end the iteration.
-    At most two items per thread are read ahead. No thread is left when the iteration ends or is closed.
+    At most two items per thread are read ahead. No thread is left when the context ends.
 
     Args:
         items: Items to read. They are taken in the thread of the caller.
@@ -98,9 +104,14 @@ def read_ahead(items: Iterable[Item], read: Callable[[Item], T], *, waits: bool 
         waits: Only files and their bytes are read ahead, so that the picture of a camera is not held back until the
             next ones arrive. False reads all items ahead.
     """
+    with closing(_outcomes(items, read, waits)) as outcomes:
+        yield outcomes
+
+
+def _outcomes(items: Iterable[Item], read: Callable[[Item], T], waits: bool) -> Generator[Callable[[], T], None, None]:
     threads = min(THREADS, thread_limit() or visible_cpus())
     ahead: deque[Future[T]] = deque()
-    pool = ThreadPoolExecutor(threads, "edgehrnet-read")
+    pool = ThreadPoolExecutor(threads, THREAD_NAME)
     try:
         for item in items:
             if waits and not Frame.of(item).ahead:
@@ -114,4 +125,5 @@ def read_ahead(items: Iterable[Item], read: Callable[[Item], T], *, waits: bool 
         while ahead:
             yield ahead.popleft().result
     finally:
-        pool.shutdown(cancel_futures=True)
+        # Garbage collection may end an iteration in any thread, also in one of these, which cannot wait for itself.
+        pool.shutdown(wait=not threading.current_thread().name.startswith(THREAD_NAME), cancel_futures=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, TypeAlias
 
 from edgehrnet.errors import ImageError, InputError, SkippedPictureWarning, nearest, warn_caller
-from edgehrnet.reading import Job, read_ahead
+from edgehrnet.reading import Job, reading_ahead
 from edgehrnet.result import Result
 from edgehrnet.sources.frame import Frame
 from edgehrnet.sources.opening import Source
@@ -59,22 +59,28 @@ class Stream(Generator[Result, None, None]):
     def _iterate(self) -> Generator[Result, None, None]:
         frames = iter(self.source)
         try:
-            for job in read_ahead(self._wanted(frames), self._read):
-                try:
-                    read = job()
-                except ImageError as error:
-                    if self._on_error == "raise":
-                        raise
-                    self.skipped += 1
-                    if callable(self._on_error):
-                        self._on_error(error)
-                    else:
-                        warn_caller(f"skipped: {error}", SkippedPictureWarning)
-                    continue
-                yield self._run(read)
+            with reading_ahead(self._wanted(frames), self._read) as jobs:
+                for job in jobs:
+                    read = self._read_or_skip(job)
+                    if read is not None:
+                        yield self._run(read)
         finally:
             if isinstance(frames, Generator):
                 frames.close()
+
+    def _read_or_skip(self, job: Callable[[], Job]) -> Job | None:
+        """Return the picture that was read, or None if it cannot be read and is left out."""
+        try:
+            return job()
+        except ImageError as error:
+            if self._on_error == "raise":
+                raise
+            self.skipped += 1
+            if callable(self._on_error):
+                self._on_error(error)
+            else:
+                warn_caller(f"skipped: {error}", SkippedPictureWarning)
+            return None
 
     def send(self, value: None) -> Result:
         """Return the next result."""

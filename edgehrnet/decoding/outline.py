@@ -10,9 +10,6 @@ far each cell lies from the outline. This shows which peaks are wrong:
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -58,24 +55,23 @@ def choose(
     """
     # NaN and infinity are neither a peak nor a distance.
     heatmaps, sdf = finite(heatmaps), finite(sdf)
-    limit = max(1, int(COMBINATIONS ** (1 / len(heatmaps))))
-    cells = [_candidates(heatmap, limit, mask) for heatmap in heatmaps]
-    peaks = [heatmap[at[:, 1], at[:, 0]].clip(0, 1) for heatmap, at in zip(heatmaps, cells, strict=True)]
-    points = [at + _steps(offsets, k, at) for k, at in enumerate(cells)]
-    sides = [_distances(sdf, a, b) for a, b in zip(points, [*points[1:], points[0]], strict=True)]
-    # Row k: index of the peak of corner k in each combination.
-    choices = np.array(list(itertools.product(*(range(len(at)) for at in cells)))).T
-    after = np.roll(choices, -1, axis=0)
-    side = np.stack([matrix[a, b] for matrix, a, b in zip(sides, choices, after, strict=True)])
-    chosen_peaks = np.stack([peak[a] for peak, a in zip(peaks, choices, strict=True)])
-    scores = score_peaks(chosen_peaks, (side + np.roll(side, 1, axis=0)) / 2)
+    found = _candidates(heatmaps, max(1, int(COMBINATIONS ** (1 / len(heatmaps)))), mask)
+    corner = np.repeat(np.arange(len(found)), [len(at) for at in found])  # of each candidate
+    cells = np.array([cell for at in found for cell in at], np.intp)
+    peaks = heatmaps[corner, cells[:, 1], cells[:, 0]].clip(0, 1)
+    points = cells + _steps(offsets, corner, cells)
+    choices = _combinations([len(at) for at in found])
+    # Combinations share most of their sides, and the field is sampled along each side once.
+    sides, place = np.unique(choices * len(cells) + np.roll(choices, -1, axis=0), return_inverse=True)
+    side = _distances(sdf, *(points[end] for end in divmod(sides, len(cells))))[place.reshape(choices.shape)]
+    scores = score_peaks(peaks[choices], (side + np.roll(side, 1, axis=0)) / 2)
     best = 0
     if choices.shape[1] > 1:
-        outlines = np.stack([point[a] for point, a in zip(points, choices, strict=True)])
+        outlines = points[choices]
         fit = np.log(scores.clip(1e-9)).sum(axis=0)
         fit += OVERLAP_POWER * np.log(overlaps(outlines, sdf < 0).clip(0.01)) - SKEW_COST * skew(outlines)
         best = int(fit.argmax())
-    return np.stack([at[a] for at, a in zip(cells, choices[:, best], strict=True)]), scores[:, best]
+    return cells[choices[:, best]], scores[:, best]
 
 
 def score_peaks(peaks: Array, distance: Points) -> Array:
@@ -155,35 +151,44 @@ def cyclic_order(xy: Points, size: tuple[int, int]) -> NDArray[np.intp]:
     return np.roll(np.arange(len(xy)), -first)
 
 
-def _candidates(heatmap: Array, limit: int, mask: NDArray[np.bool_] | None) -> NDArray[np.intp]:
-    """Return the cells (x, y) of the highest peaks, ``(M, 2)``, highest first.
+def _candidates(heatmaps: Array, limit: int, mask: NDArray[np.bool_] | None) -> list[list[tuple[int, int]]]:
+    """Return the cells (x, y) of the highest peaks of each map, highest first.
 
     A map without a peak above SECOND_PEAK gives its highest cell.
     """
-    found: Sequence[tuple[int, int]] = peak_cells(heatmap, limit=limit, threshold=SECOND_PEAK, mask=mask)
-    if not found:
-        highest = (heatmap if mask is None else np.where(mask, heatmap, -np.inf)).argmax()
-        y, x = np.unravel_index(highest, heatmap.shape)
-        found = [(int(x), int(y))]
-    return np.array(found, np.intp)
+    found = peak_cells(heatmaps, limit=limit, threshold=SECOND_PEAK, mask=mask)
+    for heatmap, cells in zip(heatmaps, found, strict=True):
+        if not cells:
+            highest = (heatmap if mask is None else np.where(mask, heatmap, -np.inf)).argmax()
+            y, x = np.unravel_index(highest, heatmap.shape)
+            cells.append((int(x), int(y)))
+    return found
 
 
-def _steps(offsets: Array | None, k: int, cells: NDArray[np.intp]) -> Points:
-    """Return the offsets of corner ``k`` at the given cells, ``(M, 2)``, 0 where there are none."""
+def _combinations(counts: list[int]) -> NDArray[np.intp]:
+    """Return the index of one candidate per corner in each combination, ``(K, C)``, over all candidates in a row."""
+    first = np.cumsum([0, *counts[:-1]])[:, None]
+    if max(counts) == 1:
+        return first  # NumPy has at most 64 axes, and an outline may have more corners
+    return np.asarray(first + np.indices(counts).reshape(len(counts), -1))
+
+
+def _steps(offsets: Array | None, corner: NDArray[np.intp], cells: NDArray[np.intp]) -> Points:
+    """Return the offsets of candidates of some corners at their cells, ``(M, 2)``, 0 where there are none."""
     if offsets is None:
         return np.zeros(cells.shape)
-    steps = offsets[2 * k : 2 * k + 2, cells[:, 1], cells[:, 0]].T.astype(np.float64)
+    x, y = cells.T[..., None]
+    steps = offsets[2 * corner[:, None] + (0, 1), y, x].astype(np.float64)
     finite: Points = np.nan_to_num(steps, posinf=0.0, neginf=0.0)
     return finite
 
 
 def _distances(sdf: Array, starts: Points, ends: Points) -> Points:
-    """Return the mean distance from the outline along the sides from A starts to B ends, ``(A, B)`` in cells.
+    """Return the mean distance from the outline along the sides from starts to ends, ``(S,)`` in cells.
 
     Sides shorter than SHORTEST_SIDE get SHORT_SIDE_DISTANCE.
     """
-    start = starts[:, None, None]
-    x, y = np.moveaxis(start + SAMPLES[:, None] * (ends[:, None] - start), -1, 0)
+    x, y = np.moveaxis(starts[:, None] + SAMPLES[:, None] * (ends - starts)[:, None], -1, 0)
     height, width = sdf.shape
     x, y = x.clip(0, width - 1), y.clip(0, height - 1)
     left, top = x.astype(np.intp).clip(0, width - 2), y.astype(np.intp).clip(0, height - 2)
@@ -191,4 +196,4 @@ def _distances(sdf: Array, starts: Points, ends: Points) -> Points:
     upper = sdf[top, left] * (1 - right) + sdf[top, left + 1] * right
     lower = sdf[top + 1, left] * (1 - right) + sdf[top + 1, left + 1] * right
     mean = np.abs(upper * (1 - down) + lower * down).mean(axis=-1)
-    return np.where(np.linalg.norm(ends - starts[:, None], axis=-1) < SHORTEST_SIDE, SHORT_SIDE_DISTANCE, mean)
+    return np.where(np.linalg.norm(ends - starts, axis=-1) < SHORTEST_SIDE, SHORT_SIDE_DISTANCE, mean)

@@ -28,6 +28,7 @@ which each ModelSpec stores.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -41,6 +42,7 @@ from edgehrnet.picture.picture import Picture
 
 VERSION = 1
 LARGEST_SIDE = 4096  # pixels of the network input
+BLOCK = 2**18  # values that are summed before the next ones, see `_blocks`
 MULTIPLE = 32  # both sides of an input are divisible by it: the lowest-resolution branch has stride 32
 
 
@@ -196,17 +198,26 @@ def _box_average(image: NDArray[np.uint8], k: int) -> Image.Image:
         return Image.fromarray(image)
     height, width = image.shape[:2]
     lines = np.ascontiguousarray(image).reshape(height, -1)
-    whole = height // k * k  # 0 if the picture has fewer than k rows
+    count = height // k  # 0 if the picture has fewer than k rows
+    whole = lines[: count * k].reshape(count, k, lines.shape[1])
+    rows = np.empty((-(-height // k), lines.shape[1]), np.uint8)
     wide = np.uint16 if k * 255 + k // 2 < 2**16 else np.uint32
-    total = lines[:whole:k].astype(wide)
-    for i in range(1, k):
-        total += lines[i:whole:k]
-    total += k // 2
-    total //= k
-    rows = total.astype(np.uint8)
-    if whole < height:
-        rows = np.concatenate([rows, np.rint(lines[whole:].mean(axis=0, keepdims=True)).astype(np.uint8)])
+    for part in _blocks(count, lines.shape[1]):
+        total = whole[part, 0].astype(wide)
+        for i in range(1, k):
+            total += whole[part, i]
+        total += k // 2
+        total //= k
+        rows[part] = total
+    if count < len(rows):
+        rows[count] = np.rint(lines[count * k :].mean(axis=0))
     return Image.fromarray(rows.reshape(-1, width, 3)).reduce((min(k, width), 1))
+
+
+def _blocks(count: int, width: int) -> Iterator[slice]:
+    """Yield slices of ``count`` rows of a width, so few at a time that their sums stay in the processor's cache."""
+    size = max(1, BLOCK // width)
+    return (slice(start, min(count, start + size)) for start in range(0, count, size))
 
 
 def _spline_rows(rows: NDArray[Any], count: int, step: float, start: float, unit: int, drop: int) -> NDArray[np.uint16]:
@@ -225,18 +236,16 @@ def _spline_rows(rows: NDArray[Any], count: int, step: float, start: float, unit
     phase = position - middle
     above = np.rint(unit / 2 * (0.5 - phase) ** 2).astype(np.uint16)
     below = np.rint(unit / 2 * (0.5 + phase) ** 2).astype(np.uint16)
-    mixed = _weighted(rows, middle, unit - above - below)
-    mixed += _weighted(rows, middle - 1, above)
-    mixed += _weighted(rows, middle + 1, below)
-    mixed += 1 << (drop - 1)
-    mixed >>= drop
+    weights = ((middle, unit - above - below), (middle - 1, above), (middle + 1, below))
+    taps = [(np.clip(index, 0, len(rows) - 1), weight[:, None]) for index, weight in weights]
+    mixed = np.empty((count, rows.shape[1]), np.uint16)
+    for part in _blocks(count, rows.shape[1]):
+        total = mixed[part]
+        total[:] = 1 << (drop - 1)
+        for index, weight in taps:
+            total += np.multiply(rows[index[part]], weight[part], dtype=np.uint16)
+        total >>= drop
     return mixed
-
-
-def _weighted(rows: NDArray[Any], index: NDArray[np.intp], weight: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    chosen = rows[np.clip(index, 0, len(rows) - 1)].astype(np.uint16)
-    chosen *= weight[:, None]
-    return chosen
 
 
 def check_input_size(input_size: tuple[int, int], multiple: int = MULTIPLE) -> None:

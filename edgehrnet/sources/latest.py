@@ -45,7 +45,8 @@ class Latest:
                 raise self._error
         finally:
             self._stopped = True
-            thread.join(CLOSE_S)
+            if thread is not threading.current_thread():  # garbage collection may end an iteration in any thread
+                thread.join(CLOSE_S)
 
     def _take(self) -> None:
         items = iter(self._items)

@@ -557,6 +557,15 @@ class TestStream:
         gc.collect()
         assert threading.active_count() == before
 
+    def test_no_thread_is_left_after_an_error(self, predictor, null_model):
+        before = threading.active_count()
+        pictures = ["missing.png", *[null_model.picture] * 20]
+        for predict in (predictor.predict, lambda pictures: list(predictor.stream(pictures))):
+            with pytest.raises(ImageError) as error:
+                predict(pictures)
+            assert "missing.png" in str(error.value)  # the frames of its traceback still exist
+            assert threading.active_count() == before
+
     @pytest.mark.parametrize("value", ["ignore", None, 1])
     def test_refuses_another_way_to_treat_errors(self, predictor, null_model, value):
         with pytest.raises(InputError, match=str(value)):

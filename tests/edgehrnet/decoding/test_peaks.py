@@ -35,9 +35,9 @@ def test_the_mask_hides_peaks():
     heat = np.zeros((9, 9), np.float32)
     heat[1, 1], heat[6, 6] = 0.9, 0.4
     mask = np.ones((9, 9), bool)
-    assert peak_cells(heat, limit=5, threshold=0.1, mask=mask) == [(1, 1), (6, 6)]
+    assert peak_cells(heat[None], limit=5, threshold=0.1, mask=mask) == [[(1, 1), (6, 6)]]
     mask[:4] = False
-    assert peak_cells(heat, limit=5, threshold=0.1, mask=mask) == [(6, 6)]
+    assert peak_cells(heat[None], limit=5, threshold=0.1, mask=mask) == [[(6, 6)]]
 
 
 def test_peaks_equal_a_search_around_every_cell():
@@ -46,8 +46,17 @@ def test_peaks_equal_a_search_around_every_cell():
         heat = rng.integers(0, 12, (20, 24)).astype(np.float32) / np.float32(12)  # with many equal cells
         around = np.lib.stride_tricks.sliding_window_view(np.pad(heat, radius), (2 * radius + 1,) * 2).max(axis=(2, 3))
         wanted = {(x, y) for y, x in zip(*np.nonzero((heat >= around) & (heat >= 0.5)), strict=True)}
-        found = peak_cells(heat, limit=1000, threshold=0.5, radius=radius)
+        (found,) = peak_cells(heat[None], limit=1000, threshold=0.5, radius=radius)
         assert set(found) <= wanted
         # A local maximum is only left out next to an equal one that came before it.
         for x, y in wanted - set(found):
             assert any(max(abs(x - a), abs(y - b)) <= radius and heat[y, x] == heat[b, a] for a, b in found)
+
+
+def test_peaks_of_several_maps_are_those_of_each_map(monkeypatch):
+    heat = np.random.default_rng(0).uniform(0, 1, (3, 20, 24)).astype(np.float32)
+    heat[1] = 0
+    monkeypatch.setattr("edgehrnet.decoding.peaks.CELLS", 100)
+    found = peak_cells(heat, limit=7, threshold=0.3)
+    assert [len(cells) for cells in found] == [7, 0, 7]
+    assert found == [peak_cells(one[None], limit=7, threshold=0.3)[0] for one in heat]
