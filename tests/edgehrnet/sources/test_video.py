@@ -158,7 +158,8 @@ class TestDropping:
         assert numbers == [0, 5]
         assert stream.dropped == 4
 
-    def test_an_endless_source_ends_with_the_stream(self, null_model):
+    def test_an_endless_source_ends_with_the_stream(self, null_model, monkeypatch):
+        monkeypatch.setattr("edgehrnet.sources.latest.CLOSE_S", 60)  # for a busy machine
         closed, before = [], set(threading.enumerate())
 
         def camera():
@@ -226,7 +227,9 @@ def test_a_stream_from_an_address_is_live(broadcast, null_model):
     with Predictor(null_model.path) as predictor:
         stream = predictor.stream(broadcast)
         results = [next(stream)]
-        time.sleep(0.3)  # the next frames arrive meanwhile
+        end = time.monotonic() + 60
+        while stream.dropped < 2 and time.monotonic() < end:  # until the next frames have arrived
+            time.sleep(0.01)
         results.append(next(stream))
         stream.close()
     assert results[0].source == broadcast
