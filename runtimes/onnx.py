@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Mapping
 from functools import partial
@@ -16,7 +17,7 @@ from runtimes.base import METADATA_KEY, MODEL_INFO, SIZE_KEY, Batch, Description
 from runtimes.caches import open_cache, seal_cache
 from runtimes.cpus import thread_limit
 from runtimes.digests import check_digest, digest_of
-from runtimes.errors import AbsentDeviceError, ClosedError, DeviceError, MissingExtraError, ModelFileError
+from runtimes.errors import AbsentDeviceError, ClosedError, DeviceError, MissingExtraError, ModelFileError, WriteError
 from runtimes.onnx_external import add_external_data
 from runtimes.onnx_graph import import_onnx, read_checked, read_layers, remove_notes
 from runtimes.onnx_ports import (
@@ -88,7 +89,16 @@ def executed_layers(path: Path) -> tuple[Layer, ...]:
     with tempfile.TemporaryDirectory() as folder:
         optimized = Path(folder) / "optimized.onnx"
         options.optimized_model_filepath = str(optimized)
-        _open(ort, path, options, "cpu", CPU, {})
+        try:
+            _open(ort, path, options, "cpu", CPU, {})
+        except ModelFileError as error:
+            free, needed = shutil.disk_usage(folder).free, path.stat().st_size
+            if free >= needed:
+                raise
+            raise WriteError(
+                f"{tempfile.gettempdir()!r} has {free / 1e6:.1f} MB left, and {needed / 1e6:.1f} MB are needed there "
+                f"for a while ({error}); make room, or set the environment variable TMPDIR to another folder"
+            ) from None
         return read_layers(path, optimized)
 
 

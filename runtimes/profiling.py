@@ -115,11 +115,15 @@ def _onnxruntime(
         session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         port = onnx_port(session, path, None, open_size)
         blank = {session.get_inputs()[0].name: port.array(port.input.blank())}
-        for _ in range(runs):
+        for _ in range(runs + 1):
             session.run(None, blank)
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+    warmed_up: set[str] = set()
     for event in events:
         about = event.get("args", {})
         if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
             name = event["name"].removesuffix("_kernel_time")
+            if name not in warmed_up:  # the first inference is slower, and left out
+                warmed_up.add(name)
+                continue
             yield (name, about.get("op_name", ""), about.get("provider", "")), event["dur"] / 1000

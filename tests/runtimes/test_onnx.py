@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections import Counter
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -19,8 +20,8 @@ from edgehrnet import Predictor
 from edgehrnet.models.inspection.counting import TOTAL, count
 from quant.files.onnx_file import integer_convolutions
 from runtimes.base import METADATA_KEY
-from runtimes.errors import DeviceError, MissingExtraError, ModelFileError
-from runtimes.onnx import _session_options, build, devices
+from runtimes.errors import DeviceError, MissingExtraError, ModelFileError, WriteError
+from runtimes.onnx import _session_options, build, devices, executed_layers
 from runtimes.onnx_external import external_files
 from runtimes.onnx_providers import CPU, CUDA, OPENVINO, TENSORRT
 
@@ -190,6 +191,14 @@ class FakeSession:
 
     def get_providers(self):
         return [self.started, CPU]
+
+
+@pytest.mark.parametrize(("free", "error"), [(10, WriteError), (10**12, ModelFileError)])
+def test_a_full_folder_for_temporary_files_is_named(exported, monkeypatch, full_disk, free, error):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
+    with full_disk(), pytest.raises(error) as caught:
+        executed_layers(exported)
+    assert ("TMPDIR" in str(caught.value)) is (error is WriteError)
 
 
 @pytest.fixture
