@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
         with ResultFiles(kinds, resume=args.resume) as files:
             for path in files.complete:
                 print(f"note: {printable_name(path)} is complete and stays as it is", file=sys.stderr)
-            if kinds and len(files.complete) == len(kinds):
+            if kinds and len(files.complete) == len(kinds) and args.out is None and args.rectify is None:
                 return 0
             with Run(args, predictor, files, sources) as going:
                 going.predict(frames)

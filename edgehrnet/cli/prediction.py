@@ -7,12 +7,9 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-
-import numpy as np
 
 from edgehrnet.cli.predict_options import FILES, STDOUT
 from edgehrnet.cli.printable import printable, printable_name
@@ -20,12 +17,11 @@ from edgehrnet.cli.progress import Progress
 from edgehrnet.cli.tables import result_tables
 from edgehrnet.cli.verdicts import Totals, found, thing, verdict
 from edgehrnet.cli.video_options import followed, trails_of
-from edgehrnet.drawing.files import save_picture
 from edgehrnet.errors import UnsupportedError, WriteError
 from edgehrnet.predictor import Predictor
 from edgehrnet.result import Result
 from edgehrnet.results.files import ResultFiles
-from edgehrnet.results.pictures import Overlays, Places, is_video
+from edgehrnet.results.pictures import Overlays, Pages, Places, is_video
 from edgehrnet.sources.frame import Frame
 from edgehrnet.sources.several import Several
 
@@ -50,7 +46,7 @@ class Run:
         self._overlays = (
             None if places["out"] is None else Overlays(places["out"], heatmaps=args.heatmaps, trails=trails)
         )
-        self._pages = places["rectify"]
+        self._pages = None if places["rectify"] is None else Pages(places["rectify"], args.min_score)
         if self._pages is not None and not (predictor.spec.cyclic and len(predictor.spec.keypoints) == 4):
             raise UnsupportedError(f"--rectify needs the four corners of a page, {predictor.spec.name!r} has none")
         self._is_single = args.source[1:] == [] and Path(args.source[0]).is_file() and sources.count() == 1
@@ -93,7 +89,8 @@ class Run:
                 yield frame
 
     def _is_done(self, frame: Frame) -> bool:
-        return self._files.has(frame) and (self._overlays is None or self._overlays.has(frame))
+        pictures = (one for one in (self._overlays, self._pages) if one is not None)
+        return self._files.has(frame) and all(one.has(frame) for one in pictures)
 
     def _add(self, result: Result) -> None:
         """Write and print a result. What cannot be written is reported, and the keypoints are written nevertheless."""
@@ -103,7 +100,7 @@ class Run:
         try:
             overlay = None if self._overlays is None else self._overlays.add(result)
             if self._pages is not None:
-                self._save_pages(result, self._pages)
+                self._pages.add(result)
         except WriteError as error:
             if is_video(result.source):
                 raise
@@ -111,16 +108,6 @@ class Run:
         self._files.add(result)
         if not self._args.quiet:
             self._print(result, overlay)
-
-    def _save_pages(self, result: Result, places: Places) -> None:
-        suffix = ".jpg" if is_video(result.source) else None
-        for n in np.flatnonzero(result.score >= self._args.min_score).tolist():
-            with suppress(UnsupportedError):  # a corner is not certain enough
-                page = result.rectify(instance=n)
-                number = None if result.boxes is None else n
-                path = places.of(str(result.source), result.frame, suffix, number)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                save_picture(page, path)
 
     def _print(self, result: Result, overlay: Path | None) -> None:
         self._progress.clear()

@@ -13,7 +13,7 @@ import numpy as np
 
 from edgehrnet.drawing.files import JPEG_SUFFIXES, save_picture
 from edgehrnet.drawing.video import OUTPUT_SUFFIXES, VideoWriter
-from edgehrnet.errors import InputError, WriteError
+from edgehrnet.errors import InputError, UnsupportedError, WriteError
 from edgehrnet.result import Result
 from edgehrnet.sources.files import is_address
 from edgehrnet.sources.frame import Frame
@@ -170,6 +170,49 @@ class Overlays:
             video, self._video = self._video[1], None
             with suppress(Exception):
                 video.__exit__(type(error), error, None)
+
+
+class Pages:
+    """Flattened pages of the documents that were found.
+
+    Args:
+        places: Where to write.
+        min_score: Smallest score of a document.
+    """
+
+    def __init__(self, places: Places, min_score: float) -> None:
+        self.places, self._min_score = places, min_score
+
+    def has(self, frame: Frame) -> bool:
+        """Return whether no page of a frame is known to be missing. Not every picture shows a page."""
+        return frame.name is not None and not self._mark_of(frame.name, frame.frame).exists()
+
+    def add(self, result: Result) -> None:
+        """Write the pages of a result.
+
+        Raises:
+            WriteError: A page cannot be written. An empty file says so to a later run.
+        """
+        source = str(result.source)
+        mark = self._mark_of(source, result.frame)
+        try:
+            for n in np.flatnonzero(result.score >= self._min_score).tolist():
+                with suppress(UnsupportedError):  # a corner is not certain enough
+                    page = result.rectify(instance=n)
+                    path = self._path_of(source, result.frame, None if result.boxes is None else n)
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    save_picture(page, path)
+        except WriteError:
+            with suppress(WriteError):
+                write_file(mark, "")
+            raise
+        mark.unlink(missing_ok=True)
+
+    def _path_of(self, source: str, frame: int | None, instance: int | None = None) -> Path:
+        return self.places.of(source, frame, ".jpg" if is_video(source) else None, instance)
+
+    def _mark_of(self, source: str, frame: int | None) -> Path:
+        return _mark(self._path_of(source, frame))
 
 
 def _mark(path: Path) -> Path:

@@ -14,6 +14,7 @@ from PIL import Image
 import runtimes.null
 from edgehrnet.cli import main
 from edgehrnet.cli.progress import Progress
+from edgehrnet.errors import WriteError
 from edgehrnet.results.pictures import Overlays, Places
 
 
@@ -136,6 +137,27 @@ class TestFiles:
         (tmp_path / "out" / "b.keypoints.png").unlink()
         assert predict(model, folder, "--out", tmp_path / "out", "--resume") == 0
         assert capsys.readouterr().out.count("b.png  score") == 2
+
+    @pytest.mark.parametrize(("option", "ending"), [("--out", "keypoints.png"), ("--rectify", "page.png")])
+    def test_pictures_that_could_not_be_written_are_done_again(
+        self, capsys, monkeypatch, model, folder, tmp_path, option, ending
+    ):
+        def full(picture, path):
+            raise WriteError("disk full")
+
+        command = (model, folder / "b.png", folder / "a.jpg", "--csv", tmp_path / "a.csv", option, tmp_path / "out")
+        with monkeypatch.context() as patch:
+            patch.setattr("edgehrnet.results.pictures.save_picture", full)
+            assert predict(*command) == 2
+        rows = (tmp_path / "a.csv").read_text()
+        assert not list((tmp_path / "out").glob(f"*.{ending}"))
+        for predicted in (2, 0):
+            capsys.readouterr()
+            assert predict(*command, "--resume") == 0
+            assert capsys.readouterr().out.count("  score") == predicted
+            assert [path.name for path in (tmp_path / "out").glob("b.*")] == [f"b.{ending}"]
+        assert (tmp_path / "a.csv").read_text() == rows
+        assert rows.count("b.png") == 4  # keypoints
 
 
 class TestPictures:
