@@ -18,7 +18,7 @@ from runtimes.cpus import thread_limit
 from runtimes.errors import ClosedError, ModelFileError
 from runtimes.onnx_external import external_files
 from runtimes.openvino_compiled import Compiled
-from runtimes.openvino_core import new_core, openvino
+from runtimes.openvino_core import compile_model, new_core, openvino
 from runtimes.openvino_devices import checked_device, device_name, property_of, shown_property
 from runtimes.openvino_file import read_file, read_metadata
 from runtimes.openvino_graph import executed_layers
@@ -225,7 +225,7 @@ class OpenVINORuntime:
         model = self._model if (size, count) == (self._input.size, 1) else self._reshaped(size, count)
         core = new_core() if self._name == "CPU" else self._core  # a Core takes less than 1 ms on the CPU only
         try:
-            compiled = core.compile_model(model, self._name, self._settings)
+            compiled = compile_model(core, model, self._name, self._settings)
         except FAILURES as error:
             raise ModelFileError(f"{self._path} cannot be compiled for {self._name}: {reason(error)}") from None
         if self._cache is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 from pathlib import Path
@@ -33,9 +34,7 @@ class Compiled:
         self.shapes = shapes_of(self._outputs)
         # A caller takes a request from this pool, and waits if there is none. Nothing runs in the background.
         self._requests = max(1, int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")))
-        self._pool: queue.Queue[Any] = queue.Queue()
-        for _ in range(self._requests):
-            self._pool.put(compiled.create_infer_request())
+        self._fill_pool()
         self._closed = False
         self._closing = threading.Lock()
 
@@ -67,6 +66,7 @@ class Compiled:
 
     def close(self) -> None:
         """Wait for calls in progress. Later calls raise ClosedError."""
+        self._renew_after_fork()
         with self._closing:
             if self._closed:
                 return
@@ -74,6 +74,18 @@ class Compiled:
         for _ in range(self._requests):
             self._pool.get()
         self._pool.put(None)  # wakes a caller that still waits for a request
+
+    def _fill_pool(self) -> None:
+        self._process = os.getpid()
+        self._pool: queue.Queue[Any] = queue.Queue()
+        for _ in range(self._requests):
+            self._pool.put(self.model.create_infer_request())
+
+    def _renew_after_fork(self) -> None:
+        """Make new requests in a forked process, where those that threads of the other one had never come back."""
+        if self._process != os.getpid():
+            self._closing = threading.Lock()
+            self._fill_pool()
 
     def _is_direct(self, port: OutputPort) -> bool:
         """Return whether the engine gives an output as the caller wants it: float32, of no picture twice."""
@@ -83,6 +95,7 @@ class Compiled:
         """Wait for a free request. Raise ClosedError after close()."""
         if self._closed:
             raise ClosedError
+        self._renew_after_fork()
         request = self._pool.get()
         if request is None:
             self._pool.put(None)  # for the next waiting caller

@@ -1,11 +1,15 @@
-"""Import OpenVINO, and make its Cores."""
+"""Import OpenVINO, make its Cores, and compile with them."""
 
 from __future__ import annotations
 
+import ctypes
+import os
 import threading
 from contextlib import suppress
+from functools import cache
 from types import ModuleType
 from typing import Any
+from weakref import WeakSet
 
 from runtimes.errors import DeviceError, MissingExtraError
 
@@ -55,3 +59,27 @@ def new_core() -> Any:
 def _load_plugin(core: Any) -> None:
     with suppress(RuntimeError):  # a build of OpenVINO without the CPU
         core.get_property("CPU", "FULL_DEVICE_NAME")
+
+
+def compile_model(core: Any, model: Any, device: str, settings: dict[str, Any]) -> Any:
+    """Compile a model. In processes that are forked later, it is never released.
+
+    Releasing it waits for its threads, and a fork does not copy them.
+    """
+    compiled = core.compile_model(model, device, settings)
+    _compiled_models().add(compiled)
+    return compiled
+
+
+@cache
+def _compiled_models() -> WeakSet[Any]:
+    """Return the set of all compiled models, which every forked process keeps."""
+    models: WeakSet[Any] = WeakSet()
+
+    def keep() -> None:
+        for model in models:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(model))  # a list would be released at the end of the process
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=keep)
+    return models

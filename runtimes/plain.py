@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from runtimes.base import existing_file
 from runtimes.cpus import thread_limit
 from runtimes.errors import MissingExtraError, ModelFileError, UnknownSuffixError
-from runtimes.openvino_core import new_core, openvino
+from runtimes.openvino_core import compile_model, new_core, openvino
 from runtimes.openvino_file import read_file
 from runtimes.openvino_ports import FAILURES, reason
 
@@ -109,7 +109,7 @@ def _open_openvino(path: Path, threads: int | None) -> PlainModel:
     dtype = _input_type(path, [port.get_element_type().get_type_name() for port in model.inputs])
     settings = {"PERFORMANCE_HINT": "LATENCY", **({"INFERENCE_NUM_THREADS": threads} if threads else {})}
     try:
-        compiled = core.compile_model(model, "CPU", settings)
+        compiled = compile_model(core, model, "CPU", settings)
     except FAILURES as error:
         raise ModelFileError(f"{path} is not usable by OpenVINO: {reason(error)}") from None
     names = [port.get_any_name() if port.get_names() else f"output-{n}" for n, port in enumerate(compiled.outputs)]
