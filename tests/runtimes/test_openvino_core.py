@@ -55,12 +55,10 @@ if sys.argv[2] == "busy":
 warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of threads in a process that forks
 child = os.fork()
 if child:
-    killer = threading.Timer(60, os.kill, (child, 9))
-    killer.start()
     _, status = os.waitpid(child, 0)
-    killer.cancel()
     print(os.waitstatus_to_exitcode(status))
 else:
+    signal.alarm(60)  # ends a process that waits forever
     found = [opened().run(image)["heatmaps"]]
     if sys.argv[2] in ("open", "busy"):
         found.append(first.run(image)["heatmaps"])
